@@ -1,0 +1,15 @@
+"""Names for types that the Array API standard leaves to each library."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""An array of any library that meets the Array API standard."""
+
+Namespace: TypeAlias = Any
+"""An Array API namespace, such as ``numpy`` or ``array_api_compat.torch``."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+Pullback: TypeAlias = Callable[..., Any]
+"""The vector-Jacobian product of one forward call: ``dy -> dx``, or a tuple of gradients."""

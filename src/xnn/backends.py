@@ -1,0 +1,253 @@
+"""Which array library computes, and on which device.
+
+What xnn asks of a library: the functions of the Array API standard (2023.12 or newer), in-place assignment to
+slices, and that a slice or reshape of a contiguous array is a view. A library is imported when it is first named.
+"""
+
+import functools
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xnn._typing import Array, Namespace
+from xnn.errors import BackendError, suggest
+
+ENVIRONMENT_VARIABLE = "XNN_BACKEND"
+LIBRARIES = ("numpy", "cupy", "torch", "array_api_strict")
+DTYPES = ("float32", "float64")
+"""Floating-point types that a model may compute in."""
+
+
+class Backend:
+    """An array library on one of its devices.
+
+    Made by `backend`; two backends are equal when their names are.
+
+    Attributes
+    ----------
+    name : str
+        Library and device: ``"numpy"``, ``"cupy:0"``, ``"torch:cpu"``, ``"array_api_strict:CPU_DEVICE"``.
+    library : str
+        The library's import name.
+    xp : module
+        Its Array API namespace.
+    device : object
+        The library's own device object.
+    """
+
+    def __init__(
+        self,
+        library: str,
+        device_name: str | None,
+        xp: Namespace,
+        device: Any,
+        to_numpy: Callable[[Array], npt.NDArray[Any]] = np.asarray,
+        synchronize: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.library = library
+        self.name = library if device_name is None else f"{library}:{device_name}"
+        self.xp = xp
+        self.device = device
+        self._to_numpy = to_numpy
+        self._synchronize = synchronize
+
+    def asarray(self, x: Any, dtype: str | None = None) -> Array:
+        """Return `x` (a NumPy array, a nested list, or an array of this library) on the device.
+
+        `dtype` is a name such as ``"float32"``; without it the array keeps its own. May share memory with `x`.
+        """
+        wanted = None if dtype is None else self.dtype(dtype)
+        return self.xp.asarray(x, dtype=wanted, device=self.device)
+
+    def to_numpy(self, x: Array) -> npt.NDArray[Any]:
+        """Return `x` as a NumPy array on the host; it may share memory with `x`. Waits for the device."""
+        return self._to_numpy(x)
+
+    def dtype(self, name: str) -> Any:
+        """Return the library's dtype of that name.
+
+        Raises
+        ------
+        ValueError
+            If the standard knows no dtype of that name.
+        """
+        try:
+            return getattr(self.xp, name)
+        except AttributeError:
+            raise ValueError(f"dtype {name!r} is unknown; use a name such as 'float32'") from None
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished all work it was given."""
+        self._synchronize()
+
+    def describe(self) -> str:
+        """Return a phrase for people, such as ``numpy 2.4.1 on the CPU``."""
+        version = importlib.import_module(self.library).__version__
+        return f"{self.library} {version} on {_device_phrase(self)}"
+
+    def __repr__(self) -> str:
+        return f"<xnn backend {self.name}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Backend) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return backend, (self.name,)
+
+
+def backend(name: "str | Backend | None" = None) -> Backend:
+    """Return the backend of that name.
+
+    Parameters
+    ----------
+    name : str, Backend or None
+        ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch"``, ``"torch:cuda:0"``, ``"array_api_strict"``,
+        ``"array_api_strict:device1"``, or ``"auto"``: CuPy when a CUDA device answers, else NumPy.
+        None reads ``$XNN_BACKEND`` and falls back to ``"auto"``. A `Backend` is returned as it is.
+
+    Raises
+    ------
+    BackendError
+        If the name is unknown, the library is not installed, or the device does not answer. A named backend
+        is never replaced by another.
+    """
+    if isinstance(name, Backend):
+        return name
+    if name is None:
+        name = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    if not isinstance(name, str):
+        raise TypeError(f"backend must be a name or a Backend, not {type(name).__name__}")
+    return _make("cupy" if _cuda_answers() else "numpy") if name == "auto" else _make(name)
+
+
+@functools.cache
+def _make(name: str) -> Backend:
+    library, _, device = name.partition(":")
+    if library not in LIBRARIES:
+        raise BackendError(
+            f"backend {name!r} is unknown; choose one of {', '.join(LIBRARIES)} or auto."
+            + suggest(library, (*LIBRARIES, "auto"))
+        )
+    return _MAKERS[library](device)
+
+
+def _make_numpy(device: str) -> Backend:
+    if device not in ("", "cpu"):
+        raise BackendError(f"backend 'numpy:{device}': NumPy computes on the CPU alone; use 'numpy'")
+    import array_api_compat.numpy as xp
+
+    return Backend("numpy", None, xp, "cpu")
+
+
+def _make_cupy(device: str) -> Backend:
+    if device and not device.isdecimal():
+        raise BackendError(f"backend 'cupy:{device}': the device is a number, as in 'cupy:0'")
+    if importlib.util.find_spec("cupy") is None:
+        raise BackendError(
+            "backend 'cupy' needs CuPy, which is not installed: pip install 'xnn-array[cuda12]', "
+            "or [cuda13] for a CUDA 13 driver"
+        )
+    cupy = importlib.import_module("cupy")
+    count = _cuda_device_count(cupy)
+    if count == 0:
+        raise BackendError(
+            "backend 'cupy': CuPy is installed but no CUDA device answers; check the driver with nvidia-smi, "
+            "or use --backend numpy"
+        )
+    number = int(device or 0)
+    if number >= count:
+        raise BackendError(
+            f"backend 'cupy:{number}': there is no such device; {count} answer: numbers 0 to {count - 1}"
+        )
+    import array_api_compat.cupy as xp
+
+    cuda_device = cupy.cuda.Device(number)
+    # Kernels run on the current device, whatever device holds their arrays.
+    cuda_device.use()
+    return Backend("cupy", str(number), xp, cuda_device, cupy.asnumpy, cuda_device.synchronize)
+
+
+def _make_torch(device: str) -> Backend:
+    if importlib.util.find_spec("torch") is None:
+        raise BackendError("backend 'torch' needs PyTorch, which is not installed: pip install 'xnn-array[torch]'")
+    torch = importlib.import_module("torch")
+    import array_api_compat.torch as xp
+
+    try:
+        torch_device = torch.device(device or "cpu")
+        torch.empty(0, device=torch_device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise BackendError(
+            f"backend 'torch:{device}': PyTorch cannot use that device ({reason}); use 'torch:cpu'"
+        ) from None
+
+    def synchronize() -> None:
+        if torch_device.type == "cuda":
+            torch.cuda.synchronize(torch_device)
+
+    return Backend("torch", str(torch_device), xp, torch_device, lambda x: np.asarray(x.detach().cpu()), synchronize)
+
+
+def _make_strict(device: str) -> Backend:
+    if importlib.util.find_spec("array_api_strict") is None:
+        raise BackendError(
+            "backend 'array_api_strict' needs array-api-strict, which is not installed: pip install 'xnn-array[strict]'"
+        )
+    xp = importlib.import_module("array_api_strict")
+    device = device or "CPU_DEVICE"
+    try:
+        strict_device = xp.Device(device)
+    except ValueError:
+        raise BackendError(
+            f"backend 'array_api_strict:{device}': there is no such device; use CPU_DEVICE, device1 or device2"
+        ) from None
+    host = xp.Device("CPU_DEVICE")
+    return Backend(
+        "array_api_strict",
+        device,
+        xp,
+        strict_device,
+        # The other devices refuse to be read from the host, as a GPU does.
+        lambda x: np.asarray(xp.asarray(x, device=host)),
+    )
+
+
+_MAKERS: dict[str, Callable[[str], Backend]] = {
+    "numpy": _make_numpy,
+    "cupy": _make_cupy,
+    "torch": _make_torch,
+    "array_api_strict": _make_strict,
+}
+
+
+def _cuda_answers() -> bool:
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    return _cuda_device_count(importlib.import_module("cupy")) > 0
+
+
+def _cuda_device_count(cupy: Any) -> int:
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return 0
+
+
+def _device_phrase(backend: Backend) -> str:
+    if backend.library == "cupy":
+        cupy = importlib.import_module("cupy")
+        name = cupy.cuda.runtime.getDeviceProperties(backend.device.id)["name"].decode()
+        return f"{name} (CUDA device {backend.device.id})"
+    if backend.library == "array_api_strict":
+        return f"its device {backend.name.partition(':')[2]}"
+    device = str(backend.device)
+    return "the CPU" if device == "cpu" else device

@@ -1,0 +1,37 @@
+"""Errors that whoever called can mend, told apart from bugs.
+
+The command line prints a `UserError` as one line and exits with code 2; anything else keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input from outside: a name, a file, a setting. The message is one line that says what to do."""
+
+
+class BackendError(UserError):
+    """The array library that was asked for is unknown, not installed, or finds no device."""
+
+
+class DataError(UserError):
+    """A data set is unknown, missing, unreadable, or not what its format promises."""
+
+
+class SettingError(UserError):
+    """A setting has a value that cannot be trained with."""
+
+
+class RunError(UserError):
+    """A run directory cannot be used, or there is nothing sound in it to resume from."""
+
+
+class NonFiniteLoss(ArithmeticError):  # noqa: N818 - it names the event, as ZeroDivisionError's family does
+    """The training loss became NaN or infinite."""
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name.lower(), list(choices), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,59 @@
+"""What every function here needs: its arguments' namespace, and checks that name the culprit."""
+
+import functools
+import math
+from typing import Any
+
+import array_api_compat
+
+from xnn._typing import Array, Namespace, Shape
+
+
+def namespace(x: Array) -> Namespace:
+    """Return the Array API namespace of `x`; looked up once per array type, since the look-up takes microseconds."""
+    kind = type(x)
+    if kind not in _namespaces:
+        _namespaces[kind] = array_api_compat.array_namespace(x)
+    return _namespaces[kind]
+
+
+_namespaces: dict[type, Namespace] = {}
+
+
+def check_floating(function: str, **arrays: Array | None) -> None:
+    """Raise TypeError unless all arrays given are of one real floating type; None stands for an absent one."""
+    first = None
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if not _is_floating(namespace(array), array.dtype):
+            raise TypeError(f"{function}: {name} must be an array of floating-point numbers, not {array.dtype}")
+        if first is None:
+            first = name, array.dtype
+        elif array.dtype != first[1]:
+            raise TypeError(
+                f"{function}: {name} is {array.dtype} but {first[0]} is {first[1]}; convert one to the other"
+            )
+
+
+@functools.cache
+def _is_floating(xp: Namespace, dtype: Any) -> bool:
+    return bool(xp.isdtype(dtype, "real floating"))
+
+
+def check_shape(function: str, name: str, array: Array | None, expected: Shape, why: str) -> None:
+    """Raise ValueError unless `array`, where given, has exactly the shape `expected`."""
+    if array is not None and array.shape != expected:
+        raise ValueError(f"{function}: {name} must have shape {expected} ({why}), not {tuple(array.shape)}")
+
+
+def check_axes(function: str, name: str, array: Array, axes: str) -> None:
+    """Raise ValueError unless `array` has as many axes as `axes` names, such as ``"n, h, w, c"``."""
+    count = axes.count(",") + 1
+    if array.ndim != count:
+        raise ValueError(f"{function}: {name} must have {count} axes ({axes}), not the shape {tuple(array.shape)}")
+
+
+def rows(x: Array) -> Array:
+    """Flatten all axes but the last: (..., n) -> (m, n)."""
+    return x if x.ndim == 2 else namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))

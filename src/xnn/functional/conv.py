@@ -1,0 +1,150 @@
+"""Convolution of images."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from xnn._typing import Array, Pullback
+from xnn.functional._common import check_axes, check_floating, check_shape, namespace
+from xnn.functional.windows import Padding, Windows, scatter, take, windows
+
+_BLOCK_ELEMENTS = 2**20
+"""Images are worked through in blocks whose columns hold about this many numbers, so that they stay in cache."""
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> tuple[Array, Pullback]:
+    """Two-dimensional convolution (cross-correlation, as the field calls it).
+
+    With X the padded image, s the stride and d the dilation, and one group::
+
+        y[n, p, q, o] = Σ_ijc X[n, p s + i d, q s + j d, c] w[i, j, c, o] + b[o]
+
+    Write C for the matrix of *columns*: a row per output pixel (n, p, q), holding what its window sees, (i, j, c)
+    flattened. Then Y = C W + b is a linear map, and with A the linear map that takes X to C (slicing; see
+    `windows`)::
+
+        dW = Cᵀ dY      db = Σ_npq dY      dC = dY Wᵀ      dX = Aᵀ dC   (each entry of dC is added where it was taken)
+
+    Group g maps the input channels [g c/G, (g + 1) c/G) to the output channels [g o/G, (g + 1) o/G), each by a
+    product of its own. C is as large as x times the number of taps, so it is made block by block and made again in
+    the pullback, never kept.
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+    weight : (kh, kw, c / groups, o)
+    bias : (o,) or None
+    stride, padding, dilation :
+        As in `xnn.functional.windows.windows`: integers, pairs, and for padding also ``"same"`` and ``"valid"``.
+    groups : int
+        Divides both c and o; ``groups=c`` is a depthwise convolution.
+
+    Returns
+    -------
+    y : (n, p, q, o)
+    pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+
+    References
+    ----------
+    V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, for the geometry;
+    K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document processing",
+    2006, for the product with columns.
+    """
+    _check(x, weight, bias, groups)
+    xp = namespace(x)
+    geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
+    outputs = weight.shape[3]
+    matrix = _grouped(weight, groups)
+    blocks = list(_blocks(x.shape[0], geometry, x.shape[3]))
+
+    def forward(block: slice) -> Array:
+        product = _columns(geometry, x[block, ...], groups) @ matrix
+        return _ungrouped(product, (block.stop - block.start, *geometry.output, outputs))
+
+    y = _joined([forward(block) for block in blocks])
+    if bias is not None:
+        y += bias
+
+    def pullback(
+        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        dx, dmatrix = [], xp.zeros_like(matrix)
+        for block in blocks:
+            drows = _grouped(dy[block, ...], groups)
+            if needs[0]:
+                dx.append(_scattered(geometry, drows @ xp.matrix_transpose(matrix), weight.shape[2] * groups))
+            if needs[1]:
+                dmatrix += xp.matrix_transpose(_columns(geometry, x[block, ...], groups)) @ drows
+        return (
+            _joined(dx) if needs[0] else None,
+            _ungrouped(dmatrix, weight.shape) if needs[1] else None,
+            xp.sum(dy, axis=(0, 1, 2)) if needs[2] and bias is not None else None,
+        )
+
+    return y, pullback
+
+
+def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+    check_floating("conv2d", x=x, weight=weight, bias=bias)
+    check_axes("conv2d", "x", x, "n, h, w, c")
+    check_axes("conv2d", "weight", weight, "kh, kw, c / groups, o")
+    channels, inputs, outputs = x.shape[3], weight.shape[2], weight.shape[3]
+    if not isinstance(groups, int) or groups < 1 or channels != inputs * groups or outputs % groups:
+        raise ValueError(
+            f"conv2d: x with {channels} channels does not fit weight {tuple(weight.shape)} (kh, kw, c / groups, o) "
+            f"in groups={groups}: need c = {inputs} * groups, and groups must divide o = {outputs}"
+        )
+    check_shape("conv2d", "bias", bias, (outputs,), "weight's output channels")
+
+
+def _blocks(images: int, geometry: Windows, channels: int) -> Iterator[slice]:
+    """Cut the batch into slices of images; at least one, so that an empty batch goes the same way."""
+    per_image = math.prod(geometry.output) * geometry.taps * channels
+    length = max(_BLOCK_ELEMENTS // max(per_image, 1), 1)
+    for start in range(0, max(images, 1), length):
+        yield slice(start, min(start + length, images))
+
+
+def _columns(geometry: Windows, x: Array, groups: int) -> Array:
+    """(n, h, w, c) -> (groups, n * p * q, taps * c / groups): what each window sees."""
+    xp = namespace(x)
+    taps = xp.stack(take(geometry, x), axis=3)
+    pixels = math.prod(taps.shape[:3])
+    taps = xp.reshape(taps, (pixels, geometry.taps, groups, x.shape[3] // groups))
+    return xp.reshape(xp.permute_dims(taps, (2, 0, 1, 3)), (groups, pixels, geometry.taps * x.shape[3] // groups))
+
+
+def _scattered(geometry: Windows, columns: Array, channels: int) -> Array:
+    """Adjoint of `_columns`: (groups, n * p * q, taps * c / groups) -> (n, h, w, c)."""
+    xp = namespace(columns)
+    groups, pixels, _ = columns.shape
+    taps = xp.reshape(columns, (groups, pixels, geometry.taps, channels // groups))
+    taps = xp.reshape(
+        xp.permute_dims(taps, (1, 2, 0, 3)),
+        (pixels // math.prod(geometry.output), *geometry.output, geometry.taps, channels),
+    )
+    return scatter(geometry, [taps[:, :, :, tap, :] for tap in range(geometry.taps)])
+
+
+def _grouped(y: Array, groups: int) -> Array:
+    """(n, p, q, o) -> (groups, n * p * q, o / groups); of a weight, (kh, kw, c / groups, o) likewise."""
+    xp = namespace(y)
+    pixels = math.prod(y.shape[:3])
+    return xp.permute_dims(xp.reshape(y, (pixels, groups, y.shape[3] // groups)), (1, 0, 2))
+
+
+def _ungrouped(product: Array, shape: tuple[int, ...]) -> Array:
+    """Inverse of `_grouped`."""
+    xp = namespace(product)
+    return xp.reshape(xp.permute_dims(product, (1, 0, 2)), shape)
+
+
+def _joined(blocks: list[Array]) -> Array:
+    return blocks[0] if len(blocks) == 1 else namespace(blocks[0]).concat(blocks)

@@ -1,0 +1,41 @@
+"""Dropout."""
+
+from xnn._typing import Array, Pullback
+from xnn.functional._common import check_floating, namespace
+from xnn.random import Random
+
+
+def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
+    """Set each number to zero with probability `rate`, and scale the others so that the expectation stays.
+
+    With a mask m of independent [u >= rate], u uniform in [0, 1)::
+
+        y = m x / (1 - rate)      dx = m dy / (1 - rate), with the same mask
+
+    Parameters
+    ----------
+    x : any shape
+    rate : float in [0, 1)
+    random : Random
+        Gives the mask by one draw, on x's device.
+
+    Returns
+    -------
+    y : x's shape
+    pullback : dy -> dx
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+    """
+    check_floating("dropout", x=x)
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout: rate must be in [0, 1), not {rate}")
+    xp = namespace(x)
+    kept = random.uniform(x.shape) >= rate
+    scale = 1.0 / (1.0 - rate)
+
+    def apply(values: Array) -> Array:
+        return xp.where(kept, values * scale, xp.zeros_like(values))
+
+    return apply(x), apply

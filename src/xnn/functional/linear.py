@@ -1,0 +1,43 @@
+"""The affine map."""
+
+from xnn._typing import Array, Pullback
+from xnn.functional._common import check_floating, check_shape, namespace, rows
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+    """Affine map y = x W + b.
+
+    With X and dY flattened to two axes, y_ij = Σ_k x_ik w_kj + b_j, so for a loss L with dY = ∂L/∂Y::
+
+        dX = dY Wᵀ      dW = Xᵀ dY      db = Σ_i dY_i
+
+    Parameters
+    ----------
+    x : (..., n)
+    weight : (n, m)
+    bias : (m,) or None
+
+    Returns
+    -------
+    y : (..., m)
+    pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+    """
+    check_floating("linear", x=x, weight=weight, bias=bias)
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
+        raise ValueError(
+            f"linear: x (..., n) and weight (n, m) do not fit: shapes {tuple(x.shape)} and {tuple(weight.shape)}"
+        )
+    check_shape("linear", "bias", bias, (weight.shape[1],), "weight's columns")
+    y = x @ weight
+    if bias is not None:
+        y += bias
+
+    def pullback(
+        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        dx = dy @ weight.T if needs[0] else None
+        dweight = rows(x).T @ rows(dy) if needs[1] else None
+        dbias = namespace(dy).sum(rows(dy), axis=0) if needs[2] and bias is not None else None
+        return dx, dweight, dbias
+
+    return y, pullback

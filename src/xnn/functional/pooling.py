@@ -1,0 +1,122 @@
+"""Pooling of images: the largest or the mean of each window, or the mean of all pixels."""
+
+from collections.abc import Sequence
+
+from xnn._typing import Array, Pullback
+from xnn.functional._common import check_axes, check_floating, namespace
+from xnn.functional.windows import Padding, Windows, scatter, take, windows
+
+
+def max_pool2d(
+    x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
+) -> tuple[Array, Pullback]:
+    """Largest value of each window and channel; padding counts as minus infinity.
+
+    y = max_t x_t over the taps t of the window, so ∂y/∂x_t is 1 for the tap that holds the maximum and 0 for the
+    others. Of equal taps the first, in row-major order, gets the gradient, so that each dy is routed exactly once::
+
+        dx = Aᵀ [t = t*] dy,   t* = min { t : x_t = y },   Aᵀ adding each tap's piece where the tap was taken
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+    window, stride : int or pair; stride defaults to the window.
+    padding :
+        As in `xnn.functional.windows.windows`, each margin smaller than the window.
+
+    Returns
+    -------
+    y : (n, p, q, c)
+    pullback : dy -> dx
+    """
+    geometry = _geometry("max_pool2d", x, window, stride, padding)
+    xp = namespace(x)
+    first, *others = take(geometry, x, fill=-float("inf"))
+    y = xp.asarray(first, copy=True)
+    index = xp.zeros(y.shape, dtype=xp.uint8 if geometry.taps <= 256 else xp.int32, device=x.device)
+    for number, tap in enumerate(others, start=1):
+        index[tap > y] = number
+        y = xp.maximum(y, tap)
+
+    def pullback(dy: Array) -> Array:
+        zero = xp.zeros_like(dy)
+        return scatter(geometry, [xp.where(index == number, dy, zero) for number in range(geometry.taps)])
+
+    return y, pullback
+
+
+def avg_pool2d(
+    x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
+) -> tuple[Array, Pullback]:
+    """Mean of each window and channel; padding counts as zeros, and into the mean.
+
+    With T taps in the window, y = (1/T) Σ_t x_t, so each tap gets dx_t = dy / T, added where the tap was taken.
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+    window, stride : int or pair; stride defaults to the window.
+    padding :
+        As in `xnn.functional.windows.windows`, each margin smaller than the window.
+
+    Returns
+    -------
+    y : (n, p, q, c)
+    pullback : dy -> dx
+    """
+    geometry = _geometry("avg_pool2d", x, window, stride, padding)
+    first, *others = take(geometry, x)
+    y = first / geometry.taps
+    for tap in others:
+        y += tap / geometry.taps
+
+    def pullback(dy: Array) -> Array:
+        return scatter(geometry, [dy / geometry.taps] * geometry.taps)
+
+    return y, pullback
+
+
+def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:
+    """Mean of each channel over all pixels.
+
+    y_nc = (1 / hw) Σ_pq x_npqc, so dx_npqc = dy_nc / hw.
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+
+    Returns
+    -------
+    y : (n, c)
+    pullback : dy -> dx
+    """
+    check_floating("global_avg_pool2d", x=x)
+    check_axes("global_avg_pool2d", "x", x, "n, h, w, c")
+    xp = namespace(x)
+    shape = x.shape
+    y = xp.mean(x, axis=(1, 2))
+
+    def pullback(dy: Array) -> Array:
+        share = dy[:, None, None, :] / (shape[1] * shape[2])
+        return xp.asarray(xp.broadcast_to(share, shape), copy=True)
+
+    return y, pullback
+
+
+def _geometry(
+    function: str,
+    x: Array,
+    window: int | Sequence[int],
+    stride: int | Sequence[int] | None,
+    padding: Padding,
+) -> Windows:
+    check_floating(function, x=x)
+    check_axes(function, "x", x, "n, h, w, c")
+    geometry = windows(function, x.shape[1:3], window, window if stride is None else stride, padding)
+    margins = zip(geometry.kernel * 2, geometry.before + geometry.after, strict=True)
+    if any(margin >= kernel for kernel, margin in margins):
+        raise ValueError(
+            f"{function}: padding {padding!r} leaves windows of {geometry.kernel} that see no pixel; "
+            "each margin must be smaller than the window"
+        )
+    return geometry

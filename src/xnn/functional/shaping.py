@@ -1,0 +1,110 @@
+"""Functions that move numbers, or join several arrays, without computing on them."""
+
+import math
+from collections.abc import Sequence
+
+from xnn._typing import Array, Pullback, Shape
+from xnn.functional._common import check_floating, namespace
+
+
+def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
+    """Give x another shape, which keeps row-major order; the pullback gives dy the old one.
+
+    y and dx may be views of x and dy.
+
+    Parameters
+    ----------
+    x : any shape
+    shape : tuple of int
+        As many elements as x; one entry may be -1, to be inferred.
+    """
+    xp = namespace(x)
+    before = x.shape
+
+    def pullback(dy: Array) -> Array:
+        return xp.reshape(dy, before)
+
+    return xp.reshape(x, _inferred(before, shape)), pullback
+
+
+def flatten(x: Array) -> tuple[Array, Pullback]:
+    """Join all axes but the first: (n, ...) -> (n, m).
+
+    y and dx may be views of x and dy.
+    """
+    if x.ndim == 0:
+        raise ValueError("flatten: x must have a batch axis")
+    return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+def add(a: Array, b: Array) -> tuple[Array, Pullback]:
+    """Sum of two arrays, broadcast to one shape; the residual connection.
+
+    Each operand gets dy, summed over the axes along which it was broadcast. Where it was not, its gradient is dy
+    itself.
+
+    Returns
+    -------
+    y : the broadcast shape
+    pullback : (dy, needs=(True, True)) -> (da, db), None where not needed
+    """
+    check_floating("add", a=a, b=b)
+    shapes = a.shape, b.shape
+    y = a + b
+
+    def pullback(dy: Array, needs: tuple[bool, bool] = (True, True)) -> tuple[Array | None, Array | None]:
+        da, db = (_sum_to(dy, shape) if need else None for shape, need in zip(shapes, needs, strict=True))
+        return da, db
+
+    return y, pullback
+
+
+def concatenate(arrays: Sequence[Array], axis: int = -1) -> tuple[Array, Pullback]:
+    """Join arrays along an axis; the pullback cuts dy at the seams, into views of dy.
+
+    Parameters
+    ----------
+    arrays : one or more, equal in all axes but `axis`
+
+    Returns
+    -------
+    y : with the arrays' lengths summed along `axis`
+    pullback : dy -> tuple of gradients, one for each array
+    """
+    if not arrays:
+        raise ValueError("concatenate: give at least one array")
+    check_floating("concatenate", **{f"array {number}": array for number, array in enumerate(arrays)})
+    y = namespace(arrays[0]).concat(list(arrays), axis=axis)
+    lengths = [array.shape[axis] for array in arrays]
+
+    def pullback(dy: Array) -> tuple[Array, ...]:
+        pieces, start = [], 0
+        before = (slice(None),) * (axis % dy.ndim)
+        for length in lengths:
+            pieces.append(dy[*before, start : start + length, ...])
+            start += length
+        return tuple(pieces)
+
+    return y, pullback
+
+
+def _inferred(before: Shape, shape: Shape) -> Shape:
+    """Fill in the -1; by hand, since libraries refuse to where an axis is 0."""
+    known = math.prod(length for length in shape if length != -1)
+    size = math.prod(before)
+    missing = shape.count(-1)
+    if missing == 1 and known and size % known == 0:
+        return tuple(size // known if length == -1 else length for length in shape)
+    if missing or known != size:
+        raise ValueError(f"reshape: an array of shape {tuple(before)} cannot take the shape {tuple(shape)}")
+    return shape
+
+
+def _sum_to(dy: Array, shape: Shape) -> Array:
+    """Sum dy over the axes along which an array of that shape was broadcast."""
+    if dy.shape == shape:
+        return dy
+    xp = namespace(dy)
+    added = dy.ndim - len(shape)
+    stretched = tuple(axis + added for axis, length in enumerate(shape) if length == 1 and dy.shape[axis + added] != 1)
+    return xp.reshape(xp.sum(dy, axis=(*range(added), *stretched)), shape)

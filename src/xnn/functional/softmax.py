@@ -1,0 +1,61 @@
+"""Softmax and its logarithm."""
+
+from xnn._typing import Array, Pullback
+from xnn.functional._common import check_floating, namespace
+
+
+def softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
+    """Softmax y_i = e^(x_i) / Σ_j e^(x_j) along an axis.
+
+    The largest x is subtracted first, which changes nothing (y is invariant to shifts) and keeps every exponential
+    in (0, 1]. From ∂y_i/∂x_j = y_i ([i = j] - y_j)::
+
+        dx = y (dy - Σ_i dy_i y_i)
+
+    Parameters
+    ----------
+    x : any shape
+    axis : int
+
+    Returns
+    -------
+    y : x's shape, non-negative, summing to 1 along `axis`
+    pullback : dy -> dx
+    """
+    check_floating("softmax", x=x)
+    xp = namespace(x)
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    y = e / xp.sum(e, axis=axis, keepdims=True)
+
+    def pullback(dy: Array) -> Array:
+        return y * (dy - xp.sum(dy * y, axis=axis, keepdims=True))
+
+    return y, pullback
+
+
+def log_softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
+    """Logarithm of softmax, y_i = x_i - log Σ_j e^(x_j), along an axis.
+
+    From ∂y_i/∂x_j = [i = j] - softmax(x)_j::
+
+        dx = dy - softmax(x) Σ_i dy_i
+
+    Parameters
+    ----------
+    x : any shape
+    axis : int
+
+    Returns
+    -------
+    y : x's shape, non-positive
+    pullback : dy -> dx
+    """
+    check_floating("log_softmax", x=x)
+    xp = namespace(x)
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    y = shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+    def pullback(dy: Array) -> Array:
+        return dy - xp.exp(y) * xp.sum(dy, axis=axis, keepdims=True)
+
+    return y, pullback

@@ -1,0 +1,155 @@
+"""Layers made of layers: each composes its parts' pullbacks in reverse."""
+
+from collections.abc import Sequence
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback, Shape
+from xnn.nn.layer import Layer
+
+
+class Sequential(Layer):
+    """Layers one after another: y = f_k(... f_1(x)), dx = pullback_1(... pullback_k(dy)).
+
+    The pullback stops at the first layer with something to train when the input's gradient is not asked for, so the
+    layers before it, and that layer's own input gradient, cost nothing.
+
+    Parameters
+    ----------
+    *layers : Layer
+        Named "0", "1", ... inside the model; ``model[i]`` gives one back.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = checked("Sequential", layers)
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Pass the shape through all layers."""
+        for number, layer in enumerate(self.layers):
+            shape = self.child(str(number), layer, shape)
+        return shape
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        steps: list[tuple[Pullback, bool]] = []
+        trainable_before = False
+        for layer in self.layers:
+            x, layer_pullback = layer.forward(x, train)
+            steps.append((layer_pullback, trainable_before))
+            trainable_before = trainable_before or layer.trainable
+
+        def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
+            for layer_pullback, is_needed in reversed(steps):
+                dy = layer_pullback(dy, input_gradient or is_needed)
+                if dy is None:
+                    break
+            return dy
+
+        return x, pullback
+
+    def __getitem__(self, number: int) -> Layer:
+        return self.layers[number]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+
+class Residual(Layer):
+    """Sum of a body and a shortcut: y = body(x) + shortcut(x), dx = the sum of both pullbacks of dy.
+
+    Parameters
+    ----------
+    body : Layer
+    shortcut : Layer or None
+        None is the identity; then the body must keep the shape.
+    """
+
+    def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
+        (self.body,) = checked("Residual", (body,))
+        self.shortcut = None if shortcut is None else checked("Residual", (shortcut,))[0]
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return the shape that body and shortcut agree on."""
+        output = self.child("body", self.body, shape)
+        passed = shape if self.shortcut is None else self.child("shortcut", self.shortcut, shape)
+        if output != passed:
+            raise ValueError(
+                f"Residual: the body makes {output} but the shortcut {passed} of {shape}; "
+                "give a shortcut layer that makes them equal"
+            )
+        return output
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        a, body_pullback = self.body.forward(x, train)
+        if self.shortcut is None:
+            y, add_pullback = F.add(a, x)
+
+            def pullback_identity(dy: Array, input_gradient: bool = True) -> Array | None:
+                dbody, dshortcut = add_pullback(dy)
+                dx = body_pullback(dbody, input_gradient)
+                return dx + dshortcut if input_gradient else None
+
+            return y, pullback_identity
+
+        b, shortcut_pullback = self.shortcut.forward(x, train)
+        y, add_pullback = F.add(a, b)
+
+        def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
+            dbody, dshortcut = add_pullback(dy)
+            dx = body_pullback(dbody, input_gradient)
+            dx_shortcut = shortcut_pullback(dshortcut, input_gradient)
+            return dx + dx_shortcut if input_gradient else None
+
+        return y, pullback
+
+
+class Parallel(Layer):
+    """Branches side by side on one input, their outputs concatenated along the last axis (channels).
+
+    dx is the sum of the branches' pullbacks, each of its own piece of dy.
+
+    Parameters
+    ----------
+    *branches : Layer
+        Named "0", "1", ... inside the model; their outputs may differ in the last axis alone.
+    """
+
+    def __init__(self, *branches: Layer) -> None:
+        self.branches = checked("Parallel", branches)
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return the shape of the concatenated outputs."""
+        outputs = [self.child(str(number), branch, shape) for number, branch in enumerate(self.branches)]
+        if len({output[:-1] for output in outputs}) != 1 or () in outputs:
+            raise ValueError(f"Parallel: the branches' outputs {outputs} differ in more than the last axis")
+        return (*outputs[0][:-1], sum(output[-1] for output in outputs))
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        outputs, pullbacks = zip(*(branch.forward(x, train) for branch in self.branches), strict=True)
+        y, cut = F.concatenate(outputs)
+
+        def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
+            gradients = [pull(piece, input_gradient) for pull, piece in zip(pullbacks, cut(dy), strict=True)]
+            if not input_gradient:
+                return None
+            first, *others = gradients
+            for gradient in others:
+                first = first + gradient
+            return first
+
+        return y, pullback
+
+
+Concatenate = Parallel
+"""`Parallel` under the name of what it does with the branches' outputs."""
+
+
+def checked(container: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers as a tuple, or raise if there is none or something else among them."""
+    if not layers:
+        raise ValueError(f"{container}: give at least one layer")
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{container}: {layer!r} is not a layer")
+    return tuple(layers)

@@ -1,0 +1,82 @@
+"""The convolutional layer."""
+
+import math
+from collections.abc import Sequence
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback, Shape
+from xnn.functional.windows import Padding, pair, windows
+from xnn.nn.initializers import Initializer, kaiming_normal, zeros
+from xnn.nn.layer import Layer
+from xnn.nn.linear import positive
+
+
+class Conv2d(Layer):
+    """Two-dimensional convolution of images (h, w, c) -> (p, q, channels); see `xnn.functional.conv2d`.
+
+    Parameters
+    ----------
+    channels : int
+        Outputs.
+    kernel : int or pair
+    stride, padding, dilation, groups :
+        As in `xnn.functional.conv2d`; padding may be ``"same"`` or ``"valid"``.
+    bias : bool
+    weight_initializer, bias_initializer : callable
+        See `xnn.nn.initializers`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: Padding = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        weight_initializer: Initializer = kaiming_normal,
+        bias_initializer: Initializer = zeros,
+    ) -> None:
+        self.channels = positive("Conv2d", "channels", channels)
+        self.kernel = pair("Conv2d", "kernel", kernel)
+        self.stride = pair("Conv2d", "stride", stride)
+        self.padding = padding
+        self.dilation = pair("Conv2d", "dilation", dilation)
+        self.groups = positive("Conv2d", "groups", groups)
+        self.use_bias = bias
+        self.weight_initializer = weight_initializer
+        self.bias_initializer = bias_initializer
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Declare weight (kh, kw, c / groups, channels) and bias (channels,)."""
+        height, width, inputs = image_shape("Conv2d", shape)
+        if inputs % self.groups or self.channels % self.groups:
+            raise ValueError(
+                f"Conv2d: groups={self.groups} must divide the {inputs} input and {self.channels} output channels"
+            )
+        geometry = windows("Conv2d", (height, width), self.kernel, self.stride, self.padding, self.dilation)
+        self.weight = self.parameter(
+            "weight", (*self.kernel, inputs // self.groups, self.channels), self.weight_initializer
+        )
+        self.bias = (
+            self.parameter("bias", (self.channels,), self.bias_initializer, decay=False) if self.use_bias else None
+        )
+        return (*geometry.output, self.channels)
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        bias = None if self.bias is None else self.bias.value
+        result = F.conv2d(x, self.weight.value, bias, self.stride, self.padding, self.dilation, self.groups)
+        return self.connect(result, self.weight, self.bias)
+
+    def flops(self) -> int:
+        """2 kh kw c / groups for each output number."""
+        return 2 * math.prod(self.output_shape) * math.prod(self.weight.shape[:3])
+
+
+def image_shape(layer: str, shape: Shape) -> tuple[int, int, int]:
+    """Return (h, w, c), or raise ValueError for inputs that are no images."""
+    if len(shape) != 3:
+        raise ValueError(f"{layer}: the input must be images (h, w, c), not arrays of shape {shape}")
+    return shape

@@ -1,0 +1,274 @@
+"""What every layer is: parameters, plus a function that returns its value and its pullback."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from xnn._typing import Array, Pullback, Shape
+from xnn.backends import DTYPES, Backend
+from xnn.backends import backend as make_backend
+from xnn.nn.initializers import Initializer, zeros
+from xnn.nn.parameters import Buffer, Parameter, Segment, Views, segments
+from xnn.nn.summary import Summary, summarize
+from xnn.random import Random
+
+
+class Layer:
+    """Parameters plus a function. A model is a layer that has been built, usually a `Sequential`.
+
+    A layer of your own implements `initialize`, which declares parameters and returns the output shape, and `forward`.
+    Shapes given to `build` and `initialize` leave out the batch axis.
+
+    Attributes
+    ----------
+    backend, dtype, random :
+        Set in every layer by `build`: where its arrays live, the name of their dtype, and the model's random numbers.
+    input_shape, output_shape : tuple of int
+        Without the batch axis.
+    parameters, gradients, buffers : Views
+        Of a built model: mappings of name to view, in the model's order; ``.flat`` is the whole vector.
+    trainable : bool
+        Whether any parameter in this layer or inside it is trainable.
+    """
+
+    backend: Backend
+    dtype: str
+    random: Random
+    input_shape: Shape
+    output_shape: Shape
+    parameters: Views
+    gradients: Views
+    buffers: Views
+    trainable: bool
+
+    # What a layer implements -------------------------------------------------------------------------------
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Declare parameters for inputs of that shape, and return the shape of the outputs."""
+        return shape
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback).
+
+        ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting
+        what was there, and returns dx, or None where it is not asked for.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement forward")
+
+    def flops(self) -> int:
+        """Return the floating-point operations of one image's products, a multiplication and an addition being two."""
+        return 0
+
+    def parameter(self, name: str, shape: Shape, initializer: Initializer, decay: bool = True) -> Parameter:
+        """Declare a parameter; to be called in `initialize`."""
+        self._parameters[name] = Parameter(shape, initializer, decay)
+        return self._parameters[name]
+
+    def buffer(self, name: str, shape: Shape, initializer: Initializer = zeros) -> Buffer:
+        """Declare an array that is saved with the model but not trained; to be called in `initialize`."""
+        self._buffers[name] = Buffer(shape, initializer)
+        return self._buffers[name]
+
+    def child(self, name: str, layer: "Layer", shape: Shape) -> Shape:
+        """Declare a layer inside this one, which gets inputs of that shape; return the shape of its outputs."""
+        self._children[name] = layer
+        return layer._prepare(shape)
+
+    def connect(self, result: tuple[Array, Pullback], *parameters: Parameter | None) -> tuple[Array, Pullback]:
+        """Turn a function's (y, pullback) into the layer's.
+
+        `parameters` are those that the function was called with, in its order, after the input.
+        """
+        y, function_pullback = result
+        if not parameters:
+
+            def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
+                return function_pullback(dy) if input_gradient else None
+
+            return y, pullback
+
+        def pullback_to_parameters(dy: Array, input_gradient: bool = True) -> Array | None:
+            needs = (input_gradient, *(p is not None and p.trainable for p in parameters))
+            dx, *gradients = function_pullback(dy, needs)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if parameter is not None and gradient is not None:
+                    parameter.gradient[...] = gradient
+            return dx
+
+        return y, pullback_to_parameters
+
+    # What a model offers -----------------------------------------------------------------------------------
+
+    def build(
+        self,
+        input_shape: Shape,
+        *,
+        backend: Backend | str | None = None,
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> Self:
+        """Infer all shapes, make the flat vectors, and draw initial values; return the layer itself.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Of one image, (h, w, c), or of one vector, (n,): without the batch axis.
+        backend : Backend, str or None
+            As in `xnn.backend`.
+        seed : int
+            The same seed gives the same values on every backend and in every dtype.
+        dtype : "float32" or "float64"
+        """
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        backend = make_backend(backend)
+        random = Random(backend, seed, "layers")
+        self._prepare(tuple(input_shape))
+        self._adopt_arrays(backend, dtype)
+        for layer in self._named_layers().values():
+            layer.backend, layer.dtype, layer.random = backend, dtype, random
+        self._draw(seed)
+        self._mark_trainable()
+        return self
+
+    def __call__(self, x: Array) -> Array:
+        """Return the output for x (batch, *input_shape), as in inference: no dropout, running statistics."""
+        y, _ = self.forward(x)
+        return y
+
+    def segments(self, decay_all: bool = False) -> list[Segment]:
+        """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
+
+        `decay_all` has it apply to biases and norms too.
+        """
+        return segments(self._all_parameters, self.parameters.starts, decay_all)
+
+    def freeze(self, prefix: str = "") -> None:
+        """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default."""
+        self._set_trainable(prefix, trainable=False)
+
+    def unfreeze(self, prefix: str = "") -> None:
+        """Undo `freeze`."""
+        self._set_trainable(prefix, trainable=True)
+
+    def layout(self) -> list[dict[str, Any]]:
+        """Return the index of the flat vector, ready for JSON: name, shape and start of each parameter."""
+        starts = self.parameters.starts
+        return [
+            {"name": name, "shape": list(p.shape), "start": starts[name]} for name, p in self._all_parameters.items()
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all parameters and buffers as NumPy arrays, by name."""
+        named = {**self.parameters, **self.buffers}
+        return {name: self.backend.to_numpy(view).copy() for name, view in named.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters and buffers from arrays by name, as `state_dict` gives them.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unexpected, or a shape differs; nothing has been changed then.
+        """
+        named = {**self.parameters, **self.buffers}
+        _check_state(named, state)
+        for name, view in named.items():
+            view[...] = self.backend.asarray(state[name], dtype=self.dtype)
+
+    def summary(self) -> Summary:
+        """Return a table of the model's layers: output shapes, parameters and FLOPs."""
+        return summarize(self, self._named_layers())
+
+    # How `build` works -------------------------------------------------------------------------------------
+
+    def _prepare(self, shape: Shape) -> Shape:
+        self._parameters: dict[str, Parameter] = {}
+        self._buffers: dict[str, Buffer] = {}
+        self._children: dict[str, Layer] = {}
+        self.input_shape = shape
+        self.output_shape = self.initialize(shape)
+        return self.output_shape
+
+    def _named_layers(self) -> "dict[str, Layer]":
+        """Return this layer, under the name "", and all layers inside it, in order."""
+        layers: dict[str, Layer] = {}
+        names: dict[int, str] = {}
+        for name, layer in self._walk(""):
+            if id(layer) in names:
+                raise ValueError(
+                    f"layer {type(layer).__name__} stands at both '{names[id(layer)]}' and '{name}'; "
+                    "parameters cannot be shared: make two layers"
+                )
+            layers[name], names[id(layer)] = layer, name
+        return layers
+
+    def _walk(self, prefix: str) -> "Iterator[tuple[str, Layer]]":
+        yield prefix, self
+        for name, layer in self._children.items():
+            yield from layer._walk(_join(prefix, name))
+
+    def _adopt_arrays(self, backend: Backend, dtype: str) -> None:
+        """Make the flat vectors and hand each parameter and buffer its views."""
+        parameters: dict[str, Parameter] = {}
+        buffers: dict[str, Buffer] = {}
+        for prefix, layer in self._named_layers().items():
+            parameters |= {_join(prefix, name): entry for name, entry in layer._parameters.items()}
+            buffers |= {_join(prefix, name): entry for name, entry in layer._buffers.items()}
+        self._all_parameters, self._all_buffers = parameters, buffers
+        # The decayed ones first, so that an optimizer has two runs to update, not two for each layer.
+        order = sorted(parameters, key=lambda name: not parameters[name].decay)
+        self.parameters = Views(parameters, order, backend, dtype)
+        self.gradients = Views(parameters, order, backend, dtype)
+        self.buffers = Views(buffers, list(buffers), backend, dtype)
+        for name, parameter in parameters.items():
+            parameter.value, parameter.gradient = self.parameters[name], self.gradients[name]
+        for name, buffer in buffers.items():
+            buffer.value = self.buffers[name]
+
+    def _draw(self, seed: int) -> None:
+        host = make_backend("numpy")
+        entries: dict[str, Parameter | Buffer] = {**self._all_parameters, **self._all_buffers}
+        for name, entry in entries.items():
+            values = entry.initializer(entry.shape, Random(host, seed, f"initial/{name}"))
+            entry.value[...] = self.backend.asarray(values, dtype=self.dtype)
+
+    def _set_trainable(self, prefix: str, trainable: bool) -> None:
+        chosen = [
+            parameter
+            for name, parameter in self._all_parameters.items()
+            if not prefix or name == prefix or name.startswith(f"{prefix}.")
+        ]
+        if not chosen:
+            names = ", ".join(self._all_parameters)
+            raise ValueError(f"no parameter is named {prefix!r} or lies under it; there are: {names}")
+        for parameter in chosen:
+            parameter.trainable = trainable
+            parameter.gradient[...] = 0.0
+        self._mark_trainable()
+
+    def _mark_trainable(self) -> bool:
+        inside = [layer._mark_trainable() for layer in self._children.values()]
+        self.trainable = any(inside) or any(p.trainable for p in self._parameters.values())
+        return self.trainable
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what is not there, which before `build` is nearly everything.
+        if "_children" in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _check_state(named: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+    problems = [f"'{name}' is missing" for name in named if name not in state]
+    problems += [f"'{name}' is not in the model" for name in state if name not in named]
+    problems += [
+        f"'{name}' has shape {tuple(state[name].shape)}, the model's has {tuple(view.shape)}"
+        for name, view in named.items()
+        if name in state and tuple(state[name].shape) != tuple(view.shape)
+    ]
+    if problems:
+        raise ValueError(f"the state does not fit the model: {'; '.join(problems)}")

@@ -1,0 +1,59 @@
+"""The affine layer."""
+
+import math
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback, Shape
+from xnn.nn.initializers import Initializer, kaiming_normal, zeros
+from xnn.nn.layer import Layer
+
+
+class Linear(Layer):
+    """Affine map of the last axis: (..., n) -> (..., features); see `xnn.functional.linear`.
+
+    Parameters
+    ----------
+    features : int
+        Outputs.
+    bias : bool
+    weight_initializer, bias_initializer : callable
+        See `xnn.nn.initializers`.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        bias: bool = True,
+        weight_initializer: Initializer = kaiming_normal,
+        bias_initializer: Initializer = zeros,
+    ) -> None:
+        self.features = positive("Linear", "features", features)
+        self.use_bias = bias
+        self.weight_initializer = weight_initializer
+        self.bias_initializer = bias_initializer
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Declare weight (n, features) and bias (features,)."""
+        if not shape:
+            raise ValueError("Linear: the input must have at least one axis besides the batch")
+        self.weight = self.parameter("weight", (shape[-1], self.features), self.weight_initializer)
+        self.bias = (
+            self.parameter("bias", (self.features,), self.bias_initializer, decay=False) if self.use_bias else None
+        )
+        return (*shape[:-1], self.features)
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        bias = None if self.bias is None else self.bias.value
+        return self.connect(F.linear(x, self.weight.value, bias), self.weight, self.bias)
+
+    def flops(self) -> int:
+        """2 n m for each position."""
+        return 2 * math.prod(self.output_shape) * self.input_shape[-1]
+
+
+def positive(layer: str, name: str, value: int) -> int:
+    """Return `value`, a positive integer, or raise ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{layer}: {name} must be a positive integer, not {value!r}")
+    return value

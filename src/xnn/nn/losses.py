@@ -1,0 +1,97 @@
+"""Losses and penalties, and their sum.
+
+A loss is not a layer of a `Sequential`: it takes the model's output and the targets, and returns a number and the
+pullback that begins the way back.
+"""
+
+import math
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback
+from xnn.nn.layer import Layer
+
+
+class SoftmaxCrossEntropy:
+    """Mean cross-entropy between softmax(logits) and class indices; see `xnn.functional.softmax_cross_entropy`.
+
+    Parameters
+    ----------
+    label_smoothing : float in [0, 1)
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"SoftmaxCrossEntropy: label_smoothing must be in [0, 1), not {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Array, labels: Array) -> tuple[Array, Pullback]:
+        """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
+        return F.softmax_cross_entropy(logits, labels, self.label_smoothing)
+
+
+class BinaryCrossEntropyWithLogits:
+    """Mean cross-entropy between σ(logits) and targets in [0, 1]."""
+
+    def forward(self, logits: Array, targets: Array) -> tuple[Array, Pullback]:
+        """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
+        return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+class MSE:
+    """Mean squared error."""
+
+    def forward(self, prediction: Array, target: Array) -> tuple[Array, Pullback]:
+        """Return (loss, pullback), with pullback(dloss=1.0) -> dprediction."""
+        return F.mse(prediction, target)
+
+
+class Huber:
+    """Mean Huber loss, quadratic up to an error of `delta` and linear beyond."""
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if not delta > 0:
+            raise ValueError(f"Huber: delta must be positive, not {delta}")
+        self.delta = delta
+
+    def forward(self, prediction: Array, target: Array) -> tuple[Array, Pullback]:
+        """Return (loss, pullback), with pullback(dloss=1.0) -> dprediction."""
+        return F.huber(prediction, target, self.delta)
+
+
+class L2Penalty:
+    """Quadratic penalty (strength / 2) Σ w² over a model's decayed weights: not its biases, norms or frozen parts.
+
+    Parameters
+    ----------
+    strength : float, non-negative
+    """
+
+    def __init__(self, strength: float) -> None:
+        if not (strength >= 0 and math.isfinite(strength)):
+            raise ValueError(f"L2Penalty: strength must be finite and not negative, not {strength}")
+        self.strength = strength
+
+    def forward(self, model: Layer) -> tuple[Array, Pullback]:
+        """Return (loss, pullback); pullback(dloss=1.0) adds the penalty's gradient to the model's gradients.
+
+        Call it after the model's own pullback, which overwrites them.
+        """
+        weights, gradients = model.parameters.flat, model.gradients.flat
+        # Without anything to penalize, an empty piece stands in: its penalty is zero, on the model's device.
+        decayed = [segment.slice for segment in model.segments() if segment.decay] or [slice(0, 0)]
+        terms = [F.l2_penalty(weights[piece], self.strength) for piece in decayed]
+        loss, _ = F.sum_losses(*(value for value, _ in terms))
+
+        def pullback(dloss: Array | float = 1.0) -> None:
+            for piece, (_, term_pullback) in zip(decayed, terms, strict=True):
+                gradients[piece] += term_pullback(dloss)
+
+        return loss, pullback
+
+
+class LossSum:
+    """Sum of losses and penalties; each gets the gradient of the sum."""
+
+    def forward(self, *losses: Array) -> tuple[Array, Pullback]:
+        """Return (loss, pullback), with pullback(dloss=1.0) -> one gradient for each loss."""
+        return F.sum_losses(*losses)

@@ -1,0 +1,123 @@
+"""Parameters, and the flat vectors they are views of."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from xnn._typing import Array, Shape
+from xnn.backends import Backend
+from xnn.nn.initializers import Initializer
+
+
+@dataclass(eq=False)
+class Parameter:
+    """A trainable array of a layer.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    initializer : callable
+        See `xnn.nn.initializers`.
+    decay : bool
+        Whether weight decay and penalties apply; by default not to biases and norms.
+    trainable : bool
+        False while frozen: its gradient is then not computed, and no optimizer touches it.
+    value, gradient : array
+        Views of the model's flat vectors, from `Layer.build` on.
+    """
+
+    shape: Shape
+    initializer: Initializer
+    decay: bool = True
+    trainable: bool = True
+    value: Array = field(default=None, repr=False)
+    gradient: Array = field(default=None, repr=False)
+
+
+@dataclass(eq=False)
+class Buffer:
+    """An array of a layer that is not trained, such as a running mean."""
+
+    shape: Shape
+    initializer: Initializer
+    value: Array = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run ``flat[start:stop]`` of trainable parameters that are all decayed or all not."""
+
+    start: int
+    stop: int
+    decay: bool
+
+    @property
+    def slice(self) -> slice:
+        """The run as a slice of a flat vector."""
+        return slice(self.start, self.stop)
+
+
+class _Shaped(Protocol):
+    @property
+    def shape(self) -> Shape: ...
+
+
+class Views(Mapping[str, Array]):
+    """Named arrays that are views of one contiguous vector.
+
+    Parameters
+    ----------
+    shaped : mapping of name to anything with a shape
+        In the order in which the names are listed.
+    order : sequence of names
+        In the order in which they lie in the vector.
+
+    Attributes
+    ----------
+    flat : (total,) array
+        Writing to it writes to the views, and the other way round.
+    starts : dict of name to its first position in the vector
+    """
+
+    def __init__(self, shaped: Mapping[str, _Shaped], order: Sequence[str], backend: Backend, dtype: str) -> None:
+        xp = backend.xp
+        self.starts: dict[str, int] = {}
+        total = 0
+        for name in order:
+            self.starts[name] = total
+            total += math.prod(shaped[name].shape)
+        self.flat = xp.zeros((total,), dtype=backend.dtype(dtype), device=backend.device)
+        self._views = {}
+        for name, entry in shaped.items():
+            start = self.starts[name]
+            piece = self.flat[start : start + math.prod(entry.shape)]
+            self._views[name] = xp.reshape(piece, entry.shape, copy=False)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        entries = ", ".join(f"{name!r}: {tuple(view.shape)}" for name, view in self.items())
+        return f"Views({{{entries}}})"
+
+
+def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], decay_all: bool) -> list[Segment]:
+    """Return the runs of trainable parameters in the flat vector, neighbours of one kind merged."""
+    runs: list[Segment] = []
+    for name in sorted(parameters, key=starts.__getitem__):
+        parameter = parameters[name]
+        size = math.prod(parameter.shape)
+        if not parameter.trainable or size == 0:
+            continue
+        run = Segment(starts[name], starts[name] + size, parameter.decay or decay_all)
+        if runs and runs[-1].stop == run.start and runs[-1].decay == run.decay:
+            run = Segment(runs.pop().start, run.stop, run.decay)
+        runs.append(run)
+    return runs

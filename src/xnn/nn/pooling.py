@@ -1,0 +1,69 @@
+"""Pooling layers."""
+
+from collections.abc import Sequence
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback, Shape
+from xnn.functional.windows import Padding, pair, windows
+from xnn.nn.conv import image_shape
+from xnn.nn.layer import Layer
+
+
+class _Pool2d(Layer):
+    def __init__(
+        self, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
+    ) -> None:
+        name = type(self).__name__
+        self.window = pair(name, "window", window)
+        self.stride = self.window if stride is None else pair(name, "stride", stride)
+        self.padding = padding
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return (p, q, c)."""
+        name = type(self).__name__
+        height, width, channels = image_shape(name, shape)
+        return (*windows(name, (height, width), self.window, self.stride, self.padding).output, channels)
+
+
+class MaxPool2d(_Pool2d):
+    """Largest value of each window and channel: (h, w, c) -> (p, q, c); see `xnn.functional.max_pool2d`.
+
+    Parameters
+    ----------
+    window : int or pair
+    stride : int, pair or None
+        The window by default.
+    padding : int, pair, pair of pairs, "same" or "valid"
+    """
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        return self.connect(F.max_pool2d(x, self.window, self.stride, self.padding))
+
+
+class AvgPool2d(_Pool2d):
+    """Mean of each window and channel: (h, w, c) -> (p, q, c); see `xnn.functional.avg_pool2d`.
+
+    Parameters
+    ----------
+    window : int or pair
+    stride : int, pair or None
+        The window by default.
+    padding : int, pair, pair of pairs, "same" or "valid"
+    """
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        return self.connect(F.avg_pool2d(x, self.window, self.stride, self.padding))
+
+
+class GlobalAvgPool2d(Layer):
+    """Mean of each channel over all pixels: (h, w, c) -> (c,)."""
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return (c,)."""
+        return image_shape("GlobalAvgPool2d", shape)[2:]
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        return self.connect(F.global_avg_pool2d(x))

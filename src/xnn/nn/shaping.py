@@ -1,0 +1,64 @@
+"""Layers that give their input another shape, and dropout."""
+
+import math
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback, Shape
+from xnn.nn.layer import Layer
+
+
+class Flatten(Layer):
+    """Join all axes but the batch: (h, w, c) -> (h * w * c,)."""
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return (m,)."""
+        return (math.prod(shape),)
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        return self.connect(F.flatten(x))
+
+
+class Reshape(Layer):
+    """Give each image of the batch another shape.
+
+    Parameters
+    ----------
+    *shape : int
+        Without the batch axis, as many elements as the input's.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return the new shape."""
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(f"Reshape: an input of shape {shape} cannot take the shape {self.shape}")
+        return self.shape
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        return self.connect(F.reshape(x, (x.shape[0], *self.shape)))
+
+
+class Dropout(Layer):
+    """In training, set each number to zero with probability `rate`, and scale the others by 1 / (1 - rate).
+
+    The masks come from the model's `random`, whose counter is the whole state; in inference x passes unchanged.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+    """
+
+    def __init__(self, rate: float) -> None:
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"Dropout: rate must be in [0, 1), not {rate}")
+        self.rate = rate
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback); out of training, y is x itself."""
+        if train and self.rate > 0.0:
+            return self.connect(F.dropout(x, self.rate, self.random))
+        return self.connect((x, lambda dy: dy))

@@ -1,0 +1,104 @@
+"""A table of a model's layers."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xnn._typing import Shape
+
+if TYPE_CHECKING:
+    from xnn.nn.layer import Layer
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One layer that holds no others.
+
+    Attributes
+    ----------
+    name : str
+        As in the names of its parameters.
+    layer : str
+        Its class.
+    output_shape : tuple of int
+        Without the batch axis.
+    parameters : int
+        How many numbers, frozen ones included.
+    flops : int
+        Of the products, for one image, forward; a multiplication and an addition are two.
+    """
+
+    name: str
+    layer: str
+    output_shape: Shape
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rows of a model's table; ``str(summary)`` is the table.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+    rows : tuple of SummaryRow
+    trainable : int
+        How many of the parameters are trained.
+    """
+
+    input_shape: Shape
+    rows: tuple[SummaryRow, ...]
+    trainable: int
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all parameters, frozen ones included."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the products for one image, forward."""
+        return sum(row.flops for row in self.rows)
+
+    def __str__(self) -> str:
+        cells = [("layer", "", "output", "parameters", "FLOPs"), ("input", "", _shape(self.input_shape), "", "")]
+        cells += [
+            (row.name, row.layer, _shape(row.output_shape), f"{row.parameters:,}", f"{row.flops:,}")
+            for row in self.rows
+        ]
+        frozen = self.parameters - self.trainable
+        note = f" ({frozen:,} frozen)" if frozen else ""
+        cells.append(("total", "", "", f"{self.parameters:,}", f"{self.flops:,}"))
+        widths = [max(len(row[column]) for row in cells) for column in range(5)]
+        lines = [
+            "  ".join(
+                text.ljust(width) if column < 3 else text.rjust(width)
+                for column, (text, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in cells
+        ]
+        rule = "-" * max(len(line) for line in lines)
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1] + note])
+
+
+def summarize(model: "Layer", layers: "Mapping[str, Layer]") -> Summary:
+    """Return the summary of a built model, given its layers by name."""
+    rows = tuple(
+        SummaryRow(
+            name or "model",
+            type(layer).__name__,
+            layer.output_shape,
+            sum(math.prod(parameter.shape) for parameter in layer._parameters.values()),
+            layer.flops(),
+        )
+        for name, layer in layers.items()
+        if not layer._children
+    )
+    trainable = sum(segment.stop - segment.start for segment in model.segments())
+    return Summary(model.input_shape, rows, trainable)
+
+
+def _shape(shape: Shape) -> str:
+    return " x ".join(map(str, shape)) or "one number"
