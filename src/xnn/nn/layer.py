@@ -127,7 +127,7 @@ class Layer:
         for layer in self._named_layers().values():
             layer.backend, layer.dtype, layer.random = backend, dtype, random
         self._draw(seed)
-        self._mark_trainable()
+        self._refresh()
         return self
 
     def __call__(self, x: Array) -> Array:
@@ -140,7 +140,7 @@ class Layer:
 
         `decay_all` has it apply to biases and norms too.
         """
-        return segments(self._all_parameters, self.parameters.starts, decay_all)
+        return self._segments[decay_all]
 
     def freeze(self, prefix: str = "") -> None:
         """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default."""
@@ -244,7 +244,14 @@ class Layer:
         for parameter in chosen:
             parameter.trainable = trainable
             parameter.gradient[...] = 0.0
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Work out anew what depends on which parameters are trainable, since every step asks for it."""
         self._mark_trainable()
+        self._segments = {
+            decay_all: segments(self._all_parameters, self.parameters.starts, decay_all) for decay_all in (False, True)
+        }
 
     def _mark_trainable(self) -> bool:
         inside = [layer._mark_trainable() for layer in self._children.values()]
