@@ -62,11 +62,17 @@ class Backend:
         `dtype` is a name such as ``"float32"``; without it the array keeps its own. May share memory with `x`.
         """
         wanted = None if dtype is None else self.dtype(dtype)
+        if self.library == "torch" and isinstance(x, np.ndarray) and not x.flags.writeable:
+            # PyTorch has no read-only tensors, and warns of memory such as a mapped file's.
+            x = x.copy()
         return self.xp.asarray(x, dtype=wanted, device=self.device)
 
-    def to_numpy(self, x: Array) -> npt.NDArray[Any]:
-        """Return `x` as a NumPy array on the host; it may share memory with `x`. Waits for the device."""
-        return self._to_numpy(x)
+    def to_numpy(self, x: Array, copy: bool = False) -> npt.NDArray[Any]:
+        """Return `x` as a NumPy array on the host; unless it is a copy, it may share memory with `x`.
+
+        Waits for the device.
+        """
+        return np.array(self._to_numpy(x)) if copy else self._to_numpy(x)
 
     def dtype(self, name: str) -> Any:
         """Return the library's dtype of that name.

@@ -33,5 +33,6 @@ class NonFiniteLoss(ArithmeticError):  # noqa: N818 - it names the event, as Zer
 
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), list(choices), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""

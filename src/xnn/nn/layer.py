@@ -160,7 +160,7 @@ class Layer:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all parameters and buffers as NumPy arrays, by name."""
         named = {**self.parameters, **self.buffers}
-        return {name: self.backend.to_numpy(view).copy() for name, view in named.items()}
+        return {name: self.backend.to_numpy(view, copy=True) for name, view in named.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set all parameters and buffers from arrays by name, as `state_dict` gives them.

@@ -1,0 +1,100 @@
+"""Averages of a model's weights over the steps of training."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from xnn._typing import Array
+from xnn.optim import _checks, _slots
+from xnn.optim.optimizer import Model
+
+
+class Average(NamedTuple):
+    """Averaged flat vectors of a model."""
+
+    parameters: Array
+    buffers: Array
+
+
+class ExponentialMovingAverage:
+    """Exponential moving average of all parameters and buffers, frozen ones included.
+
+    The first update copies the weights, each later one takes ``a ← a + (1 - decay) (w - a)``, as in B. Polyak
+    and A. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30(4),
+    1992, with weights that fade: the last 1 / (1 - decay) steps count most.
+
+    Parameters
+    ----------
+    model : Model
+        A built model.
+    decay : float
+        In [0, 1); 0 follows the weights without delay.
+
+    Attributes
+    ----------
+    average : Average
+        The averaged flat vectors, ``average.parameters`` and ``average.buffers``. Before the first update
+        they are the weights the model had when this object was made.
+    steps : int
+        Updates so far.
+
+    Raises
+    ------
+    ValueError
+        If `decay` is not in [0, 1).
+    """
+
+    def __init__(self, model: Model, decay: float) -> None:
+        self.model = model
+        self.decay = _checks.decay_rate("decay", decay)
+        self.average = Average(*(self._copy(vector) for vector in self._weights()))
+        self.steps = 0
+
+    def update(self) -> None:
+        """Take in the model's present weights; call it after each step."""
+        for average, weights in zip(self.average, self._weights(), strict=True):
+            if self.steps == 0:
+                average[...] = weights
+            else:
+                # In this form the average of a constant is that constant, bit for bit.
+                change = weights - average
+                change *= 1.0 - self.decay
+                average += change
+        self.steps += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the averages into the model for the time of a ``with`` block, and the weights back after it.
+
+        What the block writes to the model's parameters and buffers is lost.
+        """
+        saved = [self._copy(vector) for vector in self._weights()]
+        try:
+            self._assign(self.average)
+            yield
+        finally:
+            self._assign(saved)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return ``{"steps": int, "slots": {"parameters": array, "buffers": array}}``, NumPy copies."""
+        return _slots.save(self.steps, self.average._asdict(), self.model.backend)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If `state` is of another model; nothing is changed then.
+        """
+        self.steps = _slots.load(state, self.average._asdict(), self.model.backend, self.model.dtype)
+
+    def _weights(self) -> tuple[Array, Array]:
+        return self.model.parameters.flat, self.model.buffers.flat
+
+    def _copy(self, vector: Array) -> Array:
+        return self.model.backend.xp.asarray(vector, copy=True)
+
+    def _assign(self, vectors: Average | list[Array]) -> None:
+        for weights, vector in zip(self._weights(), vectors, strict=True):
+            weights[...] = vector

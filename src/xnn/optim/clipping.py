@@ -1,0 +1,47 @@
+"""Clipping of gradients."""
+
+from functools import reduce
+from operator import add
+
+from xnn._typing import Array
+from xnn.optim import _checks
+from xnn.optim.optimizer import Model
+
+
+def clip_gradient_norm(model: Model, max_norm: float) -> Array:
+    """Scale the gradients of trainable parameters in place, so that their 2-norm is at most `max_norm`.
+
+    ``g ← g min(1, max_norm / ‖g‖)``, after R. Pascanu et al., "On the difficulty of training recurrent neural
+    networks", ICML 2013, algorithm 1. Nothing is read back to the host. The squares are summed in the model's
+    dtype; a norm that is infinite there makes finite gradients 0, and the others NaN.
+
+    Parameters
+    ----------
+    model : Model
+        A built model; gradients of frozen parameters are neither counted nor scaled.
+    max_norm : float
+        Above 0.
+
+    Returns
+    -------
+    array
+        The norm before scaling, 0-d, on the model's device.
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is not a finite number above 0.
+    """
+    max_norm = _checks.positive("max_norm", max_norm)
+    xp = model.backend.xp
+    flat = model.gradients.flat
+    gradients = [flat[s.start : s.stop] for s in model.segments(decay_all=True)]
+    squares = [xp.sum(gradient * gradient) for gradient in gradients]
+    norm = xp.sqrt(reduce(add, squares, xp.zeros((), dtype=flat.dtype, device=model.backend.device)))
+    bound = xp.full_like(norm, max_norm)
+    # min(1, max_norm / norm), but defined for a norm of 0. Both are arrays, since PyTorch divides a Python number by
+    # multiplying with a reciprocal, which misses 1.
+    factor = bound / xp.maximum(norm, bound)
+    for gradient in gradients:
+        gradient *= factor
+    return norm

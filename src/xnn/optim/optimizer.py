@@ -1,0 +1,143 @@
+"""What all optimizers share: the walk over the flat vectors of a model, one trainable run at a time."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from xnn._typing import Array
+from xnn.backends import Backend
+from xnn.optim import _checks, _slots
+
+
+class FlatMapping(Protocol):
+    """Named arrays that are views of one contiguous vector."""
+
+    @property
+    def flat(self) -> Array:
+        """The whole vector, one axis."""
+
+
+class Segment(Protocol):
+    """A contiguous run of trainable parameters in the flat vector."""
+
+    @property
+    def start(self) -> int:
+        """First position."""
+
+    @property
+    def stop(self) -> int:
+        """Position after the last."""
+
+    @property
+    def decay(self) -> bool:
+        """Whether weight decay applies."""
+
+
+class Model(Protocol):
+    """What an optimizer needs of a model; a built `xnn.nn.Layer` has it."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where the vectors live."""
+
+    @property
+    def dtype(self) -> str:
+        """Name of the vectors' dtype."""
+
+    @property
+    def parameters(self) -> FlatMapping:
+        """Parameters, trainable or not."""
+
+    @property
+    def gradients(self) -> FlatMapping:
+        """Gradients, at the positions of their parameters."""
+
+    @property
+    def buffers(self) -> FlatMapping:
+        """State that is not learned by gradients, such as running statistics."""
+
+    def segments(self, decay_all: bool = False) -> Sequence[Segment]:
+        """Return the runs of trainable parameters, in order, neighbours of equal `decay` merged."""
+
+
+class Optimizer(ABC):
+    """Base of the optimizers: hyper-parameters, slots, and the walk over trainable runs.
+
+    A subclass fills `slots` and implements `_update` for one run. Since every update rule here works element
+    by element, how the vector is cut into runs does not change the result. Frozen parameters are in no run,
+    so they and their slots stay as they are.
+
+    Parameters
+    ----------
+    model : Model
+        A built model.
+    lr : float
+        Learning rate, above 0.
+    weight_decay : float
+        At least 0. Norms and biases are not decayed unless `decay_all` says so.
+    decay_all : bool
+        Decay norms and biases too.
+
+    Attributes
+    ----------
+    lr : float
+        Used by the next step; a schedule assigns it. May be 0.
+    steps : int
+        Steps taken so far.
+    slots : dict of str to array
+        State beside the parameters, such as ``"velocity"``: vectors as long as the flat parameter vector.
+
+    Raises
+    ------
+    ValueError
+        If a hyper-parameter is out of its range, not finite or not a number.
+    """
+
+    def __init__(self, model: Model, lr: float, *, weight_decay: float = 0.0, decay_all: bool = False) -> None:
+        self.model = model
+        self.lr = _checks.positive("lr", lr)
+        self.weight_decay = _checks.non_negative("weight_decay", weight_decay)
+        self.decay_all = _checks.flag("decay_all", decay_all)
+        self.steps = 0
+        self.slots: dict[str, Array] = {}
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next step."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = _checks.non_negative("lr", value)
+
+    def step(self) -> None:
+        """Update the trainable parameters from the model's gradients, in place."""
+        self.steps += 1
+        parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
+        # Without weight decay nothing tells decayed from undecayed runs: ask for the longest ones.
+        for segment in self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0):
+            run = slice(segment.start, segment.stop)
+            slots = {name: slot[run] for name, slot in self.slots.items()}
+            weight_decay = self.weight_decay if segment.decay else 0.0
+            self._update(parameters[run], gradients[run], slots, weight_decay)
+
+    @abstractmethod
+    def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
+        """Update one run: `parameter` and `slots` are views to write to, `gradient` is only read."""
+
+    def _add_slot(self, name: str) -> None:
+        self.slots[name] = self.model.backend.xp.zeros_like(self.model.parameters.flat)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return ``{"steps": int, "slots": {name: NumPy array}}``, copied; without the hyper-parameters."""
+        return _slots.save(self.steps, self.slots, self.model.backend)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned; the steps that follow are the same bit for bit.
+
+        Raises
+        ------
+        ValueError
+            If `state` is of another optimizer or model; nothing is changed then.
+        """
+        self.steps = _slots.load(state, self.slots, self.model.backend, self.model.dtype)
