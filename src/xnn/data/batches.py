@@ -1,0 +1,132 @@
+"""The batches of an epoch, on the device, as a pure function of (seed, epoch)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xnn._typing import Array
+from xnn.backends import Backend
+from xnn.data.augmentation import Augmentation
+from xnn.data.normalization import Normalization
+from xnn.data.splits import HostArray, Split
+from xnn.errors import SettingError
+from xnn.random import Random
+
+# Images that are gathered, moved to the device, augmented and normalised at once; batches are views of such a block. So
+# a batch of one image costs little more than a slice.
+_BLOCK = 512
+
+
+class Batches:
+    """One split, ready to train on.
+
+    Images stay uint8 until they are on the device; there they are augmented, then normalised.
+
+    Parameters
+    ----------
+    split : Split
+        The images and labels.
+    batch_size : int
+        Images in a batch; the last one of an epoch may be smaller.
+    backend : Backend
+        Where the batches are made.
+    normalization : Normalization, optional
+        Applied to images of uint8. Without it the numbers stay as they are, in `dtype`.
+    dtype : str
+        The name of the dtype of a batch of images.
+    shuffle : bool
+        Whether each epoch has its own order.
+    seed : int
+        Of shuffles and augmentation.
+    augment : callable, optional
+        Such as `xnn.data.RandomCrop`.
+    drop_last : bool
+        Leave out the last batch of an epoch if it is smaller than the others.
+
+    Attributes
+    ----------
+    images : int
+        How many images an epoch has.
+
+    Raises
+    ------
+    SettingError
+        If the batch size is not positive, or larger than the split with `drop_last`.
+    TypeError
+        If a normalization is given for images that are not uint8.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        backend: Backend,
+        normalization: Normalization | None = None,
+        dtype: str = "float32",
+        shuffle: bool = True,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise SettingError(f"the batch size must be at least 1, not {batch_size}")
+        if drop_last and batch_size > len(split):
+            raise SettingError(f"a batch size of {batch_size} leaves no whole batch of {len(split)} images")
+        if normalization is not None and split.images.dtype != np.uint8:
+            raise TypeError(f"a normalization needs uint8 images, not {split.images.dtype}; leave it out")
+        self.split = split
+        self.batch_size = batch_size
+        self.backend = backend
+        self.normalization = normalization
+        self.dtype = dtype
+        self.shuffle = shuffle
+        self.seed = seed
+        self.augment = augment
+        self.drop_last = drop_last
+        self.images = len(split) // batch_size * batch_size if drop_last else len(split)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return -(-self.images // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Return the batches of an epoch from number `start` on: images (b, h, w, c) and labels (b,) of int64.
+
+        Starting at `start` gives the same batches as leaving out the first ones.
+
+        Raises
+        ------
+        ValueError
+            If `epoch` is negative, or `start` is not in [0, len(self)].
+        """
+        if epoch < 0 or not 0 <= start <= len(self):
+            raise ValueError(f"there is no batch {start} of epoch {epoch}; an epoch has {len(self)} batches")
+        return self._batches(epoch, start)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[tuple[Array, Array]]:
+        size = self.batch_size
+        block_size = max(_BLOCK // size, 1) * size
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
+        first_image = start * size
+        for block_start in range(first_image // block_size * block_size, self.images, block_size):
+            block_stop = min(block_start + block_size, self.images)
+            x, labels = self._block(epoch, order, block_start, block_stop)
+            count = block_stop - block_start
+            for first in range(max(first_image - block_start, 0), count, size):
+                last = min(first + size, count)
+                yield x[first:last, ...], labels[first:last]
+
+    def _block(self, epoch: int, order: HostArray | None, start: int, stop: int) -> tuple[Array, Array]:
+        """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
+        images, labels = self.split.images, self.split.labels
+        # Always a copy: the device may take the memory as it is, and a mapped file is read-only.
+        indices = np.arange(start, stop) if order is None else order[start:stop]
+        x = self.backend.asarray(images[indices])
+        if self.augment is not None:
+            x = self.augment(x, Random(self.backend, self.seed, f"augment/{epoch}/{start}"))
+        if self.normalization is not None:
+            x = self.normalization(x, self.dtype)
+        else:
+            x = self.backend.xp.astype(x, self.backend.dtype(self.dtype))
+        return x, self.backend.asarray(labels[indices].astype(np.int64))

@@ -1,0 +1,187 @@
+"""The official files of CIFAR-10 and CIFAR-100: binary or python version, in a folder or in its ``.tar.gz``.
+
+A record of the binary version is the label (CIFAR-100: the coarse label, then the fine one), a byte each, then 32 rows
+of 32 bytes of red, then of green, then of blue. A python file is a pickle of a dictionary whose ``data`` holds such
+rows of 3072 bytes; it is read by `inert_pickle`, which cannot run it.
+Both versions hold the same images: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xnn.data.archives import read_files
+from xnn.data.inert_pickle import ArrayRecord, read_inert
+from xnn.data.splits import Arrays, HostArray, check_labels
+from xnn.errors import DataError
+
+SIDE, CHANNELS = 32, 3
+PIXELS = SIDE * SIDE * CHANNELS
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label that each image has: its key in the python version, and how many classes it tells apart."""
+
+    key: str
+    classes: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """One form in which a data set is published: names, and images in each file."""
+
+    archive: str
+    folder: str
+    train: Mapping[str, int]
+    test: Mapping[str, int]
+    binary: bool
+
+    @property
+    def files(self) -> dict[str, int]:
+        """How many images each file holds, the training files first."""
+        return {**self.train, **self.test}
+
+    def find(self, root: Path) -> Path | None:
+        """Return the folder or archive under `root` that holds this version, or None; some files may be missing."""
+        for folder in (root / self.folder, root):
+            if any((folder / name).is_file() for name in self.files):
+                return folder
+        archive = root / self.archive
+        return archive if archive.is_file() else None
+
+    def paths(self, location: Path) -> list[Path]:
+        """Return the files that are read from `location`."""
+        return [location / name for name in self.files] if location.is_dir() else [location]
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """CIFAR-10 or CIFAR-100: the versions it is published in, and the labels of an image in the files' order."""
+
+    versions: tuple[Version, ...]
+    labels: tuple[Label, ...]
+
+    def find(self, root: Path) -> tuple[Version, Path] | None:
+        """Return the first version that `root` has, and where; None if it has none."""
+        for version in self.versions:
+            location = version.find(root)
+            if location is not None:
+                return version, location
+        return None
+
+    def read(self, version: Version, location: Path) -> Arrays:
+        """Return the images and labels; the labels are (n, 2), coarse and fine, where an image has two.
+
+        Raises
+        ------
+        DataError
+            If a file is missing, damaged, of a wrong length, holds a label out of range, or is a pickle that asks
+            for anything but arrays.
+        """
+        sizes = {name: self._sizes(version, count) for name, count in version.files.items()}
+        contents = read_files(location, version.folder, sizes)
+        parse = self._parse_binary if version.binary else self._parse_python
+
+        def images_and_labels(files: Mapping[str, int]) -> tuple[HostArray, HostArray]:
+            parts = (parse(contents.pop(name), count, str(location / name)) for name, count in files.items())
+            images, labels = _join(parts, sum(files.values()), len(self.labels))
+            return images, labels if len(self.labels) > 1 else labels[:, 0]
+
+        images, labels = images_and_labels(version.train)
+        test_images, test_labels = images_and_labels(version.test)
+        return Arrays(images, labels, test_images, test_labels)
+
+    def _sizes(self, version: Version, count: int) -> range:
+        if version.binary:
+            exact = count * (PIXELS + len(self.labels))
+            return range(exact, exact + 1)
+        # A pickle also holds file names, and text that stands for bytes may take two bytes for one.
+        return range(count * PIXELS, 2 * count * (PIXELS + 200) + 4096)
+
+    def _parse_binary(self, content: bytes, count: int, where: str) -> tuple[HostArray, HostArray]:
+        records = np.frombuffer(content, np.uint8).reshape(count, -1)
+        labels = records[:, : len(self.labels)].astype(np.int64)
+        for label, column in zip(self.labels, labels.T, strict=True):
+            check_labels(column, label.classes, where)
+        return records[:, len(self.labels) :], labels
+
+    def _parse_python(self, content: bytes, count: int, where: str) -> tuple[HostArray, HostArray]:
+        batch = read_inert(content, where)
+        if not isinstance(batch, dict):
+            raise DataError(f"{where}: not a CIFAR batch: a pickled {type(batch).__name__}, not a dictionary")
+        batch = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+        record = batch.get("data")
+        rows = record.read(where) if isinstance(record, ArrayRecord) else None
+        if rows is None or rows.shape != (count, PIXELS):
+            found = "none" if rows is None else f"one of shape {rows.shape}"
+            raise DataError(f"{where}: 'data' should be an array of shape {(count, PIXELS)}, found {found}")
+        columns = [_label_column(batch.get(label.key), label, count, where) for label in self.labels]
+        return rows, np.stack(columns, axis=1)
+
+
+def _label_column(values: Any, label: Label, count: int, where: str) -> npt.NDArray[np.int64]:
+    if not isinstance(values, list) or len(values) != count or not all(type(value) is int for value in values):
+        raise DataError(f"{where}: '{label.key}' should be a list of {count} integers")
+    check_labels(values, label.classes, where)
+    return np.array(values, np.int64)
+
+
+def _join(parts: Iterable[tuple[HostArray, HostArray]], count: int, labels: int) -> tuple[HostArray, HostArray]:
+    """Return the images (count, 32, 32, 3) and labels (count, labels) of several files, filled one file at a time."""
+    images = np.empty((count, SIDE, SIDE, CHANNELS), np.uint8)
+    columns = np.empty((count, labels), np.int64)
+    start = 0
+    for planes, part_labels in parts:
+        stop = start + len(planes)
+        images[start:stop] = planes.reshape(-1, CHANNELS, SIDE, SIDE).transpose(0, 2, 3, 1)
+        columns[start:stop] = part_labels
+        start = stop
+    return images, columns
+
+
+_CIFAR10_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
+
+CIFAR10 = Cifar(
+    versions=(
+        Version(
+            archive="cifar-10-binary.tar.gz",
+            folder="cifar-10-batches-bin",
+            train={f"{name}.bin": 10_000 for name in _CIFAR10_TRAIN},
+            test={"test_batch.bin": 10_000},
+            binary=True,
+        ),
+        Version(
+            archive="cifar-10-python.tar.gz",
+            folder="cifar-10-batches-py",
+            train=dict.fromkeys(_CIFAR10_TRAIN, 10_000),
+            test={"test_batch": 10_000},
+            binary=False,
+        ),
+    ),
+    labels=(Label("labels", 10),),
+)
+
+CIFAR100 = Cifar(
+    versions=(
+        Version(
+            archive="cifar-100-binary.tar.gz",
+            folder="cifar-100-binary",
+            train={"train.bin": 50_000},
+            test={"test.bin": 10_000},
+            binary=True,
+        ),
+        Version(
+            archive="cifar-100-python.tar.gz",
+            folder="cifar-100-python",
+            train={"train": 50_000},
+            test={"test": 10_000},
+            binary=False,
+        ),
+    ),
+    labels=(Label("coarse_labels", 20), Label("fine_labels", 100)),
+)

@@ -1,0 +1,247 @@
+"""Reads the plain data in a pickle without ever running it.
+
+A pickle is a program: loading one imports what it names and calls it. The CIFAR "python version" archives are pickles,
+so a tampered archive could run anything. Here the opcodes are only listed (`pickletools.genops`, which executes
+nothing) and interpreted symbolically: containers, numbers and strings are built as they are, NumPy's arrays become
+inert records of their bytes, and any other name is refused. Nothing that the file names is imported, looked up or
+called.
+"""
+
+import math
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xnn.data.splits import HostArray
+from xnn.errors import DataError
+
+
+@dataclass(frozen=True)
+class _Global:
+    """The name of something in a module: only a name."""
+
+    name: str
+
+
+@dataclass
+class _DtypeRecord:
+    """What a pickle says of an array's type: a code such as ``u1``."""
+
+    code: str
+
+
+@dataclass
+class ArrayRecord:
+    """What a pickle says of an array; `read` makes the array."""
+
+    state: tuple[Any, ...] | None = None
+
+    def read(self, where: str) -> HostArray:
+        """Return the array of unsigned bytes that the record describes.
+
+        Raises
+        ------
+        DataError
+            If it is of another type, or its bytes do not fill its shape.
+        """
+        match self.state:
+            case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | str() as data):
+                content = _as_bytes(data)
+                if all(_is_size(size) for size in shape) and math.prod(shape) == len(content):
+                    flat = np.frombuffer(content, np.uint8)
+                    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+        raise DataError(f"{where}: its array is not made of unsigned bytes that fill its shape")
+
+
+def read_inert(content: bytes, where: str) -> Any:
+    """Return the data in a pickle, with `ArrayRecord` for NumPy arrays.
+
+    Parameters
+    ----------
+    content : bytes
+        The pickle, of protocol 0 to 5.
+    where : str
+        The file's name, for errors.
+
+    Raises
+    ------
+    DataError
+        If the pickle names anything but NumPy's arrays, or is truncated or damaged.
+    """
+    stack = _Stack(where)
+    try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name == "STOP":
+                return stack.pop()
+            action = _ACTIONS.get(opcode.name)
+            if action is None:
+                named = "" if argument is None else " of '" + str(argument).replace(" ", ".") + "'"
+                raise DataError(f"{where}: refused, its pickle asks for {opcode.name}{named}; it was not run")
+            action(stack, argument)
+    except DataError:
+        raise
+    # What a damaged file can bring about: in the listing ValueError and its kind; in the interpreter the others.
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise DataError(f"{where}: the pickle is truncated or damaged ({error})") from None
+    raise DataError(f"{where}: the pickle is truncated")
+
+
+class _Stack:
+    """The stack, the marks and the memo of a pickle's interpreter."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.items: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def push(self, item: Any) -> None:
+        self.items.append(item)
+
+    def pop(self, count: int = 1) -> Any:
+        """Return the last item, or a tuple of the last `count`."""
+        start = len(self.items) - count
+        if start < (self.marks[-1] if self.marks else 0):
+            raise ValueError("its stack runs empty")
+        popped = tuple(self.items[start:])
+        del self.items[start:]
+        return popped[0] if count == 1 else popped
+
+    def pop_mark(self) -> list[Any]:
+        start = self.marks.pop()
+        popped = self.items[start:]
+        del self.items[start:]
+        return popped
+
+    def top(self, kind: type) -> Any:
+        if not self.items or not isinstance(self.items[-1], kind):
+            raise ValueError(f"no {kind.__name__} where one is due")
+        return self.items[-1]
+
+    def push_global(self, module: str, name: str) -> None:
+        full = f"{module}.{name}"
+        if full not in _CALLS and full not in _NAMES:
+            raise DataError(f"{self.where}: refused, its pickle names '{full}'; it was not imported or run")
+        self.push(_Global(full))
+
+    def reduce(self) -> None:
+        function, arguments = self.pop(2)
+        call = _CALLS.get(function.name) if isinstance(function, _Global) else None
+        if call is None or not isinstance(arguments, tuple):
+            raise DataError(f"{self.where}: refused, its pickle calls something that is not known; it was not run")
+        self.push(call(*arguments))
+
+    def build(self) -> None:
+        state = self.pop()
+        if self.items and isinstance(self.items[-1], _DtypeRecord):
+            return
+        record = self.top(ArrayRecord)
+        if not isinstance(state, tuple):
+            raise ValueError("an array without its state")
+        record.state = state
+
+    def set_items(self, pairs: list[Any]) -> None:
+        keys = pairs[::2]
+        if not all(isinstance(key, str | bytes | int) for key in keys):
+            raise ValueError("a key that is neither text nor number")
+        self.top(dict).update(zip(keys, pairs[1::2], strict=True))
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> ArrayRecord:
+    if kind != _Global("numpy.ndarray"):
+        raise ValueError("an array of a kind that is not known")
+    return ArrayRecord()
+
+
+def _dtype(code: Any, align: Any, copy: Any) -> _DtypeRecord:
+    return _DtypeRecord(_as_bytes(code).decode("latin-1").lstrip("|"))
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    if not isinstance(text, str) or encoding != "latin1":
+        raise ValueError("bytes that are not spelt in latin1")
+    return text.encode("latin-1")
+
+
+def _as_bytes(text: Any) -> bytes:
+    """Return a string of Python 2, which Python 3 lists as text or bytes, as bytes."""
+    return text.encode("latin-1") if isinstance(text, str) else bytes(memoryview(text))
+
+
+def _is_size(size: Any) -> bool:
+    return type(size) is int and size >= 0
+
+
+_NAMES = {"numpy.ndarray"}
+_CALLS: dict[str, Callable[..., Any]] = {
+    "numpy.core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy.dtype": _dtype,
+    # Bytes in the protocols that Python 2 can read.
+    "_codecs.encode": _encode,
+}
+
+
+def _push_argument(stack: _Stack, argument: Any) -> None:
+    stack.push(argument)
+
+
+def _store(stack: _Stack, key: int | None) -> None:
+    stack.memo[len(stack.memo) if key is None else key] = stack.top(object)
+
+
+def _ignore(stack: _Stack, argument: Any) -> None:
+    """Do nothing: the opcode frames the file or states its protocol."""
+
+
+def _dict(stack: _Stack, argument: None) -> None:
+    pairs = stack.pop_mark()
+    stack.push({})
+    stack.set_items(pairs)
+
+
+def _global(stack: _Stack, argument: str) -> None:
+    module, _, name = argument.partition(" ")
+    stack.push_global(module, name)
+
+
+def _stack_global(stack: _Stack, argument: None) -> None:
+    module, name = stack.pop(2)
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise ValueError("a name that is not text")
+    stack.push_global(module, name)
+
+
+_ACTIONS: dict[str, Callable[[_Stack, Any], None]] = {
+    **dict.fromkeys(("PROTO", "FRAME"), _ignore),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_argument),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_argument),
+    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push_argument),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push_argument),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _store),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda stack, key: stack.push(stack.memo[key])),
+    "NONE": lambda stack, _: stack.push(None),
+    "NEWTRUE": lambda stack, _: stack.push(True),
+    "NEWFALSE": lambda stack, _: stack.push(False),
+    "MARK": lambda stack, _: stack.marks.append(len(stack.items)),
+    "EMPTY_LIST": lambda stack, _: stack.push([]),
+    "EMPTY_DICT": lambda stack, _: stack.push({}),
+    "EMPTY_TUPLE": lambda stack, _: stack.push(()),
+    "LIST": lambda stack, _: stack.push(stack.pop_mark()),
+    "DICT": _dict,
+    "TUPLE": lambda stack, _: stack.push(tuple(stack.pop_mark())),
+    "TUPLE1": lambda stack, _: stack.push((stack.pop(),)),
+    "TUPLE2": lambda stack, _: stack.push(stack.pop(2)),
+    "TUPLE3": lambda stack, _: stack.push(stack.pop(3)),
+    "APPEND": lambda stack, _: (lambda item: stack.top(list).append(item))(stack.pop()),
+    "APPENDS": lambda stack, _: (lambda items: stack.top(list).extend(items))(stack.pop_mark()),
+    "SETITEM": lambda stack, _: stack.set_items(list(stack.pop(2))),
+    "SETITEMS": lambda stack, _: stack.set_items(stack.pop_mark()),
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    "REDUCE": lambda stack, _: stack.reduce(),
+    "BUILD": lambda stack, _: stack.build(),
+}

@@ -1,0 +1,68 @@
+"""Shift and scale of the channels, from the training set."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from xnn._typing import Array
+from xnn.data.splits import Split
+
+# Small enough that the sum of squares of a pixel over a chunk is exact in float32: 256 * 255**2 < 2**24.
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Map pixels 0..255 to numbers with mean 0 and standard deviation 1 in each channel of the training set.
+
+    Attributes
+    ----------
+    mean, std : tuple of float
+        Of the pixels divided by 255, one for each channel. A channel that is constant has a `std` of 1.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, split: Split) -> Self:
+        """Return the normalization of a split of uint8 images; the sums are exact, so it is the same everywhere.
+
+        Raises
+        ------
+        TypeError
+            If the images are not uint8.
+        """
+        images = split.images
+        if images.dtype != np.uint8:
+            raise TypeError(f"Normalization.of needs uint8 images, not {images.dtype}; give its mean and std instead")
+        totals, squares = np.zeros((2, *images.shape[1:]))
+        for start in range(0, len(images), _CHUNK):
+            chunk = images[start : start + _CHUNK].astype(np.float32)
+            totals += chunk.sum(axis=0)
+            squares += np.square(chunk, out=chunk).sum(axis=0)
+        count = images.size // images.shape[-1]
+        axes = tuple(range(images.ndim - 2))
+        mean = totals.sum(axis=axes) / count
+        variance = squares.sum(axis=axes) / count - mean**2
+        std = np.sqrt(np.maximum(variance, 0.0)) / 255
+        std[std == 0] = 1.0
+        return cls(tuple((mean / 255).tolist()), tuple(std.tolist()))
+
+    def __call__(self, x: Array, dtype: str = "float32") -> Array:
+        """Return ``(x / 255 - mean) / std`` for x (..., channels) of uint8, computed in `dtype` on its device.
+
+        It is computed as ``x * (1 / (255 std)) - mean / std``: two passes.
+        """
+        xp = array_namespace(x)
+        kind = getattr(xp, dtype)
+        # Along whole rows of pixels: a loop over three channels alone would be several times slower on the CPU.
+        width = x.shape[-2] if x.ndim > 1 else 1
+        scale = [1 / (255 * std) for std in self.std] * width
+        shift = [mean / std for mean, std in zip(self.mean, self.std, strict=True)] * width
+        y = xp.reshape(xp.astype(x, kind), (-1, len(scale)))
+        y *= xp.asarray(scale, dtype=kind, device=device(x))
+        y -= xp.asarray(shift, dtype=kind, device=device(x))
+        return xp.reshape(y, x.shape)

@@ -1,0 +1,232 @@
+"""Where a data set is found: ``--data-dir``, then the cache, then the net; and which of them it was."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from xnn.data import cache, class_names
+from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
+from xnn.data.digits import read_digits
+from xnn.data.download import DOWNLOADS, fetch
+from xnn.data.folder import image_paths, read_folder
+from xnn.data.mnist import FASHION_MNIST, FILES, MNIST, Mnist
+from xnn.data.splits import Arrays, Dataset, HostArray, Split
+from xnn.data.torchvision import PREFIX, read_torchvision
+from xnn.errors import DataError, SettingError, suggest
+
+Report: TypeAlias = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Files that were found: where, which, and how to read them."""
+
+    location: Path
+    paths: list[Path]
+    read: Callable[[], Arrays]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A data set with official files."""
+
+    files: Mnist | Cifar
+    classes: tuple[str, ...]
+    coarse_classes: tuple[str, ...] = ()
+
+    def find(self, root: Path) -> _Found | None:
+        files = self.files
+        if isinstance(files, Mnist):
+            folder = files.find(root)
+            return _Found(folder, files.paths(folder), lambda: files.read(folder)) if folder else None
+        found = files.find(root)
+        if found is None:
+            return None
+        version, location = found
+        return _Found(location, version.paths(location), lambda: files.read(version, location))
+
+    def expected(self) -> str:
+        """Return a phrase that names the files that are looked for."""
+        if isinstance(self.files, Mnist):
+            return f"{', '.join(FILES)} (each plain or .gz), there or in {' or '.join(self.files.folders)}"
+        return " or ".join(f"{version.archive} or {version.folder}/" for version in self.files.versions)
+
+
+_KNOWN = {
+    "mnist": _Known(MNIST, class_names.DIGITS),
+    "fashion-mnist": _Known(FASHION_MNIST, class_names.FASHION_MNIST),
+    "cifar10": _Known(CIFAR10, class_names.CIFAR10),
+    "cifar100": _Known(CIFAR100, class_names.CIFAR100_FINE, class_names.CIFAR100_COARSE),
+}
+
+
+def names() -> list[str]:
+    """Return the names of the data sets that `load` knows, besides ``torchvision:NAME`` and folders of images."""
+    return ["digits", *_KNOWN]
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    labels: str = "fine",
+    download: bool = True,
+    report: Report | None = None,
+) -> Dataset:
+    """Return a data set, from `data_dir` if it is given, else from the cache, else from the net.
+
+    After the first read the images are mapped into memory from a flat cache file, which is checked when it is opened
+    and made anew when it is damaged or when the files it was made from have changed.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`, ``torchvision:NAME``, or a folder of ``class/image.png``.
+    data_dir : path, optional
+        A folder with the official files; nothing is downloaded then.
+    cache_dir : path, optional
+        The folder of the cache. By default ``$XNN_CACHE_DIR``, else the user's cache folder.
+    labels : {"fine", "coarse"}
+        Which labels of cifar100: 100 classes or 20.
+    download : bool
+        Whether files may be downloaded that are neither in `data_dir` nor in the cache.
+    report : callable, optional
+        Called with a line of text that says where the images come from, and what was done on the way.
+
+    Raises
+    ------
+    DataError
+        If the name is unknown, or its files are missing or not what their format promises.
+    SettingError
+        If `labels` is not known, or coarse where there is only one kind.
+    """
+    _check_labels_setting(name, labels)
+    root = None if data_dir is None else _readable_folder(Path(data_dir).expanduser())
+    request = _Request(name, root, cache_dir, download, report or (lambda line: None))
+    if name == "digits":
+        cached = cache.Cached(read_digits(), "the package itself", class_names.DIGITS, "")
+    elif name in _KNOWN:
+        cached = _load_known(request, _KNOWN[name])
+    elif name.startswith(PREFIX):
+        cached = _load_torchvision(request)
+    elif Path(name).expanduser().is_dir():
+        cached = _load_folder(request)
+    else:
+        raise DataError(
+            f"dataset {name!r} is neither known nor a folder; choose one of {', '.join(names())}, "
+            f"{PREFIX}NAME, or a folder of class/image.png.{suggest(name, names())}"
+        )
+    dataset = _dataset(name, cached, labels)
+    size = "x".join(str(length) for length in dataset.image_shape)
+    through = f" through the cache {cached.file}" if cached.file else ""
+    request.report(
+        f"{name}: {len(dataset.train)} training and {len(dataset.test)} test images of {size}, "
+        f"from {dataset.source}{through}"
+    )
+    return dataset
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What `load` was asked for."""
+
+    name: str
+    data_dir: Path | None
+    cache_dir: str | os.PathLike[str] | None
+    download: bool
+    report: Report
+
+    def cache_path(self, stem: str | None = None) -> Path:
+        return cache.cache_directory(self.cache_dir) / f"{stem or self.name}.safetensors"
+
+
+def _check_labels_setting(name: str, labels: str) -> None:
+    if labels not in ("fine", "coarse"):
+        raise SettingError(f"labels must be 'fine' or 'coarse', not {labels!r}.{suggest(labels, ('fine', 'coarse'))}")
+    if labels == "coarse" and name != "cifar100":
+        raise SettingError(f"only cifar100 has coarse labels, {name} has not")
+
+
+def _readable_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        fault = "is not a folder" if folder.exists() else "does not exist"
+        raise DataError(f"data directory {folder} {fault}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DataError(f"data directory {folder} cannot be read: permission denied")
+    return folder
+
+
+def _load_known(request: _Request, known: _Known) -> cache.Cached:
+    path = request.cache_path()
+    if request.data_dir is not None:
+        found = known.find(request.data_dir)
+        if found is None:
+            raise DataError(
+                f"data directory {request.data_dir} does not hold {request.name}; expected {known.expected()}"
+            )
+        return _read_through_cache(path, found, known, request.report)
+    cached = cache.load(path, request.report)
+    if cached is not None:
+        return cached
+    downloads = path.parent / "downloads" / request.name
+    if request.download:
+        fetch(DOWNLOADS[request.name], downloads, request.report)
+    found = known.find(downloads)
+    if found is None:
+        raise DataError(
+            f"{request.name} is not in the cache {path.parent} and was not to be downloaded; "
+            f"name a folder with --data-dir that holds {known.expected()}"
+        )
+    return _read_through_cache(path, found, known, request.report)
+
+
+def _read_through_cache(path: Path, found: _Found, known: _Known, report: Report) -> cache.Cached:
+    return cache.load_or_build(
+        path,
+        cache.fingerprint(found.paths),
+        lambda: (found.read(), known.classes),
+        str(found.location),
+        report,
+    )
+
+
+def _load_folder(request: _Request) -> cache.Cached:
+    root = Path(request.name).expanduser().resolve()
+    digest = hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    path = request.cache_path(f"folder-{root.name}-{digest}")
+    return cache.load_or_build(
+        path, cache.fingerprint(image_paths(root)), lambda: read_folder(root), str(root), request.report
+    )
+
+
+def _load_torchvision(request: _Request) -> cache.Cached:
+    kind = request.name.removeprefix(PREFIX)
+    root = request.data_dir or cache.cache_directory(request.cache_dir) / "torchvision"
+    may_download = request.download and request.data_dir is None
+    if may_download:
+        root.mkdir(parents=True, exist_ok=True)
+    return cache.load_or_build(
+        request.cache_path(f"torchvision-{kind}"),
+        str(root),
+        lambda: read_torchvision(kind, root, may_download),
+        f"{root} (torchvision)",
+        request.report,
+    )
+
+
+def _dataset(name: str, cached: cache.Cached, labels: str) -> Dataset:
+    arrays, classes = cached.arrays, cached.classes
+
+    def split(images: HostArray, columns: HostArray) -> Split:
+        if columns.ndim == 1:
+            return Split(images, columns)
+        return Split(images, columns[:, 0 if labels == "coarse" else 1])
+
+    if labels == "coarse":
+        classes = _KNOWN[name].coarse_classes
+    train = split(arrays.train_images, arrays.train_labels)
+    return Dataset(name, train, split(arrays.test_images, arrays.test_labels), classes, cached.source)
