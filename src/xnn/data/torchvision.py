@@ -46,19 +46,13 @@ def read_torchvision(name: str, root: Path, download: bool) -> tuple[Arrays, tup
         raise DataError(f"torchvision is installed but cannot be imported ({_one_line(error)})") from None
     kind = getattr(datasets, name, None)
     if name not in datasets.__all__ or not inspect.isclass(kind):
-        raise DataError(f"torchvision has no dataset '{name}'.{_suggest(name, datasets.__all__)}")
+        raise DataError(f"torchvision has no dataset '{name}'.{suggest(name, datasets.__all__)}")
     train, test = (_open(kind, root, part, download) for part in ("train", "test"))
     images, labels = _read(train, name)
     test_images, test_labels = _read(test, name)
     count = max(int(labels.max()), int(test_labels.max())) + 1
     classes = tuple(str(label) for label in getattr(train, "classes", range(count)))
     return Arrays(images, labels, test_images, test_labels), classes
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    by_lower = {entry.lower(): entry for entry in known}
-    hint = suggest(name, by_lower)
-    return hint.replace(hint[15:-2], by_lower[hint[15:-2]]) if hint else hint
 
 
 def _open(kind: type, root: Path, part: str, download: bool) -> Any:
