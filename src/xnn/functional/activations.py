@@ -74,7 +74,7 @@ def tanh(x: Array) -> tuple[Array, Pullback]:
 
 
 def softplus(x: Array) -> tuple[Array, Pullback]:
-    """Smooth rectifier y = log(1 + eˣ) = max(x, 0) + log(1 + e^-|x|), which cannot overflow; dx = σ(x) dy."""
+    """Smooth rectifier y = log(1 + eˣ) = max(x, 0) + ``log(1 + e^-|x|)``, which cannot overflow; dx = σ(x) dy."""
     check_floating("softplus", x=x)
     xp = namespace(x)
     y = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))

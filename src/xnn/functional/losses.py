@@ -62,7 +62,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
 def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> tuple[Array, Pullback]:
     """Mean cross-entropy between σ(logits) and targets in [0, 1].
 
-    -t log σ(z) - (1 - t) log(1 - σ(z)) = max(z, 0) - t z + log(1 + e^-|z|), which cannot overflow; with N numbers
+    -t log σ(z) - (1 - t) log(1 - σ(z)) = max(z, 0) - t z + ``log(1 + e^-|z|)``, which cannot overflow; with N numbers
     in all::
 
         dlogits = dloss (σ(logits) - targets) / N
@@ -171,7 +171,7 @@ def l2_penalty(weight: Array, strength: float) -> tuple[Array, Pullback]:
 
 
 def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
-    """Sum of losses; each gets the gradient of the sum.
+    """Sum of losses, which for one loss is that loss itself; each gets the gradient of the sum.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Pullback, Shape
 from xnn.functional._common import check_axes, check_floating, namespace
 from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
@@ -112,7 +112,21 @@ def _geometry(
 ) -> Windows:
     check_floating(function, x=x)
     check_axes(function, "x", x, "n, h, w, c")
-    geometry = windows(function, x.shape[1:3], window, window if stride is None else stride, padding)
+    return pooling_windows(function, x.shape[1:3], window, stride, padding)
+
+
+def pooling_windows(
+    function: str,
+    size: Shape,
+    window: int | Sequence[int],
+    stride: int | Sequence[int] | None,
+    padding: Padding,
+) -> Windows:
+    """Return the windows of a pooling, each of which sees a pixel; or raise ValueError.
+
+    As `xnn.functional.windows.windows`, with the window as the stride where there is none.
+    """
+    geometry = windows(function, size, window, window if stride is None else stride, padding)
     margins = zip(geometry.kernel * 2, geometry.before + geometry.after, strict=True)
     if any(margin >= kernel for kernel, margin in margins):
         raise ValueError(

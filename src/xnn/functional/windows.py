@@ -7,7 +7,7 @@ output pixels is therefore a strided slice, and both directions need nothing els
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +54,10 @@ class Windows:
         """Whether there is any padding."""
         return self.padded != self.size
 
-    def slices(self) -> Iterator[tuple[slice, slice]]:
-        """Yield, tap by tap in row-major order, the (rows, columns) of the padded image that the tap sees."""
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                yield self._slice(0, i), self._slice(1, j)
+    @functools.cached_property
+    def slices(self) -> list[tuple[slice, slice]]:
+        """The (rows, columns) of the padded image that each tap sees, in row-major order of the taps."""
+        return [(self._slice(0, i), self._slice(1, j)) for i in range(self.kernel[0]) for j in range(self.kernel[1])]
 
     def _slice(self, axis: int, tap: int) -> slice:
         start = tap * self.dilation[axis]
@@ -68,14 +67,14 @@ class Windows:
 def take(windows: Windows, x: Array, fill: float = 0.0) -> list[Array]:
     """Return one array (n, *output, c) a tap: what that tap sees of x (n, *size, c), padded with `fill`."""
     padded = _pad(windows, x, fill) if windows.is_padded else x
-    return [padded[:, r, c, :] for r, c in windows.slices()]
+    return [padded[:, r, c, :] for r, c in windows.slices]
 
 
 def scatter(windows: Windows, pieces: Sequence[Array]) -> Array:
     """Adjoint of `take`: add each tap's piece (n, *output, c) where the tap saw it -> (n, *size, c)."""
     n, _, _, channels = pieces[0].shape
     dx = namespace(pieces[0]).zeros((n, *windows.padded, channels), dtype=pieces[0].dtype, device=pieces[0].device)
-    for (r, c), piece in zip(windows.slices(), pieces, strict=True):
+    for (r, c), piece in zip(windows.slices, pieces, strict=True):
         dx[:, r, c, :] += piece
     return dx[:, *_interior(windows), :] if windows.is_padded else dx
 
@@ -177,7 +176,8 @@ def _margins(function: str, padding: Padding) -> tuple[Pair, Pair] | None:
 
 def pair(function: str, name: str, value: int | Sequence[int]) -> Pair:
     """Return `value` as (vertical, horizontal), both positive integers."""
-    first, second = (value, value) if isinstance(value, int) else value if len(value) == 2 else (0, 0)
+    both: Sequence[Any] = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
+    first, second = both
     if not _is_count(first, 1) or not _is_count(second, 1):
         raise ValueError(f"{function}: {name} must be a positive integer or a pair of them, not {value!r}")
     return first, second

@@ -131,7 +131,7 @@ class Layer:
         return self
 
     def __call__(self, x: Array) -> Array:
-        """Return the output for x (batch, *input_shape), as in inference: no dropout, running statistics."""
+        """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
         y, _ = self.forward(x)
         return y
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
-from xnn.functional.windows import Padding, pair, windows
+from xnn.functional.pooling import pooling_windows
+from xnn.functional.windows import Padding, pair
 from xnn.nn.conv import image_shape
 from xnn.nn.layer import Layer
 
@@ -22,7 +23,7 @@ class _Pool2d(Layer):
         """Return (p, q, c)."""
         name = type(self).__name__
         height, width, channels = image_shape(name, shape)
-        return (*windows(name, (height, width), self.window, self.stride, self.padding).output, channels)
+        return (*pooling_windows(name, (height, width), self.window, self.stride, self.padding).output, channels)
 
 
 class MaxPool2d(_Pool2d):

@@ -1,0 +1,108 @@
+"""The check of a layer: its gradients, and what else a model relies on."""
+
+from typing import Any
+
+import numpy as np
+
+from xnn._typing import Array, Pullback, Shape
+from xnn.backends import Backend
+from xnn.nn.layer import Layer
+from xnn.testing.gradients import STEP, check_pullback
+
+
+def check_layer(
+    layer: Layer,
+    input_shape: Shape,
+    *,
+    batch: int = 3,
+    train: bool = True,
+    x: Any = None,
+    backend: Backend | str = "numpy",
+    seed: int = 0,
+    step: float = STEP,
+    rtol: float = 1e-6,
+) -> None:
+    """Check the gradients of a layer, or of a whole model, with respect to its input and to every parameter.
+
+    The layer is built anew in float64 and given random parameters. Its pullback is held against finite differences
+    as in `check_pullback`; running statistics and random numbers are put back before each call, so that every call
+    computes one and the same function. Besides, the output must have the promised shape, the pullback must overwrite
+    the gradients whatever they held, and without ``input_gradient`` it must return None and fill the same gradients.
+
+    Parameters
+    ----------
+    layer : Layer
+    input_shape : tuple of int
+        Without the batch axis.
+    batch : int
+        How many inputs to draw.
+    train : bool
+        Check the function of training or that of inference.
+    x : array, optional
+        The inputs to check at, where random ones will not do.
+    backend, seed, step, rtol :
+        As in `check_pullback`.
+
+    Raises
+    ------
+    AssertionError
+        As `check_pullback` does; parameters are called by their names in the model.
+    """
+    layer.build(tuple(input_shape), backend=backend, seed=seed, dtype="float64")
+    random = np.random.default_rng(seed)
+    if x is None:
+        x = random.standard_normal((batch, *input_shape))
+    values = [np.asarray(random.standard_normal(view.shape)) for view in layer.parameters.values()]
+    function = _as_function(layer, train)
+    check_pullback(
+        function,
+        (x, *values),
+        names=("input", *layer.parameters),
+        backend=layer.backend,
+        seed=seed,
+        step=step,
+        rtol=rtol,
+    )
+    _check_without_input_gradient(layer, function, x, values)
+
+
+def _as_function(layer: Layer, train: bool) -> Any:
+    """Return the layer as a function (x, *parameters) -> (y, pullback), a pure one."""
+    xp = layer.backend.xp
+    kept_buffers, kept_counter = xp.asarray(layer.buffers.flat, copy=True), layer.random.counter
+
+    def function(x: Array, *values: Array) -> tuple[Array, Pullback]:
+        for view, value in zip(layer.parameters.values(), values, strict=True):
+            view[...] = value
+        layer.buffers.flat[...] = kept_buffers
+        layer.random.counter = kept_counter
+        y, layer_pullback = layer.forward(x, train)
+        if tuple(y.shape[1:]) != layer.output_shape:
+            raise AssertionError(
+                f"{function.__name__}: initialize promised outputs of shape {layer.output_shape}, "
+                f"forward makes {tuple(y.shape[1:])}"
+            )
+
+        def pullback(dy: Array, input_gradient: bool = True) -> tuple[Array | None, ...]:
+            # A gradient that is added to instead of written stays NaN, and so does one that is forgotten.
+            layer.gradients.flat[...] = xp.nan
+            dx = layer_pullback(dy, input_gradient)
+            return dx, *(xp.asarray(view, copy=True) for view in layer.gradients.values())
+
+        return y, pullback
+
+    function.__name__ = type(layer).__name__
+    return function
+
+
+def _check_without_input_gradient(layer: Layer, function: Any, x: Any, values: list[Any]) -> None:
+    backend = layer.backend
+    y, pullback = function(backend.asarray(x), *map(backend.asarray, values))
+    dy = backend.xp.ones_like(y)
+    _, *expected = pullback(dy)
+    dx, *found = pullback(dy, input_gradient=False)
+    if dx is not None:
+        raise AssertionError(f"{function.__name__}: the pullback returns an input gradient that was not asked for")
+    for name, a, b in zip(layer.parameters, expected, found, strict=True):
+        if not np.array_equal(backend.to_numpy(a), backend.to_numpy(b)):
+            raise AssertionError(f"{function.__name__}: the gradient of {name} depends on input_gradient")

@@ -1,0 +1,81 @@
+"""A strategy that draws whole networks."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from xnn import nn
+from xnn._typing import Shape
+
+SMOOTH = (nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Softplus)
+KINKED = (nn.ReLU, nn.LeakyReLU, nn.ELU)
+
+
+@st.composite
+def networks(
+    draw: st.DrawFn, max_layers: int = 4, smooth: bool = True, dropout: bool = True
+) -> tuple[nn.Sequential, Shape]:
+    """Draw a network for small images, not yet built, and the shape of its inputs.
+
+    It holds convolutions, norms, activations, pooling, residual and parallel branches, and ends in class scores.
+
+    Parameters
+    ----------
+    max_layers : int
+        How many layers, branches counted as one, there are at most on each of the two levels.
+    smooth : bool
+        Leave out what has kinks, such as ReLU and max pooling, which finite differences cannot check anywhere.
+    dropout : bool
+        Whether dropout may occur.
+    """
+    shape = (draw(st.integers(2, 5)), draw(st.integers(2, 5)), draw(st.integers(1, 3)))
+    kinds = ["conv", "norm", "activation", "average", "residual", "parallel", *["dropout"] * dropout]
+    if not smooth:
+        kinds.append("max")
+    chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=max_layers))
+    layers = [_layer(draw, kind, max_layers, smooth) for kind in chosen]
+    head: list[Any] = [nn.GlobalAvgPool2d()] if draw(st.booleans()) else [nn.Flatten()]
+    return nn.Sequential(*layers, *head, nn.Linear(draw(st.integers(1, 3)))), shape
+
+
+def _layer(draw: st.DrawFn, kind: str, max_layers: int, smooth: bool) -> nn.Layer:
+    if kind == "residual":
+        return nn.Residual(_branch(draw, max_layers, smooth))
+    if kind == "parallel":
+        return nn.Parallel(*(_branch(draw, max_layers, smooth) for _ in range(draw(st.integers(1, 3)))))
+    return _simple(draw, kind, smooth)
+
+
+def _branch(draw: st.DrawFn, max_layers: int, smooth: bool) -> nn.Layer:
+    """Draw layers that keep the shape."""
+    kinds = st.lists(st.sampled_from(["depthwise", "norm", "activation"]), min_size=1, max_size=max_layers)
+    return nn.Sequential(*(_simple(draw, kind, smooth) for kind in draw(kinds)))
+
+
+def _simple(draw: st.DrawFn, kind: str, smooth: bool) -> nn.Layer:
+    if kind == "conv":
+        kernel = draw(st.integers(1, 3))
+        return nn.Conv2d(draw(st.integers(1, 3)), kernel, draw(st.integers(1, 2)), "same", bias=draw(st.booleans()))
+    if kind == "norm":
+        return nn.BatchNorm() if draw(st.booleans()) else nn.LayerNorm()
+    if kind == "average":
+        return nn.AvgPool2d(2, 2, "same")
+    if kind == "max":
+        return nn.MaxPool2d(2, 2, "same")
+    if kind == "dropout":
+        return nn.Dropout(0.3)
+    if kind == "depthwise":
+        return _Depthwise(draw(st.sampled_from([1, 3])))
+    activation: nn.Layer = draw(st.sampled_from(SMOOTH if smooth else SMOOTH + KINKED))()
+    return activation
+
+
+class _Depthwise(nn.Conv2d):
+    """A convolution of each channel by itself, for however many channels come."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__(1, kernel, padding="same")
+
+    def initialize(self, shape: Shape) -> Shape:
+        self.channels = self.groups = shape[-1]
+        return super().initialize(shape)

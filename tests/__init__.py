@@ -1,0 +1,1 @@
+"""The tests: a folder for each of the package's, where files may have equal names."""

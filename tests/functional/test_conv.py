@@ -1,0 +1,170 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import functional as F
+from xnn.functional import conv
+from xnn.testing.strategies import arrays, conv_geometries
+
+from . import naive
+
+
+@st.composite
+def calls(draw, geometries=conv_geometries()):  # noqa: B008 - strategies are immutable
+    geometry = draw(geometries)
+    args = [draw(arrays(shape)) for shape in (geometry.x, geometry.weight, geometry.weight[3:])]
+    return args, geometry.options
+
+
+def dy_like(y, seed=0):
+    return np.random.default_rng(seed).standard_normal(y.shape)
+
+
+@given(call=calls())
+def test_equals_a_loop_over_windows(call):
+    args, options = call
+    y, _ = F.conv2d(*args, **options)
+    np.testing.assert_allclose(y, naive.conv2d(*args, **options), rtol=0, atol=1e-12)
+
+
+@given(call=calls())
+def test_equals_torch(call):
+    torch = pytest.importorskip("torch")
+    (x, weight, bias), options = call
+    y, pullback = F.conv2d(x, weight, bias, **options)
+    dy = dy_like(y)
+
+    leaves = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
+    strides, dilations = naive.pair(options["stride"]), naive.pair(options["dilation"])
+    extents = [(k - 1) * d + 1 for k, d in zip(weight.shape[:2], dilations, strict=True)]
+    (top, bottom), (left, right) = naive.margins(options["padding"], x.shape[1:3], extents, strides)
+    padded = torch.nn.functional.pad(leaves[0].permute(0, 3, 1, 2), (left, right, top, bottom))
+    expected = torch.nn.functional.conv2d(
+        padded, leaves[1].permute(3, 2, 0, 1).contiguous(), leaves[2], strides, 0, dilations, options["groups"]
+    ).permute(0, 2, 3, 1)
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=1e-12)
+    for found, leaf in zip(pullback(dy), leaves, strict=True):
+        np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-11)
+
+
+@given(call=calls(), seed=st.integers(0, 9))
+def test_is_linear_in_the_image_and_in_the_filter(call, seed):
+    (x, weight, _), options = call
+    random = np.random.default_rng(seed)
+    x2, weight2 = random.standard_normal(x.shape), random.standard_normal(weight.shape)
+
+    def value(x, weight):
+        return F.conv2d(x, weight, **options)[0]
+
+    np.testing.assert_allclose(
+        value(2.0 * x - x2, weight), 2.0 * value(x, weight) - value(x2, weight), rtol=0, atol=1e-11
+    )
+    np.testing.assert_allclose(
+        value(x, 2.0 * weight - weight2), 2.0 * value(x, weight) - value(x, weight2), rtol=0, atol=1e-11
+    )
+
+
+@given(data=st.data(), shift=st.tuples(st.integers(0, 2), st.integers(0, 2)))
+def test_commutes_with_translation_away_from_the_borders(data, shift):
+    x, weight = data.draw(arrays((2, 4, 4, 2))), data.draw(arrays((3, 3, 2, 2)))
+    canvas = np.zeros((2, 10, 10, 2))
+    here, there = canvas.copy(), canvas.copy()
+    down, right = shift
+    here[:, 2:6, 2:6, :] = x
+    there[:, 2 + down : 6 + down, 2 + right : 6 + right, :] = x
+    y, _ = F.conv2d(here, weight, padding=1)
+    moved, _ = F.conv2d(there, weight, padding=1)
+    np.testing.assert_allclose(moved, np.roll(y, shift, axis=(1, 2)), rtol=0, atol=1e-12)
+
+
+@given(data=st.data())
+def test_a_kernel_of_one_pixel_is_a_matrix_product(data):
+    x, weight = data.draw(arrays((2, 3, 4, 3))), data.draw(arrays((1, 1, 3, 2)))
+    y, _ = F.conv2d(x, weight)
+    np.testing.assert_allclose(y, x @ weight[0, 0], rtol=0, atol=1e-13)
+
+
+@given(data=st.data(), padding=st.sampled_from(["same", 1, "valid"]))
+def test_depthwise_equals_each_channel_by_itself(data, padding):
+    x, weight = data.draw(arrays((2, 5, 4, 3))), data.draw(arrays((3, 2, 1, 3)))
+    y, pullback = F.conv2d(x, weight, padding=padding, groups=3)
+    dy = dy_like(y)
+    dx, dweight, _ = pullback(dy)
+    for c in range(3):
+        one = slice(c, c + 1)
+        y_c, pullback_c = F.conv2d(x[..., one], weight[..., one], padding=padding)
+        dx_c, dweight_c, _ = pullback_c(dy[..., one])
+        np.testing.assert_allclose(y[..., one], y_c, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(dx[..., one], dx_c, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(dweight[..., one], dweight_c, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("elements", [1, 300, 10**9])
+def test_cutting_the_batch_into_blocks_changes_nothing(backend, monkeypatch, elements):
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(shape) for shape in ((7, 5, 5, 2), (3, 3, 2, 3), (3,))]
+    expected = naive.conv2d(*arrays, 2, "same", 1, 1)
+    whole, whole_pullback = F.conv2d(*arrays, stride=2, padding="same")
+    monkeypatch.setattr(conv, "_BLOCK_ELEMENTS", elements)
+    y, pullback = F.conv2d(*map(backend.asarray, arrays), stride=2, padding="same")
+    np.testing.assert_allclose(backend.to_numpy(y), expected, rtol=0, atol=1e-12)
+    dy = dy_like(whole)
+    for found, wanted in zip(pullback(backend.asarray(dy)), whole_pullback(dy), strict=True):
+        np.testing.assert_allclose(backend.to_numpy(found), wanted, rtol=0, atol=1e-12)
+
+
+def test_dilation_is_along_the_axis_that_it_is_given_for():
+    x = np.arange(30.0).reshape(1, 5, 6, 1)
+    y, _ = F.conv2d(x, np.ones((2, 2, 1, 1)), dilation=(3, 1))
+    assert y.shape == (1, 2, 5, 1)
+    assert y[0, 0, 0, 0] == x[0, 0, 0, 0] + x[0, 0, 1, 0] + x[0, 3, 0, 0] + x[0, 3, 1, 0]
+
+
+@given(side=st.integers(1, 12), kernel=st.integers(1, 5), stride=st.integers(1, 4), dilation=st.integers(1, 3))
+def test_same_padding_makes_as_many_windows_as_strides_fit(side, kernel, stride, dilation):
+    y, _ = F.conv2d(np.ones((1, side, 1, 1)), np.ones((kernel, 1, 1, 1)), None, stride, "same", dilation)
+    assert y.shape == (1, math.ceil(side / stride), 1, 1)
+
+
+GOOD = {"x": (2, 5, 5, 4), "weight": (3, 3, 4, 2), "bias": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "culprit"),
+    [
+        ({"x": (5, 5, 4)}, r"conv2d: x must have 4 axes \(n, h, w, c\), not the shape \(5, 5, 4\)"),
+        ({"weight": (3, 3, 4)}, "conv2d: weight must have 4 axes"),
+        ({"weight": (3, 3, 3, 2)}, "x with 4 channels does not fit weight"),
+        ({"bias": (3,)}, r"bias must have shape \(2,\)"),
+        ({"groups": 3}, "groups=3"),
+        ({"groups": 0}, "groups=0"),
+        ({"groups": 2}, "groups=2"),
+        ({"stride": 0}, "stride must be a positive integer or a pair of them, not 0"),
+        ({"stride": 1.5}, "stride"),
+        ({"stride": (1, 2, 3)}, "stride"),
+        ({"stride": True}, "stride"),
+        ({"dilation": (1, -1)}, "dilation"),
+        ({"padding": -1}, "padding"),
+        ({"padding": "full"}, "padding must be 'same', 'valid'.*'full'"),
+        ({"padding": ((1, 1), (1,))}, "padding"),
+        ({"x": (2, 2, 5, 4)}, "spans 3 pixels does not fit the image's padded height of 2"),
+        ({"dilation": 3}, "spans 7 pixels does not fit the image's padded height of 5"),
+    ],
+)
+def test_bad_arguments_are_named(wrong, culprit):
+    arrays = {name: np.ones(wrong.get(name, shape)) for name, shape in GOOD.items()}
+    options = {name: value for name, value in wrong.items() if name not in GOOD}
+    with pytest.raises(ValueError, match=culprit):
+        F.conv2d(**arrays, **options)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_dtypes_that_do_not_fit(name):
+    arrays = {key: np.ones(shape) for key, shape in GOOD.items()}
+    arrays[name] = arrays[name].astype("float32")
+    with pytest.raises(TypeError, match=r"float32|float64"):
+        F.conv2d(**arrays)

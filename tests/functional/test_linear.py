@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import functional as F
+from xnn.testing.strategies import arrays, shapes
+
+
+@given(data=st.data())
+def test_equals_its_formula(data):
+    *leading, n = data.draw(shapes(1, 4))
+    m = data.draw(st.integers(1, 4))
+    x, weight, bias = data.draw(arrays((*leading, n))), data.draw(arrays((n, m))), data.draw(arrays((m,)))
+    y, _ = F.linear(x, weight, bias)
+    np.testing.assert_allclose(y, np.einsum("...n,nm->...m", x, weight) + bias, rtol=1e-13)
+    without, _ = F.linear(x, weight)
+    np.testing.assert_allclose(without, y - bias, atol=1e-13)
+
+
+def test_the_gradients_of_a_known_case():
+    _, pullback = F.linear(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0], [6.0]]), np.array([7.0]))
+    dx, dweight, dbias = pullback(np.array([[1.0], [10.0]]))
+    np.testing.assert_array_equal(dx, [[5.0, 6.0], [50.0, 60.0]])
+    np.testing.assert_array_equal(dweight, [[31.0], [42.0]])
+    np.testing.assert_array_equal(dbias, [11.0])
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias", "error", "culprit"),
+    [
+        ((2, 3), (4, 5), None, ValueError, r"\(2, 3\) and \(4, 5\)"),
+        ((), (4, 5), None, ValueError, "shapes"),
+        ((2, 4), (4, 5), (4,), ValueError, r"bias must have shape \(5,\).*not \(4,\)"),
+        ((2, 4), (4,), None, ValueError, "weight"),
+    ],
+)
+def test_shapes_that_do_not_fit(backend, x, weight, bias, error, culprit):
+    args = [None if shape is None else backend.asarray(np.ones(shape)) for shape in (x, weight, bias)]
+    with pytest.raises(error, match=culprit):
+        F.linear(*args)
+
+
+def test_dtypes_that_do_not_fit(backend):
+    x, weight = backend.asarray(np.ones((2, 3)), "float32"), backend.asarray(np.ones((3, 2)), "float64")
+    with pytest.raises(TypeError, match=r"weight is .*float64 but x is .*float32"):
+        F.linear(x, weight)
+    with pytest.raises(TypeError, match=r"x must be an array of floating-point numbers, not .*int64"):
+        F.linear(backend.asarray(np.ones((2, 3), dtype="int64")), weight)

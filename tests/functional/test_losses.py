@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import functional as F
+from xnn.testing.strategies import arrays, labels, shapes
+
+smoothings = st.sampled_from([0.0, 0.1, 0.7])
+
+
+@st.composite
+def classified(draw):
+    n, classes = draw(shapes(2, 2, max_side=6))
+    return draw(arrays((n, classes))), draw(labels(n, classes))
+
+
+@given(case=classified(), smoothing=smoothings)
+def test_cross_entropy_equals_its_definition(case, smoothing):
+    logits, labels = case
+    n, classes = logits.shape
+    target = np.full((n, classes), smoothing / classes)
+    target[np.arange(n), labels] += 1 - smoothing
+    probability, _ = F.softmax(logits)
+    loss, pullback = F.softmax_cross_entropy(logits, labels, smoothing)
+    np.testing.assert_allclose(loss, -np.sum(target * np.log(probability)) / n, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(pullback(), (probability - target) / n, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(pullback(-3.0), -3.0 * pullback(), rtol=1e-14)
+
+
+@given(case=classified(), smoothing=smoothings)
+def test_cross_entropy_gradient_rows_sum_to_zero(backend, case, smoothing):
+    logits, labels = map(backend.asarray, case)
+    _, pullback = F.softmax_cross_entropy(logits, labels, smoothing)
+    np.testing.assert_allclose(backend.to_numpy(pullback()).sum(1), 0.0, atol=1e-14)
+
+
+@given(case=classified(), smoothing=smoothings, repeats=st.integers(2, 4))
+def test_the_mean_does_not_depend_on_how_often_a_batch_is_repeated(case, smoothing, repeats):
+    logits, labels = case
+    loss, pullback = F.softmax_cross_entropy(logits, labels, smoothing)
+    again, again_pullback = F.softmax_cross_entropy(np.tile(logits, (repeats, 1)), np.tile(labels, repeats), smoothing)
+    np.testing.assert_allclose(again, loss, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(again_pullback()[: len(labels)], pullback() / repeats, rtol=1e-12, atol=1e-15)
+
+
+@given(case=classified(), smoothing=smoothings)
+def test_cross_entropy_equals_torch(case, smoothing):
+    torch = pytest.importorskip("torch")
+    logits, labels = case
+    leaf = torch.tensor(logits, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(leaf, torch.tensor(labels), label_smoothing=smoothing)
+    expected.backward()
+    loss, pullback = F.softmax_cross_entropy(logits, labels, smoothing)
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(pullback(), leaf.grad.numpy(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_is_stable_at_large_logits(backend, dtype, smoothing):
+    logits = backend.asarray(np.array([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]]), dtype)
+    loss, pullback = F.softmax_cross_entropy(logits, backend.asarray(np.array([1, 1, 0])), smoothing)
+    wrong = 2e4 * (1 - smoothing / 2)
+    np.testing.assert_allclose(float(backend.to_numpy(loss)), (wrong + smoothing * 1e4 + np.log(2)) / 3, rtol=1e-6)
+    assert np.all(np.isfinite(backend.to_numpy(pullback())))
+
+
+def test_a_class_that_is_ruled_out_costs_nothing(backend):
+    logits = backend.asarray(np.array([[0.0, -np.inf, 0.0]]))
+    loss, pullback = F.softmax_cross_entropy(logits, backend.asarray(np.array([0])))
+    np.testing.assert_allclose(float(backend.to_numpy(loss)), np.log(2))
+    np.testing.assert_allclose(backend.to_numpy(pullback()), [[-0.5, 0.0, 0.5]])
+
+
+@pytest.mark.parametrize("label", [-1, 3, 255])
+def test_a_label_outside_the_classes_makes_the_loss_nan(backend, label):
+    logits = backend.asarray(np.zeros((2, 3)))
+    loss, _ = F.softmax_cross_entropy(logits, backend.asarray(np.array([0, label])))
+    assert np.isnan(backend.to_numpy(loss))
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "smoothing", "error", "culprit"),
+    [
+        (np.ones((2, 3)), np.ones(2), 0.0, TypeError, r"labels must be integers \(class indices\), not float64"),
+        (np.ones((2, 3), dtype=int), np.ones(2, dtype=int), 0.0, TypeError, "logits must be .* floating-point"),
+        (np.ones((2, 3)), np.ones(3, dtype=int), 0.0, ValueError, r"labels must have shape \(2,\) .* not \(3,\)"),
+        (np.ones((2, 3)), np.ones((2, 1), dtype=int), 0.0, ValueError, r"labels must have shape \(2,\)"),
+        (np.ones(3), np.ones(3, dtype=int), 0.0, ValueError, r"logits must have 2 axes \(n, classes\)"),
+        (np.ones((2, 3)), np.ones(2, dtype=int), 1.0, ValueError, r"label_smoothing must be in \[0, 1\), not 1.0"),
+        (np.ones((2, 3)), np.ones(2, dtype=int), np.nan, ValueError, "label_smoothing"),
+        (np.ones((0, 3)), np.ones(0, dtype=int), 0.0, ValueError, r"empty batch is undefined \(shape \(0, 3\)\)"),
+    ],
+)
+def test_cross_entropy_names_what_is_wrong(logits, labels, smoothing, error, culprit):
+    with pytest.raises(error, match=f"softmax_cross_entropy: .*{culprit}"):
+        F.softmax_cross_entropy(logits, labels, smoothing)
+
+
+@given(data=st.data())
+def test_binary_cross_entropy_is_that_of_two_classes(data):
+    z = data.draw(arrays((5,)))
+    targets = data.draw(labels(5, 2))
+    loss, pullback = F.binary_cross_entropy_with_logits(z, targets.astype(float))
+    two, two_pullback = F.softmax_cross_entropy(np.stack([np.zeros(5), z], axis=1), targets)
+    np.testing.assert_allclose(loss, two, rtol=1e-12)
+    np.testing.assert_allclose(pullback(), two_pullback()[:, 1], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_binary_cross_entropy_is_stable_at_large_logits(backend, dtype):
+    z, targets = (backend.asarray(np.array(row), dtype) for row in ([1e4, -1e4, 1e4, -1e4], [1.0, 0.0, 0.0, 0.25]))
+    loss, pullback = F.binary_cross_entropy_with_logits(z, targets)
+    np.testing.assert_allclose(float(backend.to_numpy(loss)), (1e4 + 0.25e4) / 4, rtol=1e-6)
+    np.testing.assert_allclose(backend.to_numpy(pullback()), [0.0, 0.0, 0.25, -0.0625], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "peer"),
+    [
+        (F.binary_cross_entropy_with_logits, "binary_cross_entropy_with_logits"),
+        (F.mse, "mse_loss"),
+        (F.huber, "huber_loss"),
+    ],
+)
+@given(data=st.data())
+def test_other_losses_equal_torch(function, peer, data):
+    torch = pytest.importorskip("torch")
+    shape = data.draw(shapes(1, 3))
+    prediction, target = data.draw(arrays(shape)), (data.draw(arrays(shape)) + 3) / 6
+    leaf = torch.tensor(prediction, requires_grad=True)
+    expected = getattr(torch.nn.functional, peer)(leaf, torch.tensor(target))
+    expected.backward()
+    loss, pullback = function(prediction, target)
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(pullback(), leaf.grad.numpy(), rtol=1e-11, atol=1e-15)
+
+
+@given(data=st.data(), delta=st.sampled_from([0.25, 2.0]))
+def test_huber_is_half_the_square_inside_and_a_line_outside(data, delta):
+    error = data.draw(arrays((4,)))
+    loss, _ = F.huber(error, np.zeros(4), delta)
+    size = np.abs(error)
+    np.testing.assert_allclose(loss, np.mean(np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))))
+
+
+@pytest.mark.parametrize("function", [F.binary_cross_entropy_with_logits, F.mse, F.huber])
+def test_pairs_that_do_not_fit(function):
+    with pytest.raises(ValueError, match=rf"{function.__name__}: target.* must have shape \(2,\) .* not \(3,\)"):
+        function(np.ones(2), np.ones(3))
+    with pytest.raises(
+        TypeError, match=rf"{function.__name__}: target.* is int64|{function.__name__}: target.* must be"
+    ):
+        function(np.ones(2), np.ones(2, dtype="int64"))
+    with pytest.raises(ValueError, match="empty"):
+        function(np.ones(0), np.ones(0))
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, np.nan])
+def test_huber_needs_a_positive_delta(delta):
+    with pytest.raises(ValueError, match="huber: delta must be positive"):
+        F.huber(np.ones(2), np.ones(2), delta)
+
+
+@given(data=st.data(), strength=st.sampled_from([0.0, 0.5, 3.0]))
+def test_l2_penalty_is_its_formula(data, strength):
+    weight = data.draw(shapes(1, 3).flatmap(arrays))
+    loss, pullback = F.l2_penalty(weight, strength)
+    np.testing.assert_allclose(loss, strength / 2 * np.sum(weight**2), rtol=1e-13)
+    np.testing.assert_allclose(pullback(2.0), 2.0 * strength * weight, rtol=1e-13)
+
+
+@pytest.mark.parametrize("strength", [-1e-3, np.nan])
+def test_l2_penalty_needs_a_strength_that_is_not_negative(strength):
+    with pytest.raises(ValueError, match="l2_penalty: strength must not be negative"):
+        F.l2_penalty(np.ones(2), strength)
+
+
+@given(losses=st.lists(st.floats(-10, 10), min_size=1, max_size=5))
+def test_the_sum_of_losses_hands_its_gradient_to_each(backend, losses):
+    total, pullback = F.sum_losses(*(backend.asarray(np.asarray(loss)) for loss in losses))
+    np.testing.assert_allclose(float(backend.to_numpy(total)), sum(losses), rtol=1e-12, atol=1e-12)
+    assert pullback(2.5) == (2.5,) * len(losses)
+    assert pullback() == (1.0,) * len(losses)
+
+
+def test_the_sum_of_losses_needs_losses():
+    with pytest.raises(ValueError, match="at least one"):
+        F.sum_losses()
+    with pytest.raises(ValueError, match=r"loss 1 must have shape \(\)"):
+        F.sum_losses(np.ones(()), np.ones(2))

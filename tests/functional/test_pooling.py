@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import functional as F
+from xnn.testing.strategies import arrays, pool_geometries
+
+from . import naive
+
+POOLINGS = {"max": (F.max_pool2d, np.max, -np.inf), "average": (F.avg_pool2d, np.mean, 0.0)}
+both = pytest.mark.parametrize(("function", "reduce", "fill"), POOLINGS.values(), ids=POOLINGS)
+
+
+def dy_like(y, seed=0):
+    return np.random.default_rng(seed).standard_normal(y.shape)
+
+
+@both
+@given(geometry=pool_geometries(), data=st.data())
+def test_equals_a_loop_over_windows(function, reduce, fill, geometry, data):
+    x = data.draw(arrays(geometry.x))
+    y, _ = function(x, **geometry.options)
+    np.testing.assert_allclose(y, naive.pool2d(x, **geometry.options, reduce=reduce, fill=fill), rtol=0, atol=1e-13)
+
+
+@both
+@given(
+    window=st.integers(1, 3),
+    stride=st.none() | st.integers(1, 3),
+    sides=st.tuples(st.integers(3, 6), st.integers(3, 6)),
+    data=st.data(),
+)
+def test_equals_torch(function, reduce, fill, window, stride, sides, data):
+    torch = pytest.importorskip("torch")
+    padding = data.draw(st.integers(0, window // 2))
+    x = data.draw(arrays((2, *sides, 2), distinct=True))
+    y, pullback = function(x, window, stride, padding)
+    leaf = torch.tensor(x, requires_grad=True)
+    peer = torch.nn.functional.max_pool2d if function is F.max_pool2d else torch.nn.functional.avg_pool2d
+    expected = peer(leaf.permute(0, 3, 1, 2), window, stride, padding).permute(0, 2, 3, 1)
+    dy = dy_like(y)
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(pullback(dy), leaf.grad.numpy(), rtol=0, atol=1e-13)
+
+
+@given(geometry=pool_geometries(), value=st.integers(-5, 5).map(lambda k: k + 0.25))
+def test_a_constant_stays_that_constant(geometry, value):
+    x = np.full(geometry.x, value)
+    np.testing.assert_array_equal(F.max_pool2d(x, **geometry.options)[0], value)
+    np.testing.assert_allclose(F.global_avg_pool2d(x)[0], value, rtol=1e-14)
+    unpadded = geometry.options | {"padding": 0}
+    if all(n >= k for n, k in zip(geometry.x[1:3], naive.pair(geometry.options["window"]), strict=True)):
+        np.testing.assert_allclose(F.avg_pool2d(x, **unpadded)[0], value, rtol=1e-14)
+
+
+@given(geometry=pool_geometries(), data=st.data())
+def test_max_pooling_routes_each_gradient_once(backend, geometry, data):
+    """Also where all taps are equal: the whole dy must arrive, once, at one of the largest."""
+    x = data.draw(arrays(geometry.x, at=(0.5,)))
+    y, pullback = F.max_pool2d(backend.asarray(x), **geometry.options)
+    dy = 1.0 + np.abs(dy_like(backend.to_numpy(y)))
+    dx = backend.to_numpy(pullback(backend.asarray(dy)))
+    np.testing.assert_allclose(np.sum(dx, axis=(1, 2)), np.sum(dy, axis=(1, 2)), rtol=1e-12)
+    assert np.count_nonzero(dx) <= dy.size
+
+
+def test_of_equal_taps_the_first_gets_the_gradient(backend):
+    _, pullback = F.max_pool2d(backend.asarray(np.ones((1, 2, 4, 1))), 2)
+    dx = backend.to_numpy(pullback(backend.asarray(np.array([3.0, 5.0]).reshape(1, 1, 2, 1))))
+    np.testing.assert_array_equal(dx[0, :, :, 0], [[3.0, 0.0, 5.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+
+
+def test_padding_never_wins(backend):
+    x = backend.asarray(np.full((1, 2, 2, 1), -7.0))
+    y, pullback = F.max_pool2d(x, 2, 1, 1)
+    np.testing.assert_array_equal(backend.to_numpy(y), -7.0)
+    assert float(backend.to_numpy(backend.xp.sum(pullback(backend.xp.ones_like(y))))) == 9.0
+
+
+def test_a_window_of_many_taps_keeps_them_apart():
+    """More than 256, which do not fit a byte."""
+    x = np.zeros((1, 17, 17, 1))
+    x[0, 16, 16, 0] = 1.0
+    _, pullback = F.max_pool2d(x, 17)
+    dx = pullback(np.ones((1, 1, 1, 1)))
+    assert dx[0, 16, 16, 0] == 1.0
+    assert np.sum(np.abs(dx)) == 1.0
+
+
+@given(shape=st.tuples(*[st.integers(1, 4)] * 4), data=st.data())
+def test_global_pooling_is_the_mean_over_pixels(shape, data):
+    x = data.draw(arrays(shape))
+    y, pullback = F.global_avg_pool2d(x)
+    np.testing.assert_allclose(y, x.mean(axis=(1, 2)), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(pullback(np.ones(y.shape)), np.full(shape, 1.0 / (shape[1] * shape[2])), rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [F.max_pool2d, F.avg_pool2d])
+@pytest.mark.parametrize(
+    ("shape", "options", "culprit"),
+    [
+        ((2, 4, 4), {"window": 2}, r"x must have 4 axes \(n, h, w, c\)"),
+        ((1, 4, 4, 1), {"window": 0}, "kernel must be a positive integer"),
+        ((1, 4, 4, 1), {"window": 2, "stride": -1}, "stride must be a positive integer"),
+        ((1, 4, 4, 1), {"window": 2, "padding": 2}, r"padding 2 leaves windows of \(2, 2\) that see no pixel"),
+        ((1, 4, 4, 1), {"window": (2, 3), "padding": ((0, 0), (0, 3))}, "see no pixel"),
+        ((1, 1, 4, 1), {"window": 2}, "does not fit the image's padded height of 1"),
+    ],
+)
+def test_bad_arguments_are_named(function, shape, options, culprit):
+    with pytest.raises(ValueError, match=f"{function.__name__}: .*{culprit}"):
+        function(np.ones(shape), **options)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda x: F.max_pool2d(x, 2), lambda x: F.avg_pool2d(x, 2), F.global_avg_pool2d],
+    ids=["max", "average", "global"],
+)
+def test_integers_are_refused(call):
+    with pytest.raises(TypeError, match="x must be an array of floating-point numbers, not int64"):
+        call(np.ones((1, 4, 4, 1), dtype="int64"))
+
+
+def test_global_pooling_takes_images_alone():
+    with pytest.raises(ValueError, match=r"global_avg_pool2d: x must have 4 axes"):
+        F.global_avg_pool2d(np.ones((2, 3)))

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import functional as F
+from xnn.testing.strategies import arrays, shapes
+
+
+@given(x=shapes(1, 4, min_side=0).flatmap(arrays))
+def test_flatten_and_back_is_the_identity(backend, x):
+    y, pullback = F.flatten(backend.asarray(x))
+    assert y.shape == (x.shape[0], x[0].size if len(x) else int(np.prod(x.shape[1:])))
+    np.testing.assert_array_equal(backend.to_numpy(y).ravel(), x.ravel())
+    np.testing.assert_array_equal(backend.to_numpy(pullback(y)), x)
+
+
+@given(x=shapes(1, 4).flatmap(arrays), data=st.data())
+def test_reshape_keeps_the_order(x, data):
+    shape = data.draw(st.sampled_from([(x.size,), (1, x.size), (-1, 1), (*x.shape[::-1],), (x.shape[0], -1)]))
+    y, pullback = F.reshape(x, shape)
+    np.testing.assert_array_equal(y, x.reshape(shape))
+    np.testing.assert_array_equal(pullback(y), x)
+
+
+@given(x=shapes(1, 3).flatmap(arrays))
+def test_adding_zero_is_the_identity(x):
+    y, pullback = F.add(np.zeros_like(x), x)
+    np.testing.assert_array_equal(y, x)
+    da, db = pullback(x)
+    np.testing.assert_array_equal(da, x)
+    np.testing.assert_array_equal(db, x)
+
+
+@given(data=st.data())
+def test_the_pieces_of_a_concatenation_come_back(backend, data):
+    shape = list(data.draw(shapes(1, 4)))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    pieces = []
+    for length in data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=4)):
+        shape[axis] = length
+        pieces.append(data.draw(arrays(tuple(shape))))
+    y, pullback = F.concatenate([backend.asarray(piece) for piece in pieces], axis)
+    np.testing.assert_array_equal(backend.to_numpy(y), np.concatenate(pieces, axis))
+    for piece, back in zip(pieces, pullback(y), strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(back), piece)
+
+
+def test_mistakes_are_named(backend):
+    x = backend.asarray(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"reshape: an array of shape \(2, 3\) cannot take the shape \(4, -1\)"):
+        F.reshape(x, (4, -1))
+    with pytest.raises(ValueError, match=r"cannot take the shape \(-1, -1\)"):
+        F.reshape(x, (-1, -1))
+    with pytest.raises(ValueError, match=r"cannot take the shape \(5,\)"):
+        F.reshape(x, (5,))
+    with pytest.raises(ValueError, match="flatten: x must have a batch axis"):
+        F.flatten(backend.asarray(np.ones(())))
+    with pytest.raises(ValueError, match="concatenate: give at least one array"):
+        F.concatenate([])
+    with pytest.raises(TypeError, match=r"add: b is .*float32 but a is .*float64"):
+        F.add(x, backend.asarray(np.ones((2, 3)), "float32"))

@@ -1,0 +1,79 @@
+"""Errors of models, and a layer of one's own."""
+
+import numpy as np
+import pytest
+
+from xnn import nn
+from xnn.nn import initializers
+
+
+def small_model(backend="numpy", seed=0, dtype="float64"):
+    model = nn.Sequential(
+        nn.Conv2d(3, 3, padding="same"), nn.BatchNorm(), nn.ReLU(), nn.Flatten(), nn.Linear(5), nn.Linear(2, bias=False)
+    )
+    return model.build((4, 4, 2), backend=backend, seed=seed, dtype=dtype)
+
+
+def test_freezing_what_is_not_there_names_what_is():
+    with pytest.raises(ValueError, match=r"'7'.*0\.weight"):
+        small_model().freeze("7")
+    with pytest.raises(ValueError, match=r"'0\.w'"):
+        small_model().unfreeze("0.w")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("0.bias"), r"'0\.bias' is missing"),
+        (lambda state: state.update(extra=np.zeros(1)), "'extra' is not in the model"),
+        (lambda state: state.update({"4.bias": np.zeros(4)}), r"'4\.bias' has shape \(4,\)"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, message):
+    model = small_model()
+    before, state = model.state_dict(), small_model(seed=1).state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        model.load_state_dict(state)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_using_a_model_before_it_is_built_says_so():
+    model = nn.Sequential(nn.Linear(2))
+    with pytest.raises(AttributeError, match="call build"):
+        model(np.ones((1, 3)))
+    with pytest.raises(AttributeError, match="call build"):
+        _ = model.parameters
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
+        _ = model.build((3,), backend="numpy").nothing
+
+
+def test_dtypes_that_are_not_for_models():
+    with pytest.raises(ValueError, match="int64"):
+        nn.Sequential(nn.Linear(1)).build((1,), backend="numpy", dtype="int64")
+
+
+def test_a_layer_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="Layer does not implement forward"):
+        nn.Layer().build((1,), backend="numpy").forward(np.ones((1, 1)))
+
+
+class Scale(nn.Layer):
+    """A user's layer: y = scale x, one number for each feature."""
+
+    def initialize(self, shape):
+        self.scale = self.parameter("scale", shape[-1:], initializers.ones, decay=False)
+        return shape
+
+    def forward(self, x, train=False):
+        def pullback(dy, needs):
+            return dy * self.scale.value if needs[0] else None, (dy * x).sum(axis=0) if needs[1] else None
+
+        return self.connect((x * self.scale.value, pullback), self.scale)
+
+
+def test_a_layer_of_ones_own_joins_in():
+    from xnn.testing import check_layer
+
+    check_layer(nn.Sequential(nn.Linear(3), Scale(), nn.Tanh()), (2,))

@@ -1,0 +1,167 @@
+"""Choosing the array library and the device."""
+
+import pickle
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xnn
+from xnn import backends
+from xnn.errors import BackendError
+from xnn.testing.strategies import arrays, shapes
+
+
+class FakeRuntime:
+    """CuPy's runtime module on a machine with `devices` CUDA devices; None stands for a driver that fails."""
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def __init__(self, devices):
+        self.devices = devices
+
+    def getDeviceCount(self):  # noqa: N802 - CuPy's name
+        if self.devices is None:
+            raise self.CUDARuntimeError("cudaErrorInsufficientDriver")
+        return self.devices
+
+
+@pytest.fixture
+def install_cupy(monkeypatch):
+    """Return a function that puts a CuPy with so many devices in place, as far as choosing a backend looks at it."""
+
+    def install(devices):
+        cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=FakeRuntime(devices)), __spec__=object())
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: name if name == "cupy" else None)
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def _no_choice_in_the_environment(monkeypatch):
+    monkeypatch.delenv("XNN_BACKEND", raising=False)
+
+
+@given(data=st.data(), dtype=st.sampled_from(["float32", "float64", "int64", "uint8"]))
+def test_arrays_go_to_the_device_and_come_back(backend, data, dtype):
+    x = data.draw(shapes(0, 3, min_side=0).flatmap(arrays)).astype(dtype)
+    on_device = backend.asarray(x)
+    assert on_device.dtype == backend.dtype(dtype)
+    np.testing.assert_array_equal(backend.to_numpy(on_device), x)
+    assert backend.to_numpy(backend.asarray(on_device, dtype="float64")).dtype == np.float64
+    backend.synchronize()
+
+
+def test_read_only_memory_can_be_brought_to_the_device(backend):
+    x = np.arange(3.0)
+    x.flags.writeable = False
+    np.testing.assert_array_equal(backend.to_numpy(backend.asarray(x)), x)
+
+
+def test_a_copy_on_the_host_is_a_copy(backend):
+    x = backend.asarray(np.zeros(3))
+    copy = backend.to_numpy(x, copy=True)
+    x[...] = 1.0
+    np.testing.assert_array_equal(copy, np.zeros(3))
+
+
+def test_a_backend_is_known_by_its_name(backend):
+    assert xnn.backend(backend) is backend
+    assert xnn.backend(backend.name) == backend
+    assert hash(xnn.backend(backend.name)) == hash(backend)
+    assert pickle.loads(pickle.dumps(backend)) == backend  # noqa: S301 - pickled right here
+    assert backend.library in backend.describe()
+    assert backend.name in repr(backend)
+
+
+def test_names_of_devices():
+    assert xnn.backend("numpy").name == "numpy"
+    pytest.importorskip("array_api_strict")
+    assert xnn.backend("array_api_strict").name == "array_api_strict:CPU_DEVICE"
+    assert xnn.backend("array_api_strict:device1") != xnn.backend("array_api_strict")
+
+
+def test_the_environment_chooses_where_no_name_is_given(monkeypatch):
+    monkeypatch.setenv("XNN_BACKEND", "numpyy")
+    with pytest.raises(BackendError, match="numpyy"):
+        xnn.backend()
+    monkeypatch.setenv("XNN_BACKEND", "numpy")
+    assert xnn.backend().name == "numpy"
+    monkeypatch.setenv("XNN_BACKEND", "")
+    assert xnn.backend() == xnn.backend("auto")
+
+
+@pytest.mark.parametrize("devices", [0, None])
+def test_auto_is_numpy_where_no_device_answers(install_cupy, devices):
+    install_cupy(devices)
+    assert xnn.backend("auto").name == "numpy"
+
+
+def test_auto_asks_for_cupy_where_a_device_answers(install_cupy, monkeypatch):
+    install_cupy(1)
+    monkeypatch.setattr(backends, "_make", lambda name: name)
+    assert xnn.backend("auto") == "cupy"
+
+
+@pytest.mark.parametrize("devices", [0, None])
+def test_cupy_without_a_device_is_an_error(install_cupy, devices):
+    install_cupy(devices)
+    with pytest.raises(BackendError, match="no CUDA device answers"):
+        backends._make_cupy("")
+
+
+def test_a_cuda_device_that_is_not_there_is_an_error(install_cupy):
+    install_cupy(2)
+    with pytest.raises(BackendError, match="numbers 0 to 1"):
+        backends._make_cupy("2")
+
+
+@pytest.mark.parametrize(
+    ("library", "make"),
+    [("cupy", backends._make_cupy), ("torch", backends._make_torch), ("array_api_strict", backends._make_strict)],
+)
+def test_a_missing_library_says_what_to_install(monkeypatch, library, make):
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match=rf"'{library}'.*pip install 'xnn-array\["):
+        make("")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nunpy", "Did you mean 'numpy'"),
+        ("Torch", "Did you mean 'torch'"),
+        ("numpy:1", "CPU alone"),
+        ("cupy:first", "a number"),
+        ("", "auto"),
+        (":", "unknown"),
+    ],
+)
+def test_a_bad_name_is_one_line_that_helps(name, message):
+    with pytest.raises(BackendError, match=message) as caught:
+        backends._make(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_devices_of_other_libraries_that_are_not_there():
+    pytest.importorskip("array_api_strict")
+    with pytest.raises(BackendError, match="device1"):
+        xnn.backend("array_api_strict:device9")
+    pytest.importorskip("torch")
+    with pytest.raises(BackendError, match="torch:cpu"):
+        xnn.backend("torch:nowhere")
+
+
+def test_a_name_is_a_string():
+    with pytest.raises(TypeError, match="int"):
+        xnn.backend(3)
+
+
+def test_an_unknown_dtype_is_named(backend):
+    with pytest.raises(ValueError, match="float33"):
+        backend.dtype("float33")

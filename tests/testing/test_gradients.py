@@ -1,0 +1,204 @@
+"""The gradient check itself: it passes what is right, and catches and describes what is wrong."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import functional as F
+from xnn.testing import NotSmoothError, check_backends, check_pullback
+from xnn.testing.differences import derivative
+from xnn.testing.strategies import arrays
+
+X, WEIGHT, BIAS = (np.random.default_rng(0).standard_normal(shape) for shape in ((4, 3), (3, 2), (2,)))
+
+
+def spoiled(spoil):
+    """Return `linear` with its gradients passed through `spoil`."""
+
+    def spoiled_linear(x, weight, bias):
+        y, pullback = F.linear(x, weight, bias)
+        return y, lambda dy: spoil(*pullback(dy))
+
+    return spoiled_linear
+
+
+def changed(gradient, index, factor):
+    gradient = gradient.copy()
+    gradient[index] *= factor
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("spoil", "culprit"),
+    [
+        (lambda dx, dw, db: (dx, dw, -db), r"argument 2 \(bias\) of shape \(2,\)"),
+        (lambda dx, dw, db: (dx, changed(dw, (1, 0), 1.001), db), r"argument 1 \(weight\)[\s\S]*worst entry \(1, 0\)"),
+        (lambda dx, dw, db: (1.0001 * dx, dw, db), r"argument 0 \(x\)"),
+        (
+            lambda dx, dw, db: (changed(dx, (2, 1), np.nan), dw, db),
+            r"wrong for argument 0 \(x\) of shape \(4, 3\): nan at \(2, 1\)",
+        ),
+        (lambda dx, dw, db: (dx, dw.T, db), r"the gradient of argument 1 \(weight\) has shape \(2, 3\).*has \(3, 2\)"),
+        (lambda dx, dw, db: (dx, dw, None), r"argument 2 \(bias\) has an argument but no gradient"),
+        (lambda dx, dw, db: (dx, dw.astype("float32"), db), "gradient 1 is float32"),
+    ],
+)
+def test_a_wrong_gradient_is_caught_and_named(spoil, culprit):
+    with pytest.raises(AssertionError, match=f"spoiled_linear: .*{culprit}"):
+        check_pullback(spoiled(spoil), (X, WEIGHT, BIAS))
+
+
+@given(seed=st.integers(0, 999), position=st.integers(0, 5))
+def test_a_single_wrong_entry_is_caught_whatever_the_direction(seed, position):
+    index = np.unravel_index(position, WEIGHT.shape)
+    with pytest.raises(AssertionError, match="worst entry"):
+        check_pullback(spoiled(lambda dx, dw, db: (dx, changed(dw, index, 1.01), db)), (X, WEIGHT, BIAS), seed=seed)
+
+
+def test_the_report_holds_what_is_needed_to_look_into_it():
+    with pytest.raises(AssertionError) as raised:
+        check_pullback(spoiled(lambda dx, dw, db: (dx, dw, 2 * db)), (X, WEIGHT, BIAS))
+    report = str(raised.value)
+    for part in (
+        "<pullback(w), v> =",
+        "d/dt <w, f(... + t v)> =",
+        "x (4, 3), weight (3, 2), bias (2,)",
+        "v = [",
+        "w = [[",
+    ):
+        assert part in report
+
+
+def test_options_and_arguments_that_are_no_arrays():
+    check_pullback(F.linear, (X, WEIGHT, None))
+    check_pullback(F.leaky_relu, (X,), {"slope": 0.3})
+    check_pullback(F.softmax_cross_entropy, (X, np.array([0, 1, 2, 0])), {"label_smoothing": 0.1})
+    check_pullback(F.mse, (X, X + 1.0), differentiable=[0])
+    with pytest.raises(AssertionError, match="1 gradients for 2 arguments"):
+        check_pullback(F.mse, (X, X + 1.0), differentiable=[0, 1])
+
+
+def test_float32_arguments_are_checked_in_float64():
+    check_pullback(F.gelu, (X.astype("float32"),))
+
+
+@pytest.mark.parametrize("side", ["the function", "the pullback"])
+def test_a_change_in_place_is_caught(side, backend):
+    def meddling(x):
+        if side == "the function":
+            x[0, 0] = 5.0
+
+        def pullback(dy):
+            if side == "the pullback":
+                x[0, 0] = 5.0
+            return dy
+
+        return x * 1.0, pullback
+
+    with pytest.raises(AssertionError, match=rf"meddling: {side} changes argument 0 \(x\) in place"):
+        check_pullback(meddling, (X,), backend=backend)
+
+
+def test_a_pullback_that_changes_dy_is_caught(backend):
+    def meddling(x):
+        def pullback(dy):
+            dy[0, 0] = 7.0
+            return dy
+
+        return x * 1.0, pullback
+
+    with pytest.raises(AssertionError, match="the pullback changes dy in place"):
+        check_pullback(meddling, (X,), backend=backend)
+
+
+def test_on_a_kink_or_where_a_function_is_rough_there_is_no_verdict():
+    with pytest.raises(NotSmoothError, match=r"relu: finite differences for argument 0 \(x\) do not settle"):
+        check_pullback(F.relu, (np.array([1.0, 0.0, -1.0]),))
+
+    def rough(x):
+        return np.sin(1e7 * x), lambda dy: 1e7 * np.cos(1e7 * x) * dy
+
+    with pytest.raises(NotSmoothError, match=r"rough: .*do not settle"):
+        check_pullback(rough, (X,))
+
+
+def test_a_step_that_stays_clear_of_the_kink():
+    check_pullback(F.relu, (np.array([1.0, 1e-6, -1.0]),), step=1e-7)
+
+
+@given(x=arrays((3,)), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+def test_functions_of_other_magnitudes(x, scale):
+    def cube(x):
+        return scale * x**3, lambda dy: 3.0 * scale * x**2 * dy
+
+    check_pullback(cube, (x,))
+
+
+def test_at_a_minimum_of_zero():
+    target = np.array([0.1, 0.7, -3.3])
+    check_pullback(F.mse, (target, target.copy()), differentiable=[0])
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (2, 0)])
+def test_arrays_without_axes_or_elements(shape):
+    check_pullback(F.tanh, (np.full(shape, 0.5),))
+
+
+@given(rate=st.floats(-3, 3), step=st.sampled_from([1e-1, 1e-2, 1e-3]))
+def test_the_error_estimate_covers_the_error(rate, step):
+    estimate = derivative(lambda t: math.exp(rate * t) + math.sin(t), step, 1e-12)
+    rounding = 1e-14 / step
+    assert abs(estimate.value - (rate + 1.0)) <= 10 * estimate.error + rounding
+    assert estimate.error < 1e-7
+
+
+def test_backends_that_agree(backends):
+    check_backends(F.conv2d, (np.ones((1, 4, 4, 1)), np.ones((3, 3, 1, 2)), None), {"padding": 1}, backends=backends)
+    check_backends(F.gelu, (X.astype("float32"),), backends=backends, rtol=1e-5)
+
+
+def test_backends_that_differ_are_named():
+    pytest.importorskip("array_api_strict")
+
+    def f(x):
+        factor = 1.0 if isinstance(x, np.ndarray) else 1.001
+        return x * 2.0, lambda dy: dy * factor
+
+    names = ["numpy", "array_api_strict"]
+    with pytest.raises(
+        AssertionError, match="gradient 0 differs between numpy and array_api_strict:CPU_DEVICE by up to"
+    ):
+        check_backends(f, (X,), backends=names)
+
+    def g(x):
+        y = x * 2.0 if isinstance(x, np.ndarray) else x[:2, :] * 2.0
+        return y, lambda dy: dy
+
+    with pytest.raises(
+        AssertionError, match=r"y is float64 \(4, 3\) on numpy but float64 \(2, 3\) on array_api_strict"
+    ):
+        check_backends(g, (X,), backends=names)
+
+
+def test_the_checks_need_no_hypothesis_and_the_strategies_say_that_they_do():
+    program = """
+import sys
+sys.modules["hypothesis"] = None
+import numpy as np
+from xnn import functional as F, nn, testing
+testing.check_pullback(F.tanh, (np.ones(3),))
+testing.check_layer(nn.Linear(2), (3,))
+try:
+    testing.strategies
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == (
+        "xnn.testing.strategies needs Hypothesis, which is not installed: pip install 'xnn-array[testing]'"
+    )
