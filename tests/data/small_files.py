@@ -1,0 +1,83 @@
+"""Small data sets in the official formats, for the tests of several modules."""
+
+import dataclasses
+import io
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+
+from xnn.data.cifar import CIFAR10, CIFAR100, PIXELS, Cifar
+
+
+def shrink(cifar: Cifar, train: int, test: int) -> Cifar:
+    """Return the same data set with so few images in each file."""
+    versions = tuple(
+        dataclasses.replace(version, train=dict.fromkeys(version.train, train), test=dict.fromkeys(version.test, test))
+        for version in cifar.versions
+    )
+    return dataclasses.replace(cifar, versions=versions)
+
+
+SMALL = {"cifar10": shrink(CIFAR10, 4, 3), "cifar100": shrink(CIFAR100, 9, 5)}
+
+
+class CifarFiles:
+    """A small CIFAR data set, and its files in every version."""
+
+    def __init__(self, name: str, seed: int = 0) -> None:
+        self.cifar = SMALL[name]
+        self.binary, self.python = self.cifar.versions
+        rng = np.random.default_rng(seed)
+        self.counts = list(self.binary.files.values())
+        self.images = [rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8) for count in self.counts]
+        self.labels = [
+            np.stack([rng.integers(0, label.classes, count) for label in self.cifar.labels], axis=1)
+            for count in self.counts
+        ]
+
+    def rows(self, number: int) -> np.ndarray:
+        return self.images[number].transpose(0, 3, 1, 2).reshape(-1, PIXELS)
+
+    def binary_contents(self) -> dict[str, bytes]:
+        return {
+            name: np.hstack([self.labels[i].astype(np.uint8), self.rows(i)]).tobytes()
+            for i, name in enumerate(self.binary.files)
+        }
+
+    def python_contents(self, protocol: int = 2) -> dict[str, bytes]:
+        contents = {}
+        for i, name in enumerate(self.python.files):
+            batch = {"batch_label": "a batch", "data": self.rows(i), "filenames": ["a.png"] * len(self.rows(i))}
+            for label, column in zip(self.cifar.labels, self.labels[i].T, strict=True):
+                batch[label.key] = column.tolist()
+            contents[name] = pickle.dumps(batch, protocol)
+        return contents
+
+    def check(self, arrays) -> None:
+        labels = np.concatenate(self.labels)
+        labels = labels if len(self.cifar.labels) > 1 else labels[:, 0]
+        split = sum(self.counts[:-1])
+        np.testing.assert_array_equal(arrays.train_images, np.concatenate(self.images[:-1]))
+        np.testing.assert_array_equal(arrays.test_images, self.images[-1])
+        np.testing.assert_array_equal(arrays.train_labels, labels[:split])
+        np.testing.assert_array_equal(arrays.test_labels, labels[split:])
+
+
+def write_files(folder: Path, contents: dict[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def write_tar(path: Path, contents: dict[str, bytes], *extra: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for member in extra:
+            archive.addfile(member, io.BytesIO(b"\0" * member.size))
+    return path

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn.backends import backend as make_backend
+from xnn.data import Batches, Compose, Cutout, HorizontalFlip, Normalization, RandomCrop, Split, batches
+from xnn.errors import SettingError
+
+NUMPY = make_backend("numpy")
+AUGMENT = Compose((HorizontalFlip(), RandomCrop(1), Cutout(2)))
+
+
+def split_of(count, seed=0):
+    images = np.random.default_rng(seed).integers(0, 256, (count, 4, 3, 2), dtype=np.uint8)
+    return Split(images, np.arange(count, dtype=np.int64))
+
+
+def numbers(found, backend):
+    """Return the labels of an epoch in order; in `split_of` a label is the image's number."""
+    return [int(label) for _, labels in found for label in backend.to_numpy(labels)]
+
+
+settings = st.fixed_dictionaries(
+    {
+        "batch_size": st.integers(1, 50),
+        "shuffle": st.booleans(),
+        "seed": st.integers(0, 2**32),
+        "drop_last": st.booleans(),
+    }
+)
+blocks = st.sampled_from([1, 7, 16, 512])
+
+
+def make(count, chosen, backend, **options):
+    drop_last = chosen["drop_last"] and chosen["batch_size"] <= count
+    return Batches(split_of(count), backend=backend, **{**chosen, "drop_last": drop_last}, **options)
+
+
+@given(count=st.integers(1, 60), chosen=settings, epoch=st.integers(0, 5), block=blocks)
+def test_each_image_comes_once_an_epoch(count, chosen, epoch, block):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_BLOCK", block)
+        data = make(count, chosen, NUMPY)
+        found = list(data.epoch(epoch))
+    order = numbers(found, NUMPY)
+    assert len(order) == len(set(order)) == data.images
+    assert len(found) == len(data)
+    size = data.batch_size
+    assert [len(labels) for _, labels in found[:-1]] == [size] * (len(data) - 1)
+    if data.drop_last:
+        assert len(found[-1][1]) == size
+        assert count - data.images < size
+    else:
+        assert data.images == count
+    if not data.shuffle:
+        assert order == list(range(data.images))
+    for x, labels in found:
+        assert x.dtype == np.float32
+        np.testing.assert_array_equal(x, data.split.images[labels])
+
+
+@given(count=st.integers(1, 60), chosen=settings, epoch=st.integers(0, 5), block=blocks, data=st.data())
+def test_starting_later_gives_the_same_batches(count, chosen, epoch, block, data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_BLOCK", block)
+        made = make(count, chosen, NUMPY, augment=AUGMENT)
+        start = data.draw(st.integers(0, len(made)))
+        whole, rest = list(made.epoch(epoch)), list(made.epoch(epoch, start))
+    assert len(rest) == len(whole) - start
+    for (x, labels), (expected_x, expected_labels) in zip(rest, whole[start:], strict=True):
+        np.testing.assert_array_equal(x, expected_x)
+        np.testing.assert_array_equal(labels, expected_labels)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_backends_give_the_same_numbers(backend, dtype):
+    split = split_of(70)
+    options = {"normalization": Normalization.of(split), "augment": AUGMENT, "dtype": dtype, "seed": 3}
+    found = list(Batches(split, 16, backend=backend, **options).epoch(2))
+    expected = list(Batches(split, 16, backend=NUMPY, **options).epoch(2))
+    for (x, labels), (expected_x, expected_labels) in zip(found, expected, strict=True):
+        assert x.dtype == backend.dtype(dtype)
+        assert labels.dtype == backend.dtype("int64")
+        np.testing.assert_array_equal(backend.to_numpy(x), expected_x)
+        np.testing.assert_array_equal(backend.to_numpy(labels), expected_labels)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    orders = {}
+    for seed in (0, 1):
+        for epoch in (0, 1):
+            made = [Batches(split_of(50), size, backend=NUMPY, seed=seed) for size in (1, 8)]
+            first, second = (numbers(data.epoch(epoch), NUMPY) for data in made)
+            assert first == second
+            orders[seed, epoch] = tuple(first)
+    assert len(set(orders.values())) == 4
+
+
+def test_each_epoch_is_augmented_anew():
+    data = Batches(split_of(50), 50, backend=NUMPY, shuffle=False, augment=AUGMENT)
+    (first,), (again,), (second,) = ([x for x, _ in data.epoch(epoch)] for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, second)
+
+
+def test_mapped_images_are_not_touched(tmp_path):
+    np.save(tmp_path / "images.npy", split_of(10).images)
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    split = Split(images, split_of(10).labels)
+    for shuffle in (False, True):
+        for x, _ in Batches(split, 4, backend=NUMPY, dtype="float64", shuffle=shuffle).epoch(0):
+            x[...] = 0
+    np.testing.assert_array_equal(images, split_of(10).images)
+
+
+def test_images_of_floats_are_not_normalised(backend):
+    images = np.random.default_rng(0).normal(size=(5, 2, 2, 1))
+    split = Split(images, np.arange(5))
+    ((x, _),) = Batches(split, 8, backend=backend, shuffle=False, dtype="float64", augment=HorizontalFlip()).epoch(0)
+    assert set(backend.to_numpy(x).ravel()) == set(images.ravel())
+    with pytest.raises(TypeError, match=r"uint8 images, not float64"):
+        Batches(split, 8, backend=backend, normalization=Normalization((0.0,), (1.0,)))
+
+
+def test_impossible_settings_are_refused():
+    for size in (0, -3):
+        with pytest.raises(SettingError, match=f"batch size must be at least 1, not {size}"):
+            Batches(split_of(5), size, backend=NUMPY)
+    with pytest.raises(SettingError, match=r"batch size of 6 leaves no whole batch of 5 images"):
+        Batches(split_of(5), 6, backend=NUMPY, drop_last=True)
+    data = Batches(split_of(5), 2, backend=NUMPY)
+    for epoch, start in ((-1, 0), (0, -1), (0, 4)):
+        with pytest.raises(ValueError, match=f"no batch {start} of epoch {epoch}"):
+            data.epoch(epoch, start)

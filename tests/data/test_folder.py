@@ -1,0 +1,105 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xnn.data.folder import image_paths, read_folder
+from xnn.errors import DataError
+
+
+def save(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def pixels(number, *shape):
+    return np.random.default_rng(number).integers(0, 256, shape or (4, 5, 3), dtype=np.uint8)
+
+
+def test_train_and_test_folders(tmp_path):
+    save(tmp_path / "train/cat/1.png", pixels(1))
+    save(tmp_path / "train/ape/2.png", pixels(2))
+    save(tmp_path / "train/cat/0.bmp", pixels(3))
+    save(tmp_path / "test/cat/1.png", pixels(4))
+    save(tmp_path / "test/ape/1.PNG", pixels(5))
+    (tmp_path / "train/cat/notes.txt").write_text("no image")
+    (tmp_path / "train/.hidden").mkdir()
+    arrays, classes = read_folder(tmp_path)
+    assert classes == ("ape", "cat")
+    assert arrays.train_labels.tolist() == [0, 1, 1]
+    assert arrays.test_labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(arrays.train_images, [pixels(2), pixels(3), pixels(1)])
+    np.testing.assert_array_equal(arrays.test_images, [pixels(5), pixels(4)])
+    assert len(image_paths(tmp_path)) == 5
+
+
+def test_one_folder_is_divided(tmp_path):
+    for number in range(20):
+        save(tmp_path / "ab"[number % 2] / f"{number:02}.png", pixels(number, 4, 5))
+    arrays, classes = read_folder(tmp_path)
+    assert classes == ("a", "b")
+    assert arrays.train_images.shape == (16, 4, 5, 1)
+    assert arrays.test_images.shape == (4, 4, 5, 1)
+    known = {pixels(number, 4, 5).tobytes(): number % 2 for number in range(20)}
+    images = np.concatenate([arrays.train_images, arrays.test_images])
+    labels = np.concatenate([arrays.train_labels, arrays.test_labels])
+    assert len({image.tobytes() for image in images}) == 20
+    assert [known[image.tobytes()] for image in images] == labels.tolist()
+    np.testing.assert_array_equal(read_folder(tmp_path)[0].test_images, arrays.test_images)
+
+
+def test_grey_images_among_colour_ones(tmp_path):
+    for part in ("train", "test"):
+        save(tmp_path / part / "a/grey.png", pixels(0, 4, 5))
+        save(tmp_path / part / "a/rgba.png", pixels(1, 4, 5, 4))
+    arrays, _ = read_folder(tmp_path)
+    np.testing.assert_array_equal(arrays.train_images[0], np.repeat(pixels(0, 4, 5)[..., None], 3, axis=2))
+    np.testing.assert_array_equal(arrays.train_images[1], pixels(1, 4, 5, 4)[..., :3])
+
+
+def fill(tmp_path):
+    for number in range(6):
+        save(tmp_path / "ab"[number % 2] / f"{number}.png", pixels(number))
+
+
+def test_an_image_of_another_size_is_named(tmp_path):
+    fill(tmp_path)
+    save(tmp_path / "b/7.png", pixels(7, 8, 6, 3))
+    with pytest.raises(DataError, match=r"b/7.png: 6x8 pixels, but the first image has 5x4;.*resize") as caught:
+        read_folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_images_are_named(tmp_path):
+    fill(tmp_path)
+    bad = tmp_path / "a/8.png"
+    whole = (tmp_path / "a/0.png").read_bytes()
+    for content in (b"", b"text", whole[:20], whole[:60], whole[:-40]):
+        bad.write_bytes(content)
+        with pytest.raises(DataError, match=r"a/8.png: not a readable image"):
+            read_folder(tmp_path)
+    save(bad, np.zeros((4, 5), np.uint16))
+    with pytest.raises(DataError, match=r"a/8.png: pixels of mode I;16; save it with 8 bits"):
+        read_folder(tmp_path)
+
+
+def test_folders_that_are_no_data_set(tmp_path):
+    with pytest.raises(DataError, match=r"no images in class folders; expected files such as .*CLASS/image.png"):
+        image_paths(tmp_path)
+    save(tmp_path / "train/a/0.png", pixels(0))
+    with pytest.raises(DataError, match=r"has train/ but no test/"):
+        read_folder(tmp_path)
+    save(tmp_path / "test/b/0.png", pixels(0))
+    with pytest.raises(DataError, match=r"same classes, but only one has 'a'"):
+        read_folder(tmp_path)
+    save(tmp_path / "test/a/0.png", pixels(0))
+    (tmp_path / "train/b").mkdir()
+    with pytest.raises(DataError, match=re.escape("train/b: no images in this class folder")):
+        read_folder(tmp_path)
+
+
+def test_too_few_images_to_divide(tmp_path):
+    save(tmp_path / "a/0.png", pixels(0))
+    with pytest.raises(DataError, match=r"1 images are too few"):
+        read_folder(tmp_path)

@@ -1,0 +1,114 @@
+import gzip
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from xnn.data.idx import read_idx, read_pair, write_idx
+from xnn.errors import DataError
+
+arrays = npst.arrays(np.uint8, npst.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5))
+suffixes = st.sampled_from(["", ".gz"])
+
+
+def read_bytes(content: bytes, suffix: str) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"data{suffix}"
+        path.write_bytes(content)
+        return read_idx(path)
+
+
+def file_bytes(array: np.ndarray, suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"data{suffix}"
+        write_idx(path, array)
+        return path.read_bytes()
+
+
+@given(array=arrays, suffix=suffixes)
+def test_what_was_written_is_read(array, suffix):
+    found = read_bytes(file_bytes(array, suffix), suffix)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, array)
+
+
+@given(array=arrays, suffix=suffixes, data=st.data())
+def test_a_file_cut_anywhere_is_refused(array, suffix, data):
+    content = file_bytes(array, suffix)
+    stop = data.draw(st.integers(0, len(content) - 1))
+    with pytest.raises(DataError, match=f"data{suffix}: "):
+        read_bytes(content[:stop], suffix)
+
+
+@given(array=arrays, bit=st.integers(0, 7), data=st.data())
+def test_a_flipped_bit_in_the_header_is_refused(array, bit, data):
+    content = bytearray(file_bytes(array, ""))
+    content[data.draw(st.integers(0, 4 + 4 * array.ndim - 1))] ^= 1 << bit
+    with pytest.raises(DataError, match=r"data: "):
+        read_bytes(bytes(content), "")
+
+
+@given(array=arrays, bit=st.integers(0, 7), data=st.data())
+def test_a_flipped_bit_in_a_gzip_file_never_gives_wrong_data(array, bit, data):
+    content = bytearray(file_bytes(array, ".gz"))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << bit
+    try:
+        found = read_bytes(bytes(content), ".gz")
+    except DataError:
+        return
+    np.testing.assert_array_equal(found, array)
+
+
+@given(content=st.binary(max_size=100), suffix=suffixes)
+def test_any_bytes_are_an_array_or_refused(content, suffix):
+    wrapped = gzip.compress(content) if suffix else content
+    try:
+        found = read_bytes(wrapped, suffix)
+    except DataError:
+        return
+    assert content.endswith(found.tobytes())
+
+
+def test_messages_name_the_file_and_the_fault(tmp_path):
+    good = tmp_path / "good"
+    write_idx(good, np.zeros((2, 3), np.uint8))
+    content = good.read_bytes()
+    faults = {
+        "long": (content + b"\0", "too long: 19 bytes, but an array of shape .2, 3. takes 18"),
+        "float": (b"\0\0\x0d\x01" + bytes(8), "type 0xd; only unsigned bytes"),
+        "zip.gz": (b"PK\x03\x04 and more", "not a gzip file, though its name ends in .gz"),
+        "cut.gz": (gzip.compress(content)[:-3], "gzip file is truncated"),
+        "bad.gz": (gzip.compress(content)[:-6] + bytes(6), "gzip file is damaged"),
+        "empty": (b"", "not an IDX file .it starts with nothing."),
+        "none": (b"\0\0\x08\x01\0\0\0\0", "is empty"),
+    }
+    for name, (content, message) in faults.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"{name}: .*{message}"):
+            read_idx(path)
+    with pytest.raises(DataError, match=r"absent: cannot be read .No such file"):
+        read_idx(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"cannot be read .Is a directory"):
+        read_idx(tmp_path)
+    with pytest.raises(DataError, match=r"good: IDX array of 2 axes, expected 3"):
+        read_idx(good, axes=3)
+
+
+def test_a_pair_must_fit(tmp_path):
+    images, labels = tmp_path / "images.gz", tmp_path / "labels.gz"
+    write_idx(images, np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
+    write_idx(labels, np.array([0, 9], np.uint8))
+    x, y = read_pair(images, labels, 10)
+    assert x.shape == (2, 3, 4, 1)
+    assert y.dtype == np.int64
+    assert y.tolist() == [0, 9]
+    with pytest.raises(DataError, match=r"labels.gz: label 9 of image 1 is out of range; the 9 classes are 0 to 8"):
+        read_pair(images, labels, 9)
+    write_idx(labels, np.zeros(3, np.uint8))
+    with pytest.raises(DataError, match=r"labels.gz: 3 labels, but images.gz beside it holds 2 images"):
+        read_pair(images, labels, 10)

@@ -1,0 +1,193 @@
+import os
+
+import numpy as np
+import pytest
+
+from tests.data.small_files import SMALL, CifarFiles, write_files, write_tar
+from xnn.data import class_names, load, names, sources
+from xnn.data.download import Download
+from xnn.data.idx import write_idx
+from xnn.data.mnist import FILES
+from xnn.errors import DataError, SettingError
+
+
+@pytest.fixture(autouse=True)
+def small_and_offline(monkeypatch, tmp_path):
+    """Let CIFAR be small, the cache be empty, and any download be a failure."""
+    for name, cifar in SMALL.items():
+        known = sources._KNOWN[name]
+        monkeypatch.setitem(sources._KNOWN, name, sources._Known(cifar, known.classes, known.coarse_classes))
+
+    def refuse(*arguments):
+        raise AssertionError("tried to download")
+
+    monkeypatch.setattr(sources, "fetch", refuse)
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def write_mnist(folder, seed=0, suffix=".gz"):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    arrays = [rng.integers(0, 256, (6, 5, 4)), np.arange(6), rng.integers(0, 256, (3, 5, 4)), np.arange(3)]
+    for name, array in zip(FILES, arrays, strict=True):
+        write_idx(folder / f"{name}{suffix}", array.astype(np.uint8))
+    return arrays
+
+
+def test_names():
+    assert names() == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("mnist", "."),
+        ("mnist", "mnist"),
+        ("mnist", "MNIST/raw"),
+        ("fashion-mnist", "fashion-mnist"),
+        ("fashion-mnist", "FashionMNIST/raw"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files_are_found(tmp_path, name, folder, suffix):
+    expected = write_mnist(tmp_path / "data" / folder, suffix=suffix)
+    lines = []
+    dataset = load(name, data_dir=tmp_path / "data", report=lines.append)
+    np.testing.assert_array_equal(dataset.train.images[..., 0], expected[0])
+    np.testing.assert_array_equal(dataset.test.labels, expected[3])
+    assert dataset.classes == (class_names.DIGITS if name == "mnist" else class_names.FASHION_MNIST)
+    assert dataset.source == str(tmp_path / "data" / folder)
+    (line,) = lines
+    assert f"{name}: 6 training and 3 test images of 5x4x1, from {dataset.source} through the cache" in line
+
+
+def test_the_named_folder_comes_before_the_folder_itself(tmp_path):
+    write_mnist(tmp_path, seed=0)
+    expected = write_mnist(tmp_path / "mnist", seed=1)
+    np.testing.assert_array_equal(load("mnist", data_dir=tmp_path).train.images[..., 0], expected[0])
+
+
+def test_data_dir_then_cache(tmp_path):
+    first = write_mnist(tmp_path / "first", seed=1)
+    second = write_mnist(tmp_path / "second", seed=2)
+    for folder, expected in ((tmp_path / "first", first), (tmp_path / "second", second)):
+        lines = []
+        for data_dir in (folder, folder, None):
+            dataset = load("mnist", data_dir=data_dir, report=lines.append)
+            np.testing.assert_array_equal(dataset.train.images[..., 0], expected[0])
+            assert dataset.source == str(folder)
+    assert "was made from other files" in lines[0]
+    assert len(lines) == 4
+
+
+def test_changed_files_are_read_anew(tmp_path):
+    write_mnist(tmp_path / "data", seed=1)
+    load("mnist", data_dir=tmp_path / "data")
+    expected = write_mnist(tmp_path / "data", seed=2)
+    os.utime(tmp_path / "data" / f"{FILES[0]}.gz", (1, 1))
+    np.testing.assert_array_equal(load("mnist", data_dir=tmp_path / "data").train.images[..., 0], expected[0])
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path):
+    expected = write_mnist(tmp_path / "data")
+    load("mnist", data_dir=tmp_path / "data")
+    (file,) = (tmp_path / "cache").iterdir()
+    content = bytearray(file.read_bytes())
+    content[-50] ^= 4
+    file.write_bytes(content)
+    lines = []
+    dataset = load("mnist", data_dir=tmp_path / "data", report=lines.append)
+    np.testing.assert_array_equal(dataset.test.images[..., 0], expected[2])
+    assert "is damaged" in lines[0]
+
+
+def test_download_then_cache(tmp_path, monkeypatch):
+    calls = []
+
+    def fetch(downloads, folder, report):
+        calls.append(downloads)
+        write_mnist(folder)
+
+    monkeypatch.setattr(sources, "fetch", fetch)
+    for _ in range(2):
+        dataset = load("mnist")
+    assert dataset.source == str(tmp_path / "cache" / "downloads" / "mnist")
+    assert len(calls) == 1
+    assert isinstance(calls[0][0], Download)
+
+
+def test_files_downloaded_before_are_used_without_the_net(tmp_path):
+    write_mnist(tmp_path / "cache" / "downloads" / "mnist")
+    assert len(load("mnist", download=False).train) == 6
+
+
+def test_without_download_the_message_names_the_files(tmp_path):
+    with pytest.raises(DataError, match=r"fashion-mnist is not in the cache .*--data-dir.*train-images-idx3-ubyte"):
+        load("fashion-mnist", download=False)
+
+
+@pytest.mark.parametrize("labels", ["fine", "coarse"])
+def test_cifar100_has_two_kinds_of_labels(tmp_path, labels):
+    files = CifarFiles("cifar100")
+    write_files(tmp_path / "data" / files.binary.folder, files.binary_contents())
+    dataset = load("cifar100", data_dir=tmp_path / "data", labels=labels)
+    assert dataset.train.labels.tolist() == files.labels[0][:, 1 if labels == "fine" else 0].tolist()
+    assert dataset.classes == (class_names.CIFAR100_FINE if labels == "fine" else class_names.CIFAR100_COARSE)
+
+
+def test_a_cifar_archive_is_found(tmp_path):
+    files = CifarFiles("cifar10")
+    contents = {f"{files.binary.folder}/{name}": content for name, content in files.binary_contents().items()}
+    path = write_tar(tmp_path / files.binary.archive, contents)
+    dataset = load("cifar10", data_dir=tmp_path)
+    assert dataset.source == str(path)
+    assert dataset.classes == class_names.CIFAR10
+    np.testing.assert_array_equal(dataset.test.images, files.images[-1])
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100"])
+def test_a_data_dir_without_the_files_is_an_error(tmp_path, name):
+    with pytest.raises(DataError, match=f"data directory {tmp_path} does not hold {name}; expected .*(idx3|tar.gz)"):
+        load(name, data_dir=tmp_path)
+
+
+def test_a_missing_file_in_data_dir_is_named(tmp_path):
+    write_mnist(tmp_path)
+    (tmp_path / f"{FILES[3]}.gz").unlink()
+    with pytest.raises(DataError, match=rf"{FILES[3]}\(.gz\): missing"):
+        load("mnist", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "torchvision:SVHN"])
+def test_a_bad_data_dir_is_named(tmp_path, name):
+    with pytest.raises(DataError, match=r"data directory .*absent does not exist"):
+        load(name, data_dir=tmp_path / "absent")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match=r"data directory .*file is not a folder"):
+        load(name, data_dir=tmp_path / "file")
+
+
+def test_an_unreadable_data_dir_is_named(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    # Permissions would not stop root, who runs the tests in many containers.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(DataError, match=r"data directory .*closed cannot be read"):
+        load("mnist", data_dir=tmp_path / "closed")
+
+
+def test_unknown_names_and_labels():
+    with pytest.raises(DataError, match=r"'cifar-10' is neither known nor a folder; .* Did you mean 'cifar10'\?"):
+        load("cifar-10")
+    with pytest.raises(SettingError, match=r"not 'corse'. Did you mean 'coarse'\?"):
+        load("cifar100", labels="corse")
+    with pytest.raises(SettingError, match=r"only cifar100 has coarse labels, digits has not"):
+        load("digits", labels="coarse")
+
+
+def test_real_fashion_mnist(data_dir):
+    if sources._KNOWN["fashion-mnist"].find(data_dir) is None or not (data_dir / "fashion-mnist").is_dir():
+        pytest.skip("XNN_DATA_DIR does not hold fashion-mnist/")
+    dataset = load("fashion-mnist", data_dir=data_dir)
+    assert dataset.train.images.shape == (60_000, 28, 28, 1)
+    assert set(np.bincount(dataset.train.labels)) == {6000}
+    assert set(np.bincount(dataset.test.labels)) == {1000}

@@ -1,0 +1,124 @@
+import importlib.machinery
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xnn.data import load
+from xnn.errors import DataError
+
+
+def images(count, size=6, mode="RGB"):
+    rng = np.random.default_rng(count)
+    shape = (size, size, 3) if mode == "RGB" else (size, size)
+    return [Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in range(count)]
+
+
+class Base:
+    def __init__(self, root, count, *, label=lambda number: number % 3):
+        self.root, self.items = root, [(image, label(i)) for i, image in enumerate(images(count))]
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number]
+
+
+class SVHN(Base):
+    def __init__(self, root, split="train", transform=None, download=False):
+        if not download:
+            raise RuntimeError("Dataset not found or corrupted.\nYou can use download=True to download it")
+        super().__init__(root, {"train": 8, "test": 4}[split])
+
+
+class STL10(Base):
+    classes = ("bird", "cat", "dog")
+
+    def __init__(self, root, train=True, download=False):
+        super().__init__(root, 8 if train else 4)
+
+
+class EMNIST(STL10):
+    def __init__(self, root, split, **kwargs):
+        assert split == "balanced"
+        super().__init__(root, **kwargs)
+
+
+class Boxes(Base):
+    def __init__(self, root, split="train"):
+        super().__init__(root, 4, label=lambda number: {"boxes": []})
+
+
+class FakeData(Base):
+    def __init__(self, size=3):
+        super().__init__("", size)
+
+
+class Food101(Base):
+    def __init__(self, root, split="train"):
+        super().__init__(root, 4)
+        self.items[2] = (images(1, 7)[0], 0)
+
+
+@pytest.fixture
+def torchvision(monkeypatch, tmp_path):
+    package, datasets = types.ModuleType("torchvision"), types.ModuleType("torchvision.datasets")
+    package.__spec__ = importlib.machinery.ModuleSpec("torchvision", None)
+    kinds = (SVHN, STL10, EMNIST, Boxes, FakeData, Food101)
+    for kind in kinds:
+        setattr(datasets, kind.__name__, kind)
+    datasets.__all__ = [kind.__name__ for kind in kinds]
+    monkeypatch.setitem(sys.modules, "torchvision", package)
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", datasets)
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    return datasets
+
+
+@pytest.mark.parametrize("name", ["SVHN", "STL10", "EMNIST"])
+def test_a_data_set_is_read_once(torchvision, monkeypatch, name):
+    dataset = load(f"torchvision:{name}")
+    np.testing.assert_array_equal(dataset.train.images, np.stack(images(8)))
+    np.testing.assert_array_equal(dataset.test.images, np.stack(images(4)))
+    assert dataset.test.labels.tolist() == [0, 1, 2, 0]
+    assert dataset.classes == (("0", "1", "2") if name == "SVHN" else STL10.classes)
+    monkeypatch.setattr(torchvision, name, None)
+    assert load(f"torchvision:{name}").classes == dataset.classes
+
+
+def test_nothing_is_downloaded_into_data_dir(torchvision, tmp_path):
+    with pytest.raises(DataError, match=r"torchvision:SVHN' cannot be read from .*not found or corrupted. You can"):
+        load("torchvision:SVHN", data_dir=tmp_path)
+    with pytest.raises(DataError, match=r"cannot be read"):
+        load("torchvision:SVHN", download=False)
+
+
+def test_what_cannot_be_used_is_named(torchvision):
+    with pytest.raises(DataError, match=r"torchvision has no dataset 'svnh'. Did you mean 'SVHN'"):
+        load("torchvision:svnh")
+    with pytest.raises(DataError, match=r"torchvision has no dataset 'xyzzy'.$"):
+        load("torchvision:xyzzy")
+    with pytest.raises(DataError, match=r"'torchvision:Boxes' is not one of images with a class each"):
+        load("torchvision:Boxes")
+    with pytest.raises(DataError, match=r"'torchvision:FakeData' is not divided into train and test"):
+        load("torchvision:FakeData")
+    with pytest.raises(DataError, match=r"torchvision:Food101 image 2: 7x7 pixels, but the first image has 6x6"):
+        load("torchvision:Food101")
+
+
+def test_a_torchvision_that_does_not_fit_is_named(monkeypatch, tmp_path):
+    package = tmp_path / "site" / "torchvision"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    with pytest.raises(DataError, match=r"installed but cannot be imported .operator torchvision::nms"):
+        load("torchvision:SVHN", cache_dir=tmp_path)
+
+
+def test_without_torchvision_the_message_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(DataError, match=r'pip install "xnn-array\[torchvision\]"'):
+        load("torchvision:SVHN", cache_dir=tmp_path)
