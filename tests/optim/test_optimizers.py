@@ -1,0 +1,278 @@
+"""Every optimizer against PyTorch's, against its own formula, and against itself cut up differently."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import optim
+from xnn.backends import backend as make_backend
+
+SIZES = st.lists(st.integers(0, 5), min_size=1, max_size=5)
+SEEDS = st.integers(0, 2**32 - 1)
+LR = st.floats(1e-4, 0.3)
+WEIGHT_DECAY = st.sampled_from([0.0, 1e-3, 0.1])
+MOMENTUM = st.sampled_from([0.0, 0.5, 0.9])
+BETAS = st.sampled_from([(0.9, 0.999), (0.0, 0.9), (0.5, 0.0), (0.95, 0.99)])
+
+MAKERS = {
+    "sgd": lambda model, **options: optim.SGD(model, 0.1, **options),
+    "momentum": lambda model, **options: optim.SGD(model, 0.1, momentum=0.9, **options),
+    "nesterov": lambda model, **options: optim.SGD(model, 0.1, momentum=0.9, nesterov=True, **options),
+    "adam": lambda model, **options: optim.Adam(model, 0.01, **options),
+    "adamw": lambda model, **options: optim.AdamW(model, 0.01, **options),
+    "rmsprop": lambda model, **options: optim.RMSprop(model, 0.01, **options),
+    "rmsprop-momentum": lambda model, **options: optim.RMSprop(model, 0.01, momentum=0.9, **options),
+}
+each_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+def flags(rng, n):
+    return [bool(flag) for flag in rng.integers(0, 2, n)]
+
+
+def train(model, optimizer, gradients):
+    for gradient in gradients:
+        model.set_gradients(gradient)
+        optimizer.step()
+    return model.parameters_on_host()
+
+
+@st.composite
+def torch_pairs(draw):
+    """Draw constructors of the same optimizer here and in PyTorch, and its weight decay."""
+    kind = draw(st.sampled_from(["SGD", "Adam", "AdamW", "RMSprop"]))
+    common = {"lr": draw(LR), "weight_decay": draw(WEIGHT_DECAY)}
+    if kind == "SGD":
+        momentum = draw(MOMENTUM)
+        own = {"momentum": momentum, "nesterov": momentum > 0 and draw(st.booleans())}
+    elif kind == "RMSprop":
+        own = {"momentum": draw(MOMENTUM), "alpha": draw(st.sampled_from([0.0, 0.9, 0.99])), "eps": 1e-6}
+    else:
+        own = {"betas": draw(BETAS), "eps": draw(st.sampled_from([1e-8, 1e-3]))}
+    return kind, common | own
+
+
+@given(pair=torch_pairs(), lengths=SIZES, seed=SEEDS)
+def test_equals_torch_over_many_steps(backend, flat_model, pair, lengths, seed):
+    torch = pytest.importorskip("torch")
+    kind, options = pair
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=sum(lengths))
+    gradients = rng.normal(size=(25, len(values)))
+    model = flat_model(backend, values, lengths, flags(rng, len(lengths)), flags(rng, len(lengths)))
+    ours = train(model, getattr(optim, kind)(model, **options), gradients)
+
+    parts = np.cumsum(lengths)[:-1]
+    tensors = [torch.asarray(part.copy()) for part in np.split(values, parts)]
+    groups = [
+        {"params": tensor, "weight_decay": options["weight_decay"] if decay else 0.0}
+        for tensor, decay, trainable in zip(tensors, model.decay, model.trainable, strict=True)
+        if trainable
+    ]
+    if groups:
+        theirs = getattr(torch.optim, kind)(groups, **options)
+        for gradient in gradients:
+            for tensor, part in zip(tensors, np.split(gradient, parts), strict=True):
+                tensor.grad = torch.asarray(part.copy())
+            theirs.step()
+    np.testing.assert_allclose(ours, torch.cat(tensors).numpy(), rtol=1e-6, atol=1e-9)
+
+
+@each_optimizer
+@given(lengths=SIZES, seed=SEEDS, weight_decay=WEIGHT_DECAY)
+def test_the_cut_into_runs_does_not_matter(backend, flat_model, make, lengths, seed, weight_decay):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=sum(lengths))
+    gradients = rng.normal(size=(6, len(values)))
+    results = []
+    for cut in (lengths, [len(values)], [1] * len(values)):
+        model = flat_model(backend, values, cut, dtype="float32")
+        results.append(train(model, make(model, weight_decay=weight_decay), gradients))
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])
+
+
+@each_optimizer
+@given(lengths=SIZES, seed=SEEDS)
+def test_frozen_parameters_and_their_slots_stay(backend, flat_model, make, lengths, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=sum(lengths))
+    model = flat_model(backend, values, lengths)
+    optimizer = make(model, weight_decay=0.1)
+    train(model, optimizer, rng.normal(size=(3, len(values))))
+
+    model.trainable = flags(rng, len(lengths))
+    before, slots_before = model.parameters_on_host(), optimizer.state_dict()["slots"]
+    after = train(model, optimizer, rng.normal(size=(3, len(values))))
+    slots_after = optimizer.state_dict()["slots"]
+
+    frozen = ~np.repeat(model.trainable, lengths)
+    np.testing.assert_array_equal(after[frozen], before[frozen])
+    assert (after[~frozen] != before[~frozen]).all()
+    for name in slots_before:
+        np.testing.assert_array_equal(slots_after[name][frozen], slots_before[name][frozen])
+        assert (slots_after[name][~frozen] != slots_before[name][~frozen]).all()
+
+
+@given(lr=LR, weight_decay=WEIGHT_DECAY, seed=SEEDS)
+def test_momentum_zero_is_plain_gradient_descent(backend, flat_model, lr, weight_decay, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=9)
+    gradients = rng.normal(size=(10, 9))
+    model = flat_model(backend, values, [4, 5])
+    optimizer = optim.SGD(model, lr, momentum=0.0, weight_decay=weight_decay)
+    ours = train(model, optimizer, gradients)
+    for gradient in gradients:
+        values = values - lr * (gradient + weight_decay * values)
+    np.testing.assert_allclose(ours, values, rtol=1e-12)
+    assert optimizer.slots == {}
+
+
+@given(lr=LR, weight_decay=st.sampled_from([1e-3, 0.1]), seed=SEEDS)
+def test_adamw_decouples_the_decay_and_adam_does_not(backend, flat_model, lr, weight_decay, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=6)
+    gradients = rng.normal(size=(8, 6))
+    moments = {}
+    for kind in (optim.Adam, optim.AdamW):
+        for decay in (0.0, weight_decay):
+            model = flat_model(backend, values, [6])
+            optimizer = kind(model, lr, weight_decay=decay)
+            train(model, optimizer, gradients)
+            moments[kind, decay] = optimizer.state_dict()["slots"]
+    for name in ("first_moment", "second_moment"):
+        decoupled, bare = moments[optim.AdamW, weight_decay][name], moments[optim.AdamW, 0.0][name]
+        np.testing.assert_array_equal(decoupled, bare)
+        assert (moments[optim.Adam, weight_decay][name] != bare).all()
+
+    model = flat_model(backend, values, [6])
+    shrunk = train(model, optim.AdamW(model, lr, weight_decay=weight_decay), np.zeros((8, 6)))
+    np.testing.assert_allclose(shrunk, values * (1 - lr * weight_decay) ** 8, rtol=1e-12)
+
+
+@each_optimizer
+def test_biases_are_not_decayed_unless_asked(backend, flat_model, make):
+    values = np.arange(1.0, 7.0)
+    for decay_all in (False, True):
+        model = flat_model(backend, values, [4, 2], decay=[True, False])
+        optimizer = make(model, weight_decay=0.1, decay_all=decay_all)
+        after = train(model, optimizer, np.zeros((3, 6)))
+        assert (after[:4] < values[:4]).all()
+        assert (after[4:] < values[4:]).all() if decay_all else (after[4:] == values[4:]).all()
+
+
+@each_optimizer
+@given(seed=SEEDS)
+def test_a_restored_optimizer_continues_bit_for_bit(backend, flat_model, make, seed):
+    rng = np.random.default_rng(seed)
+    gradients = rng.normal(size=(10, 8))
+    model = flat_model(backend, rng.normal(size=8), [3, 5], dtype="float32")
+    optimizer = make(model, weight_decay=0.01)
+    train(model, optimizer, gradients[:5])
+    state, halfway = optimizer.state_dict(), model.parameters_on_host()
+    expected = train(model, optimizer, gradients[5:])
+
+    other = flat_model(backend, halfway, [3, 5], dtype="float32")
+    resumed = make(other, weight_decay=0.01)
+    resumed.load_state_dict(state)
+    assert resumed.steps == 5
+    np.testing.assert_array_equal(train(other, resumed, gradients[5:]), expected)
+    assert resumed.steps == optimizer.steps == 10
+
+
+@each_optimizer
+def test_a_step_only_reads_the_gradients_and_keeps_the_dtype(backend, flat_model, make):
+    gradient = np.linspace(-2, 2, 7, dtype=np.float32)
+    model = flat_model(backend, np.ones(7), [3, 4], dtype="float32")
+    flat = model.parameters.flat
+    optimizer = make(model, weight_decay=0.1)
+    train(model, optimizer, [gradient])
+    np.testing.assert_array_equal(model.gradients_on_host(), gradient)
+    assert model.parameters.flat is flat
+    assert model.parameters_on_host().dtype == np.float32
+    assert all(slot.dtype == flat.dtype for slot in optimizer.slots.values())
+
+
+@each_optimizer
+def test_nothing_is_read_back_to_the_host(flat_model, make, device_without_host_reads):
+    model = flat_model(device_without_host_reads, np.ones(7), [3, 4])
+    optimizer = make(model, weight_decay=0.1)
+    for _ in range(3):
+        model.gradients.flat[...] = 1.0
+        optimizer.step()
+    assert all(slot.device == device_without_host_reads.device for slot in optimizer.slots.values())
+
+
+def test_the_learning_rate_can_be_assigned(backend, flat_model):
+    model = flat_model(backend, np.ones(3), [3])
+    optimizer = optim.SGD(model, 0.5)
+    optimizer.lr = 0.25
+    np.testing.assert_array_equal(train(model, optimizer, [np.ones(3)]), np.full(3, 0.75))
+    optimizer.lr = 0
+    np.testing.assert_array_equal(train(model, optimizer, [np.ones(3)]), np.full(3, 0.75))
+    for bad in (-1.0, float("nan"), "0.1", True):
+        with pytest.raises(ValueError, match="lr must be"):
+            optimizer.lr = bad
+    assert optimizer.lr == 0.0
+
+
+BAD_NUMBERS = [True, "0.1", None, float("nan"), float("inf"), -float("inf"), -0.1, 1j]
+BAD_OPTIONS = [
+    *((kind, "lr", bad) for kind in ("SGD", "Adam", "RMSprop") for bad in [*BAD_NUMBERS, 0]),
+    *((kind, "weight_decay", bad) for kind in ("SGD", "Adam", "RMSprop") for bad in BAD_NUMBERS),
+    *(("AdamW", name, bad) for name in ("lr", "eps") for bad in [*BAD_NUMBERS, 0, 0.0]),
+    *(("RMSprop", "eps", bad) for bad in [*BAD_NUMBERS, 0]),
+    *((kind, "momentum", bad) for kind in ("SGD", "RMSprop") for bad in [*BAD_NUMBERS, 1.0, 1.5]),
+    *(("RMSprop", "alpha", bad) for bad in [*BAD_NUMBERS, 1.0]),
+    *(("SGD", name, bad) for name in ("nesterov", "decay_all") for bad in ["yes", 1, None]),
+    ("SGD", "nesterov", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "bad"), BAD_OPTIONS)
+def test_a_bad_hyper_parameter_is_named(flat_model, kind, name, bad):
+    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+    with pytest.raises(ValueError, match=f"^{name}") as caught:
+        getattr(optim, kind)(model, **{"lr": 0.1, name: bad})
+    assert repr(bad) in str(caught.value)
+
+
+BAD_BETAS = [
+    *((bad, "betas", bad) for bad in (0.9, None, "ab", (0.9,), (0.9, 0.9, 0.9))),
+    *(((bad, 0.9), r"betas\[0\]", bad) for bad in [*BAD_NUMBERS, 1.0]),
+    *(((0.9, bad), r"betas\[1\]", bad) for bad in [*BAD_NUMBERS, 1.0]),
+]
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+@pytest.mark.parametrize(("betas", "name", "bad"), BAD_BETAS)
+def test_bad_betas_are_named(flat_model, kind, betas, name, bad):
+    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+    with pytest.raises(ValueError, match=f"^{name} must be") as caught:
+        getattr(optim, kind)(model, 0.1, betas=betas)
+    assert repr(bad) in str(caught.value)
+
+
+BAD_STATES = [
+    (lambda s: {**s, "steps": -1}, "steps must be"),
+    (lambda s: {**s, "steps": True}, "steps must be"),
+    (lambda s: {**s, "steps": 1.5}, "steps must be"),
+    (lambda s: {"slots": s["slots"]}, "keys 'steps' and 'slots'"),
+    (lambda s: {**s, "slots": {}}, "velocity"),
+    (lambda s: {**s, "slots": {**s["slots"], "first_moment": np.ones(4)}}, "first_moment"),
+    (lambda s: {**s, "slots": {"velocity": np.ones(5)}}, r"slot 'velocity' has shape \(5,\)"),
+    (lambda s: {**s, "slots": {"velocity": np.ones((4, 1))}}, r"slot 'velocity' has shape \(4, 1\)"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), BAD_STATES)
+def test_a_state_that_does_not_fit_is_refused_whole(backend, flat_model, damage, message):
+    model = flat_model(backend, np.ones(4), [4])
+    optimizer = optim.SGD(model, 0.1, momentum=0.9)
+    train(model, optimizer, np.ones((2, 4)))
+    good = optimizer.state_dict()
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(damage(good))
+    assert optimizer.steps == 2
+    np.testing.assert_array_equal(optimizer.state_dict()["slots"]["velocity"], good["slots"]["velocity"])
