@@ -1,0 +1,115 @@
+"""The command line's flags, made from the fields of `Settings`."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from xnn._version import __version__
+from xnn.errors import SettingError, suggest
+from xnn.training.settings import Settings, flag, kind
+
+GROUPS = {"data": "data", "model": "model", "training": "training (default: what suits the model)", "run": "run"}
+
+BESIDE_RESUME = ("epochs", "backend", "data_dir", "quiet")
+"""Settings that a run may change when it goes on."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose complaints are exceptions, one line each."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint instead of printing the usage and exiting."""
+        # argparse says "argument --lr: ..."
+        raise SettingError(message.removeprefix("argument "))
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What a command line asks for: a new run, the end of an earlier one, or the table of layers."""
+
+    settings: Settings
+    changes: dict[str, Any]
+    resume: str | None
+    summary: bool
+
+
+def parse(argv: Sequence[str] | None = None) -> Command:
+    """Read the arguments of ``xnn-train``.
+
+    Raises
+    ------
+    SettingError
+        A flag is unknown, or a value is not allowed.
+    """
+    parser = _parser()
+    values, unknown = parser.parse_known_args(argv)
+    if unknown:
+        _refuse(unknown[0], parser)
+    given = vars(values)
+    resume, summary = given.pop("resume", None), given.pop("summary", False)
+    if resume is not None:
+        for name in given:
+            if name not in BESIDE_RESUME:
+                allowed = ", ".join(map(flag, BESIDE_RESUME))
+                raise SettingError(f"{flag(name)}: a resumed run keeps its settings; only {allowed} may change")
+        if summary:
+            raise SettingError("--summary: not together with --resume")
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    chosen = {name: _read(fields[name], value) for name, value in given.items()}
+    return Command(Settings(**chosen), chosen, resume, summary)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="xnn-train",
+        usage="%(prog)s [--dataset NAME] [--model NAME] [--epochs N] [...]\n       %(prog)s --resume RUN_DIR",
+        description="Train an image classifier. Without flags: handwritten digits, in seconds.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+    )
+    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
+    for field in dataclasses.fields(Settings):
+        _add(groups[field.metadata["group"]], field)
+    groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
+    groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and leave")
+    groups["run"].add_argument("--version", action="version", version=f"xnn {__version__}")
+    return parser
+
+
+def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]") -> None:
+    name, text, metavar = flag(field.name), field.metadata["help"], field.metadata["metavar"]
+    choices = field.metadata["choices"]
+    if kind(field) is bool:
+        group.add_argument(name, action="store_true", help=text)
+        return
+    if choices and metavar is None:
+        metavar = "NAME"
+    if choices:
+        text = f"{text}: {', '.join(choices)}" if text else ", ".join(choices)
+    if field.default not in (None, 0, 0.0):
+        text = f"{text} (default: {field.default})"
+    group.add_argument(name, metavar=metavar, help=text)
+
+
+def _read(field: "dataclasses.Field[Any]", given: Any) -> Any:
+    """Turn what came with a flag into a value of the field's type; the dataclass checks the value itself."""
+    wanted = kind(field)
+    if wanted is tuple:
+        return tuple(name for name in given.split(",") if name)
+    if wanted in (str, bool):
+        return given
+    try:
+        return wanted(given)
+    except ValueError:
+        expected = {int: "a whole number", float: "a number"}[wanted]
+        raise SettingError(f"{flag(field.name)} {given}: expected {expected}") from None
+
+
+def _refuse(argument: str, parser: Parser) -> NoReturn:
+    name = argument.partition("=")[0]
+    if not name.startswith("-"):
+        raise SettingError(f"unexpected argument '{argument}'; every value follows its --flag")
+    known = [option for action in parser._actions for option in action.option_strings]
+    raise SettingError(f"unknown flag {name}.{suggest(name, known) or ' See xnn-train --help'}")

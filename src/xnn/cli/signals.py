@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM: the first asks training to stop and save, the second leaves at once."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from xnn.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from xnn.training.trainer import Trainer
+
+
+class StopSignals(Callback):
+    """Passes signals on to the trainer it is a callback of.
+
+    Attributes
+    ----------
+    received
+        The signal that came, None while none did.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._trainer: Trainer | None = None
+
+    def fit_begin(self, trainer: "Trainer") -> None:
+        """From now on signals are the trainer's."""
+        self._trainer = trainer
+
+    def fit_end(self, trainer: "Trainer") -> None:
+        """From now on a signal ends the program again."""
+        self._trainer = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle signals for the time of a ``with`` block; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        second = self.received is not None
+        self.received = signal.Signals(number)
+        if second or self._trainer is None:
+            raise KeyboardInterrupt
+        self._trainer.request_stop(self.received.name, to_resume=True)

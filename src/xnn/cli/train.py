@@ -1,0 +1,72 @@
+"""``xnn-train``: train an image classifier from the command line."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from xnn.cli.arguments import Command, parse
+from xnn.cli.signals import StopSignals
+from xnn.errors import NonFiniteLoss, UserError
+
+BAD_INPUT, DIVERGED, SIGNALLED = 2, 3, 128
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    0: done. 2: bad input. 3: the loss became NaN or infinite. 130, 143: stopped by SIGINT, SIGTERM, and saved if
+    there was something to save.
+    """
+    signals = StopSignals()
+    try:
+        with signals.installed():
+            return _run(parse(argv), signals)
+    except UserError as error:
+        return _complain(error, BAD_INPUT)
+    except NonFiniteLoss as error:
+        return _complain(error, DIVERGED)
+    except MemoryError as error:
+        return _complain(f"out of memory ({error}); try a smaller --batch-size or --hidden", BAD_INPUT)
+    except KeyboardInterrupt:
+        received = signals.received
+        return _complain("stopped at once", SIGNALLED + (2 if received is None else received.value))
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"xnn-train: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _run(command: Command, signals: StopSignals) -> int:
+    # These load what draws and prints; --help and a mistyped flag do without.
+    from rich.console import Console
+
+    from xnn.training import progress, run
+    from xnn.training.assembly import prepare
+
+    console = Console(quiet=command.settings.quiet)
+
+    def report(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    if command.summary:
+        print(prepare(command.settings, report).model.summary())
+        return 0
+    shown = progress.reporter(console)
+    try:
+        if command.resume is None:
+            result = run.train(command.settings, callbacks=[shown, signals], report=report)
+        else:
+            result = run.resume(command.resume, callbacks=[shown, signals], report=report, **command.changes)
+    finally:
+        shown.close()
+    if result.values is None:
+        report(f"stopped and saved; go on with: xnn-train --resume {shlex.quote(str(result.directory))}")
+        return SIGNALLED + (signals.received.value if signals.received else 2)
+    progress.print_result(console, result.values)
+    report(f"results are in {result.directory}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

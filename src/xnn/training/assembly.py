@@ -1,0 +1,138 @@
+"""From settings to the objects that train: data, model, optimizer, schedule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xnn import models, nn, optim
+from xnn.backends import Backend, backend
+from xnn.data import (
+    Batches,
+    Compose,
+    Cutout,
+    Dataset,
+    HorizontalFlip,
+    Normalization,
+    RandomCrop,
+    Split,
+    load,
+    validation_split,
+)
+from xnn.optim import schedules
+from xnn.training.callbacks import Callback, EarlyStopping
+from xnn.training.settings import Settings, known
+from xnn.training.trainer import Trainer
+
+EVALUATION_BATCH = 256
+"""Images a batch where nothing is learned from them: the result does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run trains with.
+
+    Attributes
+    ----------
+    settings
+        With every default filled in.
+    held_out, held_out_name
+        What epochs are judged on: the test set, or the validation images.
+    """
+
+    settings: Settings
+    backend: Backend
+    dataset: Dataset
+    normalization: Normalization
+    model: nn.Sequential
+    train: Batches
+    held_out: Batches
+    held_out_name: str
+    test: Batches
+
+
+def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> Job:
+    """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
+
+    Raises
+    ------
+    UserError
+        A name is unknown, a device does not answer, the data cannot be used.
+    """
+    models.check_name(settings.model)
+    chosen = backend(settings.backend)
+    dataset = load(settings.dataset, data_dir=settings.data_dir, labels=settings.labels, report=report)
+    training, held_out, name = dataset.train, dataset.test, "test"
+    if settings.validation:
+        size = settings.validation if settings.validation < 1 else int(settings.validation)
+        training, held_out = validation_split(dataset.train, size, seed=settings.seed)
+        name = "validation"
+    task = models.Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
+    settings = replace(models.resolve(settings, task), backend=chosen.name)
+    normalization = Normalization.of(training)
+    model = models.layers(settings, task)
+    model.build(dataset.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
+
+    def batches(split: Split, size: int, **options: Any) -> Batches:
+        return Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
+
+    train = batches(training, known(settings.batch_size), seed=settings.seed, augment=_augment(settings))
+    test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
+    judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
+    return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
+    """Return the trainer of a job."""
+    settings = job.settings
+    if settings.early_stopping:
+        callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
+    return Trainer(
+        job.model,
+        _optimizer(job.model, settings),
+        schedule=_schedule(settings, len(job.train)),
+        loss=nn.SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing or 0.0),
+        penalty=nn.L2Penalty(settings.l2) if settings.l2 else None,
+        clip_norm=settings.clip_norm or None,
+        average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
+        callbacks=callbacks,
+        log_every=settings.log_every,
+        held_out=job.held_out_name,
+    )
+
+
+def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:
+    lr, momentum, weight_decay = known(settings.lr), settings.momentum or 0.0, settings.weight_decay or 0.0
+    match settings.optimizer:
+        case "adam":
+            return optim.Adam(model, lr, weight_decay=weight_decay)
+        case "adamw":
+            return optim.AdamW(model, lr, weight_decay=weight_decay)
+        case "rmsprop":
+            return optim.RMSprop(model, lr, momentum=momentum, weight_decay=weight_decay)
+    return optim.SGD(model, lr, momentum=momentum, nesterov=momentum > 0.0, weight_decay=weight_decay)
+
+
+def _schedule(settings: Settings, batches: int) -> schedules.Schedule | None:
+    """The learning rate by step, None where it does not change."""
+    lr, total = known(settings.lr), known(settings.epochs) * batches
+    warmup = min(round((settings.warmup or 0.0) * batches), total - 1)
+    match settings.schedule:
+        case "step":
+            return schedules.Step(lr, every=-(-total // 3), warmup_steps=warmup)
+        case "cosine":
+            return schedules.Cosine(lr, total, warmup_steps=warmup)
+        case "linear":
+            return schedules.Linear(lr, total, warmup_steps=warmup)
+        case "one-cycle":
+            return schedules.OneCycle(lr, total, warmup_steps=warmup)
+    return schedules.Constant(lr, warmup_steps=warmup) if warmup else None
+
+
+def _augment(settings: Settings) -> Compose | None:
+    makers: dict[str, Callable[[], Any]] = {
+        "flip": HorizontalFlip,
+        "crop": lambda: RandomCrop(padding=4),
+        "cutout": lambda: Cutout(size=8),
+    }
+    chosen = [makers[name]() for name in settings.augment or () if name != "none"]
+    return Compose(tuple(chosen)) if chosen else None

@@ -1,0 +1,143 @@
+"""What may happen beside training: saving, stopping early, writing rows down."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xnn.errors import NonFiniteLoss
+from xnn.training import checkpoints
+from xnn.training.files import json_line
+from xnn.training.history import Row
+
+if TYPE_CHECKING:
+    from xnn.training.trainer import Trainer
+
+
+class Callback:
+    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop."""
+
+    def fit_begin(self, trainer: "Trainer") -> None:
+        """Before the first step of a `fit`."""
+
+    def epoch_begin(self, trainer: "Trainer") -> None:
+        """Before the first step of an epoch, or of the rest of one after a resume."""
+
+    def interval(self, trainer: "Trainer", row: Row) -> None:
+        """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr``.
+
+        ``passes`` is how often the data has been gone through, a real number, ``minibatch_loss`` the loss of the step's
+        own batch, ``interval_loss`` the mean over the images since the last interval.
+        """
+
+    def epoch_end(self, trainer: "Trainer", row: Row) -> None:
+        """After an epoch and its evaluation; ``row`` is the history's newest."""
+
+    def fit_end(self, trainer: "Trainer") -> None:
+        """After the last step, also when stopped; not after an error."""
+
+
+class Checkpoint(Callback):
+    """Saves the trainer's whole state after each epoch, and where it was stopped inside one.
+
+    Parameters
+    ----------
+    directory
+        Where the files go; made if it does not exist.
+    keep
+        How many of the newest stay.
+    """
+
+    def __init__(self, directory: str | Path, keep: int = 3) -> None:
+        if keep < 1:
+            raise ValueError(f"keep must be 1 or more, not {keep}")
+        self.directory = Path(directory)
+        self.keep = keep
+
+    def epoch_end(self, trainer: "Trainer", row: Row) -> None:
+        """Save."""
+        self.save(trainer)
+
+    def fit_end(self, trainer: "Trainer") -> None:
+        """Save where an epoch was begun and not finished."""
+        if trainer.batch:
+            self.save(trainer)
+
+    def save(self, trainer: "Trainer") -> Path:
+        """Write a checkpoint of this moment, and delete those that are too old.
+
+        Raises
+        ------
+        NonFiniteLoss
+            The last step made a weight NaN or infinite; nothing is written then.
+        """
+        arrays, info = trainer.state_dict()
+        if not np.isfinite(arrays["parameters"]).all():
+            raise NonFiniteLoss(
+                f"a weight became NaN or infinite in epoch {info['epoch'] + 1}, step {info['step']}: "
+                f"try a lower --lr than {trainer.optimizer.lr:g}, or --clip-norm 1"
+            )
+        path = checkpoints.save(self.directory, arrays, info)
+        checkpoints.prune(self.directory, self.keep)
+        return path
+
+
+class EarlyStopping(Callback):
+    """Stops when a metric has not become better for some epochs.
+
+    It looks at the whole history each time, so there is no state to save.
+
+    Parameters
+    ----------
+    patience
+        Epochs to wait for a better value.
+    metric
+        Name of a column of the history; an accuracy is to grow, anything else to fall.
+    """
+
+    def __init__(self, patience: int, metric: str = "validation_loss") -> None:
+        if patience < 1:
+            raise ValueError(f"patience must be 1 or more, not {patience}")
+        self.patience = patience
+        self.metric = metric
+
+    def epoch_end(self, trainer: "Trainer", row: Row) -> None:
+        """Stop if the best value is `patience` epochs old."""
+        if row.get(self.metric) is None:
+            raise ValueError(f"early stopping watches '{self.metric}'; the history has {', '.join(row)}")
+        sign = -1.0 if self.metric.endswith("accuracy") else 1.0
+        best, age = math.inf, 0
+        for value in trainer.history.column(self.metric):
+            best, age = (sign * value, 0) if sign * value < best else (best, age + 1)
+        if age >= self.patience:
+            trainer.request_stop(f"{self.metric} has not become better for {age} epochs")
+
+
+class JsonLines(Callback):
+    """Appends a line of JSON to a file for each epoch, and to another for each interval; flushed at once.
+
+    Parameters
+    ----------
+    epochs, intervals
+        The files; None for either leaves it out.
+    """
+
+    def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:
+        self.epochs = None if epochs is None else Path(epochs)
+        self.intervals = None if intervals is None else Path(intervals)
+
+    def interval(self, trainer: "Trainer", row: Row) -> None:
+        """Write the interval's line."""
+        _append(self.intervals, row)
+
+    def epoch_end(self, trainer: "Trainer", row: Row) -> None:
+        """Write the epoch's line."""
+        _append(self.epochs, row)
+
+
+def _append(path: Path | None, row: dict[str, Any]) -> None:
+    if path is None:
+        return
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(f"{json_line(row)}\n")

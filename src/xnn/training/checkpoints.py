@@ -1,0 +1,154 @@
+"""Checkpoints: one safetensors file each, whose header says how to tell that every byte is right.
+
+The header's metadata holds two strings: ``info``, a JSON object with what is not an array (epoch, step,
+totals, history, ...) and, for every tensor, its shape, type and CRC-32; and ``crc32``, that of ``info``.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xnn.errors import RunError
+from xnn.training.files import write_atomically
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+
+Tensors = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The content of one checkpoint file."""
+
+    path: Path
+    arrays: Tensors
+    info: dict[str, Any]
+
+
+def _description(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "crc32": zlib.crc32(array.tobytes())}
+
+
+def _file_name(info: Mapping[str, Any]) -> str:
+    if info["batch"]:
+        return f"step-{info['step']:08d}{SUFFIX}"
+    return f"epoch-{info['epoch']:05d}{SUFFIX}"
+
+
+def write_tensors(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically."""
+    from safetensors.numpy import save
+
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    write_atomically(path, save(contiguous, dict(metadata)))
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Read a safetensors file: its arrays and its metadata.
+
+    Raises
+    ------
+    RunError
+        The file cannot be read or is not a whole safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            names, metadata = file.keys(), file.metadata() or {}
+            return {name: np.array(file.get_tensor(name)) for name in names}, metadata
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def save(directory: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> Path:
+    """Write a checkpoint into `directory`, named after its epoch, or its step when inside an epoch.
+
+    Parameters
+    ----------
+    directory
+        Made if it does not exist.
+    arrays, info
+        What `Trainer.state_dict` returned; `info` must be JSON-able and hold ``epoch, batch, step``.
+    """
+    tensors = {name: _description(array) for name, array in arrays.items()}
+    text = json.dumps({"format": FORMAT, "state": dict(info), "tensors": tensors}, allow_nan=False)
+    path = directory / _file_name(info)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {directory}: {error.strerror or error}") from error
+    write_tensors(path, arrays, {"info": text, "crc32": str(zlib.crc32(text.encode()))})
+    return path
+
+
+def _checked_info(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    text = metadata.get("info", "")
+    if not text or metadata.get("crc32") != str(zlib.crc32(text.encode())):
+        raise RunError(f"{path} is damaged: its description does not match its checksum")
+    info: dict[str, Any] = json.loads(text)
+    if info["format"] != FORMAT:
+        raise RunError(f"{path} has format {info['format']}, this version reads format {FORMAT}")
+    return info
+
+
+def load(path: Path) -> Saved:
+    """Read a checkpoint and check every byte of it.
+
+    Raises
+    ------
+    RunError
+        Names the file and what is wrong with it.
+    """
+    arrays, metadata = read_tensors(path)
+    info = _checked_info(path, metadata)
+    expected = info["tensors"]
+    if arrays.keys() != expected.keys():
+        raise RunError(f"{path} is damaged: it holds {sorted(arrays)}, described are {sorted(expected)}")
+    for name, array in arrays.items():
+        if _description(array) != expected[name]:
+            raise RunError(f"{path} is damaged: '{name}' does not match its checksum")
+    return Saved(path, arrays, info["state"])
+
+
+def _step(path: Path) -> int:
+    """The global step a checkpoint was taken at, from its header alone; -1 where that is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return int(_checked_info(path, file.metadata() or {})["state"]["step"])
+    except (OSError, SafetensorError, RunError):
+        return -1
+
+
+def _newest_first(directory: Path) -> tuple[list[Path], list[Path]]:
+    """Checkpoints with a sound header, the newest first, and those without."""
+    files = [(_step(path), path) for path in directory.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
+    ordered = sorted(files, reverse=True)
+    return [path for step, path in ordered if step >= 0], [path for step, path in ordered if step < 0]
+
+
+def newest_valid(directory: Path) -> tuple[Saved | None, list[str]]:
+    """Return the newest sound checkpoint in `directory` and a line for each damaged one passed over."""
+    sound, damaged = _newest_first(directory)
+    complaints: list[str] = []
+    for path in damaged + sound:
+        try:
+            return load(path), complaints
+        except RunError as error:
+            complaints.append(str(error))
+    return None, complaints
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Delete all but the `keep` newest checkpoints; damaged ones are left for `newest_valid` to name."""
+    sound, _ = _newest_first(directory)
+    for path in sound[keep:]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,126 @@
+"""curves.png: how a run went, in three pictures."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xnn.training.files import write_atomically
+from xnn.training.history import History, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TRAIN, HELD_OUT, FAINT, INK = "#2a6fbb", "#d9622b", "#9dbfe0", "#333333"
+
+
+def draw(
+    path: Path, history: History, intervals: Sequence[Row] = (), *, title: str = "", held_out: str = "test"
+) -> None:
+    """Write the picture of loss, accuracy and learning rate over the epochs.
+
+    Parameters
+    ----------
+    path
+        A PNG file, replaced if it exists.
+    history
+        One row an epoch, at least one.
+    intervals
+        Rows of intervals.jsonl: their losses are drawn faintly behind the epochs'.
+    title
+        Shown above.
+    held_out
+        Prefix of the columns that are not the training set's.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.0, 4.2), dpi=120, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
+    if title:
+        figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
+    _draw_loss(loss, history, intervals, held_out)
+    _draw_accuracy(accuracy, history, held_out)
+    _draw_rate(rate, history, intervals)
+    for axes in (loss, accuracy, rate):
+        _dress(axes, len(history))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())
+
+
+def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_out: str) -> None:
+    axes.set_title("loss")
+    if len(intervals) > 1:
+        positions = [row["passes"] for row in intervals]
+        losses = [row["interval_loss"] for row in intervals]
+        axes.plot(positions, losses, color=FAINT, linewidth=1.0, label="train, by interval", zorder=1)
+    _line(axes, history, "train_loss", TRAIN, "train, whole epoch")
+    _line(axes, history, f"{held_out}_loss", HELD_OUT, held_out)
+    known = [
+        value for name in ("train_loss", f"{held_out}_loss") for value in history.column(name) if value is not None
+    ]
+    # A logarithm shows a loss that falls far; a loss of nothing, or next to it, would stretch it out of all shape.
+    if known and 0.0 < 20.0 * min(known) < max(known) < 1e6 * min(known):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    elif len(history) == 1:
+        # Few points say little on a stretched axis: show where they are above nothing.
+        axes.set_ylim(bottom=0.0)
+    axes.legend(frameon=False, fontsize=9, loc="best")
+
+
+def _draw_accuracy(axes: "Axes", history: History, held_out: str) -> None:
+    axes.set_title("accuracy (%)")
+    _line(axes, history, "train_accuracy", TRAIN, "train", 100.0)
+    _line(axes, history, f"{held_out}_accuracy", HELD_OUT, held_out, 100.0)
+    known = [(row[f"{held_out}_accuracy"], row["epoch"]) for row in history if row.get(f"{held_out}_accuracy")]
+    if known:
+        best, epoch = max(known, key=lambda pair: (pair[0], -pair[1]))
+        axes.plot(
+            [epoch],
+            [100 * best],
+            "o",
+            markersize=11,
+            markerfacecolor="none",
+            color=HELD_OUT,
+            label=f"best {held_out}: {100 * best:.2f} % (epoch {epoch})",
+            clip_on=False,
+        )
+    if len(history) == 1:
+        axes.set_ylim(0.0, 100.0)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9, loc="best", markerscale=0.7)
+
+
+def _draw_rate(axes: "Axes", history: History, intervals: Sequence[Row]) -> None:
+    axes.set_title("learning rate")
+    points = sorted({(row["passes"], row["lr"]) for row in intervals} | {(row["epoch"], row["lr"]) for row in history})
+    axes.plot([x for x, _ in points], [rate for _, rate in points], color=INK, linewidth=1.5)
+    if len(points) == 1:
+        axes.plot(*points[0], "o", color=INK, markersize=4)
+    axes.set_ylim(0.0, 1.08 * max(rate for _, rate in points) or 1.0)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+
+
+def _line(axes: "Axes", history: History, name: str, color: str, label: str, scale: float = 1.0) -> None:
+    points = [(row["epoch"], scale * row[name]) for row in history if row.get(name) is not None]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        marker = "o" if len(points) <= 30 else None
+        axes.plot(epochs, values, color=color, marker=marker, markersize=4, linewidth=2.0, label=label, clip_on=False)
+
+
+def _dress(axes: "Axes", epochs: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epochs done", color=INK)
+    axes.set_xlim(0.0, 1.03 * epochs)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(epochs, 8) + 1))
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.title.set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

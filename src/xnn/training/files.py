@@ -1,0 +1,84 @@
+"""Files that are whole or absent: written beside their place, flushed, then renamed."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from xnn.errors import RunError
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader, or a power cut, sees the old file or the new one.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written (permissions, a full disk). What was there before is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        finally:
+            with suppress(FileNotFoundError):  # the usual case: it has been renamed
+                temporary.unlink()
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable, where the system can open folders (not on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed `write_atomically` left in `folder`."""
+    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        leftover.unlink(missing_ok=True)
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """One record as a line of JSON, without the line's end."""
+    return json.dumps(row, allow_nan=False)
+
+
+def json_document(value: Mapping[str, Any]) -> bytes:
+    """A JSON file for people to read too."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A whole file of records, a line each."""
+    return "".join(f"{json_line(row)}\n" for row in rows).encode()
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read the records of `path` up to the first line that a kill left torn; none if it does not exist."""
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(row, dict) or not line.endswith(b"\n"):
+            break
+        rows.append(row)
+    return rows

@@ -1,0 +1,38 @@
+"""The rows that training writes down, an epoch each."""
+
+from collections.abc import Iterable
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class History(list[Row]):
+    """A list with one dict an epoch.
+
+    Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
+    (spent on the training steps) and ``images_per_second``; and, where there is data to judge by, the loss and the
+    accuracies on it under ``validation_`` (or the trainer's other `held_out` name).
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        super().__init__(rows)
+
+    def column(self, name: str) -> list[Any]:
+        """Return one value of each row, None where a row has none."""
+        return [row.get(name) for row in self]
+
+    def table(self) -> str:
+        """Return the rows as a plain table with a header."""
+        names = list(dict.fromkeys(name for row in self for name in row))
+        cells = [[name.replace("_", " ") for name in names]]
+        cells += [[_cell(row.get(name)) for name in names] for row in self]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
+        )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

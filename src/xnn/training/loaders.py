@@ -1,0 +1,92 @@
+"""What the trainer reads batches from: `xnn.data.Batches`, or a pair of arrays made to look like it."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from xnn._typing import Array
+from xnn.backends import Backend
+
+
+class Loader(Protocol):
+    """Batches of one data set; `xnn.data.Batches` is one."""
+
+    @property
+    def images(self) -> int:
+        """Images an epoch."""
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Yield the batches of an epoch (from 0) beginning with batch `start`: a pure function of its arguments."""
+
+
+class ArrayBatches:
+    """A pair of arrays of any library, cut into batches on one device.
+
+    Parameters
+    ----------
+    x
+        (n, ...): one entry an example.
+    labels
+        (n,) class indices, or targets of the shape the loss wants.
+    batch_size
+        Examples a batch; the last one of an epoch may be smaller.
+    backend
+        Where the batches go.
+    dtype
+        Name of the type of `x` on the device.
+    shuffle, seed
+        Whether each epoch has its own order, drawn from the seed and the epoch's number.
+
+    Raises
+    ------
+    ValueError
+        The lengths differ, or there are no examples.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        labels: Array,
+        batch_size: int,
+        *,
+        backend: Backend,
+        dtype: str = "float32",
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if x.shape[0] != labels.shape[0]:
+            raise ValueError(f"x has {x.shape[0]} examples and labels has {labels.shape[0]}; they must be as many")
+        if x.shape[0] == 0:
+            raise ValueError("x has no examples")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
+        self.images: int = x.shape[0]
+        self.batch_size = batch_size
+        self._backend = backend
+        self._x = backend.asarray(x, dtype)
+        self._labels = backend.asarray(labels)
+        self._shuffle = shuffle
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-self.images // self.batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+        """Yield the batches of an epoch beginning with batch `start`."""
+        xp = self._backend.xp
+        order = None
+        if self._shuffle:
+            permutation = np.random.default_rng([self._seed, epoch]).permutation(self.images)
+            order = self._backend.asarray(permutation, "int64")
+        for first in range(start * self.batch_size, self.images, self.batch_size):
+            part = slice(first, min(first + self.batch_size, self.images))
+            if order is None:
+                yield self._x[part, ...], self._labels[part, ...]
+            else:
+                chosen = order[part]
+                yield xp.take(self._x, chosen, axis=0), xp.take(self._labels, chosen, axis=0)

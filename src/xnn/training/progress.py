@@ -1,0 +1,154 @@
+"""What a person sees while a model trains: a bar on a terminal, plain lines elsewhere, and a table at the end."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.table import Table
+from rich.text import Text
+
+from xnn.training.callbacks import Callback
+from xnn.training.history import Row
+
+if TYPE_CHECKING:
+    from xnn.training.trainer import Trainer
+
+
+def reporter(console: Console) -> "Lines":
+    """Return the callback that suits the console: a live bar on a terminal, else a line an epoch."""
+    return Bar(console) if console.is_terminal else Lines(console)
+
+
+class Lines(Callback):
+    """Prints a line an epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def epoch_end(self, trainer: "Trainer", row: Row) -> None:
+        """Print the epoch's line."""
+        line = epoch_line(row, trainer.epochs, trainer.held_out)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take away what is shown for the moment, also after an error."""
+
+
+class Bar(Lines):
+    """Keeps a bar below the epochs' lines.
+
+    The bar's own thread looks at the trainer's counters a few times a second, so a step pays nothing for it.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._progress: Progress | None = None
+
+    def fit_begin(self, trainer: "Trainer") -> None:
+        """Show the bar."""
+        columns = [_Epoch(trainer), BarColumn(bar_width=30), _Now(trainer), _Left(trainer)]
+        self._progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
+        self._progress.add_task("train", total=None)
+        self._progress.start()
+
+    def fit_end(self, trainer: "Trainer") -> None:
+        """Take the bar away."""
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+class _TrainerColumn(ProgressColumn):
+    """A column that reads the trainer, not the task."""
+
+    max_refresh = None
+
+    def __init__(self, trainer: "Trainer") -> None:
+        super().__init__()
+        self.trainer = trainer
+
+
+class _Epoch(_TrainerColumn):
+    def render(self, task: Task) -> Text:
+        trainer = self.trainer
+        # also the one place where the task learns how far training is
+        task.total, task.completed = trainer.batches or None, trainer.batch
+        return Text(f"epoch {min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}", style="bold")
+
+
+class _Now(_TrainerColumn):
+    def render(self, task: Task) -> Text:
+        trainer = self.trainer
+        if trainer.evaluating:
+            return Text(f"looking at the {trainer.held_out} images")
+        sums, seconds = trainer.epoch_sums, trainer.epoch_clock.elapsed
+        if not sums.images or not seconds:
+            return Text("")
+        now = sums.metrics()
+        accuracy = "" if now.accuracy is None else f"  accuracy {100 * now.accuracy:.2f} %"
+        return Text(f"loss {now.loss:.4f}{accuracy}  {sums.images / seconds:,.0f} images/s")
+
+
+class _Left(_TrainerColumn):
+    def __init__(self, trainer: "Trainer") -> None:
+        super().__init__(trainer)
+        self._first_step = trainer.step
+        self._before = trainer.clock.elapsed
+
+    def render(self, task: Task) -> Text:
+        trainer = self.trainer
+        done = trainer.step - self._first_step
+        if not done:
+            return Text("")
+        left = trainer.epochs * trainer.batches - trainer.step
+        return Text(f"{clock_time((trainer.clock.elapsed - self._before) / done * left)} left", style="cyan")
+
+
+def clock_time(seconds: float) -> str:
+    """Return ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def epoch_line(row: Row, epochs: int, held_out: str) -> str:
+    """Return an epoch's row as a line for people."""
+    parts = [_pair("train", row["train_loss"], row["train_accuracy"])]
+    if f"{held_out}_loss" in row:
+        parts.append(_pair(held_out, row[f"{held_out}_loss"], row[f"{held_out}_accuracy"]))
+    parts.append(f"{row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s")
+    number = str(row["epoch"]).rjust(len(str(epochs)))
+    return f"epoch {number}/{epochs}: {'; '.join(parts)}"
+
+
+def _pair(name: str, loss: float, accuracy: float | None) -> str:
+    return f"{name} loss {loss:.4f}" + ("" if accuracy is None else f", accuracy {100 * accuracy:.2f} %")
+
+
+def print_result(console: Console, result: Mapping[str, Any]) -> None:
+    """Print the table that sums a run up, the lab's columns first."""
+    rows = {
+        "data set": result["dataset"],
+        "model": result["recipe"],
+        "epochs": str(result["epochs"]),
+        "step size": f"{result['lr']:g}",
+        "final training loss": f"{result['final_train_loss']:.4f}",
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
+        "parameters": f"{result['parameters']:,}",
+        "seconds": f"{result['seconds']:.1f}",
+    }
+    if console.is_terminal and console.width >= 100:
+        table = Table(header_style="bold", border_style="dim")
+        for name in rows:
+            table.add_column(name, justify="left" if name in ("data set", "model") else "right")
+        table.add_row(*rows.values())
+        console.print(table)
+        return
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        console.print(f"  {name.ljust(width)}  {value}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,186 @@
+"""The folder a run writes: its settings, its rows, its result, its model and its checkpoints.
+
+::
+
+    config.json          every setting, also those the model chose
+    metrics.jsonl        a line an epoch
+    intervals.jsonl      a line every --log-every steps
+    checkpoints/         the newest states, to resume from
+    result.json          written last: a folder that has it is complete
+    model.safetensors    the trained weights by name
+    curves.png
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xnn.errors import RunError
+from xnn.training import checkpoints
+from xnn.training.callbacks import JsonLines
+from xnn.training.files import (
+    json_document,
+    json_lines,
+    read_json_lines,
+    remove_temporaries,
+    write_atomically,
+)
+from xnn.training.history import History, Row
+
+METRICS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "lr",
+    "seconds",
+    "images_per_second",
+)
+"""Keys that every line of metrics.jsonl has; null where there is no value."""
+
+
+class RunDirectory:
+    """The files of one run; made by `create` or `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.jsonl"
+        self.intervals = path / "intervals.jsonl"
+        self.result = path / "result.json"
+        self.curves = path / "curves.png"
+        self.model = path / "model.safetensors"
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def create(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDirectory":
+        """Make the folder and write config.json.
+
+        Raises
+        ------
+        RunError
+            It exists and is not empty, or cannot be made. Nothing is left behind then.
+        """
+        path = Path(path)
+        cls.check_unused(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"--run-dir {path}: cannot be made: {error.strerror or error}") from error
+        directory = cls(path)
+        directory.write_config(config)
+        return directory
+
+    @staticmethod
+    def check_unused(path: Path) -> None:
+        """Raise a `RunError` unless `path` is an empty folder or does not exist."""
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise RunError(f"--run-dir {path}: there is a file of that name")
+        if any(path.iterdir()):
+            raise RunError(
+                f"--run-dir {path}: is not empty; give a new folder, or go on with its run by --resume {path}"
+            )
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunDirectory":
+        """Return the folder of an earlier run, without the leftovers of a kill.
+
+        Raises
+        ------
+        RunError
+            There is no such folder, or no run in it.
+        """
+        directory = cls(Path(path))
+        if not directory.path.is_dir():
+            raise RunError(f"--resume {path}: there is no such folder")
+        if not directory.config.is_file():
+            raise RunError(f"--resume {path}: there is no run in it (no config.json)")
+        for folder in (directory.path, directory.checkpoints):
+            remove_temporaries(folder)
+        return directory
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the settings that `create` wrote.
+
+        Raises
+        ------
+        RunError
+            The file is damaged.
+        """
+        try:
+            config = json.loads(self.config.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.config} is damaged: {' '.join(str(error).split())}") from error
+        if not isinstance(config, dict):
+            raise RunError(f"{self.config} is damaged: expected an object with settings")
+        return config
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.json."""
+        write_atomically(self.config, json_document(config))
+
+    def newest_checkpoint(self) -> tuple[checkpoints.Saved | None, list[str]]:
+        """Return the newest sound checkpoint, and a line for each damaged one passed over.
+
+        None if the run was stopped before it had written one.
+
+        Raises
+        ------
+        RunError
+            There were checkpoints, and no sound one is left.
+        """
+        saved, damaged = checkpoints.newest_valid(self.checkpoints)
+        if saved is None and damaged:
+            raise RunError(f"--resume {self.path}: no sound checkpoint is left: {'; '.join(damaged)}")
+        if saved is None and read_json_lines(self.metrics):
+            raise RunError(f"--resume {self.path}: its checkpoints are gone")
+        return saved, damaged
+
+    def cut_back(self, step: int, history: History) -> None:
+        """Make the rows on disk those that there were at a step."""
+        write_atomically(self.metrics, json_lines(metrics_row(row) for row in history))
+        kept = [row for row in read_json_lines(self.intervals) if row.get("step", 0) <= step]
+        write_atomically(self.intervals, json_lines(kept))
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write result.json."""
+        write_atomically(self.result, json_document(result))
+
+    def write_model(self, arrays: Mapping[str, np.ndarray[Any, Any]], description: Mapping[str, Any]) -> None:
+        """Write model.safetensors: the arrays by name and, as JSON under ``xnn`` in its metadata, `description`."""
+        checkpoints.write_tensors(self.model, arrays, {"xnn": json.dumps(description)})
+
+
+class RunLog(JsonLines):
+    """Writes the rows of a run into its directory."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        super().__init__(directory.metrics, directory.intervals)
+
+    def epoch_end(self, trainer: Any, row: Row) -> None:
+        """Write the epoch's line, with all of `METRICS`."""
+        super().epoch_end(trainer, metrics_row(row))
+
+
+def metrics_row(row: Row) -> Row:
+    """Return an epoch's row with every key of `METRICS` first, then what else it has."""
+    return {name: row.get(name) for name in METRICS} | row
+
+
+def unused_path(dataset: str, model: str, now: datetime | None = None) -> Path:
+    """Return a path under ``runs/`` that does not exist yet, named after data set, model and time."""
+    moment = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in dataset).strip("-.")
+    base = Path("runs") / f"{safe or 'data'}-{model}-{moment}"
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path

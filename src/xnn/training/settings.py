@@ -1,0 +1,229 @@
+"""Every setting of a run, once: the source of the command's flags and help, of config.json and of the API.
+
+A field's metadata carries its help, the group it is shown in, and the values it allows. None stands for "what the
+model does best with"; `xnn.models.resolve` fills it in.
+"""
+
+import dataclasses
+import math
+import os
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from xnn.errors import RunError, SettingError, suggest
+
+OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop")
+SCHEDULES: Final = ("constant", "step", "cosine", "linear", "one-cycle")
+AUGMENTATIONS: Final = ("flip", "crop", "cutout", "none")
+DTYPES: Final = ("float32", "float64")
+
+T = TypeVar("T")
+Check = tuple[str, Callable[[Any], bool]]
+ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
+AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
+AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
+BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
+
+
+def _setting(
+    default: Any,
+    group: str,
+    help: str,
+    *,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    check: Check | None = None,
+) -> Any:
+    metadata = {"group": group, "help": help, "metavar": metavar, "choices": choices, "check": check}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What to train, on what, and how. None means the model's own default.
+
+    Raises
+    ------
+    SettingError
+        One line naming the flag, the value that came and what is allowed.
+    """
+
+    dataset: str = _setting(
+        "digits",
+        "data",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, torchvision:NAME, or a folder of class/image.png",
+        metavar="NAME",
+    )
+    data_dir: str | None = _setting(
+        None, "data", "where the data set's files already are, so that nothing is downloaded", metavar="DIR"
+    )
+    labels: str = _setting("fine", "data", "which labels of cifar100", choices=("fine", "coarse"))
+    validation: float = _setting(
+        0.0,
+        "data",
+        "share (below 1) or number of training images held out; epochs are then judged on them, not on the test set",
+        metavar="X",
+        check=AT_LEAST_ZERO,
+    )
+    augment: tuple[str, ...] | None = _setting(
+        None, "data", "random changes to training images", metavar="A,B", choices=AUGMENTATIONS
+    )
+
+    model: str = _setting("cnn", "model", "cnn, mlp, or lab6 (one hidden layer)", metavar="NAME")
+    hidden: int | None = _setting(
+        None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=AT_LEAST_ONE
+    )
+    dtype: str = _setting("float32", "model", "type of all numbers", choices=DTYPES)
+    backend: str | None = _setting(
+        None,
+        "model",
+        "numpy, cupy, torch, array_api_strict, each with an optional :DEVICE, or auto (default: $XNN_BACKEND or auto)",
+        metavar="NAME",
+    )
+
+    epochs: int | None = _setting(None, "training", "passes over the data", metavar="N", check=AT_LEAST_ONE)
+    batch_size: int | None = _setting(None, "training", "images a step", metavar="N", check=AT_LEAST_ONE)
+    lr: float | None = _setting(None, "training", "learning rate (step size)", metavar="X", check=ABOVE_ZERO)
+    optimizer: str | None = _setting(None, "training", "", choices=OPTIMIZERS)
+    momentum: float | None = _setting(None, "training", "of sgd and rmsprop", metavar="X", check=BELOW_ONE)
+    weight_decay: float | None = _setting(
+        None, "training", "of the optimizer, not on biases and norms", metavar="X", check=AT_LEAST_ZERO
+    )
+    l2: float | None = _setting(
+        None, "training", "strength of the L2 penalty in the loss", metavar="X", check=AT_LEAST_ZERO
+    )
+    label_smoothing: float | None = _setting(None, "training", "", metavar="X", check=BELOW_ONE)
+    schedule: str | None = _setting(None, "training", "of the learning rate", choices=SCHEDULES)
+    warmup: float | None = _setting(
+        None, "training", "epochs (also parts of one) of rising learning rate", metavar="X", check=AT_LEAST_ZERO
+    )
+    clip_norm: float | None = _setting(
+        None, "training", "largest norm of the gradient, 0 for none", metavar="X", check=AT_LEAST_ZERO
+    )
+    average: float | None = _setting(
+        None, "training", "decay of the moving average of the weights, 0 for none", metavar="X", check=BELOW_ONE
+    )
+    early_stopping: int = _setting(
+        0,
+        "training",
+        "stop after N epochs without a better validation loss, 0 for never",
+        metavar="N",
+        check=AT_LEAST_ZERO,
+    )
+    seed: int = _setting(0, "training", "of weights, shuffles and augmentation", metavar="N", check=AT_LEAST_ZERO)
+
+    run_dir: str | None = _setting(
+        None, "run", "new folder for the results (default: runs/DATASET-MODEL-TIME)", metavar="DIR"
+    )
+    keep: int = _setting(3, "run", "checkpoints to keep", metavar="N", check=AT_LEAST_ONE)
+    log_every: int = _setting(50, "run", "steps between two lines of intervals.jsonl", metavar="N", check=AT_LEAST_ONE)
+    quiet: bool = _setting(False, "run", "print nothing but errors")
+
+    def __post_init__(self) -> None:
+        """Check each value, and those that depend on another."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.momentum and self.optimizer in ("adam", "adamw"):
+            raise SettingError(f"--momentum {self.momentum}: {self.optimizer} has none; leave it out")
+        if self.early_stopping and not self.validation:
+            raise SettingError(
+                f"--early-stopping {self.early_stopping}: needs --validation, or the test set would choose when to stop"
+            )
+        if self.validation > 1 and self.validation != int(self.validation):
+            raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
+        if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
+            raise SettingError(f"--augment {','.join(self.augment)}: 'none' stands alone")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values by name."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings that `to_dict` described.
+
+        Raises
+        ------
+        RunError
+            A name is not one of a setting.
+        SettingError
+            A value is not allowed.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise RunError(f"unknown setting '{name}'.{suggest(name, names)}")
+        return cls(**values)
+
+    def to_argv(self) -> list[str]:
+        """Return the command-line arguments that give these settings; defaults are left out."""
+        arguments = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            if kind(field) is bool:
+                arguments.append(flag(field.name))
+            else:
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                arguments.append(f"{flag(field.name)}={text}")
+        return arguments
+
+
+def known(value: T | None) -> T:
+    """Return a setting that `xnn.models.resolve` has filled in."""
+    if value is None:
+        raise ValueError("a setting was left to the model and not resolved")
+    return value
+
+
+def flag(name: str) -> str:
+    """Return the command line's name of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def kind(field: "dataclasses.Field[Any]") -> type:
+    """Return the type of a field's values, None aside: str, int, float, bool or tuple (of strings)."""
+    annotation = typing.get_type_hints(Settings)[field.name]
+    options = [option for option in typing.get_args(annotation) if option is not type(None)]
+    plain = options[0] if options and typing.get_origin(annotation) is not tuple else annotation
+    result: type = typing.get_origin(plain) or plain
+    return result
+
+
+def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return `value` in the field's own type, or raise a `SettingError` that names the flag."""
+    if value is None and field.default is None:
+        return None
+    wanted, label = kind(field), flag(field.name)
+    if wanted is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is tuple and isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise SettingError(f"{label} {value!r}: expected {_TYPE_NAMES[wanted]}")
+    _check_value(field, label, value)
+    return value
+
+
+_TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of names"}
+
+
+def _check_value(field: "dataclasses.Field[Any]", label: str, value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{label} {value}: expected a finite number")
+    check: Check | None = field.metadata["check"]
+    if check is not None and not check[1](value):
+        raise SettingError(f"{label} {value}: expected {check[0]}")
+    choices: tuple[str, ...] = field.metadata["choices"]
+    for name in value if isinstance(value, tuple) else (value,):
+        if choices and name not in choices:
+            raise SettingError(f"{label} {name}: expected one of {', '.join(choices)}.{suggest(str(name), choices)}")

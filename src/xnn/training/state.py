@@ -1,0 +1,91 @@
+"""The whole state of a `Trainer`, out of it and back into it.
+
+Everything else a run depends on is a pure function of its settings and of the counts kept here: the order of an epoch's
+images, augmentation, dropout and the learning rate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xnn.training.history import History
+from xnn.training.metrics import Sums
+from xnn.training.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from xnn.training.trainer import Trainer
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def save(trainer: "Trainer") -> tuple[Arrays, dict[str, Any]]:
+    """Return the arrays by name and the rest as a JSON-able dict; see `Trainer.state_dict`."""
+    model = trainer.model
+    arrays = {
+        "parameters": model.backend.to_numpy(model.parameters.flat).copy(),
+        "buffers": model.backend.to_numpy(model.buffers.flat).copy(),
+    }
+    info: dict[str, Any] = {
+        "epoch": trainer.epoch,
+        "batch": trainer.batch,
+        "step": trainer.step,
+        "lr": trainer.optimizer.lr,
+        "random_counter": model.random.counter,
+        "epoch_sums": asdict(trainer.epoch_sums),
+        "interval_sums": asdict(trainer.interval_sums),
+        "seconds": trainer.clock.elapsed,
+        "epoch_seconds": trainer.epoch_clock.elapsed,
+        "history": list(trainer.history),
+        "layout": model.layout(),
+        "dtype": model.dtype,
+    }
+    for name, part in _stepped(trainer).items():
+        kept = part.state_dict()
+        info[f"{name}_steps"] = kept["steps"]
+        arrays.update({f"{name}/{slot}": array for slot, array in kept["slots"].items()})
+    return arrays, info
+
+
+def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
+    """Put back what `save` returned; see `Trainer.load_state_dict`."""
+    model = trainer.model
+    _check(trainer, arrays, info)
+    for name, part in _stepped(trainer).items():
+        prefix = f"{name}/"
+        slots = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        part.load_state_dict({"steps": info[f"{name}_steps"], "slots": slots})
+    model.parameters.flat[...] = model.backend.asarray(arrays["parameters"])
+    model.buffers.flat[...] = model.backend.asarray(arrays["buffers"])
+    model.random.counter = info["random_counter"]
+    trainer.optimizer.lr = info["lr"]
+    trainer.epoch, trainer.batch, trainer.step = info["epoch"], info["batch"], info["step"]
+    trainer.epoch_sums, trainer.interval_sums = Sums(**info["epoch_sums"]), Sums(**info["interval_sums"])
+    trainer.clock, trainer.epoch_clock = Stopwatch(info["seconds"]), Stopwatch(info["epoch_seconds"])
+    trainer.history = History(dict(row) for row in info["history"])
+
+
+def _stepped(trainer: "Trainer") -> dict[str, Any]:
+    """What counts steps and keeps flat vectors: the optimizer, and the average where there is one."""
+    parts: dict[str, Any] = {"optimizer": trainer.optimizer}
+    if trainer.average is not None:
+        parts["average"] = trainer.average
+    return parts
+
+
+def _check(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
+    """Refuse another model's state before anything has changed."""
+    here = [dict(entry, shape=list(entry["shape"])) for entry in trainer.model.layout()]
+    there = [dict(entry, shape=list(entry["shape"])) for entry in info["layout"]]
+    if here != there:
+        different = [f"{a['name']} {a['shape']}" for a in here if a not in there]
+        missing = [f"{b['name']} {b['shape']}" for b in there if b not in here]
+        raise ValueError(
+            f"the state is of another model: this one has {', '.join(different) or 'nothing more'}, "
+            f"the saved one {', '.join(missing) or 'nothing more'}"
+        )
+    if info["dtype"] != trainer.model.dtype:
+        raise ValueError(f"the state is of dtype {info['dtype']}, the model of {trainer.model.dtype}")
+    if ("average/parameters" in arrays) != (trainer.average is not None):
+        raise ValueError("the state and the trainer differ in whether they keep an average of the weights")

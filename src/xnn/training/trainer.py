@@ -1,0 +1,322 @@
+"""The training loop."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xnn import nn
+from xnn._typing import Array
+from xnn.errors import NonFiniteLoss
+from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
+from xnn.optim.schedules import Schedule
+from xnn.training import state
+from xnn.training.history import History, Row
+from xnn.training.loaders import ArrayBatches, Loader
+from xnn.training.metrics import Meter, Metrics, Sums
+from xnn.training.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from xnn.training.callbacks import Callback
+
+Data = Loader | tuple[Array, Array]
+
+_GLANCE = 0.25
+"""Seconds after which the running loss is read again, for those who watch."""
+
+
+class _Interrupted(Exception):  # noqa: N818 - not an error
+    """Evaluation was cut short by `Trainer.request_stop`."""
+
+
+class Trainer:
+    """Trains a model and keeps count, so that it can stop after any step and go on later bit for bit.
+
+    Parameters
+    ----------
+    model
+        A built `nn.Layer` whose output the loss takes.
+    optimizer
+        Of that model.
+    schedule
+        Learning rate as a function of the global step; None leaves the optimizer's own.
+    loss
+        ``loss.forward(output, labels) -> (loss, pullback)``, a mean over the batch; softmax cross-entropy by default.
+    penalty
+        ``penalty.forward(model) -> (loss, pullback)`` added to the loss; its pullback adds to the gradients.
+    clip_norm
+        Largest norm of the gradient.
+    average
+        Moving average of the weights; evaluation uses it.
+    callbacks
+        Called in order; see `Callback`.
+    log_every
+        Steps between two `Callback.interval` calls.
+    held_out
+        What the second data set of `fit` is called in the history.
+
+    Attributes
+    ----------
+    epoch, batch, step : int
+        Whole epochs done, batches done of the next one, steps done in all.
+    history : History
+        One row for each whole epoch.
+    clock, epoch_clock : Stopwatch
+        Time spent in `fit`, and in the steps of the present epoch, what came before a resume included.
+    stop_reason : str or None
+        Why `fit` returned before all epochs were done.
+    """
+
+    def __init__(
+        self,
+        model: nn.Layer,
+        optimizer: Optimizer,
+        *,
+        schedule: Schedule | None = None,
+        loss: Any = None,
+        penalty: Any = None,
+        clip_norm: float | None = None,
+        average: ExponentialMovingAverage | None = None,
+        callbacks: "Sequence[Callback]" = (),
+        log_every: int = 50,
+        held_out: str = "validation",
+    ) -> None:
+        if log_every < 1:
+            raise ValueError(f"log_every must be 1 or more, not {log_every}")
+        self.model = model
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.loss = nn.SoftmaxCrossEntropy() if loss is None else loss
+        self.penalty = penalty
+        self.clip_norm = clip_norm
+        self.average = average
+        self.callbacks = list(callbacks)
+        self.log_every = log_every
+        self.held_out = held_out
+
+        self.epoch = self.batch = self.step = 0
+        self.epochs = self.batches = 0
+        self.history = History()
+        self.clock, self.epoch_clock = Stopwatch(), Stopwatch()
+        self.stop_reason: str | None = None
+        self._to_resume = False
+        self.evaluating = False
+        self.epoch_sums, self.interval_sums = Sums(), Sums()
+        self._meter = Meter(model.backend)
+        self._add_losses = nn.LossSum().forward
+
+    def fit(self, train: Data, validation: Data | None = None, *, epochs: int, batch_size: int = 128) -> History:
+        """Train until `epochs` epochs are done in all, those before a resume included.
+
+        Parameters
+        ----------
+        train, validation
+            `Batches`, or pairs of arrays ``(x, labels)``.
+        epochs
+            How many, 1 or more.
+        batch_size
+            For pairs of arrays.
+
+        Returns
+        -------
+        History
+            One row for each whole epoch.
+
+        Raises
+        ------
+        NonFiniteLoss
+            A loss became NaN or infinite; what was saved before is as it was.
+        ValueError, TypeError
+            The data does not fit the model.
+        """
+        if epochs < 1:
+            raise ValueError(f"epochs must be 1 or more, not {epochs}")
+        train = self._loader(train, batch_size, shuffle=True)
+        validation = None if validation is None else self._loader(validation, batch_size, shuffle=False)
+        self.epochs, self.batches = epochs, len(train)
+        self.stop_reason, self._to_resume = None, False
+        # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
+        with self.clock.running(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self._call("fit_begin")
+            while self.epoch < epochs and self.stop_reason is None:
+                self._run_epoch(train, validation)
+                if self.batch == 0:
+                    self._call("epoch_end", self.history[-1])
+            self._call("fit_end")
+        return self.history
+
+    def request_stop(self, reason: str, *, to_resume: bool = False) -> None:
+        """Make `fit` return after the step it is in; safe to call from a signal handler.
+
+        `to_resume` says that training is to go on some other time: then `interrupted` is true, unless all was done.
+        """
+        self.stop_reason = reason
+        self._to_resume = to_resume
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training stopped where it should go on some other time."""
+        return self.batch > 0 or (self._to_resume and self.epoch < self.epochs)
+
+    def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
+        """Return the loss and the accuracies over all of `data`, with the averaged weights where there are some."""
+        return self._evaluate(self._loader(data, batch_size, shuffle=False), interruptible=False)
+
+    def state_dict(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+        """Return all that `load_state_dict` needs: arrays by name, and the rest as a JSON-able dict.
+
+        Possible after any step, so also inside an epoch.
+        """
+        self._flush()
+        return state.save(self)
+
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
+        """Go to where `state_dict` was called, for a model and optimizer made with the same settings.
+
+        Raises
+        ------
+        ValueError
+            The state is of another model or optimizer.
+        """
+        state.load(self, arrays, info)
+
+    def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
+        if not isinstance(data, tuple):
+            return data
+        x, labels = data
+        shape = tuple(self.model.input_shape)
+        if tuple(x.shape[1:]) != shape:
+            raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
+        return ArrayBatches(
+            x,
+            labels,
+            batch_size,
+            backend=self.model.backend,
+            dtype=self.model.dtype,
+            shuffle=shuffle,
+            seed=self.model.random.seed,
+        )
+
+    def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
+        """Do the rest of the present epoch; where it was not stopped, add its row and go to the next."""
+        self._call("epoch_begin")
+        with self.epoch_clock.running():
+            self._train_batches(train)
+            self.model.backend.synchronize()
+        if self.batch < len(train):
+            return
+        try:
+            held_out = None if validation is None else self._evaluate(validation, interruptible=True)
+        except _Interrupted:
+            return
+        if held_out is not None and not math.isfinite(held_out.loss):
+            raise self._non_finite(f"the {self.held_out} loss", held_out.loss, self.step)
+        self.history.append(self._row(held_out))
+        self.epoch += 1
+        self.batch = 0
+        self.epoch_sums, self.epoch_clock = Sums(), Stopwatch()
+
+    def _train_batches(self, train: Loader) -> None:
+        """Step through the rest of the epoch. This is the hot loop: a batch of one image takes microseconds."""
+        forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
+        optimizer, schedule, penalty, average = self.optimizer, self.schedule, self.penalty, self.average
+        clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
+        glance = perf_counter() + _GLANCE
+        for x, labels in train.epoch(self.epoch, self.batch):
+            if schedule is not None:
+                optimizer.lr = schedule(self.step)
+            output, pullback = forward(x, train=True)
+            loss, loss_pullback = loss_forward(output, labels)
+            if penalty is None:
+                pullback(loss_pullback(), input_gradient=False)
+            else:
+                self._pull_penalised(loss, loss_pullback, pullback)
+            if clip_norm:
+                clip_gradient_norm(self.model, clip_norm)
+            step_optimizer()
+            if average is not None:
+                average.update()
+            self.batch += 1
+            self.step += 1
+            full = note(loss, output, labels)
+            if self.step % log_every == 0:
+                self._end_interval()
+            elif full or perf_counter() > glance:
+                self._flush()
+                glance = perf_counter() + _GLANCE
+            if self.stop_reason is not None:
+                break
+        self._flush()
+
+    def _pull_penalised(self, loss: Array, loss_pullback: Any, pullback: Any) -> None:
+        penalty_loss, penalty_pullback = self.penalty.forward(self.model)
+        _, sum_pullback = self._add_losses(loss, penalty_loss)
+        dloss, dpenalty = sum_pullback()
+        pullback(loss_pullback(dloss), input_gradient=False)
+        penalty_pullback(dpenalty)
+
+    def _flush(self) -> list[float]:
+        """Read the losses since the last flush and see that they are finite."""
+        losses = self._meter.flush(self.epoch_sums, self.interval_sums)
+        for step, loss in enumerate(losses, self.step - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise self._non_finite("the training loss", loss, step)
+        return losses
+
+    def _non_finite(self, what: str, loss: float, step: int) -> NonFiniteLoss:
+        return NonFiniteLoss(
+            f"{what} became {loss} in epoch {self.epoch + 1}, step {step}: "
+            f"try a lower --lr than {self.optimizer.lr:g}, or --clip-norm 1"
+        )
+
+    def _end_interval(self) -> None:
+        losses = self._flush()
+        interval = self.interval_sums.metrics()
+        row = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "passes": self.step / self.batches,
+            "minibatch_loss": losses[-1],
+            "interval_loss": interval.loss,
+            "lr": self.optimizer.lr,
+        }
+        self.interval_sums = Sums()
+        self._call("interval", row)
+
+    def _evaluate(self, data: Loader, *, interruptible: bool) -> Metrics:
+        """Pass over `data` without training; raises `_Interrupted` when asked to stop on the way."""
+        sums, meter = Sums(), Meter(self.model.backend, top5=True)
+        self.evaluating = True
+        try:
+            with nullcontext() if self.average is None else self.average.applied():
+                for x, labels in data.epoch(0):
+                    if interruptible and self.stop_reason is not None:
+                        raise _Interrupted
+                    output = self.model(x)
+                    loss, _ = self.loss.forward(output, labels)
+                    if meter.add(loss, output, labels):
+                        meter.flush(sums)
+        finally:
+            self.evaluating = False
+        meter.flush(sums)
+        return sums.metrics()
+
+    def _row(self, held_out: Metrics | None) -> Row:
+        train = self.epoch_sums.metrics()
+        row: Row = {"epoch": self.epoch + 1, "train_loss": train.loss, "train_accuracy": train.accuracy}
+        if held_out is not None:
+            row[f"{self.held_out}_loss"] = held_out.loss
+            row[f"{self.held_out}_accuracy"] = held_out.accuracy
+            if held_out.top5_accuracy is not None:
+                row[f"{self.held_out}_top5_accuracy"] = held_out.top5_accuracy
+        row["lr"] = self.optimizer.lr
+        row["seconds"] = self.epoch_clock.elapsed
+        row["images_per_second"] = train.images / self.epoch_clock.elapsed
+        return row
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)

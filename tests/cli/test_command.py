@@ -1,0 +1,306 @@
+"""``xnn-train`` as a person uses it: what it prints, its exit codes, its signals."""
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.training.test_run import rows_without_times
+from xnn.cli.train import main
+from xnn.training.files import read_json_lines
+from xnn.training.run_directory import METRICS
+
+QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory, with a cache of its own."""
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("XNN_BACKEND", raising=False)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def idx(values):
+    """An IDX file of uint8."""
+    array = np.asarray(values, dtype="uint8")
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
+    return header + array.tobytes()
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """A function that writes the four files of mnist, some of them spoilt."""
+
+    def write(**spoilt):
+        folder = tmp_path / "mnist"
+        folder.mkdir()
+        for part, count in (("train", 12), ("t10k", 6)):
+            contents = {
+                "images": gzip.compress(idx(np.arange(count * 784).reshape(count, 28, 28) % 256), mtime=0),
+                "labels": gzip.compress(idx(np.arange(count) % 10), mtime=0),
+            }
+            for kind, content in contents.items():
+                name = f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz"
+                change = spoilt.get(f"{part}_{kind}")
+                (folder / name).write_bytes(content if change is None else change(content))
+        return folder
+
+    return write
+
+
+def assert_refused(capsys, arguments, *words):
+    """Exit code 2, and one line on stderr that has the words."""
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("xnn-train: error: ")
+    assert error.count("\n") == 1
+    for word in words:
+        assert word in error
+
+
+BAD_ARGUMENTS = {
+    "unknown data set": (["--dataset", "cifar"], "'cifar'", "Did you mean 'cifar10'?"),
+    "unknown model": (["--model", "lab"], "--model lab", "Did you mean 'lab6'?"),
+    "unknown backend": (["--backend", "cuppy"], "'cuppy'", "Did you mean 'cupy'?"),
+    "unknown strict device": (["--backend", "array_api_strict:device9"], "device9"),
+    "unknown flag": (["--epoch", "3"], "--epoch", "Did you mean '--epochs'?"),
+    "unknown flag with a value": (["--learning-rate=3"], "--learning-rate"),
+    "no flag": (["digits"], "'digits'"),
+    "flag without a value": (["--lr"], "--lr"),
+    "value for a switch": (["--quiet=yes"], "--quiet"),
+    "negative epochs": (["--epochs", "-3"], "--epochs -3", "1 or more"),
+    "zero epochs": (["--epochs", "0"], "--epochs 0"),
+    "half an epoch": (["--epochs", "0.5"], "--epochs 0.5", "a whole number"),
+    "zero batch size": (["--batch-size", "0"], "--batch-size 0"),
+    "negative batch size": (["--batch-size", "-1"], "--batch-size -1"),
+    "zero learning rate": (["--lr", "0"], "--lr 0"),
+    "negative learning rate": (["--lr", "-0.1"], "--lr -0.1"),
+    "learning rate is not a number": (["--lr", "nan"], "--lr nan"),
+    "infinite learning rate": (["--lr", "inf"], "--lr inf"),
+    "learning rate in words": (["--lr", "fast"], "--lr fast", "a number"),
+    "unknown optimizer": (["--optimizer", "adamm"], "--optimizer adamm", "Did you mean 'adam'?"),
+    "unknown augmentation": (["--augment", "flip,crp"], "crp", "Did you mean 'crop'?"),
+    "unknown labels": (["--dataset", "cifar100", "--labels", "corse"], "corse", "Did you mean 'coarse'?"),
+    "labels that are not there": (["--labels", "coarse"], "coarse", "digits"),
+    "too large a validation set": (["--validation", "1437"], "1437"),
+    "early stopping on the test set": (["--early-stopping", "3"], "--early-stopping 3", "--validation"),
+    "endless warm-up": (["--warmup", "99"], "--warmup 99"),
+    "missing data directory": (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere", "does not exist"),
+    "data directory without the data": (["--dataset", "mnist", "--data-dir", "."], "does not hold mnist"),
+    "name with a line's end": (["--dataset", "a\nb"], "a"),
+    "resume from nothing": (["--resume", "nowhere"], "--resume nowhere", "no such folder"),
+    "resume from an empty folder": (["--resume", "."], "no config.json"),
+    "resume with other settings": (["--resume", "nowhere", "--lr", "3"], "--lr", "keeps its settings"),
+    "summary of a resumed run": (["--resume", "nowhere", "--summary"], "--summary"),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(case[0], case[1:]) for case in BAD_ARGUMENTS.values()], ids=BAD_ARGUMENTS
+)
+def test_bad_arguments_are_one_clear_line_and_leave_nothing(here, capsys, arguments, words):
+    assert_refused(capsys, arguments, *words)
+    assert list(here.iterdir()) == []
+
+
+def test_cupy_without_a_device_is_an_error_that_says_so(here, capsys, monkeypatch):
+    """Never another backend instead."""
+    monkeypatch.setattr("xnn.backends._cuda_device_count", lambda cupy: 0)
+    assert_refused(capsys, ["--backend", "cupy:7"], "cupy")
+    assert list(here.iterdir()) == []
+
+
+BAD_FILES = {
+    "truncated gzip": ({"train_images": lambda content: content[:-20]}, "train-images"),
+    "not gzip": ({"train_images": lambda content: b"hello"}, "train-images"),
+    "counts that differ": ({"train_labels": lambda content: gzip.compress(idx(np.zeros(11)))}, "11"),
+    "label out of range": ({"t10k_labels": lambda content: gzip.compress(idx([0, 1, 2, 3, 4, 10]))}, "10"),
+    "empty file": ({"t10k_images": lambda content: b""}, "t10k-images"),
+}
+
+
+@pytest.mark.parametrize(("spoilt", "word"), BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_files_are_one_clear_line_and_leave_nothing(here, capsys, mnist, spoilt, word):
+    folder = mnist(**spoilt)
+    assert_refused(capsys, ["--dataset", "mnist", "--data-dir", str(folder)], word)
+    assert list(here.iterdir()) == []
+
+
+def test_sound_files_of_the_same_kind_are_trained_on(here, mnist):
+    assert main([*QUICK, "--dataset", "mnist", "--data-dir", str(mnist()), "--quiet"]) == 0
+
+
+def test_a_used_run_directory_is_refused_and_left_alone(here, capsys):
+    (here / "note").write_text("mine")
+    assert_refused(capsys, [*QUICK, "--run-dir", "."], "--run-dir .", "is not empty")
+    assert_refused(capsys, [*QUICK, "--run-dir", "note"], "a file of that name")
+    assert_refused(capsys, [*QUICK, "--run-dir", "note/run"], "cannot be made")
+    assert [path.name for path in here.iterdir()] == ["note"]
+
+
+def test_too_large_a_model_is_one_clear_line(here, capsys):
+    assert_refused(capsys, ["--model", "lab6", "--hidden", "1000000000000"], "out of memory")
+    assert list(here.iterdir()) == []
+
+
+def test_plain_lines_where_there_is_no_terminal(here, capsys):
+    assert main([*QUICK, "--run-dir", "run"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert "\x1b" not in captured.out
+    assert re.match(r"digits: 1437 training and 360 test images of 8x8x1", lines[0])
+    assert re.match(r"mlp: 698 parameters, adamw, step size 0.002, batches of 64, on numpy .* on the CPU", lines[1])
+    assert lines[2] == "results go to run"
+    epoch = (
+        r"epoch {}/2: train loss \d\.\d{{4}}, accuracy [\d.]+ %; test loss \d\.\d{{4}}, accuracy [\d.]+ %; "
+        r"\d+\.\d s, [\d,]+ images/s"
+    )
+    assert re.fullmatch(epoch.format(1), lines[3])
+    assert re.fullmatch(epoch.format(2), lines[4])
+    table = [re.split(r"\s{2,}", line.strip()) for line in lines[5:-1]]
+    result = json.loads((here / "run" / "result.json").read_text())
+    assert dict(table) == {
+        "data set": "digits",
+        "model": "mlp",
+        "epochs": "2",
+        "step size": "0.002",
+        "final training loss": f"{result['final_train_loss']:.4f}",
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
+        "parameters": "698",
+        "seconds": f"{result['seconds']:.1f}",
+    }
+    assert lines[-1] == "results are in run"
+
+
+def test_quiet_prints_nothing(here, capsys):
+    assert main([*QUICK, "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+    (run,) = (here / "runs").iterdir()
+    assert re.fullmatch(r"digits-mlp-\d{8}-\d{6}", run.name)
+    assert (run / "result.json").exists()
+
+
+def test_auto_says_which_backend_it_took(here, capsys, monkeypatch):
+    monkeypatch.setattr("xnn.backends._cuda_answers", lambda: False)
+    assert main([*QUICK, "--backend", "auto"]) == 0
+    assert "on numpy " in capsys.readouterr().out
+
+
+def test_summary_shows_the_layers_and_writes_nothing(here, capsys):
+    assert main(["--summary"]) == 0
+    shown = capsys.readouterr().out
+    assert "Conv2d" in shown
+    assert "parameters" in shown
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_and_version_go_to_stdout(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    if arguments == ["--version"]:
+        assert re.fullmatch(r"xnn \d+\.\d+\.\d+\n", shown)
+    else:
+        titles = [line[:-1] for line in shown.splitlines() if re.fullmatch(r"\w[^\n]*:", line)]
+        assert titles == ["options", "data", "model", "training (default: what suits the model)", "run"]
+        assert len(shown.splitlines()) < 70
+
+
+def test_divergence_is_one_line_and_its_own_exit_code(here, capsys):
+    arguments = [*QUICK, "--optimizer", "sgd", "--lr", "1e38", "--run-dir", "run"]
+    assert main(arguments) == 3
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"xnn-train: error: .* became (nan|inf).* in epoch \d+, step \d+: try a lower --lr .*\n", error)
+    assert not (here / "run" / "result.json").exists()
+
+
+def test_same_losses_on_every_backend(here, backend):
+    """The first 20 steps in float64, from the same command."""
+    losses = {}
+    for name in {"numpy", backend.name}:
+        command = ["--model", "cnn", "--hidden", "3", "--batch-size", "16", "--validation", "1117", "--epochs", "1"]
+        more = ["--dtype", "float64", "--log-every", "1", "--quiet", "--augment", "flip,crop,cutout"]
+        assert main([*command, *more, "--backend", name, "--run-dir", name.replace(":", "-")]) == 0
+        rows = read_json_lines(here / name.replace(":", "-") / "intervals.jsonl")
+        losses[name] = [row["minibatch_loss"] for row in rows]
+    assert len(losses["numpy"]) == 20
+    np.testing.assert_allclose(losses[backend.name], losses["numpy"], rtol=1e-5)
+
+
+def start(here, *arguments):
+    """The command in a process of its own."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "xnn.cli.train", *arguments],
+        cwd=here,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path, lines):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= lines:
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"{path} did not get {lines} lines")
+
+
+LONG = [
+    "--model",
+    "mlp",
+    "--hidden",
+    "8",
+    "--batch-size",
+    "2",
+    "--epochs",
+    "4",
+    "--backend",
+    "numpy",
+    "--log-every",
+    "10",
+]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
+    """718 steps an epoch; the signal comes somewhere inside the second."""
+    process = start(here, *LONG, "--run-dir", "stopped")
+    wait_for(here / "stopped" / "intervals.jsonl", 90)
+    process.send_signal(number)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == code, error
+    assert error == ""
+    assert out.splitlines()[-1] == "stopped and saved; go on with: xnn-train --resume stopped"
+    assert any(path.name.startswith("step-") for path in (here / "stopped" / "checkpoints").iterdir())
+    if number == signal.SIGTERM:
+        return
+    process = start(here, "--resume", "stopped")
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "goes on after epoch" in out
+    whole = start(here, *LONG, "--run-dir", "whole", "--quiet")
+    assert whole.communicate(timeout=60) == ("", "")
+    for name in ("model.safetensors", "intervals.jsonl"):
+        assert (here / "stopped" / name).read_bytes() == (here / "whole" / name).read_bytes()
+    rows = rows_without_times(here / "stopped" / "metrics.jsonl")
+    assert rows == rows_without_times(here / "whole" / "metrics.jsonl")
+    assert list(read_json_lines(here / "whole" / "metrics.jsonl")[0])[: len(METRICS)] == list(METRICS)

@@ -1,0 +1,61 @@
+"""The first signal asks, the second ends at once."""
+
+import os
+import signal
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from xnn.cli import train
+from xnn.cli.signals import StopSignals
+
+
+class Trainer(SimpleNamespace):
+    def request_stop(self, reason, *, to_resume):
+        self.asked = (reason, to_resume)
+
+
+def test_a_signal_before_training_ends_the_command():
+    signals = StopSignals()
+    with signals.installed(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signals.received == signal.SIGINT
+
+
+def test_the_first_signal_asks_the_trainer_and_the_second_ends_at_once():
+    signals, trainer = StopSignals(), Trainer()
+    with signals.installed():
+        signals.fit_begin(trainer)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert trainer.asked == ("SIGTERM", True)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with StopSignals().installed():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_another_thread_leaves_the_handlers_alone():
+    before = signal.getsignal(signal.SIGINT)
+    found = []
+
+    def look():
+        with StopSignals().installed():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_loading_is_one_line(monkeypatch, capsys, number, code):
+    monkeypatch.setattr(train, "parse", lambda argv: os.kill(os.getpid(), number))
+    assert train.main([]) == code
+    assert capsys.readouterr().err == "xnn-train: error: stopped at once\n"

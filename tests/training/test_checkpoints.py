@@ -1,0 +1,190 @@
+"""Checkpoint files: what goes in comes out, and damage anywhere is noticed."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from xnn.errors import NonFiniteLoss, RunError
+from xnn.training import Checkpoint, checkpoints, files
+
+ARRAYS = st.dictionaries(
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
+        lambda name: name != "__metadata__"
+    ),
+    hnp.arrays(
+        st.sampled_from(["float32", "float64", "int64", "uint8"]), hnp.array_shapes(min_dims=0, max_side=4, min_side=0)
+    ),
+    max_size=4,
+)
+INFO = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+
+
+def info(epoch=1, batch=0, step=10, **more):
+    return {"epoch": epoch, "batch": batch, "step": step, **more}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@given(arrays=ARRAYS, more=INFO)
+def test_what_is_saved_is_loaded(folder, arrays, more):
+    state = more | info()
+    path = checkpoints.save(folder, arrays, state)
+    assert path.name == "epoch-00001.safetensors"
+    saved = checkpoints.load(path)
+    assert saved.info == state
+    assert saved.arrays.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert saved.arrays[name].dtype == array.dtype
+        assert saved.arrays[name].shape == array.shape
+        assert saved.arrays[name].tobytes() == array.tobytes()
+    assert list(folder.iterdir()) == [path]
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    path = checkpoints.save(
+        folder / "whole", {"a": np.arange(9.0, dtype="float32"), "b": np.zeros((2, 0))}, info(note="x" * 50)
+    )
+    return path.read_bytes()
+
+
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_is_noticed(folder, whole, where, bit):
+    damaged = bytearray(whole)
+    damaged[int(where * len(whole))] ^= 1 << bit
+    path = folder / "flipped.safetensors"
+    path.write_bytes(damaged)
+    with pytest.raises(RunError, match=r"flipped\.safetensors"):
+        checkpoints.load(path)
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_torn_file_is_noticed(folder, whole, share):
+    path = folder / "torn.safetensors"
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(RunError, match="is damaged"):
+        checkpoints.load(path)
+
+
+def test_another_format_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    path = checkpoints.save(tmp_path, {}, info())
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="has format 99, this version reads format 1"):
+        checkpoints.load(path)
+
+
+def test_the_newest_is_found_by_its_step_whatever_its_name(tmp_path):
+    for state in (info(1, 0, 10), info(1, 3, 13), info(2, 0, 20), info(2, 1, 21)):
+        checkpoints.save(tmp_path, {}, state)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("epoch-00001.safetensors", "epoch-00002.safetensors"),
+        *("step-00000013.safetensors", "step-00000021.safetensors"),
+    ]
+    found = []
+    for _ in range(4):
+        saved, damaged = checkpoints.newest_valid(tmp_path)
+        found.append(saved.info["step"])
+        assert damaged == []
+        saved.path.unlink()
+    assert found == [21, 20, 13, 10]
+    assert checkpoints.newest_valid(tmp_path) == (None, [])
+
+
+@pytest.mark.parametrize("harm", ["header", "body", "empty"])
+def test_a_damaged_newest_is_named_and_passed_over(tmp_path, harm):
+    checkpoints.save(tmp_path, {"a": np.ones(3)}, info(1, 0, 10))
+    newest = checkpoints.save(tmp_path, {"a": np.ones(3)}, info(2, 0, 20))
+    content = bytearray(newest.read_bytes())
+    content[20 if harm == "header" else -1] ^= 1
+    newest.write_bytes(b"" if harm == "empty" else content)
+    saved, damaged = checkpoints.newest_valid(tmp_path)
+    assert saved.info["step"] == 10
+    assert len(damaged) == 1
+    assert str(newest) in damaged[0]
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    for epoch in range(1, 6):
+        checkpoints.save(tmp_path, {}, info(epoch, 0, 10 * epoch))
+    (tmp_path / "step-00000007.safetensors").write_bytes(b"torn")
+    checkpoints.prune(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("epoch-00004.safetensors", "epoch-00005.safetensors", "step-00000007.safetensors")
+    ]
+
+
+def test_a_failing_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    files.write_atomically(path, b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"cannot write .*file: No space left on device"):
+        files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write"):
+        checkpoints.save(tmp_path / "file" / "checkpoints", {}, info())
+
+
+@given(
+    rows=st.lists(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=5), max_size=3), max_size=5),
+    cut=st.integers(0, 200),
+)
+def test_torn_lines_are_left_out_and_whole_ones_are_not(tmp_path_factory, rows, cut):
+    path = tmp_path_factory.mktemp("lines") / "rows.jsonl"
+    content = files.json_lines(rows)
+    path.write_bytes(content[:cut])
+    whole = content[:cut].count(b"\n")
+    assert files.read_json_lines(path) == rows[:whole]
+
+
+@pytest.mark.parametrize("torn", [b'{"a": 1}\n{"a"', b'{"a": 1}\n[1]\n', b'{"a": 1}\n{"a": 2}'])
+def test_reading_stops_at_what_is_no_record(tmp_path, torn):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(torn)
+    assert files.read_json_lines(path) == [{"a": 1}]
+    assert files.read_json_lines(tmp_path / "none.jsonl") == []
+
+
+def test_the_callback_saves_each_epoch_and_keeps_few(small, tmp_path):
+    trainer = small.make_trainer(callbacks=[Checkpoint(tmp_path, keep=2)])
+    trainer.fit(small.make_batches(trainer), epochs=4)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["epoch-00003", "epoch-00004"]
+    saved, _ = checkpoints.newest_valid(tmp_path)
+    assert saved.info["epoch"] == 4
+    assert json.loads(json.dumps(saved.info)) == saved.info
+    with pytest.raises(ValueError, match="keep must be 1 or more"):
+        Checkpoint(tmp_path, keep=0)
+
+
+def test_weights_that_are_not_finite_are_never_saved(small, tmp_path):
+    trainer = small.make_trainer(callbacks=[Checkpoint(tmp_path)])
+    trainer.model.parameters.flat[3] = np.nan
+    with pytest.raises(NonFiniteLoss, match="a weight became NaN"):
+        trainer.callbacks[0].save(trainer)
+    assert list(tmp_path.iterdir()) == []

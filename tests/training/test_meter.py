@@ -1,0 +1,78 @@
+"""Losses and accuracies are sums over images, whatever the batches and the moments they are read at."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn.backends import backend as make_backend
+from xnn.training.metrics import Meter, Sums, ranks
+
+
+def batches_of(seed, sizes, classes):
+    random = np.random.default_rng(seed)
+    for size in sizes:
+        logits = random.integers(-3, 4, (size, classes)).astype("float64")
+        yield random.standard_normal(), logits, random.integers(0, classes, size)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    classes=st.integers(1, 9),
+    flushes=st.sets(st.integers(0, 7)),
+)
+def test_sums_are_those_of_all_images_whenever_they_are_read(seed, sizes, classes, flushes):
+    backend = make_backend("numpy")
+    meter, sums, at_once = Meter(backend, top5=True), Sums(), Sums()
+    hits = fives = 0
+    expected = 0.0
+    for number, (loss, logits, labels) in enumerate(batches_of(seed, sizes, classes)):
+        meter.add(np.asarray(loss), logits, labels)
+        expected += loss * len(labels)
+        order = np.argsort(-logits, axis=1, kind="stable")
+        hits += int(np.sum(order[:, 0] == labels))
+        fives += int(np.sum(order[:, :5] == labels[:, None]))
+        if number in flushes:
+            meter.flush(sums)
+    meter.flush(sums)
+    assert (sums.loss, sums.images, sums.correct) == (expected, sum(sizes), hits)
+    assert sums.top5 == (fives if classes > 5 else None)
+
+    whole = Meter(backend, top5=True)
+    for batch in batches_of(seed, sizes, classes):
+        whole.add(*batch)
+    whole.flush(at_once)
+    assert at_once == sums
+
+
+@given(seed=st.integers(0, 2**32), images=st.integers(1, 5), classes=st.integers(1, 8))
+def test_rank_is_the_place_in_a_stable_sort(backend, seed, images, classes):
+    random = np.random.default_rng(seed)
+    logits = random.integers(-2, 3, (images, classes)).astype("float32")
+    labels = random.integers(0, classes, images)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    expected = np.argmax(order == labels[:, None], axis=1)
+    found = ranks(backend.xp, backend.asarray(logits), backend.asarray(labels, "int64"))
+    np.testing.assert_array_equal(backend.to_numpy(found), expected)
+
+
+def test_a_row_of_nan_is_no_hit():
+    meter, sums = Meter(make_backend("numpy"), top5=True), Sums()
+    meter.add(np.asarray(1.0), np.full((2, 7), np.nan), np.array([0, 3]))
+    meter.flush(sums)
+    assert (sums.correct, sums.top5) == (0, 0)
+
+
+def test_targets_that_are_no_classes_have_no_accuracy():
+    meter, sums = Meter(make_backend("numpy")), Sums()
+    meter.add(np.asarray(1.0), np.zeros((2, 3)), np.zeros((2, 3)))
+    meter.flush(sums)
+    assert sums.metrics().accuracy is None
+    assert sums.metrics().loss == 1.0
+
+
+def test_the_meter_asks_for_a_flush_before_memory_grows():
+    meter = Meter(make_backend("numpy"))
+    labels = np.zeros(5000, dtype="int64")
+    answers = [meter.add(np.asarray(0.0), np.zeros((5000, 2)), labels) for _ in range(4)]
+    assert answers == [False, False, False, True]

@@ -1,0 +1,142 @@
+"""One dataclass: its checks, and its way to JSON and back."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn.errors import RunError, SettingError
+from xnn.training import Settings
+from xnn.training.settings import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, BELOW_ONE, flag, kind, known
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def values(field):
+    """Values of one setting that are allowed by themselves."""
+    choices, check, wanted = field.metadata["choices"], field.metadata["check"], kind(field)
+    if wanted is tuple:
+        found = st.just(("none",)) | st.lists(
+            st.sampled_from([name for name in choices if name != "none"]), unique=True
+        ).map(tuple)
+    elif choices:
+        found = st.sampled_from(choices)
+    elif wanted is bool:
+        found = st.booleans()
+    elif wanted is int:
+        found = st.integers(1 if check == AT_LEAST_ONE else 0, 10**9)
+    elif wanted is float:
+        found = st.floats(
+            0, 1 if check == BELOW_ONE else 1e6, exclude_max=check == BELOW_ONE, exclude_min=check == ABOVE_ZERO
+        )
+        assert check in (ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE)
+    else:
+        found = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
+    return found if field.default is not None else st.none() | found
+
+
+def go_together(chosen):
+    momentum_unused = chosen.get("optimizer") in ("adam", "adamw")
+    if chosen.get("momentum") and momentum_unused:
+        chosen = chosen | {"momentum": None}
+    if chosen.get("validation", 0) > 1:
+        chosen = chosen | {"validation": float(int(chosen["validation"]))}
+    if chosen.get("early_stopping") and not chosen.get("validation"):
+        chosen = chosen | {"validation": 0.25}
+    return chosen
+
+
+SETTINGS = st.fixed_dictionaries({}, optional={name: values(field) for name, field in FIELDS.items()}).map(
+    lambda chosen: Settings(**go_together(chosen))
+)
+
+
+@given(SETTINGS)
+def test_json_and_back(settings):
+    assert Settings.from_dict(json.loads(json.dumps(settings.to_dict(), allow_nan=False))) == settings
+
+
+@given(SETTINGS)
+def test_arguments_give_the_settings_back(settings):
+    from xnn.cli.arguments import parse
+
+    assert parse(settings.to_argv()).settings == settings
+
+
+def test_defaults_are_allowed_and_need_no_arguments():
+    assert Settings().to_argv() == []
+    assert Settings().dataset == "digits"
+
+
+def test_every_setting_has_a_help_text_or_speaks_for_itself():
+    assert {name for name, field in FIELDS.items() if not field.metadata["help"]} <= {"optimizer", "label_smoothing"}
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if kind(field) is float])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_are_finite(name, value):
+    with pytest.raises(SettingError, match=f"^{flag(name)} (nan|inf|-inf): expected a finite number"):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if kind(field) in (int, float)])
+def test_no_number_is_negative(name):
+    with pytest.raises(SettingError, match=f"^{flag(name)} -1(.0)?: expected "):
+        Settings(**{name: -1})
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO)]
+)
+def test_zero_is_refused_where_it_makes_no_sense(name):
+    assert name in ("hidden", "epochs", "batch_size", "lr", "keep", "log_every")
+    with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
+        Settings(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 1.5}, "--epochs 1.5: expected a whole number"),
+        ({"epochs": True}, "--epochs True: expected a whole number"),
+        ({"epochs": "3"}, "--epochs '3': expected a whole number"),
+        ({"dataset": None}, "--dataset None: expected text"),
+        ({"lr": "x"}, "--lr 'x': expected a number"),
+        ({"quiet": 1}, "--quiet 1: expected true or false"),
+        ({"momentum": 1.0}, "--momentum 1.0: expected at least 0 and below 1"),
+        ({"optimizer": "adm"}, "--optimizer adm: expected one of .*Did you mean 'adam'"),
+        ({"schedule": "cosin"}, "--schedule cosin: .*Did you mean 'cosine'"),
+        ({"dtype": "float16"}, "--dtype float16: expected one of float32, float64"),
+        ({"augment": ("flop",)}, "--augment flop: .*Did you mean 'flip'"),
+        ({"augment": ("none", "flip")}, "--augment none,flip: 'none' stands alone"),
+        ({"augment": "flip"}, "--augment 'flip': expected a list of names"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "--momentum 0.9: adamw has none"),
+        ({"early_stopping": 3}, "--early-stopping 3: needs --validation"),
+        ({"validation": 1.5}, "--validation 1.5: expected a share below 1 or a whole number"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused_by_name(values, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        Settings(**values)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_and_whole_numbers_are_taken():
+    settings = Settings(data_dir=Path("a") / "b", lr=1, augment=["flip"])
+    assert (settings.data_dir, settings.lr, settings.augment) == ("a/b", 1.0, ("flip",))
+    assert isinstance(settings.lr, float)
+
+
+def test_an_unknown_name_is_suggested():
+    with pytest.raises(RunError, match=r"unknown setting 'epoch'\. Did you mean 'epochs'"):
+        Settings.from_dict({"epoch": 3})
+
+
+def test_what_was_not_resolved_is_noticed():
+    assert known(0) == 0
+    with pytest.raises(ValueError, match="not resolved"):
+        known(None)
