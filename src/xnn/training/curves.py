@@ -58,9 +58,12 @@ def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_ou
         axes.plot(positions, losses, color=FAINT, linewidth=1.0, label="train, by interval", zorder=1)
     _line(axes, history, "train_loss", TRAIN, "train, whole epoch")
     _line(axes, history, f"{held_out}_loss", HELD_OUT, held_out)
-    known = [
-        value for name in ("train_loss", f"{held_out}_loss") for value in history.column(name) if value is not None
+    columns = [
+        history.column("train_loss"),
+        history.column(f"{held_out}_loss"),
+        [row["interval_loss"] for row in intervals],
     ]
+    known = [value for column in columns for value in column if value is not None]
     # A logarithm shows a loss that falls far; a loss of nothing, or next to it, would stretch it out of all shape.
     if known and 0.0 < 20.0 * min(known) < max(known) < 1e6 * min(known):
         axes.set_yscale("log")
