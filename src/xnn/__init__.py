@@ -12,28 +12,33 @@ from xnn._version import __version__
 from xnn.backends import Backend, backend
 
 if TYPE_CHECKING:
-    from xnn import data, functional, nn, optim, testing, training
-    from xnn.training import Trainer
+    from xnn import data, functional, models, nn, optim, testing, training
+    from xnn.training import Settings, Trainer
+    from xnn.training.run import train
 
 __all__ = [
     "Backend",
+    "Settings",
     "Trainer",
     "__version__",
     "backend",
     "data",
     "functional",
+    "models",
     "nn",
     "optim",
     "testing",
+    "train",
     "training",
 ]
 
-_SUBPACKAGES = {"data", "functional", "nn", "optim", "testing", "training"}
+_PARTS = {"data", "functional", "models", "nn", "optim", "testing", "training"}
+_HOMES = {"Settings": "xnn.training.settings", "Trainer": "xnn.training.trainer", "train": "xnn.training.run"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES:
+    if name in _PARTS:
         return importlib.import_module(f"xnn.{name}")
-    if name == "Trainer":
-        return importlib.import_module("xnn.training").Trainer
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'xnn' has no attribute {name!r}")
