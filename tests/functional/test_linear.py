@@ -47,3 +47,8 @@ def test_dtypes_that_do_not_fit(backend):
         F.linear(x, weight)
     with pytest.raises(TypeError, match=r"x must be an array of floating-point numbers, not .*int64"):
         F.linear(backend.asarray(np.ones((2, 3), dtype="int64")), weight)
+
+
+def test_what_is_no_array_is_named():
+    with pytest.raises(TypeError, match="linear: weight must be an array, not list"):
+        F.linear(np.ones((1, 1)), [[1.0]])

@@ -26,7 +26,11 @@ def check_floating(function: str, **arrays: Array | None) -> None:
     for name, array in arrays.items():
         if array is None:
             continue
-        if not _is_floating(namespace(array), array.dtype):
+        try:
+            xp = namespace(array)
+        except TypeError:
+            raise TypeError(f"{function}: {name} must be an array, not {type(array).__name__}") from None
+        if not _is_floating(xp, array.dtype):
             raise TypeError(f"{function}: {name} must be an array of floating-point numbers, not {array.dtype}")
         if first is None:
             first = name, array.dtype
