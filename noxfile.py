@@ -51,6 +51,14 @@ def tests_gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hunt for counter-examples with a hundred times as many examples, on NumPy; takes tens of minutes."""
+    session.install("-e", ".[test]")
+    environment = ONE_THREAD | {"XNN_HYPOTHESIS_PROFILE": "intense"}
+    session.run("pytest", "-n", "auto", "--backends=numpy", *session.posargs, env=environment)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install("ruff>=0.17,<0.18")

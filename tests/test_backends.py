@@ -35,7 +35,7 @@ def install_cupy(monkeypatch):
     """Return a function that puts a CuPy with so many devices in place, as far as choosing a backend looks at it."""
 
     def install(devices):
-        cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=FakeRuntime(devices)), __spec__=object())
+        cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=FakeRuntime(devices)), __version__="14.0")
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: name if name == "cupy" else None)
 
@@ -104,8 +104,8 @@ def test_auto_is_numpy_where_no_device_answers(install_cupy, devices):
 
 def test_auto_asks_for_cupy_where_a_device_answers(install_cupy, monkeypatch):
     install_cupy(1)
-    monkeypatch.setattr(backends, "_make", lambda name: name)
-    assert xnn.backend("auto") == "cupy"
+    monkeypatch.setattr(backends, "_make", lambda name: backends.Backend(name, None, None, None))
+    assert xnn.backend("auto").name == "cupy"
 
 
 @pytest.mark.parametrize("devices", [0, None])
@@ -146,6 +146,33 @@ def test_a_bad_name_is_one_line_that_helps(name, message):
     with pytest.raises(BackendError, match=message) as caught:
         backends._make(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BackendError, match=r"cannot be imported \(libcudart"):
+        backends._make_cupy("")
+    with pytest.warns(RuntimeWarning, match="auto takes numpy: .*libcudart"):
+        assert xnn.backend("auto").name == "numpy"
+
+
+def test_a_folder_with_a_librarys_name_is_not_the_library(monkeypatch, tmp_path):
+    (tmp_path / "cupy").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    with pytest.raises(BackendError, match="not installed"):
+        backends._make_cupy("")
+    sys.modules.pop("cupy", None)
+
+
+def test_asking_for_a_backend_makes_its_device_current(monkeypatch):
+    current = []
+    made = {n: backends.Backend("cupy", n, None, None, activate=lambda n=n: current.append(n)) for n in "01"}
+    monkeypatch.setattr(backends, "_make", lambda name: made[name[-1]])
+    for name in ("cupy:0", "cupy:1", made["0"]):
+        xnn.backend(name)
+    assert current == ["0", "1", "0"]
 
 
 def test_devices_of_other_libraries_that_are_not_there():

@@ -8,6 +8,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,7 @@ class Backend:
         device: Any,
         to_numpy: Callable[[Array], npt.NDArray[Any]] = np.asarray,
         synchronize: Callable[[], None] = lambda: None,
+        activate: Callable[[], object] = lambda: None,
     ) -> None:
         self.library = library
         self.name = library if device_name is None else f"{library}:{device_name}"
@@ -55,6 +57,7 @@ class Backend:
         self.device = device
         self._to_numpy = to_numpy
         self._synchronize = synchronize
+        self._activate = activate
 
     def asarray(self, x: Any, dtype: str | None = None) -> Array:
         """Return `x` (a NumPy array, a nested list, or an array of this library) on the device.
@@ -91,6 +94,14 @@ class Backend:
         """Wait until the device has finished all work it was given."""
         self._synchronize()
 
+    def activate(self) -> None:
+        """Make this device the one that the present thread computes on; `backend` does so too.
+
+        CuPy runs kernels on the thread's current device, whichever device their arrays are on. Other libraries have
+        no such notion, and nothing happens.
+        """
+        self._activate()
+
     def describe(self) -> str:
         """Return a phrase for people, such as ``numpy 2.4.1 on the CPU``."""
         version = importlib.import_module(self.library).__version__
@@ -126,12 +137,15 @@ def backend(name: "str | Backend | None" = None) -> Backend:
         is never replaced by another.
     """
     if isinstance(name, Backend):
+        name.activate()
         return name
     if name is None:
         name = os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
     if not isinstance(name, str):
         raise TypeError(f"backend must be a name or a Backend, not {type(name).__name__}")
-    return _make("cupy" if _cuda_answers() else "numpy") if name == "auto" else _make(name)
+    made = _make("cupy" if _cuda_answers() else "numpy") if name == "auto" else _make(name)
+    made.activate()
+    return made
 
 
 @functools.cache
@@ -156,12 +170,7 @@ def _make_numpy(device: str) -> Backend:
 def _make_cupy(device: str) -> Backend:
     if device and not device.isdecimal():
         raise BackendError(f"backend 'cupy:{device}': the device is a number, as in 'cupy:0'")
-    if importlib.util.find_spec("cupy") is None:
-        raise BackendError(
-            "backend 'cupy' needs CuPy, which is not installed: pip install 'xnn-array[cuda12]', "
-            "or [cuda13] for a CUDA 13 driver"
-        )
-    cupy = importlib.import_module("cupy")
+    cupy = _import("cupy")
     count = _cuda_device_count(cupy)
     if count == 0:
         raise BackendError(
@@ -176,15 +185,11 @@ def _make_cupy(device: str) -> Backend:
     import array_api_compat.cupy as xp
 
     cuda_device = cupy.cuda.Device(number)
-    # Kernels run on the current device, whatever device holds their arrays.
-    cuda_device.use()
-    return Backend("cupy", str(number), xp, cuda_device, cupy.asnumpy, cuda_device.synchronize)
+    return Backend("cupy", str(number), xp, cuda_device, cupy.asnumpy, cuda_device.synchronize, cuda_device.use)
 
 
 def _make_torch(device: str) -> Backend:
-    if importlib.util.find_spec("torch") is None:
-        raise BackendError("backend 'torch' needs PyTorch, which is not installed: pip install 'xnn-array[torch]'")
-    torch = importlib.import_module("torch")
+    torch = _import("torch")
     import array_api_compat.torch as xp
 
     try:
@@ -204,11 +209,7 @@ def _make_torch(device: str) -> Backend:
 
 
 def _make_strict(device: str) -> Backend:
-    if importlib.util.find_spec("array_api_strict") is None:
-        raise BackendError(
-            "backend 'array_api_strict' needs array-api-strict, which is not installed: pip install 'xnn-array[strict]'"
-        )
-    xp = importlib.import_module("array_api_strict")
+    xp = _import("array_api_strict")
     device = device or "CPU_DEVICE"
     try:
         strict_device = xp.Device(device)
@@ -235,10 +236,36 @@ _MAKERS: dict[str, Callable[[str], Backend]] = {
 }
 
 
+_INSTALL = {
+    "cupy": "CuPy, which is not installed: pip install 'xnn-array[cuda12]', or [cuda13] for a CUDA 13 driver",
+    "torch": "PyTorch, which is not installed: pip install 'xnn-array[torch]'",
+    "array_api_strict": "array-api-strict, which is not installed: pip install 'xnn-array[strict]'",
+}
+
+
+def _import(library: str) -> Any:
+    """Import an array library, or raise a `BackendError` that says what to do."""
+    if importlib.util.find_spec(library) is None:
+        raise BackendError(f"backend '{library}' needs {_INSTALL[library]}")
+    try:
+        module = importlib.import_module(library)
+    except (ImportError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BackendError(f"backend '{library}': it is installed but cannot be imported ({reason})") from None
+    if not hasattr(module, "__version__"):
+        # A folder of that name on the path imports as an empty package.
+        raise BackendError(f"backend '{library}' needs {_INSTALL[library]}")
+    return module
+
+
 def _cuda_answers() -> bool:
     if importlib.util.find_spec("cupy") is None:
         return False
-    return _cuda_device_count(importlib.import_module("cupy")) > 0
+    try:
+        return _cuda_device_count(_import("cupy")) > 0
+    except BackendError as error:
+        warnings.warn(f"auto takes numpy: {error}", RuntimeWarning, stacklevel=3)
+        return False
 
 
 def _cuda_device_count(cupy: Any) -> int:

@@ -52,3 +52,9 @@ def test_dtypes_that_do_not_fit(backend):
 def test_what_is_no_array_is_named():
     with pytest.raises(TypeError, match="linear: weight must be an array, not list"):
         F.linear(np.ones((1, 1)), [[1.0]])
+
+
+def test_arrays_of_two_libraries_are_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="linear: weight is an array of .*torch but x of .*numpy"):
+        F.linear(np.ones((1, 1)), torch.ones((1, 1), dtype=torch.float64))

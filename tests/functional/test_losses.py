@@ -190,3 +190,19 @@ def test_the_sum_of_losses_needs_losses():
         F.sum_losses()
     with pytest.raises(ValueError, match=r"loss 1 must have shape \(\)"):
         F.sum_losses(np.ones(()), np.ones(2))
+
+
+@given(data=st.data(), classes=st.integers(257, 300))
+def test_narrow_types_of_labels_hold_for_many_classes(data, classes):
+    logits = np.random.default_rng(data.draw(st.integers(0, 9))).standard_normal((4, classes))
+    wide = data.draw(labels(4, 256))
+    loss, pullback = F.softmax_cross_entropy(logits, wide.astype("uint8"))
+    expected, expected_pullback = F.softmax_cross_entropy(logits, wide)
+    assert loss == expected
+    np.testing.assert_array_equal(pullback(), expected_pullback())
+
+
+@pytest.mark.parametrize("labels", [[1, 2], None])
+def test_labels_that_are_no_array_are_named(labels):
+    with pytest.raises(TypeError, match="softmax_cross_entropy: labels must be an array"):
+        F.softmax_cross_entropy(np.ones((2, 3)), labels)

@@ -60,3 +60,19 @@ def test_mistakes_are_named(backend):
         F.concatenate([])
     with pytest.raises(TypeError, match=r"add: b is .*float32 but a is .*float64"):
         F.add(x, backend.asarray(np.ones((2, 3)), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: F.flatten([1.0]), TypeError, "flatten: x must be an array, not list"),
+        (lambda: F.reshape([1.0], (1,)), TypeError, "reshape: x must be an array, not list"),
+        (lambda: F.add(np.ones((2, 3)), np.ones((2, 2))), ValueError, r"add: shapes \(2, 3\) and \(2, 2\)"),
+        (lambda: F.concatenate([np.ones((2, 3)), np.ones((3, 3))]), ValueError, "differ in more than axis -1"),
+        (lambda: F.concatenate([np.ones((2, 3)), np.ones(3)], 0), ValueError, "differ in more than axis 0"),
+        (lambda: F.concatenate([np.ones(3)], 1), ValueError, "there is no axis 1"),
+    ],
+)
+def test_what_does_not_fit_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

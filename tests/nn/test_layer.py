@@ -25,6 +25,7 @@ def test_freezing_what_is_not_there_names_what_is():
     ("change", "message"),
     [
         (lambda state: state.pop("0.bias"), r"'0\.bias' is missing"),
+        (lambda state: state.update({"4.bias": [0.0] * 5}), r"'4\.bias' is a list, not an array"),
         (lambda state: state.update(extra=np.zeros(1)), "'extra' is not in the model"),
         (lambda state: state.update({"4.bias": np.zeros(4)}), r"'4\.bias' has shape \(4,\)"),
     ],
@@ -77,3 +78,9 @@ def test_a_layer_of_ones_own_joins_in():
     from xnn.testing import check_layer
 
     check_layer(nn.Sequential(nn.Linear(3), Scale(), nn.Tanh()), (2,))
+
+
+@pytest.mark.parametrize("shape", [4, "4", (4.0,), (0,), (True,)])
+def test_an_input_shape_is_a_tuple_of_positive_integers(shape):
+    with pytest.raises(ValueError, match="input_shape must be a tuple"):
+        nn.Sequential(nn.Linear(1)).build(shape, backend="numpy")

@@ -26,18 +26,25 @@ def check_floating(function: str, **arrays: Array | None) -> None:
     for name, array in arrays.items():
         if array is None:
             continue
-        try:
-            xp = namespace(array)
-        except TypeError:
-            raise TypeError(f"{function}: {name} must be an array, not {type(array).__name__}") from None
+        xp = check_array(function, name, array)
         if not _is_floating(xp, array.dtype):
             raise TypeError(f"{function}: {name} must be an array of floating-point numbers, not {array.dtype}")
         if first is None:
-            first = name, array.dtype
+            first = name, array.dtype, xp
+        elif xp is not first[2]:
+            raise TypeError(f"{function}: {name} is an array of {xp.__name__} but {first[0]} of {first[2].__name__}")
         elif array.dtype != first[1]:
             raise TypeError(
                 f"{function}: {name} is {array.dtype} but {first[0]} is {first[1]}; convert one to the other"
             )
+
+
+def check_array(function: str, name: str, array: Array) -> Namespace:
+    """Return the namespace of `array`, or raise TypeError if it is none."""
+    try:
+        return namespace(array)
+    except TypeError:
+        raise TypeError(f"{function}: {name} must be an array, not {type(array).__name__}") from None
 
 
 @functools.cache

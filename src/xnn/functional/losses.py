@@ -8,7 +8,7 @@ gradient.
 import math
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_axes, check_floating, check_shape, namespace
+from xnn.functional._common import check_array, check_axes, check_floating, check_shape, namespace
 from xnn.functional.activations import sigmoid
 from xnn.functional.softmax import log_softmax
 
@@ -42,8 +42,9 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     xp = namespace(logits)
     n, classes = logits.shape
     log_probability, _ = log_softmax(logits)
-    index = xp.arange(classes, dtype=labels.dtype, device=logits.device)
-    is_label = labels[:, None] == index[None, :]
+    # In int64, since a narrower type of labels might not hold all the classes.
+    index = xp.arange(classes, dtype=xp.int64, device=logits.device)
+    is_label = xp.astype(labels, xp.int64)[:, None] == index[None, :]
     zero = xp.zeros_like(logits)
     # Selecting, not multiplying: 0 * -inf would be NaN for a class that is ruled out by a logit of -inf.
     total = (1.0 - label_smoothing) * xp.sum(xp.where(is_label, log_probability, zero))
@@ -199,7 +200,10 @@ def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
 def _check_classification(logits: Array, labels: Array, label_smoothing: float) -> None:
     check_floating("softmax_cross_entropy", logits=logits)
     check_axes("softmax_cross_entropy", "logits", logits, "n, classes")
-    if not namespace(labels).isdtype(labels.dtype, "integral"):
+    xp = check_array("softmax_cross_entropy", "labels", labels)
+    if xp is not namespace(logits):
+        raise TypeError(f"softmax_cross_entropy: labels are of {xp.__name__}, logits of {namespace(logits).__name__}")
+    if not xp.isdtype(labels.dtype, "integral"):
         raise TypeError(f"softmax_cross_entropy: labels must be integers (class indices), not {labels.dtype}")
     check_shape("softmax_cross_entropy", "labels", labels, (logits.shape[0],), "one for each row of logits")
     if not 0.0 <= label_smoothing < 1.0:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
-from xnn.functional._common import check_floating, namespace
+from xnn.functional._common import check_array, check_floating, namespace
 
 
 def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
@@ -18,7 +18,7 @@ def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
     shape : tuple of int
         As many elements as x; one entry may be -1, to be inferred.
     """
-    xp = namespace(x)
+    xp = check_array("reshape", "x", x)
     before = x.shape
 
     def pullback(dy: Array) -> Array:
@@ -32,6 +32,7 @@ def flatten(x: Array) -> tuple[Array, Pullback]:
 
     y and dx may be views of x and dy.
     """
+    check_array("flatten", "x", x)
     if x.ndim == 0:
         raise ValueError("flatten: x must have a batch axis")
     return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
@@ -50,6 +51,8 @@ def add(a: Array, b: Array) -> tuple[Array, Pullback]:
     """
     check_floating("add", a=a, b=b)
     shapes = a.shape, b.shape
+    if any(m != n and 1 not in (m, n) for m, n in zip(reversed(a.shape), reversed(b.shape), strict=False)):
+        raise ValueError(f"add: shapes {tuple(a.shape)} and {tuple(b.shape)} do not broadcast to one")
     y = a + b
 
     def pullback(dy: Array, needs: tuple[bool, bool] = (True, True)) -> tuple[Array | None, Array | None]:
@@ -74,6 +77,7 @@ def concatenate(arrays: Sequence[Array], axis: int = -1) -> tuple[Array, Pullbac
     if not arrays:
         raise ValueError("concatenate: give at least one array")
     check_floating("concatenate", **{f"array {number}": array for number, array in enumerate(arrays)})
+    _check_joinable(arrays, axis)
     y = namespace(arrays[0]).concat(list(arrays), axis=axis)
     lengths = [array.shape[axis] for array in arrays]
 
@@ -86,6 +90,16 @@ def concatenate(arrays: Sequence[Array], axis: int = -1) -> tuple[Array, Pullbac
         return tuple(pieces)
 
     return y, pullback
+
+
+def _check_joinable(arrays: Sequence[Array], axis: int) -> None:
+    axes = arrays[0].ndim
+    if not -axes <= axis < axes:
+        raise ValueError(f"concatenate: there is no axis {axis} in arrays of shape {tuple(arrays[0].shape)}")
+    others = {tuple(length for number, length in enumerate(array.shape) if number != axis % axes) for array in arrays}
+    if len(others) > 1 or any(array.ndim != axes for array in arrays):
+        shapes = ", ".join(str(tuple(array.shape)) for array in arrays)
+        raise ValueError(f"concatenate: shapes {shapes} differ in more than axis {axis}")
 
 
 def _inferred(before: Shape, shape: Shape) -> Shape:

@@ -6,6 +6,7 @@ from typing import Any, Self
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
+from xnn.functional.windows import is_count
 from xnn.nn.initializers import Initializer, zeros
 from xnn.nn.parameters import Buffer, Parameter, Segment, Views, segments
 from xnn.nn.summary import Summary, summarize
@@ -120,6 +121,10 @@ class Layer:
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        if not isinstance(input_shape, tuple | list) or not all(is_count(length, 1) for length in input_shape):
+            raise ValueError(
+                f"input_shape must be a tuple of positive integers, such as (28, 28, 1), not {input_shape!r}"
+            )
         backend = make_backend(backend)
         random = Random(backend, seed, "layers")
         self._prepare(tuple(input_shape))
@@ -272,10 +277,11 @@ def _join(prefix: str, name: str) -> str:
 def _check_state(named: Mapping[str, Array], state: Mapping[str, Any]) -> None:
     problems = [f"'{name}' is missing" for name in named if name not in state]
     problems += [f"'{name}' is not in the model" for name in state if name not in named]
-    problems += [
-        f"'{name}' has shape {tuple(state[name].shape)}, the model's has {tuple(view.shape)}"
-        for name, view in named.items()
-        if name in state and tuple(state[name].shape) != tuple(view.shape)
-    ]
+    for name, view in named.items():
+        shape = getattr(state.get(name), "shape", None)
+        if name in state and shape is None:
+            problems.append(f"'{name}' is a {type(state[name]).__name__}, not an array")
+        elif name in state and tuple(shape or ()) != tuple(view.shape):
+            problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(view.shape)}")
     if problems:
         raise ValueError(f"the state does not fit the model: {'; '.join(problems)}")

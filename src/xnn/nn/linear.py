@@ -4,6 +4,7 @@ import math
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
+from xnn.functional.windows import is_count
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
 from xnn.nn.layer import Layer
 
@@ -54,6 +55,6 @@ class Linear(Layer):
 
 def positive(layer: str, name: str, value: int) -> int:
     """Return `value`, a positive integer, or raise ValueError."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_count(value, 1):
         raise ValueError(f"{layer}: {name} must be a positive integer, not {value!r}")
     return value

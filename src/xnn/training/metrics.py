@@ -63,8 +63,9 @@ def ranks(xp: Any, logits: Array, labels: Array) -> Array:
     logits: (n, c), labels: (n,) integer -> (n,) int64. A row with NaN counts as ranked last.
     """
     classes = logits.shape[1]
-    index = xp.arange(classes, dtype=labels.dtype, device=labels.device)[None, :]
-    own_index = labels[:, None]
+    # In int64, since a narrower type of labels might not hold all the classes.
+    index = xp.arange(classes, dtype=xp.int64, device=labels.device)[None, :]
+    own_index = xp.astype(labels, xp.int64)[:, None]
     own = xp.sum(xp.where(index == own_index, logits, xp.zeros_like(logits)), axis=1, keepdims=True)
     behind = (logits < own) | ((logits == own) & (index > own_index))
     return classes - 1 - xp.sum(xp.astype(behind, xp.int64), axis=1)
