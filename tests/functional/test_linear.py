@@ -56,5 +56,5 @@ def test_what_is_no_array_is_named():
 
 def test_arrays_of_two_libraries_are_refused():
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match="linear: weight is an array of .*torch but x of .*numpy"):
+    with pytest.raises(TypeError, match=r"linear: weight is an array of .*torch but x of .*numpy"):
         F.linear(np.ones((1, 1)), torch.ones((1, 1), dtype=torch.float64))
