@@ -16,7 +16,7 @@ nox.options.sessions = ["lint", "typecheck", "tests-cpu", "tests-gpu", "docs", "
 nox.options.error_on_missing_interpreters = True
 
 CPU_BACKENDS = "numpy,torch:cpu,array_api_strict"
-# The release whose CPU build the suite is run with.
+# The release that the suite is run with; its CPU build will do.
 TORCH = "torch==2.13.0"
 # As many test processes as cores, so each computes with one thread.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
