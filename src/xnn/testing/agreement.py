@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
-from xnn.testing.gradients import Function
+from xnn.testing.calls import Function, as_tuple, function_name, parameter_names, random_dy, watched_call
+from xnn.testing.comparison import Comparison
 
 
 def check_backends(
@@ -40,7 +40,8 @@ def check_backends(
     Raises
     ------
     AssertionError
-        Two backends differ; the message names the result, the backends and the largest difference.
+        Two backends differ; the message names the result, the backends and the largest difference. Or the function
+        or its pullback changes what it was given.
     """
     first, *others = [make_backend(backend) for backend in backends]
     expected = _results(function, args, options or {}, first, seed)
@@ -48,35 +49,17 @@ def check_backends(
         found = _results(function, args, options or {}, other, seed)
         if found.keys() != expected.keys():
             raise AssertionError(f"{first.name} gives {list(expected)} but {other.name} {list(found)}")
+        comparison = Comparison(first.name, other.name, "on", lambda dtype: rtol)
         for name, value in expected.items():
-            _compare(name, value, found[name], first, other, rtol)
+            comparison.check(name, value, found[name])
 
 
 def _results(
     function: Function, args: Sequence[Any], options: Mapping[str, Any], backend: Backend, seed: int
 ) -> dict[str, npt.NDArray[Any]]:
-    given = [backend.asarray(a.copy()) if isinstance(a, np.ndarray) else a for a in args]
-    y, pullback = function(*given, **options)
-    host = backend.to_numpy(y)
-    dy = np.asarray(np.random.default_rng(seed).standard_normal(host.shape), dtype=host.dtype)
-    gradients = pullback(backend.asarray(dy))
-    gradients = gradients if isinstance(gradients, tuple | list) else (gradients,)
+    name = f"{function_name(function)} on {backend.name}"
+    y, pullback = watched_call(name, function, args, options, backend, parameter_names(function))
+    host = backend.to_numpy(y, copy=True)
+    gradients = as_tuple(pullback(backend.asarray(random_dy(host, seed))))
     results = {f"gradient {number}": backend.to_numpy(g) for number, g in enumerate(gradients) if g is not None}
     return {"y": host, **results}
-
-
-def _compare(
-    name: str, expected: npt.NDArray[Any], found: npt.NDArray[Any], first: Backend, other: Backend, rtol: float
-) -> None:
-    kinds = [f"{array.dtype} {array.shape}" for array in (expected, found)]
-    if kinds[0] != kinds[1]:
-        raise AssertionError(f"{name} is {kinds[0]} on {first.name} but {kinds[1]} on {other.name}")
-    if expected.size == 0:
-        return
-    difference = float(np.max(np.abs(found - expected)))
-    scale = float(np.max(np.abs(expected)))
-    if not difference <= rtol * scale:
-        raise AssertionError(
-            f"{name} differs between {first.name} and {other.name} by up to {difference:.3g}, "
-            f"where its largest number is {scale:.3g}"
-        )

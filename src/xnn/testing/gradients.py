@@ -1,6 +1,5 @@
 """The check that a pullback is the adjoint of its function's derivative."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,9 +10,9 @@ import numpy.typing as npt
 from xnn._typing import Array, Pullback
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
+from xnn.testing.calls import Function, as_tuple, function_name, label, parameter_names, watched_call
 from xnn.testing.differences import Estimate, derivative, has_kink
 
-Function: TypeAlias = Callable[..., tuple[Array, Pullback]]
 Float64: TypeAlias = npt.NDArray[np.float64]
 
 STEP = 1e-2
@@ -79,10 +78,7 @@ def check_pullback(
     random = np.random.default_rng(seed)
     y, pullback = call(call.args)
     w = np.asarray(random.standard_normal(y.shape))
-    kept_w = call.backend.asarray(w.copy())
-    gradients = call.gradients(pullback, kept_w)
-    if not np.array_equal(call.backend.to_numpy(kept_w), w):
-        raise AssertionError(f"{call.name}: the pullback changes dy in place")
+    gradients = call.gradients(pullback, call.backend.asarray(w.copy()))
     positions = range(len(gradients)) if differentiable is None else differentiable
     if len(positions) != len(gradients):
         raise AssertionError(
@@ -111,37 +107,17 @@ class _Call:
         self.options = options
         self.backend = backend
         self.args = [_double(argument) for argument in args]
-        self.name = getattr(function, "__name__", type(function).__name__)
-        self._names = list(names) if names is not None else _parameter_names(function)
+        self.name = function_name(function)
+        self._names = list(names) if names is not None else parameter_names(function)
 
     def __call__(self, args: Sequence[Any]) -> tuple[Array, Pullback]:
-        """Return (y, pullback), both watched for changes to the arguments."""
-        given = [self._given(argument) for argument in args]
-        y, pullback = self.function(*given, **self.options)
-        self._check_unchanged("the function", args, given)
-
-        def watched(dy: Array) -> Any:
-            result = pullback(dy)
-            self._check_unchanged("the pullback", args, given)
-            return result
-
-        return y, watched
-
-    def _given(self, argument: Any) -> Any:
-        return self.backend.asarray(argument.copy()) if isinstance(argument, np.ndarray) else argument
-
-    def _check_unchanged(self, culprit: str, args: Sequence[Any], given: Sequence[Any]) -> None:
-        for position, (before, now) in enumerate(zip(args, given, strict=True)):
-            if isinstance(before, np.ndarray) and not np.array_equal(
-                before, self.backend.to_numpy(now), equal_nan=before.dtype.kind == "f"
-            ):
-                raise AssertionError(f"{self.name}: {culprit} changes {self.label(position)} in place")
+        """Return (y, pullback), both watched for changes to what they are given."""
+        return watched_call(self.name, self.function, args, self.options, self.backend, self._names)
 
     def gradients(self, pullback: Pullback, dy: Array) -> list[Float64 | None]:
         """Return what the pullback gives, on the host."""
-        result = pullback(dy)
-        results = result if isinstance(result, tuple | list) else (result,)
-        return [None if g is None else self._gradient(number, g) for number, g in enumerate(results)]
+        gradients = as_tuple(pullback(dy))
+        return [None if g is None else self._gradient(number, g) for number, g in enumerate(gradients)]
 
     def _gradient(self, number: int, gradient: Any) -> Float64:
         if isinstance(gradient, float):
@@ -178,8 +154,7 @@ class _Call:
 
     def label(self, position: int) -> str:
         """Return a phrase for an argument, such as ``argument 1 (weight)``."""
-        name = f" ({self._names[position]})" if position < len(self._names) else ""
-        return f"argument {position}{name}"
+        return label(position, self._names)
 
     def describe(self) -> str:
         """Return the arguments' shapes and the options."""
@@ -268,14 +243,6 @@ def _direction(random: np.random.Generator, shape: tuple[int, ...]) -> Float64:
 def _double(argument: Any) -> Any:
     floating = isinstance(argument, np.ndarray) and argument.dtype.kind == "f"
     return argument.astype(np.float64) if floating else argument
-
-
-def _parameter_names(function: Function) -> list[str]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some built-in callables have no signature
-        return []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def _show(array: Float64) -> str:
