@@ -1,4 +1,5 @@
 import gzip
+import io
 import tarfile
 
 import pytest
@@ -50,6 +51,23 @@ def test_a_member_that_escapes_is_refused(tmp_path, bad):
     assert "set.tar.gz: refused" in str(caught.value)
     assert f"'{bad.name}'" in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == [path]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.map": "1,x"},
+        {"GNU.sparse.size": "many", "GNU.sparse.map": "0,3"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "set/a", "GNU.sparse.realsize": "x"},
+    ],
+    ids=["map", "size", "realsize"],
+)
+def test_bad_extended_headers_are_damage(tmp_path, headers):
+    path = tmp_path / "set.tar.gz"
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member("set/a", size=3, pax_headers=headers), io.BytesIO(b"abc"))
+    with pytest.raises(DataError, match=r"set.tar.gz: the archive is truncated or damaged"):
+        read_files(path, "set", {"a": SIZES["a"]})
 
 
 def test_missing_and_misshapen_files_are_named(tmp_path):

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,15 @@ def test_damage_anywhere_is_mended(data):
         assert same(load_or_build(path, lines).arrays, sample())
         assert same(cache.load(path, lines.append).arrays, sample())
         assert len(lines) == 2
+
+
+def test_a_header_nested_too_deeply_is_damage(tmp_path):
+    path, lines = tmp_path / "set", []
+    header = b"[" * 200_000
+    content = len(header).to_bytes(8, "little") + header
+    path.write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
+    assert cache.load(path, lines.append) is None
+    assert "set is damaged" in lines[0]
 
 
 def test_another_version_is_made_anew(tmp_path, monkeypatch):

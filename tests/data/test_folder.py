@@ -1,4 +1,5 @@
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -81,6 +82,21 @@ def test_files_that_are_no_images_are_named(tmp_path):
             read_folder(tmp_path)
     save(bad, np.zeros((4, 5), np.uint16))
     with pytest.raises(DataError, match=r"a/8.png: pixels of mode I;16; save it with 8 bits"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError, struct.error, TypeError, OverflowError, SyntaxError, EOFError, IndexError, NotImplementedError],
+)
+def test_whatever_a_decoder_raises_is_one_line_with_the_file(tmp_path, monkeypatch, error):
+    fill(tmp_path)
+
+    def fail(image, mode):
+        raise error("two\nlines")
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DataError, match=r"a/0.png: not a readable image .two lines"):
         read_folder(tmp_path)
 
 

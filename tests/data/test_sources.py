@@ -1,10 +1,11 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.data.small_files import SMALL, CifarFiles, write_files, write_tar
-from xnn.data import class_names, load, names, sources
+from xnn.data import cache, class_names, load, names, sources
 from xnn.data.download import Download
 from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES
@@ -67,17 +68,53 @@ def test_the_named_folder_comes_before_the_folder_itself(tmp_path):
     np.testing.assert_array_equal(load("mnist", data_dir=tmp_path).train.images[..., 0], expected[0])
 
 
-def test_data_dir_then_cache(tmp_path):
-    first = write_mnist(tmp_path / "first", seed=1)
-    second = write_mnist(tmp_path / "second", seed=2)
-    for folder, expected in ((tmp_path / "first", first), (tmp_path / "second", second)):
-        lines = []
-        for data_dir in (folder, folder, None):
-            dataset = load("mnist", data_dir=data_dir, report=lines.append)
-            np.testing.assert_array_equal(dataset.train.images[..., 0], expected[0])
-            assert dataset.source == str(folder)
-    assert "was made from other files" in lines[0]
+def test_each_data_dir_has_a_cache_of_its_own(tmp_path, monkeypatch):
+    expected = {name: write_mnist(tmp_path / name, seed) for seed, name in enumerate(("first", "second"))}
+    lines = []
+    for name in ("first", "second", "first", "second"):
+        dataset = load("mnist", data_dir=tmp_path / name, report=lines.append)
+        np.testing.assert_array_equal(dataset.train.images[..., 0], expected[name][0])
+        assert dataset.source == str(tmp_path / name)
+        if len(lines) == 2:
+            monkeypatch.setattr(sources.Mnist, "read", None)
     assert len(lines) == 4
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_data_dir_is_the_same_however_it_is_written(tmp_path, monkeypatch):
+    write_mnist(tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    lines = []
+    for data_dir in (tmp_path / "data", "data", "~/data", "data/../data"):
+        load("mnist", data_dir=data_dir, report=lines.append)
+        monkeypatch.setattr(sources.Mnist, "read", None)
+    assert len(set(lines)) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_files_of_a_data_dir_never_stand_in_for_the_official_ones(tmp_path):
+    write_mnist(tmp_path / "made-up", seed=1)
+    made_up = load("mnist", data_dir=tmp_path / "made-up")
+    with pytest.raises(DataError, match=r"mnist is not in the cache"):
+        load("mnist", download=False)
+    expected = write_mnist(tmp_path / "cache" / "downloads" / "mnist", seed=2)
+    np.testing.assert_array_equal(load("mnist", download=False).train.images[..., 0], expected[0])
+    np.testing.assert_array_equal(load("mnist", data_dir=tmp_path / "made-up").train.images, made_up.train.images)
+
+
+def test_a_cache_without_a_digest_counts_only_if_it_was_made_from_the_downloads(tmp_path):
+    write_mnist(tmp_path / "made-up", seed=1)
+    load("mnist", data_dir=tmp_path / "made-up")
+    (file,) = (tmp_path / "cache").iterdir()
+    file.rename(tmp_path / "cache" / "mnist.safetensors")
+    with pytest.raises(DataError, match=r"mnist is not in the cache"):
+        load("mnist", download=False)
+    expected = write_mnist(tmp_path / "cache" / "downloads" / "mnist", seed=2)
+    lines = []
+    np.testing.assert_array_equal(load("mnist", download=False, report=lines.append).train.images[..., 0], expected[0])
+    assert "was made from other files" in lines[0]
 
 
 def test_changed_files_are_read_anew(tmp_path):
@@ -158,6 +195,17 @@ def test_a_missing_file_in_data_dir_is_named(tmp_path):
         load("mnist", data_dir=tmp_path)
 
 
+def test_a_missing_cifar_file_is_named(tmp_path, cifar_files):
+    for version, contents in (
+        (cifar_files.binary, cifar_files.binary_contents()),
+        (cifar_files.python, cifar_files.python_contents()),
+    ):
+        *present, last = contents
+        folder = write_files(tmp_path / version.folder / version.folder, {name: contents[name] for name in present})
+        with pytest.raises(DataError, match=rf"{last}: missing; expected .*: {', '.join(contents)}$"):
+            load("cifar10" if len(contents) > 2 else "cifar100", data_dir=folder.parent)
+
+
 @pytest.mark.parametrize("name", ["digits", "mnist", "torchvision:SVHN"])
 def test_a_bad_data_dir_is_named(tmp_path, name):
     with pytest.raises(DataError, match=r"data directory .*absent does not exist"):
@@ -173,6 +221,69 @@ def test_an_unreadable_data_dir_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(DataError, match=r"data directory .*closed cannot be read"):
         load("mnist", data_dir=tmp_path / "closed")
+
+
+@pytest.mark.parametrize("method", ["is_file", "is_dir", "exists"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "folder"])
+def test_a_refusal_of_the_system_is_one_line(tmp_path, monkeypatch, name, method):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (tmp_path / "closed" / "data_batch_1.bin").touch()
+    (tmp_path / "closed" / FILES[0]).touch()
+    real = getattr(Path, method)
+
+    # As before Python 3.14; permissions would not stop root.
+    def refuse(path, **options):
+        if path.is_relative_to(closed) and path != closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(DataError, match=r"closed.*: ") as caught:
+        load(str(closed)) if name == "folder" else load(name, data_dir=closed)
+    assert "\n" not in str(caught.value)
+    if method == ("is_dir" if name == "folder" else "is_file"):
+        assert str(caught.value).endswith("cannot be read (Permission denied)")
+
+
+def test_a_refusal_at_the_data_dir_itself_is_one_line(tmp_path, monkeypatch):
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(DataError, match=f"^{tmp_path}: cannot be read .Permission denied.$"):
+        load("mnist", data_dir=tmp_path)
+
+
+def test_a_closed_cache_is_reported_and_closed_downloads_are_named(tmp_path, monkeypatch):
+    monkeypatch.undo()  # the real `fetch`, which looks for its files before it asks the net
+    real = Path.is_file
+
+    def refuse(path, **options):
+        if path.is_relative_to(tmp_path / "cache"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    lines = []
+    for download in (True, False):
+        with pytest.raises(DataError, match=r"downloads.*mnist.*: cannot be read .Permission denied"):
+            load("mnist", cache_dir=tmp_path / "cache", report=lines.append, download=download)
+    assert "mnist.safetensors cannot be read (Permission denied)" in lines[0]
+
+
+@pytest.mark.parametrize("text", ["~no-such-user/x", "x" * 300, "a\0b"], ids=["user", "long", "null"])
+def test_an_impossible_path_is_one_line(text, monkeypatch):
+    with pytest.raises(DataError, match=f"^dataset {text}: "):
+        load(text)
+    with pytest.raises(DataError, match=f"^data directory {text}: "):
+        load("mnist", data_dir=text)
+    with pytest.raises(DataError, match=f"^cache directory {text}: "):
+        load("mnist", cache_dir=text)
+    if "\0" not in text:
+        monkeypatch.setenv(cache.ENVIRONMENT_VARIABLE, text)
+        with pytest.raises(DataError, match=f"^cache directory {text}: "):
+            load("mnist")
 
 
 def test_unknown_names_and_labels():

@@ -95,6 +95,20 @@ def test_nothing_is_downloaded_into_data_dir(torchvision, tmp_path):
         load("torchvision:SVHN", download=False)
 
 
+def test_a_data_dir_has_a_cache_of_its_own(torchvision, tmp_path):
+    (tmp_path / "data").mkdir()
+    for _ in range(2):
+        for data_dir, folder in ((tmp_path / "data", tmp_path / "data"), (None, tmp_path / "cache" / "torchvision")):
+            assert load("torchvision:STL10", data_dir=data_dir).source == f"{folder} (torchvision)"
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 2
+
+
+def test_a_folder_for_torchvision_that_cannot_be_made_is_named(torchvision, tmp_path):
+    (tmp_path / "cache").touch()
+    with pytest.raises(DataError, match=r"torchvision: cannot be made"):
+        load("torchvision:STL10")
+
+
 def test_what_cannot_be_used_is_named(torchvision):
     with pytest.raises(DataError, match=r"torchvision has no dataset 'svnh'. Did you mean 'SVHN'"):
         load("torchvision:svnh")

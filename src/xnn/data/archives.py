@@ -61,7 +61,10 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
             # A tar archive has no checksum of its content; gzip compares its own at the very end.
             while content.read(_CHUNK):
                 pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DataError:
+        raise
+    # ValueError: numbers that are none in an extended (PAX) header.
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise DataError(
             f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); get it anew"
         ) from None

@@ -21,6 +21,7 @@ import numpy as np
 
 from xnn.data.splits import Arrays, HostArray
 from xnn.errors import DataError
+from xnn.paths import expanded, reason
 
 ENVIRONMENT_VARIABLE = "XNN_CACHE_DIR"
 FORMAT_VERSION = 1
@@ -46,10 +47,16 @@ class DamagedCache(Exception):  # noqa: N818 - a state that is mended here, neve
 
 
 def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of the cache: `cache_dir`, else ``$XNN_CACHE_DIR``, else the user's cache folder."""
+    """Return the folder of the cache: `cache_dir`, else ``$XNN_CACHE_DIR``, else the user's cache folder.
+
+    Raises
+    ------
+    DataError
+        If the folder that was named is an impossible one.
+    """
     chosen = cache_dir or os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen, "cache directory", DataError).resolve()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("xnn"))
@@ -102,13 +109,14 @@ def load_or_build(
 
 
 def load(path: Path, report: Callable[[str], None]) -> Cached | None:
-    """Return what the cache file holds, mapped into memory; None without one, or, with a report, if it is damaged."""
-    if not path.is_file():
-        return None
+    """Return what the cache file holds, mapped into memory; None without one, or, with a report, if it is unusable."""
     try:
-        return _parse(path)
-    # ValueError: an empty file, or a header that is no JSON.
-    except (OSError, ValueError, LookupError, TypeError, DamagedCache) as error:
+        return _parse(path) if path.is_file() else None
+    except OSError as error:
+        report(f"the cache {path} cannot be read ({reason(error)})")
+        return None
+    # ValueError: an empty file, or a header that is no JSON; RecursionError: JSON nested too deeply.
+    except (ValueError, LookupError, TypeError, RecursionError, DamagedCache) as error:
         report(f"the cache {path} is damaged or of another version ({error}); it will be made anew")
         return None
 

@@ -55,8 +55,20 @@ class Version:
         return archive if archive.is_file() else None
 
     def paths(self, location: Path) -> list[Path]:
-        """Return the files that are read from `location`."""
-        return [location / name for name in self.files] if location.is_dir() else [location]
+        """Return the files that are read from `location`.
+
+        Raises
+        ------
+        DataError
+            If one is missing.
+        """
+        if not location.is_dir():
+            return [location]
+        paths = [location / name for name in self.files]
+        for path in paths:
+            if not path.exists():
+                raise DataError(f"{path}: missing; expected beside each other: {', '.join(self.files)}")
+        return paths
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,14 @@ def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str],
     Raises
     ------
     DataError
-        If no mirror gives a file with the right checksum.
+        If no mirror gives a file with the right checksum, or `folder` may not be looked into.
     """
-    for download in downloads:
-        if not (folder / download.file).is_file():
-            _fetch_one(download, folder, report)
+    try:
+        missing = [download for download in downloads if not (folder / download.file).is_file()]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+    for download in missing:
+        _fetch_one(download, folder, report)
 
 
 def _fetch_one(download: Download, folder: Path, report: Callable[[str], None]) -> None:

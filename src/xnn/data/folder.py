@@ -4,6 +4,7 @@ Classes are the names of the folders, in alphabetical order. A single folder is 
 images are the test set.
 """
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 TEST_FRACTION, TEST_SEED = 0.2, 0
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+_DECODING_ERRORS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    struct.error,
+)
 
 
 def image_paths(root: Path) -> list[Path]:
@@ -78,9 +90,12 @@ def read_image(path: Path) -> HostArray:
             if image.mode not in _GREY_MODES + _COLOUR_MODES:
                 raise DataError(f"{path}: pixels of mode {image.mode}; save it with 8 bits, grey or RGB")
             pixels = np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB"))
-    # Pillow's decoders raise these for damaged files.
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable image ({error})") from None
+    except DataError:
+        raise
+    # Each of Pillow's decoders raises its own for damaged files.
+    except (*_DECODING_ERRORS, Image.DecompressionBombError) as error:
+        fault = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not a readable image ({fault})") from None
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -107,7 +122,10 @@ def stack_images(images: list[HostArray], names: list[str]) -> HostArray:
 
 
 def _parts(root: Path) -> list[Path]:
-    present = [root / name for name in ("train", "test") if (root / name).is_dir()]
+    try:
+        present = [root / name for name in ("train", "test") if (root / name).is_dir()]
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror})") from None
     if len(present) == 1:
         other = "test" if present[0].name == "train" else "train"
         raise DataError(f"{root}: has {present[0].name}/ but no {other}/; give both, or class folders alone")

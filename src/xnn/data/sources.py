@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +17,7 @@ from xnn.data.mnist import FASHION_MNIST, FILES, MNIST, Mnist
 from xnn.data.splits import Arrays, Dataset, HostArray, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
+from xnn.paths import expanded, reason
 
 Report: TypeAlias = Callable[[str], None]
 
@@ -38,6 +40,10 @@ class _Known:
     coarse_classes: tuple[str, ...] = ()
 
     def find(self, root: Path) -> _Found | None:
+        with _refusal_named(root):
+            return self._find(root)
+
+    def _find(self, root: Path) -> _Found | None:
         files = self.files
         if isinstance(files, Mnist):
             folder = files.find(root)
@@ -80,7 +86,8 @@ def load(
     """Return a data set, from `data_dir` if it is given, else from the cache, else from the net.
 
     After the first read the images are mapped into memory from a flat cache file, which is checked when it is opened
-    and made anew when it is damaged or when the files it was made from have changed.
+    and made anew when it is damaged. Each `data_dir` and each folder of images has a cache file of its own, made anew
+    when its files have changed. Changes are not looked for in what was downloaded, nor in what torchvision has read.
 
     Parameters
     ----------
@@ -100,12 +107,13 @@ def load(
     Raises
     ------
     DataError
-        If the name is unknown, or its files are missing or not what their format promises.
+        If the name is unknown, its files are missing, unreadable or not what their format promises, or a folder that
+        was named is an impossible one.
     SettingError
         If `labels` is not known, or coarse where there is only one kind.
     """
     _check_labels_setting(name, labels)
-    root = None if data_dir is None else _readable_folder(Path(data_dir).expanduser())
+    root = None if data_dir is None else _readable_folder(expanded(data_dir, "data directory", DataError)).resolve()
     request = _Request(name, root, cache_dir, download, report or (lambda line: None))
     if name == "digits":
         cached = cache.Cached(read_digits(), "the package itself", class_names.DIGITS, "")
@@ -113,8 +121,8 @@ def load(
         cached = _load_known(request, _KNOWN[name])
     elif name.startswith(PREFIX):
         cached = _load_torchvision(request)
-    elif Path(name).expanduser().is_dir():
-        cached = _load_folder(request)
+    elif (folder := expanded(name, "dataset", DataError)).is_dir():
+        cached = _load_folder(request, folder.resolve())
     else:
         raise DataError(
             f"dataset {name!r} is neither known nor a folder; choose one of {', '.join(names())}, "
@@ -140,8 +148,10 @@ class _Request:
     download: bool
     report: Report
 
-    def cache_path(self, stem: str | None = None) -> Path:
-        return cache.cache_directory(self.cache_dir) / f"{stem or self.name}.safetensors"
+    def cache_path(self, stem: str, folder: Path | None = None) -> Path:
+        """Return the cache file of what is read from `folder`, or of what is downloaded; the two never stand in."""
+        digest = "" if folder is None else f"-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+        return cache.cache_directory(self.cache_dir) / f"{stem}{digest}.safetensors"
 
 
 def _check_labels_setting(name: str, labels: str) -> None:
@@ -151,17 +161,27 @@ def _check_labels_setting(name: str, labels: str) -> None:
         raise SettingError(f"only cifar100 has coarse labels, {name} has not")
 
 
+@contextmanager
+def _refusal_named(folder: Path) -> Iterator[None]:
+    """Raise a DataError that names the path where the system refuses to look for files."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or folder}: cannot be read ({reason(error)})") from None
+
+
 def _readable_folder(folder: Path) -> Path:
-    if not folder.is_dir():
-        fault = "is not a folder" if folder.exists() else "does not exist"
-        raise DataError(f"data directory {folder} {fault}")
+    with _refusal_named(folder):
+        if not folder.is_dir():
+            fault = "is not a folder" if folder.exists() else "does not exist"
+            raise DataError(f"data directory {folder} {fault}")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(f"data directory {folder} cannot be read: permission denied")
     return folder
 
 
 def _load_known(request: _Request, known: _Known) -> cache.Cached:
-    path = request.cache_path()
+    path = request.cache_path(request.name, request.data_dir)
     if request.data_dir is not None:
         found = known.find(request.data_dir)
         if found is None:
@@ -169,10 +189,10 @@ def _load_known(request: _Request, known: _Known) -> cache.Cached:
                 f"data directory {request.data_dir} does not hold {request.name}; expected {known.expected()}"
             )
         return _read_through_cache(path, found, known, request.report)
-    cached = cache.load(path, request.report)
-    if cached is not None:
-        return cached
     downloads = path.parent / "downloads" / request.name
+    cached = cache.load(path, request.report)
+    if cached is not None and Path(cached.source).is_relative_to(downloads):
+        return cached
     if request.download:
         fetch(DOWNLOADS[request.name], downloads, request.report)
     found = known.find(downloads)
@@ -194,10 +214,8 @@ def _read_through_cache(path: Path, found: _Found, known: _Known, report: Report
     )
 
 
-def _load_folder(request: _Request) -> cache.Cached:
-    root = Path(request.name).expanduser().resolve()
-    digest = hashlib.sha256(str(root).encode()).hexdigest()[:12]
-    path = request.cache_path(f"folder-{root.name}-{digest}")
+def _load_folder(request: _Request, root: Path) -> cache.Cached:
+    path = request.cache_path(f"folder-{root.name}", root)
     return cache.load_or_build(
         path, cache.fingerprint(image_paths(root)), lambda: read_folder(root), str(root), request.report
     )
@@ -208,9 +226,12 @@ def _load_torchvision(request: _Request) -> cache.Cached:
     root = request.data_dir or cache.cache_directory(request.cache_dir) / "torchvision"
     may_download = request.download and request.data_dir is None
     if may_download:
-        root.mkdir(parents=True, exist_ok=True)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{root}: cannot be made ({reason(error)})") from None
     return cache.load_or_build(
-        request.cache_path(f"torchvision-{kind}"),
+        request.cache_path(f"torchvision-{kind}", request.data_dir),
         str(root),
         lambda: read_torchvision(kind, root, may_download),
         f"{root} (torchvision)",

@@ -1,0 +1,39 @@
+"""Paths as users write them."""
+
+import os
+from pathlib import Path
+
+from xnn.errors import UserError
+
+
+def expanded(text: str | os.PathLike[str], what: str, error: type[UserError]) -> Path:
+    """Return a path with its ``~`` expanded, once it is known that the system can look it up.
+
+    Parameters
+    ----------
+    text : str or PathLike
+        The path as it was given. Nothing needs to be there.
+    what : str
+        What the path is for, such as ``"data directory"``; the message begins with it.
+    error : type of UserError
+        What to raise.
+
+    Raises
+    ------
+    UserError
+        Of the type `error`, if ``~`` names nobody, the path is too long or has a null byte, or a folder on the way
+        may not be entered.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (RuntimeError, OSError, ValueError) as fault:
+        raise error(f"{what} {text}: {reason(fault)}") from None
+    return path
+
+
+def reason(fault: Exception) -> str:
+    """Return what an exception says, without the number and the path that an OSError adds."""
+    return getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
