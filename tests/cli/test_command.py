@@ -82,6 +82,7 @@ BAD_ARGUMENTS = {
     "negative epochs": (["--epochs", "-3"], "--epochs -3", "1 or more"),
     "zero epochs": (["--epochs", "0"], "--epochs 0"),
     "half an epoch": (["--epochs", "0.5"], "--epochs 0.5", "a whole number"),
+    "too wide": (["--hidden", "99999999999"], "--hidden 99999999999", "from 1 to 1000000"),
     "zero batch size": (["--batch-size", "0"], "--batch-size 0"),
     "negative batch size": (["--batch-size", "-1"], "--batch-size -1"),
     "zero learning rate": (["--lr", "0"], "--lr 0"),
@@ -101,6 +102,8 @@ BAD_ARGUMENTS = {
     "name with a line's end": (["--dataset", "a\nb"], "a"),
     "resume from nothing": (["--resume", "nowhere"], "--resume nowhere", "no such folder"),
     "resume from an empty folder": (["--resume", "."], "no config.json"),
+    "resume from too long a name": (["--resume", "x" * 300], "--resume xxx", "File name too long"),
+    "too long a run directory": (["--run-dir", "x" * 300], "--run-dir xxx", "File name too long"),
     "resume with other settings": (["--resume", "nowhere", "--lr", "3"], "--lr", "keeps its settings"),
     "summary of a resumed run": (["--resume", "nowhere", "--summary"], "--summary"),
 }
@@ -149,9 +152,20 @@ def test_a_used_run_directory_is_refused_and_left_alone(here, capsys):
     assert [path.name for path in here.iterdir()] == ["note"]
 
 
-def test_too_large_a_model_is_one_clear_line(here, capsys):
-    assert_refused(capsys, ["--model", "lab6", "--hidden", "1000000000000"], "out of memory")
+@pytest.mark.parametrize("backend", ["numpy", "torch:cpu"])
+def test_too_large_a_model_is_one_clear_line(here, capsys, backend):
+    pytest.importorskip(backend.partition(":")[0])
+    assert_refused(capsys, ["--model", "mlp", "--hidden", "1000000", "--backend", backend], "out of memory")
     assert list(here.iterdir()) == []
+
+
+def test_a_fault_in_the_program_is_not_called_bad_input(here, monkeypatch):
+    def fail(settings, report):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("xnn.training.run.prepare", fail)
+    with pytest.raises(RuntimeError, match="a fault"):
+        main(QUICK)
 
 
 def test_plain_lines_where_there_is_no_terminal(here, capsys):
@@ -191,6 +205,16 @@ def test_quiet_prints_nothing(here, capsys):
     (run,) = (here / "runs").iterdir()
     assert re.fullmatch(r"digits-mlp-\d{8}-\d{6}", run.name)
     assert (run / "result.json").exists()
+
+
+def test_quiet_still_names_a_damaged_checkpoint(here, capsys):
+    assert main([*QUICK, "--quiet", "--run-dir", "run"]) == 0
+    newest = here / "run" / "checkpoints" / "epoch-00002.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-5])
+    assert main(["--resume", "run", "--quiet", "--epochs", "3"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(r"xnn-train: passed over: .*epoch-00002\.safetensors is damaged: .*\n", captured.err)
 
 
 def test_auto_says_which_backend_it_took(here, capsys, monkeypatch):

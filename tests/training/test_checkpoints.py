@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from xnn.errors import NonFiniteLoss, RunError
-from xnn.training import Checkpoint, checkpoints, files
+from xnn.training import Checkpoint, JsonLines, checkpoints, files
 
 ARRAYS = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
@@ -108,6 +109,15 @@ def test_the_newest_is_found_by_its_step_whatever_its_name(tmp_path):
     assert checkpoints.newest_valid(tmp_path) == (None, [])
 
 
+def test_a_whole_epoch_is_newer_than_its_last_step(tmp_path):
+    for state in (info(0, 10, 10), info(1, 0, 10), info(1, 10, 20)):
+        checkpoints.save(tmp_path, {}, state)
+    (tmp_path / "step-00000020.safetensors").unlink()
+    assert checkpoints.newest_valid(tmp_path)[0].path.name == "epoch-00001.safetensors"
+    checkpoints.prune(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00001.safetensors"]
+
+
 @pytest.mark.parametrize("harm", ["header", "body", "empty"])
 def test_a_damaged_newest_is_named_and_passed_over(tmp_path, harm):
     checkpoints.save(tmp_path, {"a": np.ones(3)}, info(1, 0, 10))
@@ -163,12 +173,36 @@ def test_torn_lines_are_left_out_and_whole_ones_are_not(tmp_path_factory, rows, 
     assert files.read_json_lines(path) == rows[:whole]
 
 
-@pytest.mark.parametrize("torn", [b'{"a": 1}\n{"a"', b'{"a": 1}\n[1]\n', b'{"a": 1}\n{"a": 2}'])
+@pytest.mark.parametrize(
+    "torn", [b'{"a": 1}\n{"a"', b'{"a": 1}\n[1]\n', b'{"a": 1}\n{"a": 2}', b'{"a": 1}\n' + b"[" * 100_000 + b"\n"]
+)
 def test_reading_stops_at_what_is_no_record(tmp_path, torn):
     path = tmp_path / "rows.jsonl"
     path.write_bytes(torn)
     assert files.read_json_lines(path) == [{"a": 1}]
     assert files.read_json_lines(tmp_path / "none.jsonl") == []
+
+
+def test_rows_that_cannot_be_read_or_written_are_an_error(tmp_path):
+    with pytest.raises(RunError, match=f"cannot read {tmp_path}: Is a directory"):
+        files.read_json_lines(tmp_path)
+    for log, hook in ((JsonLines(tmp_path), "epoch_end"), (JsonLines(None, tmp_path), "interval")):
+        with pytest.raises(RunError, match=f"cannot write {tmp_path}: Is a directory"):
+            getattr(log, hook)(None, {"a": 1})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_an_error():
+    with pytest.raises(RunError, match="cannot write /dev/full: No space left on device"):
+        JsonLines("/dev/full").epoch_end(None, {"a": 1})
+
+
+def test_the_callback_keeps_facts_about_the_data(small, tmp_path):
+    trainer = small.make_trainer(callbacks=[Checkpoint(tmp_path, data={"images": 48})])
+    trainer.fit(small.make_batches(trainer), epochs=1)
+    saved, _ = checkpoints.newest_valid(tmp_path)
+    assert saved.info["data"] == {"images": 48}
+    small.make_trainer().load_state_dict(saved.arrays, saved.info)
 
 
 def test_the_callback_saves_each_epoch_and_keeps_few(small, tmp_path):

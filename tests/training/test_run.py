@@ -1,7 +1,11 @@
 """Whole runs on the embedded digits: what they write, and how they go on."""
 
 import dataclasses
+import errno
 import json
+import os
+from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from xnn.training import Callback, Settings
 from xnn.training.assembly import prepare
 from xnn.training.files import read_json_lines
 from xnn.training.run import resume, train
-from xnn.training.run_directory import METRICS, RunDirectory, unused_path
+from xnn.training.run_directory import METRICS, RunDirectory, default_path
 
 RESULT = {
     *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
@@ -202,6 +206,7 @@ def test_resuming_from_nothing_sound_is_refused(tmp_path):
         (b'{"epochs": null}', r"config.json is damaged: it has no number of epochs"),
         (b'{"epoch": 3}', r"unknown setting 'epoch'"),
         (b"\xff\xfe", r"config.json is damaged"),
+        (b"[" * 100_000, r"config.json is damaged"),
     ],
 )
 def test_a_damaged_config_is_refused(tmp_path, content, message):
@@ -252,16 +257,163 @@ def test_an_empty_directory_is_taken(tmp_path):
     assert train(quick(tmp_path, epochs=1)).directory == tmp_path
 
 
-def test_unused_paths_are_unused(tmp_path, monkeypatch):
-    from datetime import datetime
-
-    monkeypatch.chdir(tmp_path)
+def test_the_default_path_has_the_data_set_the_model_and_the_time():
     now = datetime(2026, 1, 2, 3, 4, 5)
-    first = unused_path("my folder/of images", "cnn", now)
-    assert str(first) == "runs/my-folder-of-images-cnn-20260102-030405"
-    first.mkdir(parents=True)
-    second = unused_path("my folder/of images", "cnn", now)
-    assert second.name == f"{first.name}-2"
+    assert str(default_path("my folder/of images", "cnn", now)) == "runs/my-folder-of-images-cnn-20260102-030405"
+    assert str(default_path("../", "cnn", now)) == "runs/data-cnn-20260102-030405"
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "漢"])
+def test_the_default_path_is_short_enough_for_a_file_name(letter):
+    path = default_path(letter * 300, "cnn")
+    assert letter in path.name
+    assert len(path.name.encode()) <= 60 + len("-cnn-20260102-030405")
+
+
+def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path):
+    made = [RunDirectory.create(tmp_path / "run", {"epochs": 1}, numbered=True) for _ in range(3)]
+    assert [directory.path.name for directory in made] == ["run", "run-2", "run-3"]
+    assert [directory.read_config()["run_dir"] for directory in made] == [str(directory.path) for directory in made]
+
+
+def test_another_run_may_take_the_default_folder_while_the_data_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xnn.training.run.default_path", lambda dataset, model: Path("runs") / "same")
+
+    def prepare_slowly(settings, report):
+        (tmp_path / "runs" / "same").mkdir(parents=True)
+        return prepare(settings, report)
+
+    monkeypatch.setattr("xnn.training.run.prepare", prepare_slowly)
+    result = train(dataclasses.replace(quick(""), run_dir=None, epochs=1))
+    assert str(result.directory) == "runs/same-2"
+    assert list((tmp_path / "runs" / "same").iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["exists", "is_dir", "iterdir", "is_file", "glob"])
+def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path, monkeypatch, method):
+    """As before Python 3.14, where these methods raise."""
+    RunDirectory.create(tmp_path / "run", {})
+    (tmp_path / "empty").mkdir()
+
+    def refuse(self, *arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, method, refuse)
+    if method not in ("is_file", "glob"):
+        with pytest.raises(RunError, match=r"--run-dir .*empty: cannot be read: Permission denied"):
+            train(quick(tmp_path / "empty"))
+    if method not in ("exists", "iterdir"):
+        with pytest.raises(RunError, match=r"--resume .*run: cannot be used: Permission denied"):
+            resume(tmp_path / "run")
+
+
+def test_a_path_that_is_too_long_is_refused(tmp_path):
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(RunError, match=f"--run-dir .*: {os.strerror(errno.ENAMETOOLONG)}"):
+        train(quick(path))
+    with pytest.raises(RunError, match=f"--resume .*: {os.strerror(errno.ENAMETOOLONG)}"):
+        resume(path)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    result = train(quick("~/run", epochs=1))
+    assert result.directory == tmp_path / "home" / "run"
+    assert resume("~/run", epochs=2).directory == result.directory
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def write_images(folder, images=6, classes=("cat", "dog"), shape=(8, 8)):
+    """A folder of class/image.png, with as many test images as training images."""
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in classes:
+            (folder / part / name).mkdir(parents=True, exist_ok=True)
+            for number in range(images):
+                pixels = random.integers(0, 256, shape, dtype="uint8")
+                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """A folder of images, the working directory beside it, and a cache of its own."""
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "images")
+    return tmp_path / "images"
+
+
+def of_folder(path, **changes):
+    return quick(path, **({"dataset": "images", "batch_size": 2, "epochs": 4, "log_every": 1} | changes))
+
+
+def test_a_run_goes_on_from_another_working_directory(images, tmp_path, monkeypatch):
+    first = train(of_folder("run", data_dir="."), callbacks=[StopAt(8)])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["dataset"], config["data_dir"]) == (str(images), str(tmp_path))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    first.directory.rename(elsewhere / "moved")
+    monkeypatch.chdir(elsewhere)
+    second = resume("moved")
+    with safe_open(elsewhere / "moved" / "model.safetensors", framework="np") as file:
+        assert json.loads(file.metadata()["xnn"])["settings"]["dataset"] == "images"
+    whole = train(of_folder("whole", dataset=str(images)))
+    for name in ("model.safetensors", "intervals.jsonl"):
+        assert (second.directory / name).read_bytes() == (whole.directory / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "train" / "cat" / "5.png").unlink(), "training images 11, not 12"),
+        (lambda folder: write_images(folder, classes=("eel",)), "training images 18, not 12, classes 3, not 2"),
+        (
+            lambda folder: (folder / "train" / "cat" / "5.png").rename(folder / "train" / "dog" / "6.png"),
+            r"began with: checksum of the labels \d+, not \d+; put it back",
+        ),
+    ],
+    ids=["an image less", "another class", "another label"],
+)
+def test_resuming_over_changed_data_is_refused(images, change, message):
+    first = train(of_folder("run"), callbacks=[StopAt(8)])
+    change(images)
+    with pytest.raises(RunError, match=f"--resume run: the data is not what the run .*{message}"):
+        resume(first.directory)
+
+
+def test_resuming_with_another_batch_size_is_refused(tmp_path):
+    first = train(quick(tmp_path / "run"), callbacks=[StopAt(30)])
+    config = json.loads((first.directory / "config.json").read_text())
+    (first.directory / "config.json").write_text(json.dumps(config | {"batch_size": 8}))
+    with pytest.raises(RunError, match="batch size 8, not 64"):
+        resume(first.directory)
+
+
+def test_a_model_that_does_not_fit_the_images_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    write_images(tmp_path / "images", shape=(1, 8))
+    with pytest.raises(SettingError, match="--model cnn does not fit images of 1x8x1: "):
+        train(quick(tmp_path / "run", model="cnn", dataset=str(tmp_path / "images")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_are_wanted_not_a_dict():
+    with pytest.raises(TypeError, match=r"train takes Settings, .*, not dict"):
+        train({"epochs": 1})
+
+
+def test_a_kill_does_not_lose_an_early_stop(tmp_path):
+    """The checkpoint of the last epoch is written, the result is not."""
+    whole = train(quick(tmp_path / "run", validation=0.2, early_stopping=1, epochs=60, lr=0.05))
+    (whole.directory / "result.json").unlink()
+    again = resume(whole.directory)
+    assert again.history == whole.history
+    assert again.values["epochs"] == whole.values["epochs"]
 
 
 def test_validation_images_judge_the_epochs_and_the_test_set_only_the_end(tmp_path):

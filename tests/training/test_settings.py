@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xnn.errors import RunError, SettingError
 from xnn.training import Settings
-from xnn.training.settings import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, BELOW_ONE, flag, kind, known
+from xnn.training.settings import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, BELOW_ONE, WIDTH, flag, kind, known
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
@@ -28,7 +28,7 @@ def values(field):
     elif wanted is bool:
         found = st.booleans()
     elif wanted is int:
-        found = st.integers(1 if check == AT_LEAST_ONE else 0, 10**9)
+        found = st.integers(0 if check == AT_LEAST_ZERO else 1, 10**6 if check == WIDTH else 10**9)
     elif wanted is float:
         found = st.floats(
             0, 1 if check == BELOW_ONE else 1e6, exclude_max=check == BELOW_ONE, exclude_min=check == ABOVE_ZERO
@@ -90,7 +90,7 @@ def test_no_number_is_negative(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO)]
+    "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
     assert name in ("hidden", "epochs", "batch_size", "lr", "keep", "log_every")
@@ -102,6 +102,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
     ("values", "message"),
     [
         ({"epochs": 1.5}, "--epochs 1.5: expected a whole number"),
+        ({"hidden": 1_000_001}, "--hidden 1000001: expected a whole number from 1 to 1000000"),
         ({"epochs": True}, "--epochs True: expected a whole number"),
         ({"epochs": "3"}, "--epochs '3': expected a whole number"),
         ({"dataset": None}, "--dataset None: expected text"),

@@ -268,6 +268,33 @@ def test_early_stopping_waits_as_long_as_it_was_told(small, values, patience):
     assert stopped == next((epoch for epoch, age in enumerate(waited) if age >= patience), None)
 
 
+def test_early_stopping_looks_at_the_history_before_it_trains_on(small):
+    trainer = small.make_trainer(callbacks=[EarlyStopping(2)])
+    trainer.history.extend({"epoch": epoch, "validation_loss": loss} for epoch, loss in enumerate((1.0, 2.0, 3.0), 1))
+    trainer.epoch = 3
+    data = small.separable(0)
+    trainer.fit(data, data, epochs=9)
+    assert (trainer.step, trainer.interrupted) == (0, False)
+    assert trainer.stop_reason == "validation_loss has not become better for 2 epochs"
+
+
+def test_early_stopping_passes_over_epochs_without_validation(small):
+    trainer = small.make_trainer(callbacks=[])
+    data = small.separable(0)
+    trainer.fit(data, epochs=2)
+    trainer.callbacks.append(EarlyStopping(1))
+    trainer.fit(data, data, epochs=3)
+    assert (trainer.epoch, trainer.stop_reason) == (3, None)
+
+
+def test_a_signal_does_not_take_the_place_of_an_earlier_reason(small):
+    trainer = small.make_trainer()
+    trainer.epochs = 5
+    trainer.request_stop("done")
+    trainer.request_stop("SIGTERM", to_resume=True)
+    assert (trainer.stop_reason, trainer.interrupted) == ("done", False)
+
+
 def test_early_stopping_wants_accuracies_to_grow(small):
     trainer = small.make_trainer()
     stopping = EarlyStopping(1, "validation_accuracy")
@@ -297,6 +324,56 @@ def test_data_that_does_not_fit_is_refused(small, x, labels, message):
         trainer.fit((x, labels), epochs=1)
     with pytest.raises(ValueError, match=message):
         trainer.evaluate((x, labels))
+
+
+@pytest.mark.parametrize("label", [-1, 3, 200])
+def test_labels_that_are_no_class_are_refused(small, label):
+    trainer = small.make_trainer()
+    x, labels = small.separable(0)
+    labels[7] = label
+    for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
+        with pytest.raises(ValueError, match=f"labels must be from 0 to 2, .*, not {label}"):
+            use((x, labels))
+
+
+def test_whole_numbers_are_targets_of_another_loss(small):
+    class Square:
+        def forward(self, output, targets):
+            error = output[:, 0] - targets
+            count = error.shape[0]
+
+            def pullback():
+                return np.stack([2 * error / count] + [np.zeros(count)] * 2, axis=1)
+
+            return np.mean(error**2), pullback
+
+    trainer = small.make_trainer(loss=Square())
+    x, _ = small.separable(0)
+    trainer.fit((x, np.arange(48)), epochs=1)
+
+
+@pytest.mark.parametrize("epochs", [1.5, 2.0, "2"])
+def test_a_part_of_an_epoch_is_refused(small, epochs):
+    with pytest.raises(TypeError, match=re.escape(f"epochs must be a whole number, not {epochs!r}")):
+        small.make_trainer().fit(small.separable(0), epochs=epochs)
+
+
+def test_parts_of_another_model_are_refused(small):
+    model, other = small.make_model(), small.make_model()
+    with pytest.raises(ValueError, match="the optimizer is of another model"):
+        Trainer(model, optim.SGD(other, 0.1))
+    with pytest.raises(ValueError, match="the average is of another model"):
+        Trainer(model, optim.SGD(model, 0.1), average=optim.ExponentialMovingAverage(other, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rate"),
+    [(None, "1e+200"), (optim.schedules.OneCycle(1e210, 1000), "1e+210"), (lambda step: 1e220, "1e+220")],
+)
+def test_divergence_names_the_highest_learning_rate(small, schedule, rate):
+    trainer = small.make_trainer(lr=1e200, schedule=schedule)
+    with pytest.raises(NonFiniteLoss, match=re.escape(f"try a lower --lr than {rate}, ")):
+        trainer.fit(small.make_batches(trainer), epochs=20)
 
 
 def test_no_epochs_no_batch_and_no_interval_are_refused(small):
@@ -379,3 +456,30 @@ def test_resuming_is_exact_on_every_backend(small, tmp_path, backend):
     expected, _ = whole.state_dict()
     for name, array in resumed.state_dict()[0].items():
         assert array.tobytes() == expected[name].tobytes(), name
+
+
+class Breaking:
+    """Batches that break off after some."""
+
+    def __init__(self, batches, after):
+        self.batches, self.after = batches, after
+
+    def __len__(self):
+        return len(self.batches)
+
+    def epoch(self, epoch, start=0):
+        for number, batch in enumerate(self.batches.epoch(epoch, start)):
+            if number == self.after:
+                raise KeyboardInterrupt
+            yield batch
+
+
+def test_losses_left_by_an_exception_do_not_count_after_going_back(small):
+    trainer, undisturbed = small.make_trainer(), small.make_trainer()
+    before = trainer.state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(Breaking(small.make_batches(trainer), after=2), epochs=1)
+    trainer.load_state_dict(*before)
+    for one in (trainer, undisturbed):
+        one.fit(small.make_batches(one), epochs=1)
+    assert without_times(trainer.history) == without_times(undisturbed.history)

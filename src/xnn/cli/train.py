@@ -1,5 +1,6 @@
 """``xnn-train``: train an image classifier from the command line."""
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, BAD_INPUT)
     except NonFiniteLoss as error:
         return _complain(error, DIVERGED)
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no type of its own for the memory of the CPU, only these words.
+        if isinstance(error, RuntimeError) and not re.search(r"allocate memory|out of memory", str(error)):
+            raise
         return _complain(f"out of memory ({error}); try a smaller --batch-size or --hidden", BAD_INPUT)
     except KeyboardInterrupt:
         received = signals.received
@@ -49,6 +53,9 @@ def _run(command: Command, signals: StopSignals) -> int:
     def report(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    def warn(line: str) -> None:
+        print(f"xnn-train: {line}", file=sys.stderr)
+
     if command.summary:
         print(prepare(command.settings, report).model.summary())
         return 0
@@ -57,7 +64,8 @@ def _run(command: Command, signals: StopSignals) -> int:
         if command.resume is None:
             result = run.train(command.settings, callbacks=[shown, signals], report=report)
         else:
-            result = run.resume(command.resume, callbacks=[shown, signals], report=report, **command.changes)
+            heard = {"report": report, "warn": warn}
+            result = run.resume(command.resume, callbacks=[shown, signals], **heard, **command.changes)
     finally:
         shown.close()
     if result.values is None:

@@ -148,7 +148,10 @@ class Layer:
         return self._segments[decay_all]
 
     def freeze(self, prefix: str = "") -> None:
-        """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default."""
+        """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default.
+
+        Like the architecture, what is frozen is the program's to say: no state or checkpoint holds it.
+        """
         self._set_trainable(prefix, trainable=False)
 
     def unfreeze(self, prefix: str = "") -> None:

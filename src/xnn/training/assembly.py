@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from xnn import models, nn, optim
@@ -16,8 +17,10 @@ from xnn.data import (
     RandomCrop,
     Split,
     load,
+    names,
     validation_split,
 )
+from xnn.errors import SettingError, UserError
 from xnn.optim import schedules
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.settings import Settings, known
@@ -34,7 +37,7 @@ class Job:
     Attributes
     ----------
     settings
-        With every default filled in.
+        With every default filled in, and absolute paths of the data.
     held_out, held_out_name
         What epochs are judged on: the test set, or the validation images.
     """
@@ -56,7 +59,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     Raises
     ------
     UserError
-        A name is unknown, a device does not answer, the data cannot be used.
+        A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
     models.check_name(settings.model)
     chosen = backend(settings.backend)
@@ -68,9 +71,9 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
         name = "validation"
     task = models.Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
     settings = replace(models.resolve(settings, task), backend=chosen.name)
+    settings = _with_absolute_paths(settings)
     normalization = Normalization.of(training)
-    model = models.layers(settings, task)
-    model.build(dataset.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
+    model = _build(settings, task, chosen)
 
     def batches(split: Split, size: int, **options: Any) -> Batches:
         return Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
@@ -79,6 +82,31 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Return settings whose data is found from any working directory: a run may be resumed from another one."""
+
+    def absolute(path: str) -> str:
+        return str(Path(path).expanduser().absolute())
+
+    if settings.data_dir is not None:
+        settings = replace(settings, data_dir=absolute(settings.data_dir))
+    if settings.dataset in names() or settings.dataset.startswith("torchvision:"):
+        return settings
+    return replace(settings, dataset=absolute(settings.dataset))
+
+
+def _build(settings: Settings, task: models.Task, chosen: Backend) -> nn.Sequential:
+    try:
+        model = models.layers(settings, task)
+        model.build(task.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
+    except UserError:
+        raise
+    except ValueError as error:
+        size = "x".join(map(str, task.image_shape))
+        raise SettingError(f"--model {settings.model} does not fit images of {size}: {error}") from error
+    return model
 
 
 def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:

@@ -1,12 +1,13 @@
 """What may happen beside training: saving, stopping early, writing rows down."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xnn.errors import NonFiniteLoss
+from xnn.errors import NonFiniteLoss, RunError
 from xnn.training import checkpoints
 from xnn.training.files import json_line
 from xnn.training.history import Row
@@ -47,13 +48,17 @@ class Checkpoint(Callback):
         Where the files go; made if it does not exist.
     keep
         How many of the newest stay.
+    data
+        JSON-able facts about the data, kept under ``data`` in each checkpoint's description: whoever resumes can
+        compare them.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 3) -> None:
+    def __init__(self, directory: str | Path, keep: int = 3, data: Mapping[str, Any] | None = None) -> None:
         if keep < 1:
             raise ValueError(f"keep must be 1 or more, not {keep}")
         self.directory = Path(directory)
         self.keep = keep
+        self.data = data
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
         """Save."""
@@ -76,8 +81,10 @@ class Checkpoint(Callback):
         if not np.isfinite(arrays["parameters"]).all():
             raise NonFiniteLoss(
                 f"a weight became NaN or infinite in epoch {info['epoch'] + 1}, step {info['step']}: "
-                f"try a lower --lr than {trainer.optimizer.lr:g}, or --clip-norm 1"
+                f"try a lower --lr than {trainer.peak_lr:g}, or --clip-norm 1"
             )
+        if self.data is not None:
+            info["data"] = dict(self.data)
         path = checkpoints.save(self.directory, arrays, info)
         checkpoints.prune(self.directory, self.keep)
         return path
@@ -102,13 +109,22 @@ class EarlyStopping(Callback):
         self.patience = patience
         self.metric = metric
 
+    def fit_begin(self, trainer: "Trainer") -> None:
+        """Stop if the history says so already: a kill may have come between its last row and the end."""
+        self._judge(trainer)
+
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
         """Stop if the best value is `patience` epochs old."""
         if row.get(self.metric) is None:
             raise ValueError(f"early stopping watches '{self.metric}'; the history has {', '.join(row)}")
+        self._judge(trainer)
+
+    def _judge(self, trainer: "Trainer") -> None:
         sign = -1.0 if self.metric.endswith("accuracy") else 1.0
         best, age = math.inf, 0
         for value in trainer.history.column(self.metric):
+            if value is None:  # of an epoch without validation
+                continue
             best, age = (sign * value, 0) if sign * value < best else (best, age + 1)
         if age >= self.patience:
             trainer.request_stop(f"{self.metric} has not become better for {age} epochs")
@@ -121,6 +137,11 @@ class JsonLines(Callback):
     ----------
     epochs, intervals
         The files; None for either leaves it out.
+
+    Raises
+    ------
+    RunError
+        When a line cannot be written, as on a full disk.
     """
 
     def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:
@@ -139,5 +160,8 @@ class JsonLines(Callback):
 def _append(path: Path | None, row: dict[str, Any]) -> None:
     if path is None:
         return
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(f"{json_line(row)}\n")
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(f"{json_line(row)}\n")
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error

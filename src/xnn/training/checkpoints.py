@@ -117,22 +117,27 @@ def load(path: Path) -> Saved:
     return Saved(path, arrays, info["state"])
 
 
-def _step(path: Path) -> int:
-    """The global step a checkpoint was taken at, from its header alone; -1 where that is damaged."""
+def _moment(path: Path) -> tuple[int, int, bool] | None:
+    """When a checkpoint was taken, from its header alone; later ones compare greater. None where that is damaged.
+
+    After an epoch's last step there may be two: one from before its evaluation, and the epoch's.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
-            return int(_checked_info(path, file.metadata() or {})["state"]["step"])
+            state = _checked_info(path, file.metadata() or {})["state"]
+            return state["step"], state["epoch"], not state["batch"]
     except (OSError, SafetensorError, RunError):
-        return -1
+        return None
 
 
 def _newest_first(directory: Path) -> tuple[list[Path], list[Path]]:
     """Checkpoints with a sound header, the newest first, and those without."""
-    files = [(_step(path), path) for path in directory.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
-    ordered = sorted(files, reverse=True)
-    return [path for step, path in ordered if step >= 0], [path for step, path in ordered if step < 0]
+    files = [path for path in directory.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
+    moments = {path: _moment(path) for path in sorted(files, reverse=True)}
+    sound = {path: moment for path, moment in moments.items() if moment is not None}
+    return sorted(sound, key=sound.__getitem__, reverse=True), [path for path in moments if path not in sound]
 
 
 def newest_valid(directory: Path) -> tuple[Saved | None, list[str]]:

@@ -69,14 +69,24 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the records of `path` up to the first line that a kill left torn; none if it does not exist."""
+    """Read the records of `path` up to the first line that a kill left torn; none if it does not exist.
+
+    Raises
+    ------
+    RunError
+        The file is there and cannot be read.
+    """
     rows: list[dict[str, Any]] = []
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return rows
-    for line in path.read_bytes().splitlines(keepends=True):
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    for line in content.splitlines(keepends=True):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
         if not isinstance(row, dict) or not line.endswith(b"\n"):
             break

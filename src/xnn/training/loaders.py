@@ -40,11 +40,13 @@ class ArrayBatches:
         Name of the type of `x` on the device.
     shuffle, seed
         Whether each epoch has its own order, drawn from the seed and the epoch's number.
+    classes
+        How many there are, to check class indices against; None checks nothing.
 
     Raises
     ------
     ValueError
-        The lengths differ, or there are no examples.
+        The lengths differ, there are no examples, or a label is not in ``[0, classes)``.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ArrayBatches:
         dtype: str = "float32",
         shuffle: bool = True,
         seed: int = 0,
+        classes: int | None = None,
     ) -> None:
         if x.shape[0] != labels.shape[0]:
             raise ValueError(f"x has {x.shape[0]} examples and labels has {labels.shape[0]}; they must be as many")
@@ -69,8 +72,21 @@ class ArrayBatches:
         self._backend = backend
         self._x = backend.asarray(x, dtype)
         self._labels = backend.asarray(labels)
+        if classes is not None:
+            self._check_labels(classes)
         self._shuffle = shuffle
         self._seed = seed
+
+    def _check_labels(self, classes: int) -> None:
+        """Look at all labels once: on a device a wrong index would be a wrong loss, or end the process."""
+        labels = self._backend.to_numpy(self._labels)
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            return
+        for label in (int(labels.min()), int(labels.max())):
+            if not 0 <= label < classes:
+                raise ValueError(
+                    f"labels must be from 0 to {classes - 1}, as the model has {classes} outputs, not {label}"
+                )
 
     def __len__(self) -> int:
         """Batches an epoch."""

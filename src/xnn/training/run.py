@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import platform
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 from xnn._version import __version__
 from xnn.errors import RunError, SettingError
+from xnn.paths import expanded
 from xnn.training import curves
 from xnn.training.assembly import Job, make_trainer, prepare
 from xnn.training.callbacks import Callback, Checkpoint
 from xnn.training.checkpoints import Saved
 from xnn.training.files import read_json_lines
 from xnn.training.history import History
-from xnn.training.run_directory import RunDirectory, RunLog, unused_path
+from xnn.training.run_directory import RunDirectory, RunLog, default_path
 from xnn.training.settings import Settings, known
 from xnn.training.trainer import Trainer
 
@@ -61,20 +63,33 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
     ------
     UserError
         The settings, the data or the directory cannot be used; nothing has been written then.
+    RunError
+        A file cannot be written, as on a full disk.
     NonFiniteLoss
         Training diverged; the checkpoints before that are kept.
+    TypeError
+        `settings` is not a `Settings`.
     """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"train takes Settings, as in train(Settings(epochs=1)), not {type(settings).__name__}")
     say = report or _silent
-    path = Path(settings.run_dir) if settings.run_dir else unused_path(settings.dataset, settings.model)
-    RunDirectory.check_unused(path)
+    given = expanded(settings.run_dir, "--run-dir", RunError) if settings.run_dir else None
+    if given is not None:
+        RunDirectory.check_unused(given)
     job = prepare(settings, report)
-    directory = RunDirectory.create(path, dataclasses.replace(job.settings, run_dir=str(path)).to_dict())
+    path = given or default_path(settings.dataset, settings.model)
+    directory = RunDirectory.create(path, job.settings.to_dict(), numbered=given is None)
     _introduce(job, directory, say)
     return _fit(job, directory, None, callbacks)
 
 
 def resume(
-    path: str | Path, *, callbacks: Sequence[Callback] = (), report: Report | None = None, **changes: Any
+    path: str | Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    report: Report | None = None,
+    warn: Report | None = None,
+    **changes: Any,
 ) -> Result:
     """Go on with the run in a directory from its newest sound checkpoint.
 
@@ -84,22 +99,26 @@ def resume(
         A directory that `train` wrote.
     callbacks, report
         As for `train`.
+    warn
+        Takes a line for each damaged checkpoint that is passed over; `report` does where it is None.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``data_dir``, ``quiet``.
 
     Raises
     ------
     RunError
-        There is nothing to resume, or what there is is damaged.
+        There is nothing to resume, what there is is damaged, or the data has changed since.
     """
     say = report or _silent
     directory = RunDirectory.open(path)
     settings = _saved_settings(directory, changes)
     saved, damaged = directory.newest_checkpoint()
     for line in damaged:
-        say(f"passed over: {line}")
+        (warn or say)(f"passed over: {line}")
     _check_something_left(directory, settings, saved, "epochs" in changes)
     job = prepare(settings, report)
+    if saved is not None:
+        _check_data(job, directory, saved)
     _introduce(job, directory, say)
     if changes:
         directory.write_config(job.settings.to_dict())
@@ -150,9 +169,30 @@ def _check_something_left(directory: RunDirectory, settings: Settings, saved: Sa
         raise RunError(f"--epochs {settings.epochs}: the run has already begun epoch {done + 1}")
 
 
+def _data(job: Job) -> dict[str, Any]:
+    """What a checkpoint knows of its data: enough to notice another data set, and cheap to find."""
+    labels = job.train.split.labels.astype("<i8")
+    return {
+        "training images": job.train.images,
+        "batch size": job.train.batch_size,
+        "classes": len(job.dataset.classes),
+        "checksum of the labels": zlib.crc32(labels.tobytes()),
+    }
+
+
+def _check_data(job: Job, directory: RunDirectory, saved: Saved) -> None:
+    now, then = _data(job), saved.info.get("data", {})
+    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    if different:
+        raise RunError(
+            f"--resume {directory.path}: the data is not what the run began with: {', '.join(different)}; "
+            "put it back, or begin a new run"
+        )
+
+
 def _fit(job: Job, directory: RunDirectory, saved: Saved | None, callbacks: Sequence[Callback]) -> Result:
     settings = job.settings
-    own: list[Callback] = [Checkpoint(directory.checkpoints, settings.keep), RunLog(directory)]
+    own: list[Callback] = [Checkpoint(directory.checkpoints, settings.keep, _data(job)), RunLog(directory)]
     trainer = make_trainer(job, [*own, *callbacks])
     if saved is not None:
         try:
@@ -203,6 +243,7 @@ def _description(job: Job) -> dict[str, Any]:
     settings = job.settings.to_dict()
     for name in PLACES:
         del settings[name]
+    settings["dataset"] = Path(job.settings.dataset).name  # of a folder its own name, not where it is
     return {
         "model": job.settings.model,
         "image_shape": list(job.dataset.image_shape),

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from xnn.errors import RunError
+from xnn.paths import expanded
 from xnn.training import checkpoints
 from xnn.training.callbacks import JsonLines
 from xnn.training.files import (
@@ -58,8 +59,17 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any]) -> "RunDirectory":
-        """Make the folder and write config.json.
+    def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> "RunDirectory":
+        """Make the folder and write config.json, whose ``run_dir`` becomes the folder's path.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        config
+            The settings by name.
+        numbered
+            Where there is something of that name, try it with -2, -3, ... after it, instead of refusing.
 
         Raises
         ------
@@ -67,23 +77,30 @@ class RunDirectory:
             It exists and is not empty, or cannot be made. Nothing is left behind then.
         """
         path = Path(path)
-        cls.check_unused(path)
+        if not numbered:
+            cls.check_unused(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            if numbered:
+                path = _make_numbered(path)
+            else:
+                path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"--run-dir {path}: cannot be made: {error.strerror or error}") from error
         directory = cls(path)
-        directory.write_config(config)
+        directory.write_config({**config, "run_dir": str(path)})
         return directory
 
     @staticmethod
     def check_unused(path: Path) -> None:
         """Raise a `RunError` unless `path` is an empty folder or does not exist."""
-        if not path.exists():
-            return
-        if not path.is_dir():
+        try:
+            exists, is_folder = path.exists(), path.is_dir()
+            used = is_folder and any(path.iterdir())
+        except OSError as error:
+            raise RunError(f"--run-dir {path}: cannot be read: {error.strerror or error}") from error
+        if exists and not is_folder:
             raise RunError(f"--run-dir {path}: there is a file of that name")
-        if any(path.iterdir()):
+        if used:
             raise RunError(
                 f"--run-dir {path}: is not empty; give a new folder, or go on with its run by --resume {path}"
             )
@@ -95,15 +112,18 @@ class RunDirectory:
         Raises
         ------
         RunError
-            There is no such folder, or no run in it.
+            There is no such folder, no run in it, or it cannot be read.
         """
-        directory = cls(Path(path))
-        if not directory.path.is_dir():
-            raise RunError(f"--resume {path}: there is no such folder")
-        if not directory.config.is_file():
-            raise RunError(f"--resume {path}: there is no run in it (no config.json)")
-        for folder in (directory.path, directory.checkpoints):
-            remove_temporaries(folder)
+        directory = cls(expanded(path, "--resume", RunError))
+        try:
+            if not directory.path.is_dir():
+                raise RunError(f"--resume {path}: there is no such folder")
+            if not directory.config.is_file():
+                raise RunError(f"--resume {path}: there is no run in it (no config.json)")
+            for folder in (directory.path, directory.checkpoints):
+                remove_temporaries(folder)
+        except OSError as error:
+            raise RunError(f"--resume {path}: cannot be used: {error.strerror or error}") from error
         return directory
 
     def read_config(self) -> dict[str, Any]:
@@ -116,6 +136,8 @@ class RunDirectory:
         """
         try:
             config = json.loads(self.config.read_bytes())
+        except RecursionError as error:
+            raise RunError(f"{self.config} is damaged: it is nested too deeply") from error
         except (OSError, ValueError) as error:
             raise RunError(f"{self.config} is damaged: {' '.join(str(error).split())}") from error
         if not isinstance(config, dict):
@@ -174,13 +196,23 @@ def metrics_row(row: Row) -> Row:
     return {name: row.get(name) for name in METRICS} | row
 
 
-def unused_path(dataset: str, model: str, now: datetime | None = None) -> Path:
-    """Return a path under ``runs/`` that does not exist yet, named after data set, model and time."""
+def default_path(dataset: str, model: str, now: datetime | None = None) -> Path:
+    """Return a path under ``runs/`` named after data set, model and time."""
     moment = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in dataset).strip("-.")
-    base = Path("runs") / f"{safe or 'data'}-{model}-{moment}"
+    # The end says more where it is a path; a file's name has 255 bytes, a letter up to 4.
+    short = safe.encode()[-60:].decode(errors="ignore").strip("-.")
+    return Path("runs") / f"{short or 'data'}-{model}-{moment}"
+
+
+def _make_numbered(base: Path) -> Path:
+    """Make `base`, or the first of base-2, base-3, ... that nobody else has made."""
     path, number = base, 1
-    while path.exists():
-        number += 1
-        path = base.with_name(f"{base.name}-{number}")
-    return path
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            path = base.with_name(f"{base.name}-{number}")
+        else:
+            return path

@@ -23,6 +23,7 @@ Check = tuple[str, Callable[[Any], bool]]
 ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
 AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
+WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
@@ -72,7 +73,7 @@ class Settings:
 
     model: str = _setting("cnn", "model", "cnn, mlp, or lab6 (one hidden layer)", metavar="NAME")
     hidden: int | None = _setting(
-        None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=AT_LEAST_ONE
+        None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=WIDTH
     )
     dtype: str = _setting("float32", "model", "type of all numbers", choices=DTYPES)
     backend: str | None = _setting(

@@ -9,19 +9,20 @@ class Stopwatch:
     """Seconds that passed while it was running, beginning from `elapsed`."""
 
     def __init__(self, elapsed: float = 0.0) -> None:
-        self._before = elapsed
-        self._since: float | None = None
+        # One tuple, replaced as a whole: the bar's thread may read it at any moment.
+        self._state: tuple[float, float | None] = (elapsed, None)
 
     @property
     def elapsed(self) -> float:
         """Seconds so far; may be read while it runs."""
-        return self._before + (0.0 if self._since is None else perf_counter() - self._since)
+        before, since = self._state
+        return before + (0.0 if since is None else perf_counter() - since)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run for the time of a ``with`` block."""
-        self._since = perf_counter()
+        self._state = (self.elapsed, perf_counter())
         try:
             yield
         finally:
-            self._before, self._since = self.elapsed, None
+            self._state = (self.elapsed, None)

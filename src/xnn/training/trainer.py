@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from time import perf_counter
@@ -86,6 +87,9 @@ class Trainer:
     ) -> None:
         if log_every < 1:
             raise ValueError(f"log_every must be 1 or more, not {log_every}")
+        for name, part in (("optimizer", optimizer), ("average", average)):
+            if part is not None and part.model is not model:
+                raise ValueError(f"the {name} is of another model; make it of the model that is to be trained")
         self.model = model
         self.optimizer = optimizer
         self.schedule = schedule
@@ -132,6 +136,8 @@ class Trainer:
         ValueError, TypeError
             The data does not fit the model.
         """
+        if not isinstance(epochs, numbers.Integral):
+            raise TypeError(f"epochs must be a whole number, not {epochs!r}")
         if epochs < 1:
             raise ValueError(f"epochs must be 1 or more, not {epochs}")
         train = self._loader(train, batch_size, shuffle=True)
@@ -151,8 +157,11 @@ class Trainer:
     def request_stop(self, reason: str, *, to_resume: bool = False) -> None:
         """Make `fit` return after the step it is in; safe to call from a signal handler.
 
-        `to_resume` says that training is to go on some other time: then `interrupted` is true, unless all was done.
+        `to_resume` says that training is to go on some other time: then `interrupted` is true, unless all was done, or
+        training was about to stop for another reason, which stays.
         """
+        if to_resume and self.stop_reason is not None:
+            return
         self.stop_reason = reason
         self._to_resume = to_resume
 
@@ -160,6 +169,11 @@ class Trainer:
     def interrupted(self) -> bool:
         """Whether training stopped where it should go on some other time."""
         return self.batch > 0 or (self._to_resume and self.epoch < self.epochs)
+
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate of the schedule; the optimizer's own where there is none."""
+        return float(getattr(self.schedule, "lr", self.optimizer.lr))
 
     def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
         """Return the loss and the accuracies over all of `data`, with the averaged weights where there are some."""
@@ -176,12 +190,16 @@ class Trainer:
     def load_state_dict(self, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
         """Go to where `state_dict` was called, for a model and optimizer made with the same settings.
 
+        Which parameters are frozen is one of these settings, and not in the state: freeze them before going on.
+
         Raises
         ------
         ValueError
             The state is of another model or optimizer.
         """
         state.load(self, arrays, info)
+        # Losses that were not read yet, as after an exception, belong to where the trainer comes from.
+        self._meter = Meter(self.model.backend)
 
     def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
         if not isinstance(data, tuple):
@@ -190,6 +208,7 @@ class Trainer:
         shape = tuple(self.model.input_shape)
         if tuple(x.shape[1:]) != shape:
             raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
+        indices = isinstance(self.loss, nn.SoftmaxCrossEntropy) and len(self.model.output_shape) == 1
         return ArrayBatches(
             x,
             labels,
@@ -198,6 +217,7 @@ class Trainer:
             dtype=self.model.dtype,
             shuffle=shuffle,
             seed=self.model.random.seed,
+            classes=self.model.output_shape[-1] if indices else None,
         )
 
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
@@ -269,7 +289,7 @@ class Trainer:
     def _non_finite(self, what: str, loss: float, step: int) -> NonFiniteLoss:
         return NonFiniteLoss(
             f"{what} became {loss} in epoch {self.epoch + 1}, step {step}: "
-            f"try a lower --lr than {self.optimizer.lr:g}, or --clip-norm 1"
+            f"try a lower --lr than {self.peak_lr:g}, or --clip-norm 1"
         )
 
     def _end_interval(self) -> None:
