@@ -127,7 +127,7 @@ def test_real_images(data_dir, tmp_path, name):
     if found is None:
         pytest.skip(f"XNN_DATA_DIR does not hold {name}")
     dataset = load(name, data_dir=data_dir, cache_dir=tmp_path)
-    again = load(name, cache_dir=tmp_path, download=False)
+    again = load(name, data_dir=data_dir, cache_dir=tmp_path)
     for split, count in ((dataset.train, 50_000), (dataset.test, 10_000)):
         assert split.images.shape == (count, 32, 32, 3)
         assert set(np.bincount(split.labels)) == {count // len(dataset.classes)}
