@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from xnn.errors import DataError
+from xnn.paths import reason
 
 _CHUNK = 2**20
 
@@ -43,7 +44,7 @@ def _read_file(path: Path, sizes: range) -> bytes:
     except FileNotFoundError:
         raise DataError(f"{path}: missing; the other files of the data set are beside it") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
 
 
 def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[str, bytes]:
@@ -69,7 +70,7 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
             f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); get it anew"
         ) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
     missing = [name for name in sizes if name not in contents]
     if missing:
         raise DataError(f"{path}: lacks {folder}/{missing[0]}; get it anew")

@@ -101,7 +101,7 @@ def load_or_build(
     try:
         save(path, built)
     except OSError as error:
-        report(f"the cache {path} cannot be written ({error.strerror or error}); going on without it")
+        report(f"the cache {path} cannot be written ({reason(error)}); going on without it")
         return built
     # Mapped rather than in memory, unless another process has meanwhile cached another source.
     mapped = load(path, report)

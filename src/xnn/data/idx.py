@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from xnn.data.splits import HostArray, check_labels
 from xnn.errors import DataError
+from xnn.paths import reason
 
 UNSIGNED_BYTE = 8
 
@@ -85,7 +86,7 @@ def _content(path: Path) -> bytes:
         content = path.read_bytes()
         return _decompress(path, content) if path.suffix == ".gz" else content
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
 
 
 def _decompress(path: Path, content: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xnn.errors import NonFiniteLoss, RunError
+from xnn.paths import reason
 from xnn.training import checkpoints
 from xnn.training.files import json_line
 from xnn.training.history import Row
@@ -164,4 +165,4 @@ def _append(path: Path | None, row: dict[str, Any]) -> None:
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(f"{json_line(row)}\n")
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        raise RunError(f"cannot write {path}: {reason(error)}") from error

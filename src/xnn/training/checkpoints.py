@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from xnn.errors import RunError
+from xnn.paths import reason
 from xnn.training.files import write_atomically
 
 FORMAT = 1
@@ -83,7 +84,7 @@ def save(directory: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapp
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"cannot write {directory}: {error.strerror or error}") from error
+        raise RunError(f"cannot write {directory}: {reason(error)}") from error
     write_tensors(path, arrays, {"info": text, "crc32": str(zlib.crc32(text.encode()))})
     return path
 

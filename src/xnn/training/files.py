@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xnn.errors import RunError
+from xnn.paths import reason
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -33,7 +34,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             with suppress(FileNotFoundError):  # the usual case: it has been renamed
                 temporary.unlink()
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        raise RunError(f"cannot write {path}: {reason(error)}") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -82,7 +83,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return rows
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+        raise RunError(f"cannot read {path}: {reason(error)}") from error
     for line in content.splitlines(keepends=True):
         try:
             row = json.loads(line)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from xnn.errors import RunError
-from xnn.paths import expanded
+from xnn.paths import expanded, reason
 from xnn.training import checkpoints
 from xnn.training.callbacks import JsonLines
 from xnn.training.files import (
@@ -85,7 +85,7 @@ class RunDirectory:
             else:
                 path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"--run-dir {path}: cannot be made: {error.strerror or error}") from error
+            raise RunError(f"--run-dir {path}: cannot be made: {reason(error)}") from error
         directory = cls(path)
         directory.write_config({**config, "run_dir": str(path)})
         return directory
@@ -97,7 +97,7 @@ class RunDirectory:
             exists, is_folder = path.exists(), path.is_dir()
             used = is_folder and any(path.iterdir())
         except OSError as error:
-            raise RunError(f"--run-dir {path}: cannot be read: {error.strerror or error}") from error
+            raise RunError(f"--run-dir {path}: cannot be read: {reason(error)}") from error
         if exists and not is_folder:
             raise RunError(f"--run-dir {path}: there is a file of that name")
         if used:
@@ -123,7 +123,7 @@ class RunDirectory:
             for folder in (directory.path, directory.checkpoints):
                 remove_temporaries(folder)
         except OSError as error:
-            raise RunError(f"--resume {path}: cannot be used: {error.strerror or error}") from error
+            raise RunError(f"--resume {path}: cannot be used: {reason(error)}") from error
         return directory
 
     def read_config(self) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def save(trainer: "Trainer") -> tuple[Arrays, dict[str, Any]]:
     """Return the arrays by name and the rest as a JSON-able dict; see `Trainer.state_dict`."""
     model = trainer.model
     arrays = {
-        "parameters": model.backend.to_numpy(model.parameters.flat).copy(),
-        "buffers": model.backend.to_numpy(model.buffers.flat).copy(),
+        "parameters": model.backend.to_numpy(model.parameters.flat, copy=True),
+        "buffers": model.backend.to_numpy(model.buffers.flat, copy=True),
     }
     info: dict[str, Any] = {
         "epoch": trainer.epoch,
