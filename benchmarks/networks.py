@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnn import nn
+from xnn.models import MODELS, Task
 
 Shape = tuple[int, ...]
 
@@ -105,6 +106,69 @@ def _conv_norm() -> Network:
     return Network((32, 32, 3), 10, (128,), make_xnn, make_torch)
 
 
+def _speed() -> Network:
+    def make_torch() -> Any:
+        from torch import nn as tnn
+
+        first = tnn.Conv2d(3, 24, 2).requires_grad_(False)
+        layers: list[Any] = [first, tnn.GELU()]
+        inputs = 24
+        for width in (64, 256, 256):
+            layers += [tnn.Conv2d(inputs, width, 3, padding=1, bias=False), tnn.MaxPool2d(2)]
+            layers += [tnn.BatchNorm2d(width), tnn.GELU()]
+            layers += [tnn.Conv2d(width, width, 3, padding=1, bias=False), tnn.BatchNorm2d(width), tnn.GELU()]
+            inputs = width
+        return tnn.Sequential(*layers, tnn.MaxPool2d(3), tnn.Flatten(), tnn.Linear(256, 10, bias=False))
+
+    def make_xnn() -> nn.Layer:
+        return MODELS["speed"].layers(Task("cifar10", (32, 32, 3), 10, 50_000), 64)
+
+    return Network((32, 32, 3), 10, (100, 500), make_xnn, make_torch)
+
+
+def _residual() -> Network:
+    def make_torch() -> Any:
+        from torch import nn as tnn
+
+        class Block(tnn.Module):
+            def __init__(self, inputs: int, width: int, stride: int) -> None:
+                super().__init__()
+                self.body = tnn.Sequential(
+                    *(tnn.Conv2d(inputs, width, 3, stride, 1, bias=False), tnn.BatchNorm2d(width), tnn.ReLU()),
+                    *(tnn.Conv2d(width, width, 3, 1, 1, bias=False), tnn.BatchNorm2d(width)),
+                )
+                self.shortcut: Any = tnn.Identity()
+                if stride != 1 or inputs != width:
+                    self.shortcut = tnn.Sequential(
+                        tnn.Conv2d(inputs, width, 1, stride, bias=False), tnn.BatchNorm2d(width)
+                    )
+                self.activation = tnn.ReLU()
+
+            def forward(self, x: Any) -> Any:
+                return self.activation(self.body(x) + self.shortcut(x))
+
+        stem = [tnn.Conv2d(3, 32, 3, padding=1, bias=False), tnn.BatchNorm2d(32), tnn.ReLU()]
+        blocks = [Block(32, 32, 1), Block(32, 64, 2), Block(64, 128, 2)]
+        return tnn.Sequential(*stem, *blocks, tnn.AdaptiveAvgPool2d(1), tnn.Flatten(), tnn.Linear(128, 10))
+
+    def block(inputs: int, width: int, stride: int) -> list[nn.Layer]:
+        body = nn.Sequential(
+            *(nn.Conv2d(width, 3, stride, 1, bias=False), nn.BatchNorm(), nn.ReLU()),
+            *(nn.Conv2d(width, 3, 1, 1, bias=False), nn.BatchNorm()),
+        )
+        shortcut = None
+        if stride != 1 or inputs != width:
+            shortcut = nn.Sequential(nn.Conv2d(width, 1, stride, bias=False), nn.BatchNorm())
+        return [nn.Residual(body, shortcut), nn.ReLU()]
+
+    def make_xnn() -> nn.Layer:
+        stem = [nn.Conv2d(32, 3, padding=1, bias=False), nn.BatchNorm(), nn.ReLU()]
+        blocks = [*block(32, 32, 1), *block(32, 64, 2), *block(64, 128, 2)]
+        return nn.Sequential(*stem, *blocks, nn.GlobalAvgPool2d(), nn.Linear(10))
+
+    return Network((32, 32, 3), 10, (128,), make_xnn, make_torch)
+
+
 NETWORKS = {
     "mlp 784-128-10": _mlp(28, 1, 128, 10, (1, 128, 512)),
     "mlp 3072-256-10": _mlp(32, 3, 256, 10, (1, 128)),
@@ -112,4 +176,6 @@ NETWORKS = {
     "conv32-pool-conv64-pool-dense": _conv_pool_dense(),
     "LeNet-5": _lenet5(),
     "conv-norm 32-64-128": _conv_norm(),
+    "residual": _residual(),
+    "speed": _speed(),
 }

@@ -79,7 +79,8 @@ def test_another_optimizer_brings_its_own_learning_rate(name, optimizer):
 
 
 def test_an_unknown_model_is_suggested():
-    with pytest.raises(SettingError, match=r"--model lab: unknown; choose one of cnn, mlp, lab6\. Did you mean 'lab6'"):
+    expected = r"--model lab: unknown; choose one of cnn, mlp, lab6, speed\. Did you mean 'lab6'"
+    with pytest.raises(SettingError, match=expected):
         models.resolve(Settings(model="lab"), DIGITS)
 
 

@@ -18,6 +18,7 @@ ORDER = [
     ("backends",),
     ("random",),
     ("functional",),
+    ("kernels",),
     ("nn",),
     ("optim",),
     ("data",),

@@ -4,6 +4,7 @@ What xnn asks of a library: the functions of the Array API standard (2023.12 or 
 slices, and that a slice or reshape of a contiguous array is a view. A library is imported when it is first named.
 """
 
+import copy
 import functools
 import importlib
 import importlib.util
@@ -19,6 +20,7 @@ from xnn._typing import Array, Namespace
 from xnn.errors import BackendError, suggest
 
 ENVIRONMENT_VARIABLE = "XNN_BACKEND"
+TWINS_VARIABLE = "XNN_TWINS"
 LIBRARIES = ("numpy", "cupy", "torch", "array_api_strict")
 DTYPES = ("float32", "float64")
 """Floating-point types that a model may compute in."""
@@ -39,6 +41,8 @@ class Backend:
         Its Array API namespace.
     device : object
         The library's own device object.
+    twins : bool
+        Whether models on this backend use the faster twins in `xnn.kernels`.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Backend:
         self.name = library if device_name is None else f"{library}:{device_name}"
         self.xp = xp
         self.device = device
+        self.twins = True
         self._to_numpy = to_numpy
         self._synchronize = synchronize
         self._activate = activate
@@ -117,10 +122,10 @@ class Backend:
         return hash(self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return backend, (self.name,)
+        return backend, (self.name, self.twins)
 
 
-def backend(name: "str | Backend | None" = None) -> Backend:
+def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> Backend:
     """Return the backend of that name.
 
     Parameters
@@ -129,6 +134,9 @@ def backend(name: "str | Backend | None" = None) -> Backend:
         ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch"``, ``"torch:cuda:0"``, ``"array_api_strict"``,
         ``"array_api_strict:device1"``, or ``"auto"``: CuPy when a CUDA device answers, else NumPy.
         None reads ``$XNN_BACKEND`` and falls back to ``"auto"``. A `Backend` is returned as it is.
+    twins : bool, optional
+        False has models compute by the reference functions alone. By default as ``$XNN_TWINS`` says, 0 or 1; 1 if it
+        is not set.
 
     Raises
     ------
@@ -144,8 +152,19 @@ def backend(name: "str | Backend | None" = None) -> Backend:
     if not isinstance(name, str):
         raise TypeError(f"backend must be a name or a Backend, not {type(name).__name__}")
     made = _make("cupy" if _cuda_answers() else "numpy") if name == "auto" else _make(name)
+    wanted = _twins_by_default() if twins is None else twins
+    if made.twins != wanted:
+        made = copy.copy(made)
+        made.twins = wanted
     made.activate()
     return made
+
+
+def _twins_by_default() -> bool:
+    value = os.environ.get(TWINS_VARIABLE) or "1"
+    if value not in ("0", "1"):
+        raise BackendError(f"${TWINS_VARIABLE} must be 0 or 1, not {value!r}")
+    return value == "1"
 
 
 @functools.cache

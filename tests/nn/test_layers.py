@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xnn import nn
+from xnn.backends import backend as make_backend
 from xnn.testing import check_layer
 
 from .examples import EXAMPLES
@@ -28,6 +29,8 @@ def test_every_layer_has_an_example():
 @every_layer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_equals_its_function_in_training(example, backend, dtype):
+    # Without twins the numbers are the function's own, bit for bit; that a twin equals it to rounding is tested there.
+    backend = make_backend(backend.name, twins=False)
     layer = example.make().build(example.input_shape, backend=backend, seed=3, dtype=dtype)
     x = backend.asarray(away_from_kinks((4, *example.input_shape)), dtype)
     y, _ = layer.forward(x, train=True)

@@ -478,5 +478,5 @@ def test_lab6_trains_image_by_image(tmp_path):
 def test_a_bad_name_is_noticed_before_anything_is_written(tmp_path):
     with pytest.raises(SettingError, match="--model cn: unknown"):
         train(quick(tmp_path / "run", model="cn"))
-    assert models.names() == ["cnn", "mlp", "lab6"]
+    assert models.names() == ["cnn", "mlp", "lab6", "speed"]
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,5 @@
 """Activation layers, one for each function in `xnn.functional.activations` and `xnn.functional.softmax`."""
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.nn.layer import Layer
 
@@ -10,7 +9,7 @@ class ReLU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.relu(x))
+        return self.connect(self.functions.relu(x))
 
 
 class LeakyReLU(Layer):
@@ -21,7 +20,7 @@ class LeakyReLU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.leaky_relu(x, self.slope))
+        return self.connect(self.functions.leaky_relu(x, self.slope))
 
 
 class ELU(Layer):
@@ -32,7 +31,7 @@ class ELU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.elu(x, self.alpha))
+        return self.connect(self.functions.elu(x, self.alpha))
 
 
 class GELU(Layer):
@@ -45,7 +44,7 @@ class GELU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.gelu(x, self.approximate))
+        return self.connect(self.functions.gelu(x, self.approximate))
 
 
 class SiLU(Layer):
@@ -53,7 +52,7 @@ class SiLU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.silu(x))
+        return self.connect(self.functions.silu(x))
 
 
 class Sigmoid(Layer):
@@ -61,7 +60,7 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.sigmoid(x))
+        return self.connect(self.functions.sigmoid(x))
 
 
 class Tanh(Layer):
@@ -69,7 +68,7 @@ class Tanh(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.tanh(x))
+        return self.connect(self.functions.tanh(x))
 
 
 class Softplus(Layer):
@@ -77,7 +76,7 @@ class Softplus(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.softplus(x))
+        return self.connect(self.functions.softplus(x))
 
 
 class Softmax(Layer):
@@ -88,7 +87,7 @@ class Softmax(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.softmax(x, self.axis))
+        return self.connect(self.functions.softmax(x, self.axis))
 
 
 class LogSoftmax(Layer):
@@ -99,4 +98,4 @@ class LogSoftmax(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.log_softmax(x, self.axis))
+        return self.connect(self.functions.log_softmax(x, self.axis))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.layer import Layer
 
@@ -82,7 +81,7 @@ class Residual(Layer):
         """Return (y, pullback)."""
         a, body_pullback = self.body.forward(x, train)
         if self.shortcut is None:
-            y, add_pullback = F.add(a, x)
+            y, add_pullback = self.functions.add(a, x)
 
             def pullback_identity(dy: Array, input_gradient: bool = True) -> Array | None:
                 dbody, dshortcut = add_pullback(dy)
@@ -92,7 +91,7 @@ class Residual(Layer):
             return y, pullback_identity
 
         b, shortcut_pullback = self.shortcut.forward(x, train)
-        y, add_pullback = F.add(a, b)
+        y, add_pullback = self.functions.add(a, b)
 
         def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
             dbody, dshortcut = add_pullback(dy)
@@ -127,7 +126,7 @@ class Parallel(Layer):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         outputs, pullbacks = zip(*(branch.forward(x, train) for branch in self.branches), strict=True)
-        y, cut = F.concatenate(outputs)
+        y, cut = self.functions.concatenate(outputs)
 
         def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
             gradients = [pull(piece, input_gradient) for pull, piece in zip(pullbacks, cut(dy), strict=True)]

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
 from xnn.functional.windows import Padding, pair, windows
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
@@ -24,6 +23,8 @@ class Conv2d(Layer):
     bias : bool
     weight_initializer, bias_initializer : callable
         See `xnn.nn.initializers`.
+    trainable : bool
+        False keeps weight and bias as they are initialized, as `Layer.freeze` does.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Conv2d(Layer):
         bias: bool = True,
         weight_initializer: Initializer = kaiming_normal,
         bias_initializer: Initializer = zeros,
+        trainable: bool = True,
     ) -> None:
         self.channels = positive("Conv2d", "channels", channels)
         self.kernel = pair("Conv2d", "kernel", kernel)
@@ -47,6 +49,7 @@ class Conv2d(Layer):
         self.use_bias = bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
+        self.starts_trainable = trainable
 
     def initialize(self, shape: Shape) -> Shape:
         """Declare weight (kh, kw, c / groups, channels) and bias (channels,)."""
@@ -62,12 +65,17 @@ class Conv2d(Layer):
         self.bias = (
             self.parameter("bias", (self.channels,), self.bias_initializer, decay=False) if self.use_bias else None
         )
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                parameter.trainable = self.starts_trainable
         return (*geometry.output, self.channels)
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         bias = None if self.bias is None else self.bias.value
-        result = F.conv2d(x, self.weight.value, bias, self.stride, self.padding, self.dilation, self.groups)
+        result = self.functions.conv2d(
+            x, self.weight.value, bias, self.stride, self.padding, self.dilation, self.groups
+        )
         return self.connect(result, self.weight, self.bias)
 
     def flops(self) -> int:

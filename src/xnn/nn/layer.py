@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
+from xnn import kernels
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
@@ -23,6 +24,8 @@ class Layer:
     ----------
     backend, dtype, random :
         Set in every layer by `build`: where its arrays live, the name of their dtype, and the model's random numbers.
+    functions :
+        Set likewise: the functions of `xnn.functional`, or their faster twins on this backend.
     input_shape, output_shape : tuple of int
         Without the batch axis.
     parameters, gradients, buffers : Views
@@ -34,6 +37,7 @@ class Layer:
     backend: Backend
     dtype: str
     random: Random
+    functions: kernels.Functions
     input_shape: Shape
     output_shape: Shape
     parameters: Views
@@ -131,6 +135,7 @@ class Layer:
         self._adopt_arrays(backend, dtype)
         for layer in self._named_layers().values():
             layer.backend, layer.dtype, layer.random = backend, dtype, random
+            layer.functions = kernels.functions(backend)
         self._draw(seed)
         self._refresh()
         return self

@@ -2,7 +2,6 @@
 
 import math
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
 from xnn.functional.windows import is_count
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
@@ -46,7 +45,7 @@ class Linear(Layer):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         bias = None if self.bias is None else self.bias.value
-        return self.connect(F.linear(x, self.weight.value, bias), self.weight, self.bias)
+        return self.connect(self.functions.linear(x, self.weight.value, bias), self.weight, self.bias)
 
     def flops(self) -> int:
         """2 n m for each position."""

@@ -2,7 +2,6 @@
 
 import math
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.initializers import ones, zeros
 from xnn.nn.layer import Layer
@@ -58,12 +57,12 @@ class BatchNorm(_Norm):
         """Return (y, pullback); in training, also update the running statistics."""
         weight, bias = _value(self.weight), _value(self.bias)
         if train:
-            mean, variance = F.batch_norm_statistics(x)
+            mean, variance = self.functions.batch_norm_statistics(x)
             self._update(mean, variance, math.prod(x.shape[:-1]))
-            result = F.batch_norm(x, weight, bias, self.eps, (mean, variance))
+            result = self.functions.batch_norm(x, weight, bias, self.eps, (mean, variance))
         else:
             mean, variance = self.running_mean.value, self.running_variance.value
-            result = F.batch_norm_inference(x, weight, bias, mean, variance, self.eps)
+            result = self.functions.batch_norm_inference(x, weight, bias, mean, variance, self.eps)
         return self.connect(result, self.weight, self.bias)
 
     def _update(self, mean: Array, variance: Array, count: int) -> None:
@@ -89,7 +88,7 @@ class LayerNorm(_Norm):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        result = F.layer_norm(x, _value(self.weight), _value(self.bias), self.eps)
+        result = self.functions.layer_norm(x, _value(self.weight), _value(self.bias), self.eps)
         return self.connect(result, self.weight, self.bias)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
 from xnn.functional.pooling import pooling_windows
 from xnn.functional.windows import Padding, pair
@@ -39,7 +38,7 @@ class MaxPool2d(_Pool2d):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.max_pool2d(x, self.window, self.stride, self.padding))
+        return self.connect(self.functions.max_pool2d(x, self.window, self.stride, self.padding))
 
 
 class AvgPool2d(_Pool2d):
@@ -55,7 +54,7 @@ class AvgPool2d(_Pool2d):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.avg_pool2d(x, self.window, self.stride, self.padding))
+        return self.connect(self.functions.avg_pool2d(x, self.window, self.stride, self.padding))
 
 
 class GlobalAvgPool2d(Layer):
@@ -67,4 +66,4 @@ class GlobalAvgPool2d(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.global_avg_pool2d(x))
+        return self.connect(self.functions.global_avg_pool2d(x))

@@ -2,7 +2,6 @@
 
 import math
 
-from xnn import functional as F
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.layer import Layer
 
@@ -16,7 +15,7 @@ class Flatten(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.flatten(x))
+        return self.connect(self.functions.flatten(x))
 
 
 class Reshape(Layer):
@@ -39,7 +38,7 @@ class Reshape(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        return self.connect(F.reshape(x, (x.shape[0], *self.shape)))
+        return self.connect(self.functions.reshape(x, (x.shape[0], *self.shape)))
 
 
 class Dropout(Layer):
@@ -60,5 +59,5 @@ class Dropout(Layer):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback); out of training, y is x itself."""
         if train and self.rate > 0.0:
-            return self.connect(F.dropout(x, self.rate, self.random))
+            return self.connect(self.functions.dropout(x, self.rate, self.random))
         return self.connect((x, lambda dy: dy))

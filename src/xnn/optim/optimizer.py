@@ -1,9 +1,11 @@
 """What all optimizers share: the walk over the flat vectors of a model, one trainable run at a time."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from xnn import kernels
 from xnn._typing import Array
 from xnn.backends import Backend
 from xnn.optim import _checks, _slots
@@ -100,6 +102,8 @@ class Optimizer(ABC):
         self.decay_all = _checks.flag("decay_all", decay_all)
         self.steps = 0
         self.slots: dict[str, Array] = {}
+        twin = kernels.update(model.backend, type(self)) if model.dtype == "float32" else None
+        self._apply = self._update if twin is None else functools.partial(twin, self)
 
     @property
     def lr(self) -> float:
@@ -119,7 +123,7 @@ class Optimizer(ABC):
             run = slice(segment.start, segment.stop)
             slots = {name: slot[run] for name, slot in self.slots.items()}
             weight_decay = self.weight_decay if segment.decay else 0.0
-            self._update(parameters[run], gradients[run], slots, weight_decay)
+            self._apply(parameters[run], gradients[run], slots, weight_decay)
 
     @abstractmethod
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:

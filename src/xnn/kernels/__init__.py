@@ -1,0 +1,83 @@
+"""Faster twins of the functions in `xnn.functional`, for one array library each, and the registry that picks them.
+
+A twin takes the same arguments and gives the same results as its reference, within rounding; a property test holds it
+to that. It covers what it is fast at, and hands everything else, float64 always, to the reference. Nothing but this
+registry knows the twins: a model asks for its backend's functions when it is built, and a twin is imported when it
+is first called for. Where what the twins need is not installed, the references serve.
+"""
+
+import functools
+import importlib
+import importlib.util
+from typing import Any
+
+from xnn import functional
+from xnn.backends import Backend
+
+_NEEDS = {"numpy": ("numba", "threadpoolctl")}
+_TWINS = {
+    "numpy": {
+        "avg_pool2d": "pooling",
+        "batch_norm": "normalization",
+        "batch_norm_statistics": "normalization",
+        "conv2d": "conv",
+        "gelu": "activations",
+        "linear": "linear",
+        "max_pool2d": "pooling",
+        "relu": "activations",
+        "sigmoid": "activations",
+        "silu": "activations",
+        "softmax_cross_entropy": "losses",
+        "tanh": "activations",
+    }
+}
+_UPDATES = {"numpy": {"xnn.optim.sgd.SGD": "sgd"}}
+
+
+class Functions:
+    """The functions of `xnn.functional` by their names, each its twin where there is one."""
+
+    def __init__(self, library: str, modules: dict[str, str]) -> None:
+        self._library = library
+        self._modules = modules
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached once a name: the function found is kept as an attribute.
+        module = self._modules.get(name)
+        function = getattr(functional if module is None else _load(self._library, module), name)
+        setattr(self, name, function)
+        return function
+
+
+def functions(backend: Backend) -> Functions:
+    """Return the functions for arrays of a backend."""
+    return _functions(backend.library, backend.twins)
+
+
+def twins(backend: Backend) -> dict[str, str]:
+    """Return the twins that serve on a backend: the function's name, and the module the twin is in."""
+    if not (backend.twins and _is_served(backend.library)):
+        return {}
+    return {name: f"{__name__}.{backend.library}.{module}" for name, module in _TWINS[backend.library].items()}
+
+
+def update(backend: Backend, optimizer: type) -> Any:
+    """Return the twin of the update rule of a class of optimizers, or None if there is none."""
+    name = f"{optimizer.__module__}.{optimizer.__qualname__}"
+    if not (backend.twins and _is_served(backend.library)) or name not in _UPDATES[backend.library]:
+        return None
+    return getattr(_load(backend.library, "optimizers"), _UPDATES[backend.library][name])
+
+
+@functools.cache
+def _functions(library: str, with_twins: bool) -> Functions:
+    return Functions(library, _TWINS[library] if with_twins and _is_served(library) else {})
+
+
+@functools.cache
+def _is_served(library: str) -> bool:
+    return library in _TWINS and all(importlib.util.find_spec(name) is not None for name in _NEEDS[library])
+
+
+def _load(library: str, module: str) -> Any:
+    return importlib.import_module(f"{__name__}.{library}.{module}")

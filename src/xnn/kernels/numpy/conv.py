@@ -1,0 +1,41 @@
+"""The twin of `xnn.functional.conv2d`: which way of computing suits a geometry."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback
+from xnn.functional.windows import Padding, Windows, windows
+from xnn.kernels.numpy import columns, winograd
+
+_WINOGRAD_CHANNELS = 16
+"""Fewest input and output channels that pay for the transforms; see docs/performance.md."""
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: Padding = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> tuple[Array, Pullback]:
+    """As `xnn.functional.conv2d`, for float32 in one group; all else takes the reference."""
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    plain = all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
+    if not plain or groups != 1 or x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[2] or x.size == 0:
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    if bias is not None and bias.shape != weight.shape[3:]:
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
+    if suits_winograd(geometry, weight.shape[2], weight.shape[3]):
+        return winograd.conv2d(x, weight, bias, geometry)
+    return columns.conv2d(x, weight, bias, geometry)
+
+
+def suits_winograd(geometry: Windows, inputs: int, outputs: int) -> bool:
+    """Whether Winograd's algorithm covers the geometry and is faster there than the product with columns."""
+    covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
+    return covered and min(inputs, outputs) >= _WINOGRAD_CHANNELS

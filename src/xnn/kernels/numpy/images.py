@@ -1,0 +1,36 @@
+"""Copies of an image into and out of a larger one, the padding; all arrays are one-dimensional and contiguous."""
+
+from typing import Any
+
+from xnn.kernels.numpy.compiled import inlined
+
+
+@inlined
+def spread(
+    x: Any, start: int, height: int, width: int, channels: int, top: int, left: int,
+    rows: int, line: int, wide: int, image: Any,
+) -> None:  # fmt: skip
+    """Copy the image at x[start] to (top, left) of a larger one, (rows, line, wide), that is zero elsewhere.
+
+    What does not fit below or to the right is left out: no window sees it.
+    """
+    image[: rows * line * wide] = 0.0
+    for i in range(min(height, rows - top)):
+        for j in range(min(width, line - left)):
+            source = start + (i * width + j) * channels
+            target = ((i + top) * line + j + left) * wide
+            for c in range(channels):
+                image[target + c] = x[source + c]
+
+
+@inlined
+def crop(
+    image: Any, line: int, wide: int, top: int, left: int, x: Any, start: int, height: int, width: int, channels: int
+) -> None:
+    """Copy the image from (top, left) on of a larger one, whose lines are (line, wide), to x[start]."""
+    for i in range(height):
+        for j in range(width):
+            source = ((i + top) * line + j + left) * wide
+            target = start + (i * width + j) * channels
+            for c in range(channels):
+                x[target + c] = image[source + c]

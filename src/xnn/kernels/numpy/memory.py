@@ -1,0 +1,50 @@
+"""Float32 arrays whose memory is used again once nobody holds them.
+
+A step makes the same large arrays as the step before. Asking the system for them anew means a page fault for each
+4096 bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock, and it
+comes back when the last array that shares it is gone, as NumPy itself would free it: who keeps an array keeps it.
+"""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from xnn._typing import Array
+
+_LEAST_BYTES = 2**16
+"""Below, the allocator is fast enough."""
+
+_stock: defaultdict[int, list[Array]] = defaultdict(list)
+
+
+class _Loan:
+    """Owner, to NumPy, of memory that goes back to the stock with it."""
+
+    __slots__ = ("__array_interface__", "_memory")
+
+    def __init__(self, memory: Array) -> None:
+        self._memory = memory
+        self.__array_interface__ = memory.__array_interface__
+
+    def __del__(self) -> None:
+        _stock[self._memory.size].append(self._memory)
+
+
+def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
+    """Return an array with whatever numbers its memory held, as `np.empty` does."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < _LEAST_BYTES:
+        return np.empty(shape, dtype)
+    try:
+        memory = _stock[size].pop()
+    except IndexError:
+        memory = np.empty(size, np.uint8)
+    return np.asarray(_Loan(memory)).view(dtype).reshape(shape)
+
+
+def release() -> None:
+    """Give the stock, all memory that is not on loan, back to the system."""
+    _stock.clear()

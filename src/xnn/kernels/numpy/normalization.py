@@ -1,0 +1,154 @@
+"""Twins of batch normalization: one pass for the statistics, one for y; in the pullback the same.
+
+A thread sums over its own rows, some hundred at a time in float32 and those sums in float64, each number less the
+first row's, so that a mean that is large beside the variance does not drown it.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback
+from xnn.kernels.numpy.compiled import compiled
+from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.threads import threads
+
+_LEAST = 2**15
+_ROWS = 128
+
+
+def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
+    """As `xnn.functional.batch_norm_statistics`."""
+    if not _is_plain(x):
+        return F.batch_norm_statistics(x)
+    rows, parts = _rows(x)
+    origin = rows[0].copy()
+
+    def sums(part: range) -> Array:
+        total = np.zeros((2, len(origin)))
+        _sum_powers(rows[part.start : part.stop], origin, total)
+        return total
+
+    first, second = sum(threads().run(sums, parts)) / len(rows)
+    return (origin + first).astype(np.float32), np.maximum(second - first * first, 0.0).astype(np.float32)
+
+
+def batch_norm(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+    statistics: tuple[Array, Array] | None = None,
+) -> tuple[Array, Pullback]:
+    """As `xnn.functional.batch_norm`."""
+    if not _is_plain(x, weight, bias):
+        return F.batch_norm(x, weight, bias, eps, statistics)
+    mean, variance = batch_norm_statistics(x) if statistics is None else statistics
+    r = 1.0 / np.sqrt(variance + np.float32(eps))
+    scale = r if weight is None else weight * r
+    shift = -mean * scale if bias is None else bias - mean * scale
+    rows, parts = _rows(x)
+    y = empty(x.shape)
+    y_rows = y.reshape(rows.shape)
+    threads().run(lambda part: _scale(rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+
+    def pullback(
+        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        dy_rows = np.ascontiguousarray(dy).reshape(rows.shape)
+
+        def sums(part: range) -> Array:
+            total = np.zeros((2, len(mean)))
+            _sum_products(dy_rows[_slice(part)], rows[_slice(part)], mean, total)
+            return total
+
+        # Σ dy and Σ dy x̂, with dy before it is scaled by γ.
+        plain, along = sum(threads().run(sums, parts))
+        along = along * r
+        dx = None
+        if needs[0]:
+            dx = empty(x.shape)
+            dx_rows = dx.reshape(rows.shape)
+            # dx = scale dy - slope x + offset, which is scale (dy - mean(dy) - x̂ mean(dy x̂)).
+            slope = (scale * r * along / len(rows)).astype(np.float32)
+            offset = (slope * mean - scale * plain / len(rows)).astype(np.float32)
+            threads().run(
+                lambda part: _combine(
+                    dy_rows[_slice(part)], rows[_slice(part)], scale, slope, offset, dx_rows[_slice(part)]
+                ),
+                parts,
+            )
+        return (
+            dx,
+            along.astype(np.float32) if needs[1] and weight is not None else None,
+            plain.astype(np.float32) if needs[2] and bias is not None else None,
+        )
+
+    return y, pullback
+
+
+def _is_plain(x: Array, *others: Array | None) -> bool:
+    if x.ndim < 2 or x.size == 0 or x.dtype != np.float32 or not x.flags.c_contiguous:
+        return False
+    return all(a is None or (a.dtype == np.float32 and a.shape == x.shape[-1:]) for a in others)
+
+
+def _rows(x: Array) -> tuple[Array, list[range]]:
+    """Return x as rows of channels, and the threads' parts of them."""
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return rows, threads().parts(len(rows), _LEAST // x.shape[-1] + 1)
+
+
+def _slice(part: range) -> slice:
+    return slice(part.start, part.stop)
+
+
+@compiled
+def _sum_powers(rows: Any, origin: Any, total: Any) -> None:
+    count, channels = rows.shape
+    first, second = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    for start in range(0, count, _ROWS):
+        first[:] = 0.0
+        second[:] = 0.0
+        for row in range(start, min(start + _ROWS, count)):
+            for c in range(channels):
+                d = rows[row, c] - origin[c]
+                first[c] += d
+                second[c] += d * d
+        for c in range(channels):
+            total[0, c] += first[c]
+            total[1, c] += second[c]
+
+
+@compiled
+def _scale(rows: Any, scale: Any, shift: Any, y: Any) -> None:
+    count, channels = rows.shape
+    for row in range(count):
+        for c in range(channels):
+            y[row, c] = rows[row, c] * scale[c] + shift[c]
+
+
+@compiled
+def _sum_products(dy: Any, rows: Any, mean: Any, total: Any) -> None:
+    count, channels = rows.shape
+    plain, along = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    for start in range(0, count, _ROWS):
+        plain[:] = 0.0
+        along[:] = 0.0
+        for row in range(start, min(start + _ROWS, count)):
+            for c in range(channels):
+                plain[c] += dy[row, c]
+                along[c] += dy[row, c] * (rows[row, c] - mean[c])
+        for c in range(channels):
+            total[0, c] += plain[c]
+            total[1, c] += along[c]
+
+
+@compiled
+def _combine(dy: Any, rows: Any, scale: Any, slope: Any, offset: Any, dx: Any) -> None:
+    count, channels = rows.shape
+    for row in range(count):
+        for c in range(channels):
+            dx[row, c] = scale[c] * dy[row, c] - slope[c] * rows[row, c] + offset[c]

@@ -1,0 +1,110 @@
+"""Eight float32 numbers at once, for Numba.
+
+LLVM's own vectorizer gives up on a loop that reads from or writes to many places, since it would have to prove each
+pair of them apart; the transforms of a convolution do little else. So vectors are spelled out here: a Numba type for
+eight lanes, loads and stores at an index of a one-dimensional contiguous array, and arithmetic. On a machine with
+narrower or wider registers LLVM splits or joins them.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any, cast
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, overload, register_model
+
+LANES = 8
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+# Products and sums may be contracted to fused multiply-adds, and sums reordered; NaN and infinity keep their meaning.
+_FLAGS = ("contract", "reassoc")
+
+
+class _Float32x8(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="float32x8")
+
+
+float32x8 = _Float32x8()
+
+
+@register_model(_Float32x8)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]  # Numba's own
+
+
+def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of compiled code out of one that generates LLVM's."""
+    return cast(Callable[..., Any], intrinsic(function))
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+@instruction
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """load(array, index): the eight numbers from there on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
+
+    return float32x8(array, types.intp), generate
+
+
+@instruction
+def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """store(array, index, value): write the eight numbers from there on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_value, position, vector = arguments
+        builder.store(vector, _address(context, builder, signature.args[0], array_value, position), align=4)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, value), generate
+
+
+@instruction
+def splat(typing: Any, number: Any) -> Any:
+    """splat(number): the number in all eight lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[0])
+
+    return float32x8(types.float32), generate
+
+
+def _splat(builder: Any, number: Any) -> Any:
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def _operation(name: str) -> Any:
+    @instruction
+    def apply(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, name)(*arguments, flags=_FLAGS)
+
+        return float32x8(float32x8, float32x8), generate
+
+    return apply
+
+
+def _provide(python_operator: Any, name: str) -> None:
+    apply = _operation(name)
+
+    def implementation(a: Any, b: Any) -> Any:
+        return apply(a, b)
+
+    @overload(python_operator, inline="always")
+    def choose(a: Any, b: Any) -> Any:
+        return implementation if a is float32x8 and b is float32x8 else None
+
+
+_provide(operator.add, "fadd")
+_provide(operator.sub, "fsub")
+_provide(operator.mul, "fmul")

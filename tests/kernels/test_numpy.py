@@ -1,0 +1,155 @@
+"""Every twin for NumPy equals its reference, wherever it is called."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.functional.cases import CASES
+from xnn import functional as F
+from xnn import kernels
+from xnn.backends import backend as make_backend
+from xnn.functional.windows import windows
+from xnn.testing import check_twin
+
+pytest.importorskip("numba")
+
+NUMPY = make_backend("numpy", twins=True)
+TWINS = kernels.twins(NUMPY)
+twin_cases = pytest.mark.parametrize("case", [c for c in CASES if c.name in TWINS], ids=lambda case: case.name)
+# Where a variance nearly vanishes, rounding is multiplied by up to 1 / sqrt(eps), in numbers that should cancel.
+# A single class has no gradient but what rounding leaves.
+BOUNDS = {"batch_norm": {"rtol": 1e-2, "atol": 1e-4}, "softmax_cross_entropy": {"atol": 1e-7}}
+
+
+def _twin(name):
+    return getattr(kernels.functions(NUMPY), name)
+
+
+def _single(argument):
+    floating = isinstance(argument, np.ndarray) and argument.dtype.kind == "f"
+    return argument.astype(np.float32) if floating else argument
+
+
+def test_every_twin_has_a_case():
+    assert set(TWINS) - {case.name for case in CASES} == {"batch_norm_statistics"}
+
+
+@twin_cases
+@given(data=st.data())
+def test_a_twin_equals_its_reference(case, data):
+    call = data.draw(case.calls)
+    args = [_single(argument) for argument in call.args]
+    check_twin(getattr(F, case.name), _twin(case.name), args, call.options, **BOUNDS.get(case.name, {}))
+
+
+@twin_cases
+@given(data=st.data())
+def test_float64_is_exact(case, data):
+    call = data.draw(case.calls)
+    check_twin(getattr(F, case.name), _twin(case.name), call.args, call.options, rtol=1e-14)
+
+
+@twin_cases
+@given(data=st.data())
+def test_nothing_that_came_in_is_changed_or_handed_out(case, data):
+    call = data.draw(case.calls)
+    args = [_single(argument) for argument in call.args]
+    arrays = [a for a in args if isinstance(a, np.ndarray)]
+    for array in arrays:
+        array.flags.writeable = False
+    y, pullback = _twin(case.name)(*args, **call.options)
+    dy = np.ones(y.shape, dtype=np.float32)
+    dy.flags.writeable = False
+    results = pullback(dy)
+    results = results if isinstance(results, tuple) else (results,)
+    for result in (y, *results):
+        if isinstance(result, np.ndarray):
+            assert not any(np.shares_memory(result, array) for array in (*arrays, dy))
+
+
+@twin_cases
+@given(data=st.data())
+def test_not_a_number_is_passed_on(case, data):
+    call = data.draw(case.calls)
+    args = [_single(argument) for argument in call.args]
+    args[0] = np.full_like(args[0], np.nan)
+    expected, _ = getattr(F, case.name)(*args, **call.options)
+    found, _ = _twin(case.name)(*args, **call.options)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+
+
+@st.composite
+def _images(draw):
+    """Images and a weight for 3 x 3 windows, wide and large enough for several tiles, threads and vectors."""
+    seed, n = draw(st.integers(0, 99)), draw(st.integers(1, 5))
+    h, w, c, o = (draw(st.integers(3, most)) for most in (14, 14, 40, 40))
+    generator = np.random.default_rng(seed)
+    x, weight = generator.normal(size=(n, h, w, c)), generator.normal(size=(3, 3, c, o))
+    return (
+        x.astype(np.float32),
+        weight.astype(np.float32),
+        draw(st.sampled_from([None, generator.normal(size=o).astype(np.float32)])),
+    )
+
+
+@given(call=_images(), padding=st.sampled_from([0, 1, 2, "same", ((0, 1), (3, 0))]))
+def test_winograd_equals_the_reference(call, padding):
+    from xnn.kernels.numpy import winograd
+
+    def twin(x, weight, bias):
+        return winograd.conv2d(x, weight, bias, windows("conv2d", x.shape[1:3], 3, 1, padding))
+
+    check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, 1, padding), twin, call)
+
+
+@given(call=_images(), stride=st.integers(1, 3), dilation=st.integers(1, 2), padding=st.sampled_from([2, "same"]))
+def test_the_product_with_columns_equals_the_reference(call, stride, dilation, padding):
+    from xnn.kernels.numpy import columns
+
+    def twin(x, weight, bias):
+        return columns.conv2d(x, weight, bias, windows("conv2d", x.shape[1:3], 3, stride, padding, dilation))
+
+    check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, stride, padding, dilation), twin, call)
+
+
+@given(shape=st.tuples(*[st.integers(1, 300)] * 3), seed=st.integers(0, 9))
+def test_linear_equals_the_reference_when_cut_among_threads(shape, seed):
+    rows, inputs, outputs = shape
+    generator = np.random.default_rng(seed)
+    args = [generator.normal(size=size).astype(np.float32) for size in ((rows, inputs), (inputs, outputs), (outputs,))]
+    check_twin(F.linear, _twin("linear"), args)
+
+
+@given(
+    rows=st.integers(1, 700),
+    channels=st.integers(1, 9),
+    mean=st.sampled_from([0.0, 100.0, -1e4]),
+    seed=st.integers(0, 9),
+)
+def test_statistics_are_exact_beside_a_large_mean(rows, channels, mean, seed):
+    x = np.random.default_rng(seed).normal(mean, 1.0, size=(rows, channels)).astype(np.float32)
+    found = _twin("batch_norm_statistics")(x)
+    for result, expected in zip(found, F.batch_norm_statistics(x.astype(np.float64)), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
+
+
+@given(rows=st.integers(16, 700), channels=st.integers(1, 40), affine=st.booleans(), seed=st.integers(0, 9))
+def test_batch_norm_of_many_rows_equals_the_reference(rows, channels, affine, seed):
+    generator = np.random.default_rng(seed)
+    vectors = [generator.normal(size=channels).astype(np.float32) if affine else None for _ in range(2)]
+    x = generator.normal(3.0, 2.0, size=(rows, channels)).astype(np.float32)
+    check_twin(F.batch_norm, _twin("batch_norm"), (x, *vectors), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gelu", "sigmoid", "silu", "tanh"])
+def test_activations_are_exact_over_the_whole_range(name):
+    x = np.concatenate([np.linspace(-100, 100, 20001), np.linspace(-1, 1, 20001), [-np.inf, np.inf, 3e38, -3e38]])
+    with np.errstate(all="ignore"):
+        expected, reference_pullback = getattr(F, name)(x)
+        found, pullback = _twin(name)(x.astype(np.float32))
+        ones = np.ones_like(x)
+        gradients = pullback(ones.astype(np.float32)), reference_pullback(ones)
+    finite = np.isfinite(x)
+    np.testing.assert_allclose(found[finite], expected[finite], rtol=2e-6, atol=3e-7)
+    np.testing.assert_allclose(gradients[0][finite], gradients[1][finite], rtol=2e-6, atol=1e-6)
