@@ -152,7 +152,7 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
     if not isinstance(name, str):
         raise TypeError(f"backend must be a name or a Backend, not {type(name).__name__}")
     made = _make("cupy" if _cuda_answers() else "numpy") if name == "auto" else _make(name)
-    wanted = _twins_by_default() if twins is None else twins
+    wanted = twins_by_default() if twins is None else twins
     if made.twins != wanted:
         made = copy.copy(made)
         made.twins = wanted
@@ -160,7 +160,8 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
     return made
 
 
-def _twins_by_default() -> bool:
+def twins_by_default() -> bool:
+    """Return what ``$XNN_TWINS`` says, True if it is not set."""
     value = os.environ.get(TWINS_VARIABLE) or "1"
     if value not in ("0", "1"):
         raise BackendError(f"${TWINS_VARIABLE} must be 0 or 1, not {value!r}")

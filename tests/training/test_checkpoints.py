@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_a_torn_file_is_noticed(folder, whole, share):
         checkpoints.load(path)
 
 
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c")])
+def test_an_array_more_or_less_is_noticed(tmp_path, names):
+    path = checkpoints.save(tmp_path, {"a": np.ones(2), "b": np.ones(3)}, info())
+    _, metadata = checkpoints.read_tensors(path)
+    checkpoints.write_tensors(path, {name: np.ones(2) for name in names}, metadata)
+    complaint = re.escape(f"is damaged: it holds {list(names)}, described are ['a', 'b']")
+    with pytest.raises(RunError, match=complaint):
+        checkpoints.load(path)
+
+
 def test_another_format_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "FORMAT", 99)
     path = checkpoints.save(tmp_path, {}, info())
@@ -155,6 +166,20 @@ def test_a_failing_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_system_that_cannot_open_folders_writes_all_the_same(tmp_path, monkeypatch):
+    """Windows refuses to open a folder."""
+
+    def refuse(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(PermissionError):
+            files.sync_folder(tmp_path)
+        patch.setattr(os, "name", "nt")
+        files.sync_folder(tmp_path)
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write"):
@@ -189,6 +214,14 @@ def test_rows_that_cannot_be_read_or_written_are_an_error(tmp_path):
     for log, hook in ((JsonLines(tmp_path), "epoch_end"), (JsonLines(None, tmp_path), "interval")):
         with pytest.raises(RunError, match=f"cannot write {tmp_path}: Is a directory"):
             getattr(log, hook)(None, {"a": 1})
+
+
+def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
+    log = JsonLines(tmp_path / "epochs.jsonl")
+    log.interval(None, {"step": 1})
+    log.epoch_end(None, {"epoch": 1})
+    assert files.read_json_lines(tmp_path / "epochs.jsonl") == [{"epoch": 1}]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -1,11 +1,12 @@
 """Losses and accuracies are sums over images, whatever the batches and the moments they are read at."""
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xnn.backends import backend as make_backend
-from xnn.training.metrics import Meter, Sums, ranks
+from xnn.training.metrics import Meter, Metrics, Sums, ranks
 
 
 def batches_of(seed, sizes, classes):
@@ -21,6 +22,7 @@ def batches_of(seed, sizes, classes):
     classes=st.integers(1, 9),
     flushes=st.sets(st.integers(0, 7)),
 )
+@example(seed=0, sizes=[6, 6], classes=6, flushes=set())
 def test_sums_are_those_of_all_images_whenever_they_are_read(seed, sizes, classes, flushes):
     backend = make_backend("numpy")
     meter, sums, at_once = Meter(backend, top5=True), Sums(), Sums()
@@ -37,6 +39,8 @@ def test_sums_are_those_of_all_images_whenever_they_are_read(seed, sizes, classe
     meter.flush(sums)
     assert (sums.loss, sums.images, sums.correct) == (expected, sum(sizes), hits)
     assert sums.top5 == (fives if classes > 5 else None)
+    n = sum(sizes)
+    assert sums.metrics() == Metrics(expected / n, hits / n, fives / n if classes > 5 else None, n)
 
     whole = Meter(backend, top5=True)
     for batch in batches_of(seed, sizes, classes):
@@ -54,6 +58,27 @@ def test_rank_is_the_place_in_a_stable_sort(backend, seed, images, classes):
     expected = np.argmax(order == labels[:, None], axis=1)
     found = ranks(backend.xp, backend.asarray(logits), backend.asarray(labels, "int64"))
     np.testing.assert_array_equal(backend.to_numpy(found), expected)
+    assert found.dtype == backend.dtype("int64")
+
+
+@given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), top5=st.booleans())
+def test_a_second_device_counts_the_same(seed, sizes, top5):
+    pytest.importorskip("array_api_strict")
+    found = []
+    for backend in map(make_backend, ("numpy", "array_api_strict:device1")):
+        meter, sums = Meter(backend, top5=top5), Sums()
+        for loss, logits, labels in batches_of(seed, sizes, 7):
+            meter.add(*(backend.asarray(np.asarray(array)) for array in (loss, logits, labels.astype("int32"))))
+        meter.flush(sums)
+        found.append(sums)
+    assert found[0] == found[1]
+
+
+def test_the_five_largest_are_counted_when_asked_to():
+    meter, sums = Meter(make_backend("numpy")), Sums()
+    meter.add(np.asarray(1.0), np.zeros((2, 7)), np.array([0, 3]))
+    meter.flush(sums)
+    assert (sums.correct, sums.top5) == (1, None)
 
 
 def test_a_row_of_nan_is_no_hit():
@@ -63,9 +88,18 @@ def test_a_row_of_nan_is_no_hit():
     assert (sums.correct, sums.top5) == (0, 0)
 
 
-def test_targets_that_are_no_classes_have_no_accuracy():
+@pytest.mark.parametrize(
+    ("logits", "targets"),
+    [
+        (np.zeros((2, 3)), np.zeros((2, 3))),
+        (np.zeros((2, 3)), np.zeros(2)),
+        (np.zeros((2, 3)), np.zeros((2, 3), dtype=int)),
+        (np.zeros(2), np.zeros(2, dtype=int)),
+    ],
+)
+def test_targets_that_are_no_classes_have_no_accuracy(logits, targets):
     meter, sums = Meter(make_backend("numpy")), Sums()
-    meter.add(np.asarray(1.0), np.zeros((2, 3)), np.zeros((2, 3)))
+    meter.add(np.asarray(1.0), logits, targets)
     meter.flush(sums)
     assert sums.metrics().accuracy is None
     assert sums.metrics().loss == 1.0
@@ -76,3 +110,5 @@ def test_the_meter_asks_for_a_flush_before_memory_grows():
     labels = np.zeros(5000, dtype="int64")
     answers = [meter.add(np.asarray(0.0), np.zeros((5000, 2)), labels) for _ in range(4)]
     assert answers == [False, False, False, True]
+    most = np.zeros(2**14, dtype="int64")
+    assert not Meter(make_backend("numpy")).add(np.asarray(0.0), np.zeros((len(most), 2)), most)

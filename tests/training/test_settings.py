@@ -93,7 +93,7 @@ def test_no_number_is_negative(name):
     "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
-    assert name in ("hidden", "epochs", "batch_size", "lr", "keep", "log_every")
+    assert name in ("hidden", "epochs", "batch_size", "lr", "keep", "log_every", "threads")
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from xnn import nn, optim
 from xnn.errors import NonFiniteLoss
-from xnn.training import Callback, EarlyStopping, Trainer, checkpoints
+from xnn.training import Callback, EarlyStopping, Trainer, checkpoints, metrics
+from xnn.training import trainer as trainer_module
 
 SEEDS = st.integers(0, 2**31)
 
@@ -136,6 +137,30 @@ def test_a_stop_during_evaluation_leaves_the_epoch_open(small):
     trainer, batches = configured(small, {"log_every": 7}, callbacks=[Stop()])
     trainer.fit(batches, batches, epochs=3)
     assert (trainer.epoch, trainer.batch, len(trainer.history)) == (0, 7, 0)
+
+
+@given(stop=st.integers(1, 7), validated=st.booleans(), saved=st.booleans(), rate=st.sampled_from([1e-6, 0.02, 0.4]))
+def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(small, stop, validated, saved, rate):
+    """After 7 steps the epoch's row may still wait for the evaluation; then the rate that is set anew did nothing."""
+    trainer, data = small.make_trainer(lr=0.05, callbacks=[StopAfter(stop)]), small.separable(1)
+    batches = small.make_batches(trainer)
+    trainer.fit(batches, data if validated else None, epochs=1)
+    trainer.optimizer.lr = rate
+    if saved:
+        state, trainer = trainer.state_dict(), small.make_trainer()
+        trainer.load_state_dict(*state)
+    trainer.callbacks.clear()
+    trainer.fit(batches, data, epochs=1)
+    assert trainer.history.column("lr") == [0.05 if stop == 7 else rate]
+
+
+def test_a_checkpoint_without_the_rate_of_the_last_step_is_loaded(small):
+    """As checkpoints were before it was kept."""
+    trainer = small.make_trainer(lr=0.05)
+    arrays, info = trainer.state_dict()
+    del info["last_lr"]
+    trainer.load_state_dict(arrays, info)
+    assert trainer.last_lr == 0.05
 
 
 @pytest.mark.parametrize("penalty", [None, nn.L2Penalty(0.1)])
@@ -304,6 +329,11 @@ def test_early_stopping_wants_accuracies_to_grow(small):
     assert trainer.stop_reason is not None
 
 
+def test_early_stopping_without_patience_is_refused():
+    with pytest.raises(ValueError, match="patience must be 1 or more, not 0"):
+        EarlyStopping(0)
+
+
 def test_early_stopping_names_a_metric_that_is_not_there(small):
     trainer = small.make_trainer(callbacks=[EarlyStopping(1)])
     with pytest.raises(ValueError, match="watches 'validation_loss'; the history has epoch, train_loss"):
@@ -333,6 +363,15 @@ def test_labels_that_are_no_class_are_refused(small, label):
     labels[7] = label
     for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
         with pytest.raises(ValueError, match=f"labels must be from 0 to 2, .*, not {label}"):
+            use((x, labels))
+
+
+@pytest.mark.parametrize("labels", [np.zeros(48), np.zeros((48, 3)), np.zeros((48, 1), int)])
+def test_labels_that_are_no_class_indices_are_refused(small, labels):
+    trainer = small.make_trainer()
+    x, _ = small.separable(0)
+    for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
+        with pytest.raises((TypeError, ValueError), match="softmax_cross_entropy: labels must"):
             use((x, labels))
 
 
@@ -425,6 +464,13 @@ def test_history_is_a_table(small):
     assert history.column("nothing") == [None, None]
 
 
+def test_the_table_of_a_history_has_gaps_where_nothing_was_measured(small):
+    trainer, data = small.make_trainer(), small.separable(0)
+    trainer.fit(data, epochs=1)
+    _, *rows = trainer.fit(data, data, epochs=2).table().splitlines()
+    assert [row.split().count("-") for row in rows] == [2, 0]
+
+
 ALL_AT_ONCE = {"dropout": 0.2, "optimizer": "momentum", "average": 0.8, "clip_norm": 0.5, "log_every": 1}
 
 
@@ -441,6 +487,26 @@ def test_same_losses_on_every_backend(small, backend):
         np.testing.assert_allclose(
             histories[backend.name].column(column), histories["numpy"].column(column), rtol=1e-10
         )
+
+
+@pytest.mark.parametrize("device", ["device1", "device2"])
+def test_training_stays_on_a_second_device(small, device):
+    """array-api-strict refuses to mix devices. Seven classes, for the five best to mean something."""
+    pytest.importorskip("array_api_strict")
+    histories = []
+    for backend in ("numpy", f"array_api_strict:{device}"):
+        model = small.make_model(backend, inputs=7, classes=7, dropout=0.2)
+        optimizer = optim.SGD(model, 0.05, momentum=0.9, nesterov=True, weight_decay=0.01)
+        average = optim.ExponentialMovingAverage(model, 0.8)
+        trainer = Trainer(model, optimizer, average=average, penalty=nn.L2Penalty(0.01), clip_norm=0.5, log_every=3)
+        data = small.separable(0, inputs=7, classes=7)
+        trainer.fit(data, data, epochs=1, batch_size=10)
+        trainer.load_state_dict(*trainer.state_dict())
+        histories.append(trainer.fit(data, data, epochs=2, batch_size=10))
+        assert trainer.model.parameters.flat.device == trainer.model.backend.device
+    assert "validation_top5_accuracy" in histories[0][0]
+    for expected, found in zip(*map(without_times, histories), strict=True):
+        assert found == pytest.approx(expected, rel=1e-10)
 
 
 def test_resuming_is_exact_on_every_backend(small, tmp_path, backend):
@@ -483,3 +549,42 @@ def test_losses_left_by_an_exception_do_not_count_after_going_back(small):
     for one in (trainer, undisturbed):
         one.fit(small.make_batches(one), epochs=1)
     assert without_times(trainer.history) == without_times(undisturbed.history)
+
+
+class Watching:
+    """Batches that note, before each, how many images the trainer's sums have."""
+
+    def __init__(self, batches, trainer):
+        self.batches, self.trainer, self.seen = batches, trainer, []
+
+    def __len__(self):
+        return len(self.batches)
+
+    def epoch(self, epoch, start=0):
+        for batch in self.batches.epoch(epoch, start):
+            self.seen.append(self.trainer.epoch_sums.images)
+            yield batch
+
+
+@pytest.mark.parametrize(
+    ("glance", "most_pending", "expected"),
+    [
+        (1e9, 10**6, [0] * 7),
+        # Whoever watches sees the loss as it is.
+        (-1.0, 10**6, [0, 7, 14, 21, 28, 35, 42]),
+        # More than 10 images never wait on the device for longer than a step.
+        (1e9, 10, [0, 0, 14, 14, 28, 28, 42]),
+    ],
+)
+def test_losses_are_read_seldom_but_often_enough(small, monkeypatch, glance, most_pending, expected):
+    plain = small.make_trainer()
+    data = small.separable(5)
+    plain.fit(small.make_batches(plain), epochs=1)
+    monkeypatch.setattr(trainer_module, "_GLANCE", glance)
+    monkeypatch.setattr(metrics, "_MOST_PENDING", most_pending)
+    trainer = small.make_trainer()
+    watching = Watching(small.make_batches(trainer), trainer)
+    trainer.fit(watching, epochs=1)
+    assert watching.seen == expected
+    assert without_times(trainer.history) == without_times(plain.history)
+    assert trainer.evaluate(data, batch_size=7) == plain.evaluate(data, batch_size=7)

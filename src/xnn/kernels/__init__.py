@@ -9,10 +9,13 @@ is first called for. Where what the twins need is not installed, the references 
 import functools
 import importlib
 import importlib.util
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from xnn import functional
-from xnn.backends import Backend
+from xnn._typing import Array
+from xnn.backends import Backend, twins_by_default
+from xnn.kernels import threads
 
 _NEEDS = {"numpy": ("numba", "threadpoolctl")}
 _TWINS = {
@@ -31,7 +34,14 @@ _TWINS = {
         "tanh": "activations",
     }
 }
-_UPDATES = {"numpy": {"xnn.optim.sgd.SGD": "sgd"}}
+_UPDATES = {
+    "numpy": {
+        "xnn.optim.adam.Adam": "adam",
+        "xnn.optim.adam.AdamW": "adamw",
+        "xnn.optim.rmsprop.RMSprop": "rmsprop",
+        "xnn.optim.sgd.SGD": "sgd",
+    }
+}
 
 
 class Functions:
@@ -49,9 +59,38 @@ class Functions:
         return function
 
 
+def set_threads(count: int) -> None:
+    """Compute with `count` threads on the CPU, from now on and in the whole process, as ``$XNN_NUM_THREADS`` has it."""
+    threads.set_count(count)
+    if _is_served("numpy"):
+        pool = _load("numpy", "threads")
+        pool.threads.cache_clear()
+        pool.threads()
+
+
+def alone(backend: Backend) -> AbstractContextManager[None]:
+    """Return a context in which nothing but the twins' threads computes, which spares each twin to see to it."""
+    if backend.twins and backend.library == "numpy" and _is_served("numpy"):
+        context: AbstractContextManager[None] = _load("numpy", "threads").threads().alone
+        return context
+    return nullcontext()
+
+
 def functions(backend: Backend) -> Functions:
     """Return the functions for arrays of a backend."""
     return _functions(backend.library, backend.twins)
+
+
+def functions_of(array: Array) -> Functions:
+    """Return the functions for an array's library, for those who have no backend at hand."""
+    kind = type(array)
+    if kind not in _of_type:
+        library = kind.__module__.partition(".")[0]
+        _of_type[kind] = _functions(library, twins_by_default())
+    return _of_type[kind]
+
+
+_of_type: dict[type, Functions] = {}
 
 
 def twins(backend: Backend) -> dict[str, str]:

@@ -8,6 +8,7 @@ from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
 from xnn.functional.windows import is_count
+from xnn.kernels.pullbacks import InPlace
 from xnn.nn.initializers import Initializer, zeros
 from xnn.nn.parameters import Buffer, Parameter, Segment, Views, segments
 from xnn.nn.summary import Summary, summarize
@@ -92,7 +93,9 @@ class Layer:
             return y, pullback
 
         def pullback_to_parameters(dy: Array, input_gradient: bool = True) -> Array | None:
-            needs = (input_gradient, *(p is not None and p.trainable for p in parameters))
+            needs = (input_gradient, *[p is not None and p.trainable for p in parameters])
+            if isinstance(function_pullback, InPlace):
+                return function_pullback.into(dy, needs, [None if p is None else p.gradient for p in parameters])
             dx, *gradients = function_pullback(dy, needs)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if parameter is not None and gradient is not None:

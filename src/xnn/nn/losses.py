@@ -7,6 +7,7 @@ pullback that begins the way back.
 import math
 
 from xnn import functional as F
+from xnn import kernels
 from xnn._typing import Array, Pullback
 from xnn.nn.layer import Layer
 
@@ -17,7 +18,14 @@ class SoftmaxCrossEntropy:
     Parameters
     ----------
     label_smoothing : float in [0, 1)
+
+    Attributes
+    ----------
+    functions : xnn.kernels.Functions or None
+        A trainer sets those of its model; None takes what suits the arrays.
     """
+
+    functions: kernels.Functions | None = None
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0.0 <= label_smoothing < 1.0:
@@ -26,7 +34,9 @@ class SoftmaxCrossEntropy:
 
     def forward(self, logits: Array, labels: Array) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
-        return F.softmax_cross_entropy(logits, labels, self.label_smoothing)
+        functions = self.functions or kernels.functions_of(logits)
+        result: tuple[Array, Pullback] = functions.softmax_cross_entropy(logits, labels, self.label_smoothing)
+        return result
 
 
 class BinaryCrossEntropyWithLogits:

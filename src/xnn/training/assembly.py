@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xnn import models, nn, optim
+from xnn import kernels, models, nn, optim
 from xnn.backends import Backend, backend
 from xnn.data import (
     Batches,
@@ -20,7 +20,7 @@ from xnn.data import (
     names,
     validation_split,
 )
-from xnn.errors import SettingError, UserError
+from xnn.errors import SettingError
 from xnn.optim import schedules
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.settings import Settings, known
@@ -62,6 +62,8 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
         A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
     models.check_name(settings.model)
+    if settings.threads is not None:
+        kernels.set_threads(settings.threads)
     chosen = backend(settings.backend)
     dataset = load(settings.dataset, data_dir=settings.data_dir, labels=settings.labels, report=report)
     training, held_out, name = dataset.train, dataset.test, "test"
@@ -101,8 +103,6 @@ def _build(settings: Settings, task: models.Task, chosen: Backend) -> nn.Sequent
     try:
         model = models.layers(settings, task)
         model.build(task.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
-    except UserError:
-        raise
     except ValueError as error:
         size = "x".join(map(str, task.image_shape))
         raise SettingError(f"--model {settings.model} does not fit images of {size}: {error}") from error
@@ -112,14 +112,18 @@ def _build(settings: Settings, task: models.Task, chosen: Backend) -> nn.Sequent
 def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     """Return the trainer of a job."""
     settings = job.settings
+    penalty, decay = settings.l2 or 0.0, settings.weight_decay or 0.0
+    if settings.optimizer != "adamw" and not settings.clip_norm:
+        # Here the penalty's gradient is what weight decay adds; the optimizer does so in the pass it makes anyway.
+        penalty, decay = 0.0, penalty + decay
     if settings.early_stopping:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
     return Trainer(
         job.model,
-        _optimizer(job.model, settings),
+        _optimizer(job.model, settings, decay),
         schedule=_schedule(settings, len(job.train)),
         loss=nn.SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing or 0.0),
-        penalty=nn.L2Penalty(settings.l2) if settings.l2 else None,
+        penalty=nn.L2Penalty(penalty) if penalty else None,
         clip_norm=settings.clip_norm or None,
         average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
         callbacks=callbacks,
@@ -128,8 +132,8 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     )
 
 
-def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:
-    lr, momentum, weight_decay = known(settings.lr), settings.momentum or 0.0, settings.weight_decay or 0.0
+def _optimizer(model: nn.Sequential, settings: Settings, weight_decay: float) -> optim.Optimizer:
+    lr, momentum = known(settings.lr), settings.momentum or 0.0
     match settings.optimizer:
         case "adam":
             return optim.Adam(model, lr, weight_decay=weight_decay)

@@ -71,11 +71,14 @@ class Settings:
         None, "data", "random changes to training images", metavar="A,B", choices=AUGMENTATIONS
     )
 
-    model: str = _setting("cnn", "model", "cnn, mlp, or lab6 (one hidden layer)", metavar="NAME")
+    model: str = _setting("cnn", "model", "cnn, mlp, lab6 (one hidden layer), or speed", metavar="NAME")
     hidden: int | None = _setting(
         None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=WIDTH
     )
     dtype: str = _setting("float32", "model", "type of all numbers", choices=DTYPES)
+    threads: int | None = _setting(
+        None, "model", "threads to compute with on the CPU (default: all cores)", metavar="N", check=AT_LEAST_ONE
+    )
     backend: str | None = _setting(
         None,
         "model",

@@ -32,6 +32,7 @@ def save(trainer: "Trainer") -> tuple[Arrays, dict[str, Any]]:
         "batch": trainer.batch,
         "step": trainer.step,
         "lr": trainer.optimizer.lr,
+        "last_lr": trainer.last_lr,
         "random_counter": model.random.counter,
         "epoch_sums": asdict(trainer.epoch_sums),
         "interval_sums": asdict(trainer.interval_sums),
@@ -60,6 +61,8 @@ def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: M
     model.buffers.flat[...] = model.backend.asarray(arrays["buffers"])
     model.random.counter = info["random_counter"]
     trainer.optimizer.lr = info["lr"]
+    # Older checkpoints lack it: the rate that they have is the last step's, unless it was changed by hand since.
+    trainer.last_lr = info.get("last_lr", info["lr"])
     trainer.epoch, trainer.batch, trainer.step = info["epoch"], info["batch"], info["step"]
     trainer.epoch_sums, trainer.interval_sums = Sums(**info["epoch_sums"]), Sums(**info["interval_sums"])
     trainer.clock, trainer.epoch_clock = Stopwatch(info["seconds"]), Stopwatch(info["epoch_seconds"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xnn import nn
+from xnn import kernels, nn
 from xnn._typing import Array
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
@@ -67,6 +67,8 @@ class Trainer:
         One row for each whole epoch.
     clock, epoch_clock : Stopwatch
         Time spent in `fit`, and in the steps of the present epoch, what came before a resume included.
+    last_lr : float or None
+        Learning rate of the last step done, which the optimizer's need no longer be; None before the first.
     stop_reason : str or None
         Why `fit` returned before all epochs were done.
     """
@@ -94,6 +96,8 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = nn.SoftmaxCrossEntropy() if loss is None else loss
+        if hasattr(self.loss, "functions"):
+            self.loss.functions = model.functions
         self.penalty = penalty
         self.clip_norm = clip_norm
         self.average = average
@@ -103,6 +107,7 @@ class Trainer:
 
         self.epoch = self.batch = self.step = 0
         self.epochs = self.batches = 0
+        self.last_lr: float | None = None
         self.history = History()
         self.clock, self.epoch_clock = Stopwatch(), Stopwatch()
         self.stop_reason: str | None = None
@@ -145,7 +150,8 @@ class Trainer:
         self.epochs, self.batches = epochs, len(train)
         self.stop_reason, self._to_resume = None, False
         # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
-        with self.clock.running(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with self.clock.running(), kernels.alone(self.model.backend), quiet:
             self._call("fit_begin")
             while self.epoch < epochs and self.stop_reason is None:
                 self._run_epoch(train, validation)
@@ -257,6 +263,7 @@ class Trainer:
             if clip_norm:
                 clip_gradient_norm(self.model, clip_norm)
             step_optimizer()
+            self.last_lr = optimizer.lr
             if average is not None:
                 average.update()
             self.batch += 1
@@ -301,7 +308,7 @@ class Trainer:
             "passes": self.step / self.batches,
             "minibatch_loss": losses[-1],
             "interval_loss": interval.loss,
-            "lr": self.optimizer.lr,
+            "lr": self.last_lr,
         }
         self.interval_sums = Sums()
         self._call("interval", row)
@@ -332,7 +339,7 @@ class Trainer:
             row[f"{self.held_out}_accuracy"] = held_out.accuracy
             if held_out.top5_accuracy is not None:
                 row[f"{self.held_out}_top5_accuracy"] = held_out.top5_accuracy
-        row["lr"] = self.optimizer.lr
+        row["lr"] = self.last_lr
         row["seconds"] = self.epoch_clock.elapsed
         row["images_per_second"] = train.images / self.epoch_clock.elapsed
         return row

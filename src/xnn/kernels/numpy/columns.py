@@ -1,8 +1,10 @@
 """Convolution as a product with columns, made for a few images at a time so that they stay in cache.
 
 The mathematics is that of `xnn.functional.conv2d`: with C the matrix of columns, Y = C W + b, dW = Cᵀ dY and
-dC = dY Wᵀ. What differs is that each thread makes the columns of its own images, a run of neighbouring pixels at a
-time, and that a 1 x 1 window with stride 1 needs no columns, x being its own.
+dC = dY Wᵀ. What differs is that each thread makes the columns of its own images, by copies of contiguous runs. A run
+is what a line of the window sees, all its channels. With few channels it would be short; then C is written transposed,
+from an image of one plane a channel, where a run is what one tap sees from a whole line of windows. A 1 x 1 window
+with stride 1 needs no columns, x being its own.
 """
 
 import functools
@@ -14,12 +16,18 @@ import numpy as np
 from xnn._typing import Array, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled, inlined
-from xnn.kernels.numpy.images import crop, spread
+from xnn.kernels.numpy.images import add, crop, spread
 from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.simd import copy
+from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
 
 _COLUMN_NUMBERS = 2**17
 """Numbers in the columns of a block, about: half a megabyte."""
+
+
+_FEW_CHANNELS = 4
+"""Channels up to which C is written transposed."""
 
 
 class Geometry(NamedTuple):
@@ -77,15 +85,12 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
                     np.matmul(columns(first, count).T, rows, out=product)
                     total += product
                 if dx is not None:
-                    dcolumns = scratch("columns", len(rows) * len(matrix)).reshape(len(rows), len(matrix))
-                    np.matmul(rows, matrix.T, out=dcolumns)
-                    image = scratch("image", geometry.rows * geometry.line * geometry.channels)
-                    scatter_columns(dcolumns.reshape(-1), first, count, geometry, image, dx.reshape(-1))
+                    _add_columns(rows, matrix, geometry, first, count, dx)
             return total
 
         totals = threads().run(backward, parts) if needs[0] or needs[1] else []
         dweight = functools.reduce(np.add, totals).reshape(weight.shape) if needs[1] else None
-        return dx, dweight, dy_rows.sum(axis=0) if needs[2] and bias is not None else None
+        return dx, dweight, sum_rows(dy_rows) if needs[2] and bias is not None else None
 
     return y, pullback
 
@@ -112,8 +117,27 @@ def _columns(x: Array, geometry: Geometry, is_itself: bool, first: int, count: i
     width = geometry.kernel_height * geometry.kernel_width * geometry.channels
     flat = scratch("columns", pixels * width)
     image = scratch("image", geometry.rows * geometry.line * geometry.channels)
+    if _has_few_channels(geometry):
+        gather_lines(x.reshape(-1), first, count, geometry, image, flat)
+        return flat.reshape(width, pixels).T
     gather_columns(x.reshape(-1), first, count, geometry, image, flat)
     return flat.reshape(pixels, width)
+
+
+def _add_columns(rows: Array, matrix: Array, geometry: Geometry, first: int, count: int, dx: Array) -> None:
+    """Write the images of dx from dC = rows matrixᵀ."""
+    image = scratch("image", geometry.rows * geometry.line * geometry.channels)
+    flat = scratch("columns", len(rows) * len(matrix))
+    if _has_few_channels(geometry):
+        np.matmul(matrix, rows.T, out=flat.reshape(len(matrix), len(rows)))
+        scatter_lines(flat, first, count, geometry, image, dx.reshape(-1))
+    else:
+        np.matmul(rows, matrix.T, out=flat.reshape(len(rows), len(matrix)))
+        scatter_columns(flat, first, count, geometry, image, dx.reshape(-1))
+
+
+def _has_few_channels(geometry: Geometry) -> bool:
+    return geometry.stride_right == 1 and geometry.channels <= _FEW_CHANNELS
 
 
 @compiled
@@ -134,16 +158,24 @@ def gather_columns(x: Any, first: int, count: int, g: Geometry, image: Any, colu
 def _copy_taps(image: Any, row: int, g: Geometry, columns: Any, to: int) -> int:
     if g.dilation_right == 1:
         run = g.kernel_width * g.channels
-        source = row * g.channels
-        for k in range(run):
-            columns[to + k] = image[source + k]
+        copy(image, row * g.channels, columns, to, run)
         return to + run
     for j in range(g.kernel_width):
-        source = (row + j * g.dilation_right) * g.channels
-        for c in range(g.channels):
-            columns[to + c] = image[source + c]
+        copy(image, (row + j * g.dilation_right) * g.channels, columns, to, g.channels)
         to += g.channels
     return to
+
+
+@inlined
+def _add_taps(columns: Any, at: int, row: int, g: Geometry, image: Any) -> int:
+    if g.dilation_right == 1:
+        run = g.kernel_width * g.channels
+        add(columns, at, image, row * g.channels, run)
+        return at + run
+    for j in range(g.kernel_width):
+        add(columns, at, image, (row + j * g.dilation_right) * g.channels, g.channels)
+        at += g.channels
+    return at
 
 
 @compiled
@@ -156,10 +188,50 @@ def scatter_columns(columns: Any, first: int, count: int, g: Geometry, image: An
             for q in range(g.out_width):
                 for i in range(g.kernel_height):
                     row = (p * g.stride_down + i * g.dilation_down) * g.line + q * g.stride_right
-                    for j in range(g.kernel_width):
-                        target = (row + j * g.dilation_right) * g.channels
-                        for c in range(g.channels):
-                            image[target + c] += columns[at + c]
-                        at += g.channels
+                    at = _add_taps(columns, at, row, g, image)
         crop(image, g.line, g.channels, g.top, g.left, dx, n * g.height * g.width * g.channels,
              g.height, g.width, g.channels)  # fmt: skip
+
+
+@compiled
+def gather_lines(x: Any, first: int, count: int, g: Geometry, image: Any, columns: Any) -> None:
+    """As `gather_columns`, with the columns transposed: a line a tap and channel, of all pixels of all images."""
+    pixels = g.out_height * g.out_width
+    for n in range(count):
+        image[: g.rows * g.line * g.channels] = 0.0
+        start = (first + n) * g.height * g.width * g.channels
+        for i in range(min(g.height, g.rows - g.top)):
+            for j in range(min(g.width, g.line - g.left)):
+                for c in range(g.channels):
+                    at = (c * g.rows + i + g.top) * g.line + j + g.left
+                    image[at] = x[start + (i * g.width + j) * g.channels + c]
+        for k in range(g.kernel_height * g.kernel_width * g.channels):
+            for p in range(g.out_height):
+                to = (k * count + n) * pixels + p * g.out_width
+                copy(image, _line_start(k, p, g), columns, to, g.out_width)
+
+
+@compiled
+def scatter_lines(columns: Any, first: int, count: int, g: Geometry, image: Any, dx: Any) -> None:
+    """Adjoint of `gather_lines`."""
+    pixels = g.out_height * g.out_width
+    for n in range(count):
+        image[: g.rows * g.line * g.channels] = 0.0
+        for k in range(g.kernel_height * g.kernel_width * g.channels):
+            for p in range(g.out_height):
+                at = (k * count + n) * pixels + p * g.out_width
+                add(columns, at, image, _line_start(k, p, g), g.out_width)
+        start = (first + n) * g.height * g.width * g.channels
+        for i in range(g.height):
+            for j in range(g.width):
+                for c in range(g.channels):
+                    at = (c * g.rows + i + g.top) * g.line + j + g.left
+                    dx[start + (i * g.width + j) * g.channels + c] = image[at]
+
+
+@inlined
+def _line_start(k: int, p: int, g: Geometry) -> int:
+    """Return where, in an image of one plane a channel, tap and channel k of the windows in line p begin."""
+    tap, c = k // g.channels, k % g.channels
+    i, j = tap // g.kernel_width, tap % g.kernel_width
+    return (c * g.rows + p * g.stride_down + i * g.dilation_down) * g.line + j * g.dilation_right

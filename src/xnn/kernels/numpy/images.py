@@ -3,6 +3,7 @@
 from typing import Any
 
 from xnn.kernels.numpy.compiled import inlined
+from xnn.kernels.numpy.simd import copy
 
 
 @inlined
@@ -19,8 +20,7 @@ def spread(
         for j in range(min(width, line - left)):
             source = start + (i * width + j) * channels
             target = ((i + top) * line + j + left) * wide
-            for c in range(channels):
-                image[target + c] = x[source + c]
+            copy(x, source, image, target, channels)
 
 
 @inlined
@@ -32,5 +32,13 @@ def crop(
         for j in range(width):
             source = ((i + top) * line + j + left) * wide
             target = start + (i * width + j) * channels
-            for c in range(channels):
-                x[target + c] = image[source + c]
+            copy(image, source, x, target, channels)
+
+
+@inlined
+def add(source: Any, at: int, target: Any, to: int, count: int) -> None:
+    """target[to : to + count] += source[at : at + count]."""
+    # Views begin at 0: their positions cannot be negative, so that the loop is vectorized.
+    terms, sums = source[at : at + count], target[to : to + count]
+    for i in range(count):
+        sums[i] += terms[i]

@@ -1,65 +1,154 @@
-"""The twin of the affine map: products cut among the threads, each by BLAS on its own."""
+"""The twin of the affine map.
+
+Large products are cut among the threads, each by BLAS on its own. With a few rows, as in training image by image, all
+is reading the weight and writing its gradient, once each: plain loops do that, straight into the gradient's place.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
+from xnn.kernels.pullbacks import InPlace
+
+_FEW_ROWS = 2
+"""Rows up to which the loops beat BLAS."""
 
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
+
+_LEAST_BLAS_SHARES = 2**18
+"""Fewest multiplications that OpenBLAS would cut among threads of its own."""
+
+_LEAST_NUMBERS = 2**19
+"""Fewest numbers of a weight, read or written, that are worth waking a thread for."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
     """As `xnn.functional.linear`."""
     plain = (
-        x.ndim == weight.ndim == 2
+        x.ndim == 2
+        and weight.ndim == 2
         and x.shape[1] == weight.shape[0]
-        and x.dtype == weight.dtype == np.float32
+        and x.dtype == np.float32
+        and weight.dtype == np.float32
         and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == np.float32))
     )
     if not plain:
         return F.linear(x, weight, bias)
+    if len(x) <= _FEW_ROWS and x.flags.c_contiguous and weight.flags.c_contiguous:
+        return _by_rows(x, weight, bias)
     y = product(x, weight)
     if bias is not None:
         y += bias
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
+    def pull(
+        dy: Array, needs: tuple[bool, bool, bool], dweight: Array | None, dbias: Array | None
     ) -> tuple[Array | None, Array | None, Array | None]:
         return (
             product(dy, weight.T) if needs[0] else None,
-            product(x.T, dy) if needs[1] else None,
-            dy.sum(axis=0) if needs[2] and bias is not None else None,
+            product(x.T, dy, dweight) if needs[1] else None,
+            dy.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
         )
 
-    return y, pullback
+    return y, InPlace(pull)
 
 
-def product(a: Array, b: Array) -> Array:
+def product(a: Array, b: Array, result: Array | None = None) -> Array:
     """a b, its rows or its columns cut among the threads."""
     (rows, inner), columns = a.shape, b.shape[1]
+    if result is None:
+        result = empty((rows, columns))
+    multiplications = rows * inner * columns
     pool = threads()
-    most = max(rows * inner * columns // _LEAST_PRODUCT, 1)
-    if most == 1:
-        with pool.alone():
-            return a @ b
-    result = empty((rows, columns))
+    if multiplications < _LEAST_BLAS_SHARES:
+        return np.matmul(a, b, out=result)
+    if pool.count == 1 or multiplications < 2 * _LEAST_PRODUCT:
+        with pool.alone:
+            return np.matmul(a, b, out=result)
     length = max(rows, columns)
-    parts = pool.parts(length, -(-length // most))
-    compute: Callable[[range], object]
+    parts = pool.parts(length, -(-length * _LEAST_PRODUCT // multiplications))
+    compute: Callable[[range], Any]
     if rows >= columns:
 
-        def compute(part: range) -> object:
+        def compute(part: range) -> Any:
             return np.matmul(a[part.start : part.stop], b, out=result[part.start : part.stop])
 
     else:
 
-        def compute(part: range) -> object:
+        def compute(part: range) -> Any:
             return np.matmul(a, b[:, part.start : part.stop], out=result[:, part.start : part.stop])
 
     pool.run(compute, parts)
     return result
+
+
+def _by_rows(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Pullback]:
+    inputs, outputs = weight.shape
+    y = np.zeros((len(x), outputs), np.float32) if bias is None else np.repeat(bias[None, :], len(x), axis=0)
+    pool = threads()
+    cuts = inputs * outputs >= _LEAST_NUMBERS and pool.count > 1
+    if cuts:
+        pool.run(lambda part: _forward(x, weight, part.start, part.stop, y), pool.parts(outputs, 64))
+    else:
+        _forward(x, weight, 0, outputs, y)
+
+    def pull(
+        dy: Array, needs: tuple[bool, bool, bool], dweight: Array | None, dbias: Array | None
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        dx = empty(x.shape) if needs[0] else None
+        if needs[1] and dweight is None:
+            dweight = empty(weight.shape)
+        if dx is not None:
+            _input_gradient(dy, weight, dx)
+        if needs[1]:
+            if cuts:
+                pool.run(lambda part: _weight_gradient(x, dy, part.start, part.stop, dweight), pool.parts(inputs))
+            else:
+                _weight_gradient(x, dy, 0, inputs, dweight)
+        return (
+            dx,
+            dweight if needs[1] else None,
+            dy.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
+        )
+
+    return y, InPlace(pull)
+
+
+@compiled
+def _forward(x: Any, weight: Any, start: int, stop: int, y: Any) -> None:
+    """Add columns [start, stop) of x weight to y."""
+    # Slices begin at 0: their positions cannot be negative, so that the loop is vectorized.
+    for row in range(x.shape[0]):
+        total = y[row, start:stop]
+        for k in range(x.shape[1]):
+            factor, line = x[row, k], weight[k, start:stop]
+            for j in range(total.size):
+                total[j] += factor * line[j]
+
+
+@compiled
+def _input_gradient(dy: Any, weight: Any, dx: Any) -> None:
+    for row in range(dy.shape[0]):
+        for k in range(weight.shape[0]):
+            total = np.float32(0.0)
+            for j in range(weight.shape[1]):
+                total += dy[row, j] * weight[k, j]
+            dx[row, k] = total
+
+
+@compiled
+def _weight_gradient(x: Any, dy: Any, start: int, stop: int, dweight: Any) -> None:
+    for k in range(start, stop):
+        factor = x[0, k]
+        for j in range(dy.shape[1]):
+            dweight[k, j] = factor * dy[0, j]
+        for row in range(1, x.shape[0]):
+            factor = x[row, k]
+            for j in range(dy.shape[1]):
+                dweight[k, j] += factor * dy[row, j]

@@ -15,6 +15,7 @@ from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 8
+_BYTES = 4
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 # Products and sums may be contracted to fused multiply-adds, and sums reordered; NaN and infinity keep their meaning.
 _FLAGS = ("contract", "reassoc")
@@ -39,9 +40,12 @@ def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast(Callable[..., Any], intrinsic(function))
 
 
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
+
+
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    return builder.bitcast(_pointer(context, builder, array_type, array, index), _VECTOR.as_pointer())
 
 
 @instruction
@@ -64,6 +68,25 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(array, types.intp, value), generate
+
+
+@instruction
+def copy(typing: Any, source: Any, at: Any, target: Any, to: Any, count: Any) -> Any:
+    """copy(source, at, target, to, count): target[to : to + count] = source[at : at + count], of different arrays."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source_array, first, target_array, position, length = arguments
+        byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+        places = [
+            builder.bitcast(_pointer(context, builder, signature.args[number], array, index), byte)
+            for number, array, index in ((2, target_array, position), (0, source_array, first))
+        ]
+        memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, size])
+        is_volatile = ir.Constant(ir.IntType(1), 0)
+        builder.call(memcpy, [*places, builder.mul(length, ir.Constant(size, _BYTES)), is_volatile])
+        return context.get_dummy_value()
+
+    return types.none(source, types.intp, target, types.intp, types.intp), generate
 
 
 @instruction

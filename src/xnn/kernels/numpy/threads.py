@@ -7,20 +7,16 @@ A part depends on the number of threads alone, so sums over the batch come out t
 
 import functools
 import itertools
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xnn._typing import Array
-from xnn.errors import SettingError
-
-ENVIRONMENT_VARIABLE = "XNN_NUM_THREADS"
+from xnn.kernels.threads import count, is_set
 
 _local = threading.local()
 
@@ -32,15 +28,17 @@ class Threads:
     ----------
     count : int
         The calling thread included.
+
+    Attributes
+    ----------
+    alone : context manager
+        Holds BLAS to one thread inside the block, so that its own threads are not in the way.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._others = ThreadPoolExecutor(count - 1, thread_name_prefix="xnn") if count > 1 else None
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._before: list[int] = []
-        self._blas = ThreadpoolController().select(user_api="blas").lib_controllers
+        self.alone = _Alone()
 
     def parts(self, length: int, least: int = 1) -> list[range]:
         """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
@@ -48,29 +46,12 @@ class Threads:
         bounds = [length * part // count for part in range(count + 1)]
         return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold BLAS to one thread inside the block, so that its own threads are not in the way."""
-        with self._lock:
-            if self._depth == 0:
-                self._before = [library.get_num_threads() for library in self._blas]
-                for library in self._blas:
-                    library.set_num_threads(1)
-            self._depth += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._depth -= 1
-                if self._depth == 0:
-                    for library, count in zip(self._blas, self._before, strict=True):
-                        library.set_num_threads(count)
-
     def run(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
         """Return ``task(part)`` for each part, all computed at once, BLAS at one thread in each."""
-        if self._depth == 0:
-            with self.alone():
-                return self.run(task, parts)
+        with self.alone:
+            return self._run(task, parts)
+
+    def _run(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
         if self._others is None or len(parts) == 1:
             return [task(part) for part in parts]
         futures = [self._others.submit(task, part) for part in parts[1:]]
@@ -82,18 +63,43 @@ class Threads:
         return results + [future.result() for future in futures]
 
 
+class _Alone:
+    """Context in which BLAS has one thread; a context inside another, or in another thread, costs next to nothing."""
+
+    def __init__(self) -> None:
+        self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._before: list[int] = []
+
+    def limit(self, count: int) -> None:
+        """Have BLAS use no more than `count` threads anywhere in the process."""
+        for library in self._libraries:
+            library.set_num_threads(min(count, library.get_num_threads()))
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._before = [library.get_num_threads() for library in self._libraries]
+                for library in self._libraries:
+                    library.set_num_threads(1)
+            self._depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                for library, count in zip(self._libraries, self._before, strict=True):
+                    library.set_num_threads(count)
+
+
 @functools.cache
 def threads() -> Threads:
-    """Return the process's threads: as many as ``$XNN_NUM_THREADS`` says, all cores by default."""
-    return Threads(_count(os.environ.get(ENVIRONMENT_VARIABLE, "")))
-
-
-def _count(text: str) -> int:
-    if not text:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingError(f"${ENVIRONMENT_VARIABLE} must be a positive integer, not {text!r}")
-    return int(text)
+    """Return the process's threads: as many as `xnn.kernels.threads.count` says."""
+    chosen = Threads(count())
+    if is_set():
+        chosen.alone.limit(chosen.count)
+    return chosen
 
 
 def scratch(name: str, length: int) -> Array:

@@ -22,6 +22,7 @@ from xnn._typing import Array, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.simd import LANES
+from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
 from xnn.kernels.numpy.winograd_transforms import (
     Tiling,
@@ -83,7 +84,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
 
         totals = threads().run(backward, parts) if needs[0] or needs[1] else []
         dweight = _narrowed(totals, weight) if needs[1] else None
-        return dx, dweight, dy.sum(axis=(0, 1, 2)) if needs[2] and bias is not None else None
+        return dx, dweight, sum_rows(dy.reshape(-1, tiling.outputs)) if needs[2] and bias is not None else None
 
     return y, pullback
 

@@ -64,8 +64,9 @@ def planes_to_outputs(
             for j in range(t.out_width):
                 source = (i * 4 * t.columns + j) * t.wide_outputs
                 target = start + (i * t.out_width + j) * t.outputs
+                line, result = image[source : source + t.outputs], y[target : target + t.outputs]
                 for c in range(t.outputs):
-                    y[target + c] = image[source + c] + bias[c]
+                    result[c] = line[c] + bias[c]
 
 
 @compiled
