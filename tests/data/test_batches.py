@@ -86,6 +86,21 @@ def test_backends_give_the_same_numbers(backend, dtype):
         np.testing.assert_array_equal(backend.to_numpy(labels), expected_labels)
 
 
+@pytest.mark.parametrize("device", ["device1", "device2"])
+@pytest.mark.parametrize("augment", [None, AUGMENT, RandomCrop(1, "reflect")], ids=["plain", "augmented", "reflected"])
+def test_batches_are_made_on_a_second_device(device, augment):
+    """array-api-strict refuses to mix devices, so nothing on the way may have been made on the first."""
+    pytest.importorskip("array_api_strict")
+    backend = make_backend(f"array_api_strict:{device}")
+    split = split_of(20)
+    options = {"normalization": Normalization.of(split), "augment": augment, "seed": 3}
+    expected = Batches(split, 8, backend=NUMPY, **options).epoch(1)
+    for batch, expected_batch in zip(Batches(split, 8, backend=backend, **options).epoch(1), expected, strict=True):
+        for found, wanted in zip(batch, expected_batch, strict=True):
+            assert found.device == backend.device
+            np.testing.assert_array_equal(backend.to_numpy(found), wanted)
+
+
 def test_the_order_depends_on_seed_and_epoch_alone():
     orders = {}
     for seed in (0, 1):

@@ -1,5 +1,7 @@
+import errno
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,3 +121,19 @@ def test_too_few_images_to_divide(tmp_path):
     save(tmp_path / "a/0.png", pixels(0))
     with pytest.raises(DataError, match=r"1 images are too few"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("closed", ["", "a"])
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch, closed):
+    fill(tmp_path)
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path == tmp_path / closed:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    for read in (read_folder, image_paths):
+        with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path / closed))}: cannot be read .Permission denied"):
+            read(tmp_path)

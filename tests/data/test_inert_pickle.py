@@ -113,12 +113,39 @@ def test_arrays_of_another_type_are_refused(array):
         read_inert(pickle.dumps(array, 2), "file").read("file")
 
 
+@pytest.mark.parametrize(
+    "shape", [b"K\x02K\x04\x86", b"J\xff\xff\xff\xffJ\xfa\xff\xff\xff\x86", b"K\x06\x88\x86", b")"]
+)
+def test_an_array_that_its_bytes_do_not_fill_is_refused(shape):
+    """2 by 4, -1 by -6, 6 by True, and no axes at all, of 6 bytes."""
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    content = pickle.dumps(array, 2)
+    assert content.count(b"K\x02K\x03\x86") == 1
+    assert read_inert(content, "file").read("file").tolist() == array.tolist()
+    with pytest.raises(DataError, match=r"^file: its array is not made of unsigned bytes that fill its shape"):
+        read_inert(content.replace(b"K\x02K\x03\x86", shape), "file").read("file")
+
+
 @given(value=plain, protocol=st.sampled_from(PROTOCOLS), data=st.data())
 def test_a_cut_pickle_is_refused(value, protocol, data):
     content = pickle.dumps(value, protocol)
     stop = data.draw(st.integers(0, len(content) - 1))
     with pytest.raises(DataError, match=r"^file: "):
         read_inert(content[:stop], "file")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00S'b'\ntRK\x05b.", "an array without its state"),
+        (b"\x80\x04K\x01K\x02\x93.", "a name that is not text"),
+        (pickle.dumps({(1,): 2}), "a key that is neither text nor number"),
+        (pickle.dumps([1])[:-1], "pickle exhausted before seeing STOP"),
+    ],
+)
+def test_a_damaged_pickle_is_told_what_is_wrong_with(content, complaint):
+    with pytest.raises(DataError, match=f"^file: the pickle is truncated or damaged .{complaint}"):
+        read_inert(content, "file")
 
 
 def check_only_data_errors(content):

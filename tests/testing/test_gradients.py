@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn import functional as F
+from xnn import testing
 from xnn.testing import NotSmoothError, check_backends, check_pullback
 from xnn.testing.differences import derivative
 from xnn.testing.strategies import arrays
@@ -144,6 +145,68 @@ def test_at_a_minimum_of_zero():
     check_pullback(F.mse, (target, target.copy()), differentiable=[0])
 
 
+def damped(x, weight):
+    """A function of a user's own: y = z³ e⁻ᶻ, z = x W."""
+    z = x @ weight
+    y = z**3 * np.exp(-z)
+
+    def pullback(dy):
+        dz = dy * (3 * z**2 - z**3) * np.exp(-z)
+        return dz @ weight.T, x.T @ dz
+
+    return y, pullback
+
+
+@given(x=arrays((2, 3)), weight=arrays((3, 2)), seed=st.integers(0, 99))
+def test_the_complex_step_is_right_to_the_last_digits(x, weight, seed):
+    check_pullback(damped, (x, weight / 3.0), method="complex", rtol=1e-13, seed=seed)
+
+
+@given(position=st.integers(0, 1), seed=st.integers(0, 99))
+def test_the_complex_step_sees_what_differences_cannot(position, seed):
+    def nearly_right(x, weight):
+        y, pullback = damped(x, weight)
+        return y, lambda dy: [g * (1.0 + 1e-9 * (number == position)) for number, g in enumerate(pullback(dy))]
+
+    check_pullback(nearly_right, (X, WEIGHT), seed=seed)
+    with pytest.raises(AssertionError, match=rf"argument {position} [\s\S]*worst entry .* the complex step"):
+        check_pullback(nearly_right, (X, WEIGHT), method="complex", seed=seed)
+
+
+def test_the_complex_step_of_a_rough_function_needs_a_small_step_beside_it():
+    def rough(x):
+        return np.sin(1e7 * x), lambda dy: 1e7 * np.cos(1e7 * x) * dy
+
+    with pytest.raises(ValueError, match=r"rough: .*bends within 0.01 .give a smaller step"):
+        check_pullback(rough, (X,), method="complex")
+    check_pullback(rough, (X,), method="complex", step=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (np.abs, np.sign),
+        (lambda x: x * np.conj(x), lambda x: 2 * x),
+        (lambda x: np.exp(x) + x.real, lambda x: np.exp(x) + 1),
+    ],
+    ids=["abs", "conj", "real"],
+)
+def test_a_function_that_is_not_analytic_has_no_complex_step(f, slope):
+    def bent(x):
+        return f(x), lambda dy: dy * slope(x)
+
+    check_pullback(bent, (X,))
+    with pytest.raises(ValueError, match=r"bent: the complex step gives .* for argument 0 \(x\) .*method='central'"):
+        check_pullback(bent, (X,), method="complex")
+
+
+def test_a_function_of_real_arrays_has_no_complex_step():
+    with pytest.raises(TypeError, match="tanh takes no complex arguments, use method='central': tanh: x must be"):
+        check_pullback(F.tanh, (X,), method="complex")
+    with pytest.raises(ValueError, match="method must be one of central, complex, not 'forward'"):
+        check_pullback(F.tanh, (X,), method="forward")
+
+
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,), (2, 0)])
 def test_arrays_without_axes_or_elements(shape):
     check_pullback(F.tanh, (np.full(shape, 0.5),))
@@ -183,6 +246,45 @@ def test_backends_that_differ_are_named():
         AssertionError, match=r"y is float64 \(4, 3\) on numpy but float64 \(2, 3\) on array_api_strict"
     ):
         check_backends(g, (X,), backends=names)
+
+
+def test_backends_that_differ_in_what_has_a_gradient_are_named():
+    pytest.importorskip("array_api_strict")
+
+    def f(x, weight):
+        return x * 1.0, lambda dy: (dy, dy if isinstance(x, np.ndarray) else None)
+
+    complaint = r"numpy gives .*'gradient 1'\] but array_api_strict:CPU_DEVICE \['y', 'gradient 0'\]"
+    with pytest.raises(AssertionError, match=complaint):
+        check_backends(f, (X, X), backends=["numpy", "array_api_strict"])
+
+
+def test_a_callable_without_a_signature_has_its_arguments_numbered():
+    """As functions written in C may be."""
+
+    class Opaque:
+        @property
+        def __signature__(self):
+            raise ValueError("no signature found")
+
+        def __call__(self, x):
+            return x * 1.0, lambda dy: 2.0 * dy
+
+    with pytest.raises(AssertionError, match=r"Opaque: the pullback is wrong for argument 0 of shape \(4, 3\)"):
+        check_pullback(Opaque(), (X,))
+
+
+def test_names_that_are_not_there():
+    with pytest.raises(AttributeError, match=r"module 'xnn.testing' has no attribute 'check_everything'"):
+        testing.check_everything  # noqa: B018 - looking it up is what fails
+
+
+def test_the_strategies_are_loaded_when_first_used(monkeypatch):
+    monkeypatch.delattr(testing, "strategies")
+    monkeypatch.delitem(sys.modules, "xnn.testing.strategies")
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs Hypothesis, .*: pip install 'xnn-array\[testing\]'"):
+        testing.strategies  # noqa: B018 - looking it up is what loads it
 
 
 def test_the_checks_need_no_hypothesis_and_the_strategies_say_that_they_do():

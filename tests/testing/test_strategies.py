@@ -103,6 +103,13 @@ def test_smooth_networks_have_no_kinks(case):
     assert {row.layer for row in rows}.isdisjoint({"ReLU", "LeakyReLU", "ELU", "MaxPool2d"})
 
 
+@given(case=strategies.networks(batch_norm=False, dropout=False))
+def test_networks_can_do_without_what_ties_or_changes_images(case):
+    network, shape = case
+    rows = network.build(shape, backend="numpy").summary().rows
+    assert {row.layer for row in rows}.isdisjoint({"BatchNorm", "Dropout"})
+
+
 @pytest.mark.parametrize("kind", [nn.Residual, nn.Parallel, nn.BatchNorm, nn.Dropout])
 def test_networks_of_every_kind_occur(kind):
     find(strategies.networks(), lambda case: any(isinstance(layer, kind) for layer in case[0].layers), settings=SEARCH)

@@ -74,19 +74,17 @@ def read_inert(content: bytes, where: str) -> Any:
     stack = _Stack(where)
     try:
         for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name == "STOP":
-                return stack.pop()
             action = _ACTIONS.get(opcode.name)
             if action is None:
                 named = "" if argument is None else " of '" + str(argument).replace(" ", ".") + "'"
                 raise DataError(f"{where}: refused, its pickle asks for {opcode.name}{named}; it was not run")
             action(stack, argument)
+        return stack.pop()
     except DataError:
         raise
     # What a damaged file can bring about: in the listing ValueError and its kind; in the interpreter the others.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{where}: the pickle is truncated or damaged ({error})") from None
-    raise DataError(f"{where}: the pickle is truncated")
 
 
 class _Stack:
@@ -194,7 +192,7 @@ def _store(stack: _Stack, key: int | None) -> None:
 
 
 def _ignore(stack: _Stack, argument: Any) -> None:
-    """Do nothing: the opcode frames the file or states its protocol."""
+    """Do nothing: the opcode frames the file, states its protocol, or is the last, without which listing it fails."""
 
 
 def _dict(stack: _Stack, argument: None) -> None:
@@ -216,7 +214,7 @@ def _stack_global(stack: _Stack, argument: None) -> None:
 
 
 _ACTIONS: dict[str, Callable[[_Stack, Any], None]] = {
-    **dict.fromkeys(("PROTO", "FRAME"), _ignore),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _ignore),
     **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_argument),
     **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_argument),
     **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push_argument),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 LEVELS = 10
 """Step sizes tried at most, each half of the one before."""
+ASIDE = 2.0**-200
+"""Step along the imaginary axis, so small that what is of second order in it is lost, and of a power of 2."""
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from xnn._typing import Array, Pullback
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
-from xnn.testing.calls import Function, as_tuple, function_name, label, parameter_names, watched_call
-from xnn.testing.differences import Estimate, derivative, has_kink
-
-Float64: TypeAlias = npt.NDArray[np.float64]
+from xnn.testing.calls import Call, Float64, Function
+from xnn.testing.differences import ASIDE, Estimate, derivative, has_kink
 
 STEP = 1e-2
 """The first step of the finite differences; arguments nearer than this to a kink cannot be checked."""
+RTOL = {"central": 1e-6, "complex": 1e-12}
+"""Default of `rtol` for each method."""
 COORDINATES = 512
 """On failure, at most this many coordinates are searched for the one that is worst."""
 
@@ -35,14 +33,21 @@ def check_pullback(
     backend: Backend | str = "numpy",
     seed: int = 0,
     step: float = STEP,
-    rtol: float = 1e-6,
+    rtol: float | None = None,
+    method: Literal["central", "complex"] = "central",
 ) -> None:
-    """Check a function's pullback against finite differences, in float64.
+    """Check a function's pullback against finite differences, or a complex step, in float64.
 
     For y = f(a), a random direction v of one argument and a random w of y's shape, the number <w, J v> is computed
     twice: as <pullback(w), v>, and as the derivative of <w, f(a + t v)> at t = 0 by extrapolated central differences.
     Both directions are dense, so a single wrong entry of the gradient shows. Besides, every gradient must have its
     argument's shape and dtype, and neither call may change what it was given.
+
+    With ``method="complex"`` the derivative is Im <w, f(a + i h v)> / h for a tiny h. No difference is taken, so it is
+    right to the last digits (W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions",
+    SIAM Review 40(1), 1998). It is for functions of your own that take NumPy's complex arrays and are analytic: made of
+    sums, products, quotients, powers, exp, log, tanh and their like, not of abs or conj. Where central differences
+    contradict it, it is refused. `xnn.functional` takes real arrays alone.
 
     Parameters
     ----------
@@ -63,8 +68,11 @@ def check_pullback(
         Of the directions.
     step : float
         Largest step of the finite differences; the largest entry of v is 1.
-    rtol : float
-        Allowed difference, relative to the sum of the absolute products in <pullback(w), v>.
+    rtol : float, optional
+        Allowed difference, relative to the sum of the absolute products in <pullback(w), v>; by default 1e-6, for the
+        complex step 1e-12.
+    method : {"central", "complex"}
+        How the derivative is found.
 
     Raises
     ------
@@ -73,8 +81,12 @@ def check_pullback(
         of the gradient that differs most.
     NotSmoothError
         The finite differences cannot tell.
+    ValueError, TypeError
+        The function is not analytic, or takes no complex arrays, for the complex step.
     """
-    call = _Call(function, args, dict(options or {}), names, make_backend(backend))
+    if method not in RTOL:
+        raise ValueError(f"method must be one of {', '.join(RTOL)}, not {method!r}")
+    call = Call(function, args, dict(options or {}), names, make_backend(backend))
     random = np.random.default_rng(seed)
     y, pullback = call(call.args)
     w = np.asarray(random.standard_normal(y.shape))
@@ -88,103 +100,37 @@ def check_pullback(
     for position, gradient in zip(positions, gradients, strict=True):
         call.check_fits(position, gradient)
         if gradient is not None:
-            comparison = _Comparison(call, position, gradient, w, output_scale, step, rtol)
+            comparison = _Comparison(
+                call, position, gradient, w, output_scale, step, RTOL[method] if rtol is None else rtol, method
+            )
             comparison.check(_direction(random, gradient.shape))
-
-
-class _Call:
-    """A function with its arguments on the backend, and copies of them to notice changes by."""
-
-    def __init__(
-        self,
-        function: Function,
-        args: Sequence[Any],
-        options: dict[str, Any],
-        names: Sequence[str] | None,
-        backend: Backend,
-    ) -> None:
-        self.function = function
-        self.options = options
-        self.backend = backend
-        self.args = [_double(argument) for argument in args]
-        self.name = function_name(function)
-        self._names = list(names) if names is not None else parameter_names(function)
-
-    def __call__(self, args: Sequence[Any]) -> tuple[Array, Pullback]:
-        """Return (y, pullback), both watched for changes to what they are given."""
-        return watched_call(self.name, self.function, args, self.options, self.backend, self._names)
-
-    def gradients(self, pullback: Pullback, dy: Array) -> list[Float64 | None]:
-        """Return what the pullback gives, on the host."""
-        gradients = as_tuple(pullback(dy))
-        return [None if g is None else self._gradient(number, g) for number, g in enumerate(gradients)]
-
-    def _gradient(self, number: int, gradient: Any) -> Float64:
-        if isinstance(gradient, float):
-            return np.asarray(gradient)
-        host = self.backend.to_numpy(gradient)
-        if host.dtype != np.float64:
-            raise AssertionError(f"{self.name}: gradient {number} is {host.dtype}, though all arguments are float64")
-        return host.astype(np.float64)
-
-    def check_fits(self, position: int, gradient: Float64 | None) -> None:
-        """Raise if the gradient cannot be the argument's; None is the gradient of an argument that is None."""
-        argument = self.args[position]
-        if (gradient is None) != (argument is None):
-            has, lacks = ("an argument", "gradient") if gradient is None else ("a gradient", "argument")
-            raise AssertionError(f"{self.name}: {self.label(position)} has {has} but no {lacks}")
-        if gradient is not None and gradient.shape != argument.shape:
-            raise AssertionError(
-                f"{self.name}: the gradient of {self.label(position)} has shape {gradient.shape}, "
-                f"the argument has {argument.shape}"
-            )
-        if gradient is not None and not np.all(np.isfinite(gradient)):
-            index = tuple(np.argwhere(~np.isfinite(gradient))[0].tolist())
-            raise AssertionError(
-                f"{self.name}: the pullback is wrong for {self.label(position)} of shape {gradient.shape}: "
-                f"{gradient[index]} at {index}"
-            )
-
-    def moved(self, position: int, offset: Float64) -> Float64:
-        """Return y with one argument moved."""
-        args = list(self.args)
-        args[position] = np.asarray(args[position] + offset)
-        y, _ = self(args)
-        return np.asarray(self.backend.to_numpy(y), dtype=np.float64)
-
-    def label(self, position: int) -> str:
-        """Return a phrase for an argument, such as ``argument 1 (weight)``."""
-        return label(position, self._names)
-
-    def describe(self) -> str:
-        """Return the arguments' shapes and the options."""
-        shapes = [
-            f"{self._names[number] if number < len(self._names) else number} "
-            f"{argument.shape if isinstance(argument, np.ndarray) else repr(argument)}"
-            for number, argument in enumerate(self.args)
-        ]
-        options = [f"{name}={value!r}" for name, value in self.options.items()]
-        return ", ".join(shapes + options)
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One argument's gradient against finite differences."""
+    """One argument's gradient against the derivative found by a method."""
 
-    call: _Call
+    call: Call
     position: int
     gradient: Float64
     w: Float64
     output_scale: float
     step: float
     rtol: float
+    method: str
+
+    @property
+    def source(self) -> str:
+        """What the derivative comes from, for the report."""
+        return "finite differences" if self.method == "central" else "the complex step"
 
     def check(self, v: Float64) -> None:
         """Compare along v; raise where they differ."""
         by_pullback, by_differences, allowed = self._both(v)
         differ = abs(by_pullback - by_differences.value) > allowed
         # On a kink, central differences settle halfway between the two slopes.
-        if by_differences.error > allowed or (differ and has_kink(self._along(v), self.step, allowed)):
+        on_kink = differ and self.method == "central" and has_kink(self._along(v), self.step, allowed)
+        if by_differences.error > allowed or on_kink:
             raise NotSmoothError(
                 f"{self.call.name}: finite differences for {self.call.label(self.position)} do not settle "
                 f"({by_differences.value:.9g} ± {by_differences.error:.2g}); keep the arguments more than "
@@ -201,7 +147,26 @@ class _Comparison:
         away = self.call.moved(self.position, np.asarray(self.step * v))
         rounded = max(self.output_scale, float(np.sum(np.abs(self.w * away))))
         allowed = self.rtol * (float(np.sum(np.abs(products))) + 1e-3 * rounded)
-        return float(np.sum(products)), derivative(self._along(v), self.step, 0.1 * allowed), allowed
+        differences = derivative(self._along(v), self.step, 0.1 * allowed)
+        if self.method == "complex":
+            differences = self._complex_step(v, differences, rounded)
+        return float(np.sum(products)), differences, allowed
+
+    def _complex_step(self, v: Float64, differences: Estimate, scale: float) -> Estimate:
+        """Return d/dt <w, f(a + t v)> by a step along the imaginary axis.
+
+        That it is the derivative along the real one, which the differences estimate, is what makes f analytic.
+        """
+        y = self.call.moved_aside(self.position, np.asarray(ASIDE * v))
+        value = float(np.sum(self.w * y.imag)) / ASIDE
+        tolerance = 10 * differences.error + RTOL["central"] * (abs(differences.value) + 1e-3 * scale)
+        if abs(value - differences.value) > tolerance:
+            raise ValueError(
+                f"{self.call.name}: the complex step gives {value:.9g} for {self.call.label(self.position)} and "
+                f"finite differences {differences.value:.9g}: it is not analytic, as abs and conj are not (use "
+                f"method='central'), or bends within {self.step:g} (give a smaller step)"
+            )
+        return Estimate(value, 0.0)
 
     def _along(self, v: Float64) -> Callable[[float], float]:
         """Return t -> <w, f(a + t v)>."""
@@ -215,7 +180,7 @@ class _Comparison:
                 f"{call.name}: the pullback is wrong for {label} of shape {v.shape}",
                 f"  <pullback(w), v> = {by_pullback:.9g}",
                 f"  d/dt <w, f(... + t v)> = {by_differences.value:.9g} ± {by_differences.error:.2g}",
-                f"  worst entry {index}: the pullback gives {entry:.9g}, finite differences {quotient:.9g}",
+                f"  worst entry {index}: the pullback gives {entry:.9g}, {self.source} {quotient:.9g}",
                 f"  called with: {call.describe()}",
                 f"  v = {_show(v)}",
                 f"  w = {_show(self.w)}",
@@ -238,11 +203,6 @@ def _direction(random: np.random.Generator, shape: tuple[int, ...]) -> Float64:
     """Return a random direction whose largest entry is 1, so that a step moves no number further than itself."""
     v = np.asarray(random.standard_normal(shape))
     return v / np.max(np.abs(v)) if v.size else v
-
-
-def _double(argument: Any) -> Any:
-    floating = isinstance(argument, np.ndarray) and argument.dtype.kind == "f"
-    return argument.astype(np.float64) if floating else argument
 
 
 def _show(array: Float64) -> str:

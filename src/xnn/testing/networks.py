@@ -1,6 +1,6 @@
 """A strategy that draws whole networks."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -9,11 +9,12 @@ from xnn._typing import Shape
 
 SMOOTH = (nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Softplus)
 KINKED = (nn.ReLU, nn.LeakyReLU, nn.ELU)
+Norms: TypeAlias = tuple[type[nn.Layer], ...]
 
 
 @st.composite
 def networks(
-    draw: st.DrawFn, max_layers: int = 4, smooth: bool = True, dropout: bool = True
+    draw: st.DrawFn, max_layers: int = 4, smooth: bool = True, dropout: bool = True, batch_norm: bool = True
 ) -> tuple[nn.Sequential, Shape]:
     """Draw a network for small images, not yet built, and the shape of its inputs.
 
@@ -27,37 +28,41 @@ def networks(
         Leave out what has kinks, such as ReLU and max pooling, which finite differences cannot check anywhere.
     dropout : bool
         Whether dropout may occur.
+    batch_norm : bool
+        Whether batch normalization may occur, the one layer in which the images of a batch meet.
     """
     shape = (draw(st.integers(2, 5)), draw(st.integers(2, 5)), draw(st.integers(1, 3)))
     kinds = ["conv", "norm", "activation", "average", "residual", "parallel", *["dropout"] * dropout]
     if not smooth:
         kinds.append("max")
     chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=max_layers))
-    layers = [_layer(draw, kind, max_layers, smooth) for kind in chosen]
+    norms = (nn.BatchNorm, nn.LayerNorm) if batch_norm else (nn.LayerNorm,)
+    layers = [_layer(draw, kind, max_layers, smooth, norms) for kind in chosen]
     head: list[Any] = [nn.GlobalAvgPool2d()] if draw(st.booleans()) else [nn.Flatten()]
     return nn.Sequential(*layers, *head, nn.Linear(draw(st.integers(1, 3)))), shape
 
 
-def _layer(draw: st.DrawFn, kind: str, max_layers: int, smooth: bool) -> nn.Layer:
+def _layer(draw: st.DrawFn, kind: str, max_layers: int, smooth: bool, norms: Norms) -> nn.Layer:
     if kind == "residual":
-        return nn.Residual(_branch(draw, max_layers, smooth))
+        return nn.Residual(_branch(draw, max_layers, smooth, norms))
     if kind == "parallel":
-        return nn.Parallel(*(_branch(draw, max_layers, smooth) for _ in range(draw(st.integers(1, 3)))))
-    return _simple(draw, kind, smooth)
+        return nn.Parallel(*(_branch(draw, max_layers, smooth, norms) for _ in range(draw(st.integers(1, 3)))))
+    return _simple(draw, kind, smooth, norms)
 
 
-def _branch(draw: st.DrawFn, max_layers: int, smooth: bool) -> nn.Layer:
+def _branch(draw: st.DrawFn, max_layers: int, smooth: bool, norms: Norms) -> nn.Layer:
     """Draw layers that keep the shape."""
     kinds = st.lists(st.sampled_from(["depthwise", "norm", "activation"]), min_size=1, max_size=max_layers)
-    return nn.Sequential(*(_simple(draw, kind, smooth) for kind in draw(kinds)))
+    return nn.Sequential(*(_simple(draw, kind, smooth, norms) for kind in draw(kinds)))
 
 
-def _simple(draw: st.DrawFn, kind: str, smooth: bool) -> nn.Layer:
+def _simple(draw: st.DrawFn, kind: str, smooth: bool, norms: Norms) -> nn.Layer:
     if kind == "conv":
         kernel = draw(st.integers(1, 3))
         return nn.Conv2d(draw(st.integers(1, 3)), kernel, draw(st.integers(1, 2)), "same", bias=draw(st.booleans()))
     if kind == "norm":
-        return nn.BatchNorm() if draw(st.booleans()) else nn.LayerNorm()
+        norm: nn.Layer = draw(st.sampled_from(norms))()
+        return norm
     if kind == "average":
         return nn.AvgPool2d(2, 2, "same")
     if kind == "max":
