@@ -19,7 +19,12 @@ CPU_BACKENDS = "numpy,torch:cpu,array_api_strict"
 # The release that the suite is run with; its CPU build will do.
 TORCH = "torch==2.13.0"
 # As many test processes as cores, so each computes with one thread.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XNN_NUM_THREADS": "1",
+}
 # What the suite imports when it runs on CuPy.
 GPU_MODULES = (
     "cupy", "array_api_compat", "array_api_strict", "hypothesis", "matplotlib", "PIL", "pooch", "pytest", "rich",
@@ -56,6 +61,27 @@ def fuzz(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     environment = ONE_THREAD | {"XNN_HYPOTHESIS_PROFILE": "intense"}
     session.run("pytest", "-n", "auto", "--backends=numpy", *session.posargs, env=environment)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the suite and show which lines and branches of the library it never takes."""
+    session.install("-e", ".[test]", TORCH)
+    session.run("pytest", "-n", "auto", f"--backends={CPU_BACKENDS}", "--cov", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the mathematics in some 3000 places, one at a time, and list the changes that no test notices.
+
+    Takes half an hour to an hour on two cores. docs/mutation.md says why those that are left make no difference.
+    """
+    session.install("-e", ".[test]", "mutmut>=3.8,<4")
+    # Derandomized, so that a mutant is killed by what it does, not by luck; and without the twins, whose references
+    # are what is mutated.
+    environment = ONE_THREAD | {"XNN_HYPOTHESIS_PROFILE": "ci", "XNN_TWINS": "0"}
+    session.run("mutmut", "run", *session.posargs, env=environment)
+    session.run("mutmut", "results")
 
 
 @nox.session

@@ -18,8 +18,9 @@ class Network:
     ----------
     input_shape : (h, w, c)
     classes : int
-    batches : batch sizes to time
+    batches : batch sizes to time training steps with
     xnn, torch : callables that make the network; torch's takes images (n, c, h, w)
+    inference_batches : batch sizes to time inference with
     """
 
     input_shape: Shape
@@ -27,6 +28,7 @@ class Network:
     batches: tuple[int, ...]
     xnn: Callable[[], nn.Layer]
     torch: Callable[[], Any]
+    inference_batches: tuple[int, ...] = ()
 
 
 def _mlp(side: int, channels: int, hidden: int, classes: int, batches: tuple[int, ...]) -> Network:
@@ -123,7 +125,7 @@ def _speed() -> Network:
     def make_xnn() -> nn.Layer:
         return MODELS["speed"].layers(Task("cifar10", (32, 32, 3), 10, 50_000), 64)
 
-    return Network((32, 32, 3), 10, (100, 500), make_xnn, make_torch)
+    return Network((32, 32, 3), 10, (100, 500), make_xnn, make_torch, inference_batches=(1, 256))
 
 
 def _residual() -> Network:

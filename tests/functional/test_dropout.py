@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,6 +40,13 @@ def test_each_draw_has_a_mask_of_its_own_and_the_counter_brings_it_back(backend)
 def test_rate_zero_is_the_identity(backend):
     x = np.random.default_rng(0).standard_normal((3, 4))
     np.testing.assert_array_equal(backend.to_numpy(F.dropout(backend.asarray(x), 0.0, Random(backend, 0))[0]), x)
+
+
+@given(rate=rates)
+def test_a_draw_of_exactly_the_rate_is_kept(rate):
+    """So at rate 0 a draw of 0 is kept too, and nothing is ever dropped."""
+    random = SimpleNamespace(uniform=lambda shape: np.full(shape, rate))
+    np.testing.assert_array_equal(F.dropout(np.ones(3), rate, random)[0], 1.0 / (1.0 - rate))
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, math.nan])

@@ -1,5 +1,7 @@
 """Properties that every function has, on every backend."""
 
+import inspect
+
 import array_api_compat
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from xnn.testing import check_pullback
 from .cases import CASES
 
 NOT_DIFFERENTIABLE = {"batch_norm_statistics"}
+# These move or add numbers of any type.
+ANY_NUMBERS = {"reshape", "flatten", "sum_losses"}
 every_function = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
@@ -96,6 +100,7 @@ def test_nothing_that_came_in_is_changed_or_handed_out(case, data):
     if not case.may_be_views:
         for result in (called.y, *(g for g in results if isinstance(g, np.ndarray))):
             assert not any(np.shares_memory(result, array) for array in (*arrays, dy))
+            assert result.flags.writeable or result.ndim == 0
 
 
 @every_function
@@ -243,6 +248,33 @@ def test_backends_agree(case, backends, data):
         _same(called.value(), reference.value(), 1e-11)
         for found, expected in zip(called.gradients(dy), reference.gradients(dy), strict=True):
             _same(found, expected, 1e-11)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name not in ANY_NUMBERS], ids=lambda case: case.name)
+@given(data=st.data())
+def test_an_array_of_a_wrong_type_is_named(case, backend, data):
+    call = data.draw(case.calls)
+    floating = [i for i, a in enumerate(call.args) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    names = (
+        [f"array {number}" for number in floating]
+        if case.name == "concatenate"
+        else list(inspect.signature(getattr(F, case.name)).parameters)
+    )
+
+    def refused(position, wrong, culprit):
+        args = [wrong if i == position else a for i, a in enumerate(call.args)]
+        with pytest.raises(TypeError, match=rf"^{case.name}: {culprit}$"):
+            Called(case, backend, args, call.options)
+
+    for position in floating:
+        array, name, first = call.args[position], names[position], names[floating[0]]
+        no_array = array.tolist()
+        refused(position, no_array, f"{name} must be an array, not {type(no_array).__name__}")
+        integers = array.astype("int64")
+        refused(position, integers, rf"{name} must be an array of floating-point numbers, not \S*int64")
+        if position != floating[0]:
+            convert = "; convert one to the other"
+            refused(position, _cast(array, "float32"), rf"{name} is \S*float32 but {first} is \S*float64{convert}")
 
 
 def _cast(argument, dtype):

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,31 +29,18 @@ def test_the_gradients_of_a_known_case():
 
 
 @pytest.mark.parametrize(
-    ("x", "weight", "bias", "error", "culprit"),
+    ("x", "weight", "bias", "culprit"),
     [
-        ((2, 3), (4, 5), None, ValueError, r"\(2, 3\) and \(4, 5\)"),
-        ((), (4, 5), None, ValueError, "shapes"),
-        ((2, 4), (4, 5), (4,), ValueError, r"bias must have shape \(5,\).*not \(4,\)"),
-        ((2, 4), (4,), None, ValueError, "weight"),
+        ((2, 3), (4, 5), None, "x (..., n) and weight (n, m) do not fit: shapes (2, 3) and (4, 5)"),
+        ((), (4, 5), None, "x (..., n) and weight (n, m) do not fit: shapes () and (4, 5)"),
+        ((2, 4), (4, 5), (4,), "bias must have shape (5,) (weight's columns), not (4,)"),
+        ((2, 4), (4,), None, "x (..., n) and weight (n, m) do not fit: shapes (2, 4) and (4,)"),
     ],
 )
-def test_shapes_that_do_not_fit(backend, x, weight, bias, error, culprit):
+def test_shapes_that_do_not_fit(backend, x, weight, bias, culprit):
     args = [None if shape is None else backend.asarray(np.ones(shape)) for shape in (x, weight, bias)]
-    with pytest.raises(error, match=culprit):
+    with pytest.raises(ValueError, match=f"^{re.escape(f'linear: {culprit}')}$"):
         F.linear(*args)
-
-
-def test_dtypes_that_do_not_fit(backend):
-    x, weight = backend.asarray(np.ones((2, 3)), "float32"), backend.asarray(np.ones((3, 2)), "float64")
-    with pytest.raises(TypeError, match=r"weight is .*float64 but x is .*float32"):
-        F.linear(x, weight)
-    with pytest.raises(TypeError, match=r"x must be an array of floating-point numbers, not .*int64"):
-        F.linear(backend.asarray(np.ones((2, 3), dtype="int64")), weight)
-
-
-def test_what_is_no_array_is_named():
-    with pytest.raises(TypeError, match="linear: weight must be an array, not list"):
-        F.linear(np.ones((1, 1)), [[1.0]])
 
 
 def test_arrays_of_two_libraries_are_refused():

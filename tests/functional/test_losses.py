@@ -1,3 +1,6 @@
+import inspect
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,19 +86,46 @@ def test_a_label_outside_the_classes_makes_the_loss_nan(backend, label):
 @pytest.mark.parametrize(
     ("logits", "labels", "smoothing", "error", "culprit"),
     [
-        (np.ones((2, 3)), np.ones(2), 0.0, TypeError, r"labels must be integers \(class indices\), not float64"),
-        (np.ones((2, 3), dtype=int), np.ones(2, dtype=int), 0.0, TypeError, "logits must be .* floating-point"),
-        (np.ones((2, 3)), np.ones(3, dtype=int), 0.0, ValueError, r"labels must have shape \(2,\) .* not \(3,\)"),
-        (np.ones((2, 3)), np.ones((2, 1), dtype=int), 0.0, ValueError, r"labels must have shape \(2,\)"),
-        (np.ones(3), np.ones(3, dtype=int), 0.0, ValueError, r"logits must have 2 axes \(n, classes\)"),
-        (np.ones((2, 3)), np.ones(2, dtype=int), 1.0, ValueError, r"label_smoothing must be in \[0, 1\), not 1.0"),
-        (np.ones((2, 3)), np.ones(2, dtype=int), np.nan, ValueError, "label_smoothing"),
-        (np.ones((0, 3)), np.ones(0, dtype=int), 0.0, ValueError, r"empty batch is undefined \(shape \(0, 3\)\)"),
+        (np.ones((2, 3)), np.ones(2), 0.0, TypeError, "labels must be integers (class indices), not float64"),
+        *(
+            (
+                np.ones((2, 3)),
+                np.ones(shape, dtype=int),
+                0.0,
+                ValueError,
+                f"labels must have shape (2,) (one for each row of logits), not {shape}",
+            )
+            for shape in ((3,), (2, 1))
+        ),
+        (
+            np.ones(3),
+            np.ones(3, dtype=int),
+            0.0,
+            ValueError,
+            "logits must have 2 axes (n, classes), not the shape (3,)",
+        ),
+        *(
+            (np.ones((2, 3)), np.ones(2, dtype=int), bad, ValueError, f"label_smoothing must be in [0, 1), not {bad}")
+            for bad in (1.0, -0.1, np.nan)
+        ),
+        (
+            np.ones((0, 3)),
+            np.ones(0, dtype=int),
+            0.0,
+            ValueError,
+            "the mean over an empty batch is undefined (shape (0, 3))",
+        ),
     ],
 )
 def test_cross_entropy_names_what_is_wrong(logits, labels, smoothing, error, culprit):
-    with pytest.raises(error, match=f"softmax_cross_entropy: .*{culprit}"):
+    with pytest.raises(error, match=f"^{re.escape(f'softmax_cross_entropy: {culprit}')}$"):
         F.softmax_cross_entropy(logits, labels, smoothing)
+
+
+def test_labels_of_another_library_are_named():
+    strict = pytest.importorskip("array_api_strict")
+    with pytest.raises(TypeError, match=r"^softmax_cross_entropy: labels are of \S*strict, logits of \S*numpy$"):
+        F.softmax_cross_entropy(np.ones((2, 3)), strict.zeros(2, dtype=strict.int64))
 
 
 @given(data=st.data())
@@ -147,13 +177,10 @@ def test_huber_is_half_the_square_inside_and_a_line_outside(data, delta):
 
 @pytest.mark.parametrize("function", [F.binary_cross_entropy_with_logits, F.mse, F.huber])
 def test_pairs_that_do_not_fit(function):
-    with pytest.raises(ValueError, match=rf"{function.__name__}: target.* must have shape \(2,\) .* not \(3,\)"):
+    name, (first, second, *_) = function.__name__, inspect.signature(function).parameters
+    with pytest.raises(ValueError, match=rf"^{name}: {second} must have shape \(2,\) \(that of {first}\), not \(3,\)$"):
         function(np.ones(2), np.ones(3))
-    with pytest.raises(
-        TypeError, match=rf"{function.__name__}: target.* is int64|{function.__name__}: target.* must be"
-    ):
-        function(np.ones(2), np.ones(2, dtype="int64"))
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match=rf"^{name}: the mean over an empty batch is undefined \(shape \(0,\)\)$"):
         function(np.ones(0), np.ones(0))
 
 
@@ -169,6 +196,7 @@ def test_l2_penalty_is_its_formula(data, strength):
     loss, pullback = F.l2_penalty(weight, strength)
     np.testing.assert_allclose(loss, strength / 2 * np.sum(weight**2), rtol=1e-13)
     np.testing.assert_allclose(pullback(2.0), 2.0 * strength * weight, rtol=1e-13)
+    np.testing.assert_array_equal(pullback(), pullback(1.0))
 
 
 @pytest.mark.parametrize("strength", [-1e-3, np.nan])
@@ -186,9 +214,11 @@ def test_the_sum_of_losses_hands_its_gradient_to_each(backend, losses):
 
 
 def test_the_sum_of_losses_needs_losses():
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match=r"^sum_losses: give at least one loss$"):
         F.sum_losses()
-    with pytest.raises(ValueError, match=r"loss 1 must have shape \(\)"):
+    with pytest.raises(
+        ValueError, match=r"^sum_losses: loss 1 must have shape \(\) \(a loss is one number\), not \(2,\)$"
+    ):
         F.sum_losses(np.ones(()), np.ones(2))
 
 

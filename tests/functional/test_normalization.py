@@ -63,6 +63,8 @@ def test_statistics_that_are_known_change_nothing(batch):
     np.testing.assert_array_equal(again, y)
     for found, expected in zip(again_pullback(dy_like(x)), pullback(dy_like(x)), strict=True):
         np.testing.assert_array_equal(found, expected)
+    # And are not computed once more: wrong ones are taken at their word.
+    assert np.all(np.isnan(F.batch_norm(x, statistics=(np.full_like(statistics[0], np.nan), statistics[1]))[0]))
 
 
 @given(batch=batches())
@@ -133,5 +135,10 @@ def test_other_mistakes_are_named():
         F.batch_norm(x[:0])
     with pytest.raises(ValueError, match=r"batch_norm_inference: variance must have shape \(3,\)"):
         F.batch_norm_inference(x, None, None, np.ones(3), np.ones(2))
-    with pytest.raises(TypeError, match="layer_norm: bias is float32 but x is float64"):
-        F.layer_norm(x, None, np.ones(3, dtype="float32"))
+    with pytest.raises(
+        ValueError, match=r"^batch_norm: an empty batch has no mean and variance \(shape \(2, 0, 3\)\)$"
+    ):
+        F.batch_norm(np.ones((2, 0, 3)))
+    message = "^batch_norm_statistics: x must be an array of floating-point numbers, not int64$"
+    with pytest.raises(TypeError, match=message):
+        F.batch_norm_statistics(np.ones((2, 3), dtype="int64"))

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,13 +81,14 @@ def test_padding_never_wins(backend):
     assert float(backend.to_numpy(backend.xp.sum(pullback(backend.xp.ones_like(y))))) == 9.0
 
 
-def test_a_window_of_many_taps_keeps_them_apart():
-    """More than 256, which do not fit a byte."""
-    x = np.zeros((1, 17, 17, 1))
-    x[0, 16, 16, 0] = 1.0
-    _, pullback = F.max_pool2d(x, 17)
+@pytest.mark.parametrize("window", [(16, 16), (1, 257), (17, 17)])
+def test_a_window_of_many_taps_keeps_them_apart(window):
+    """Up to 256 fit a byte; more do not."""
+    x = np.zeros((1, *window, 1))
+    x[0, -1, -1, 0] = 1.0
+    _, pullback = F.max_pool2d(x, window)
     dx = pullback(np.ones((1, 1, 1, 1)))
-    assert dx[0, 16, 16, 0] == 1.0
+    assert dx[0, -1, -1, 0] == 1.0
     assert np.sum(np.abs(dx)) == 1.0
 
 
@@ -101,29 +104,33 @@ def test_global_pooling_is_the_mean_over_pixels(shape, data):
 @pytest.mark.parametrize(
     ("shape", "options", "culprit"),
     [
-        ((2, 4, 4), {"window": 2}, r"x must have 4 axes \(n, h, w, c\)"),
-        ((1, 4, 4, 1), {"window": 0}, "kernel must be a positive integer"),
-        ((1, 4, 4, 1), {"window": 2, "stride": -1}, "stride must be a positive integer"),
-        ((1, 4, 4, 1), {"window": 2, "padding": 2}, r"padding 2 leaves windows of \(2, 2\) that see no pixel"),
-        ((1, 4, 4, 1), {"window": (2, 3), "padding": ((0, 0), (0, 3))}, "see no pixel"),
-        ((1, 1, 4, 1), {"window": 2}, "does not fit the image's padded height of 1"),
+        ((2, 4, 4), {"window": 2}, "x must have 4 axes (n, h, w, c), not the shape (2, 4, 4)"),
+        ((1, 4, 4, 1), {"window": 0}, "kernel must be a positive integer or a pair of them, not 0"),
+        ((1, 4, 4, 1), {"window": 2, "stride": -1}, "stride must be a positive integer or a pair of them, not -1"),
+        *(
+            (
+                (1, 4, 4, 1),
+                {"window": (2, 3), "padding": padding},
+                f"padding {padding} leaves windows of (2, 3) that see no pixel; "
+                "each margin must be smaller than the window",
+            )
+            for padding in (2, ((2, 0), (0, 0)), ((0, 2), (0, 0)), ((0, 0), (3, 0)), ((0, 0), (0, 3)))
+        ),
+        (
+            (1, 1, 4, 1),
+            {"window": 2},
+            "a window that spans 2 pixels does not fit the image's padded height of 1; "
+            "use a smaller window or dilation, or more padding",
+        ),
     ],
 )
 def test_bad_arguments_are_named(function, shape, options, culprit):
-    with pytest.raises(ValueError, match=f"{function.__name__}: .*{culprit}"):
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{function.__name__}: {culprit}')}$"):
         function(np.ones(shape), **options)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [lambda x: F.max_pool2d(x, 2), lambda x: F.avg_pool2d(x, 2), F.global_avg_pool2d],
-    ids=["max", "average", "global"],
-)
-def test_integers_are_refused(call):
-    with pytest.raises(TypeError, match="x must be an array of floating-point numbers, not int64"):
-        call(np.ones((1, 4, 4, 1), dtype="int64"))
-
-
 def test_global_pooling_takes_images_alone():
-    with pytest.raises(ValueError, match=r"global_avg_pool2d: x must have 4 axes"):
+    with pytest.raises(
+        ValueError, match=r"^global_avg_pool2d: x must have 4 axes \(n, h, w, c\), not the shape \(2, 3\)$"
+    ):
         F.global_avg_pool2d(np.ones((2, 3)))

@@ -100,6 +100,8 @@ def test_values_known_by_heart():
     cycle = OneCycle(1.0, 7, div_factor=2.0, final_div_factor=5.0, annealing="linear", warmup_steps=3)
     assert [cycle(step) for step in range(8)] == pytest.approx([0.5, 0.75, 1.0, 0.775, 0.55, 0.325, 0.1, 0.1])
     assert OneCycle(1.0, 1)(0) == 1.0
+    # Factors of 1 are the least: they leave nothing to rise from, or to fall to.
+    assert {OneCycle(0.5, 9, div_factor=1, final_div_factor=1)(step) for step in range(12)} == {0.5}
 
 
 def torch_rates(make, lr, steps):
@@ -176,3 +178,5 @@ def test_a_bad_parameter_is_named(kind, name, bad):
     with pytest.raises(ValueError, match=f"^{name} must be") as caught:
         kind(**{**GOOD[kind], name: bad})
     assert repr(bad) in str(caught.value)
+    if name in ("factor", "rise"):
+        assert str(caught.value) == f"{name} must be a number above 0 and below 1, not {bad!r}"

@@ -154,7 +154,8 @@ def _normalize(
     r = 1.0 / xp.sqrt(variance + eps)
     normalized = (x - mean) * r
     y = normalized if weight is None else normalized * weight
-    y = xp.asarray(y, copy=True) if y is normalized and bias is None else y if bias is None else y + bias
+    if bias is not None:
+        y = y + bias
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
         positions = tuple(range(dy.ndim - 1))

@@ -107,11 +107,12 @@ def _inferred(before: Shape, shape: Shape) -> Shape:
     known = math.prod(length for length in shape if length != -1)
     size = math.prod(before)
     missing = shape.count(-1)
-    if missing == 1 and known and size % known == 0:
-        return tuple(size // known if length == -1 else length for length in shape)
-    if missing or known != size:
-        raise ValueError(f"reshape: an array of shape {tuple(before)} cannot take the shape {tuple(shape)}")
-    return shape
+    if all(length >= -1 for length in shape):
+        if not missing and known == size:
+            return shape
+        if missing == 1 and known and size % known == 0:
+            return tuple(size // known if length == -1 else length for length in shape)
+    raise ValueError(f"reshape: an array of shape {tuple(before)} cannot take the shape {tuple(shape)}")
 
 
 def _sum_to(dy: Array, shape: Shape) -> Array:

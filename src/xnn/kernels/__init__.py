@@ -22,6 +22,7 @@ _TWINS = {
     "numpy": {
         "avg_pool2d": "pooling",
         "batch_norm": "normalization",
+        "batch_norm_inference": "normalization",
         "batch_norm_statistics": "normalization",
         "conv2d": "conv",
         "gelu": "activations",

@@ -17,6 +17,7 @@ from xnn._typing import Array, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.images import add, crop, spread
+from xnn.kernels.numpy.linear import product
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.simd import copy
 from xnn.kernels.numpy.sums import sum_rows
@@ -68,7 +69,14 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
             if bias is not None:
                 rows += bias
 
-    threads().run(forward, parts)
+    if images < threads().count:
+        # Too few images to give each thread one: the threads share the product instead.
+        for first in range(images):
+            product(columns(first, 1), matrix, y_rows[first * pixels : (first + 1) * pixels])
+        if bias is not None:
+            y_rows += bias
+    else:
+        threads().run(forward, parts)
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
@@ -78,12 +86,12 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
 
         def backward(part: range) -> Array | None:
             total = np.zeros_like(matrix) if needs[1] else None
-            product = scratch("product", matrix.size).reshape(matrix.shape)
+            partial = scratch("product", matrix.size).reshape(matrix.shape)
             for first, count in blocks(part):
                 rows = dy_rows[first * pixels : (first + count) * pixels]
                 if total is not None:
-                    np.matmul(columns(first, count).T, rows, out=product)
-                    total += product
+                    np.matmul(columns(first, count).T, rows, out=partial)
+                    total += partial
                 if dx is not None:
                     _add_columns(rows, matrix, geometry, first, count, dx)
             return total
@@ -206,9 +214,9 @@ def gather_lines(x: Any, first: int, count: int, g: Geometry, image: Any, column
                     at = (c * g.rows + i + g.top) * g.line + j + g.left
                     image[at] = x[start + (i * g.width + j) * g.channels + c]
         for k in range(g.kernel_height * g.kernel_width * g.channels):
+            at, to = _first_seen(k, g), (k * count + n) * pixels
             for p in range(g.out_height):
-                to = (k * count + n) * pixels + p * g.out_width
-                copy(image, _line_start(k, p, g), columns, to, g.out_width)
+                copy(image, at + p * g.stride_down * g.line, columns, to + p * g.out_width, g.out_width)
 
 
 @compiled
@@ -218,9 +226,9 @@ def scatter_lines(columns: Any, first: int, count: int, g: Geometry, image: Any,
     for n in range(count):
         image[: g.rows * g.line * g.channels] = 0.0
         for k in range(g.kernel_height * g.kernel_width * g.channels):
+            at, to = (k * count + n) * pixels, _first_seen(k, g)
             for p in range(g.out_height):
-                at = (k * count + n) * pixels + p * g.out_width
-                add(columns, at, image, _line_start(k, p, g), g.out_width)
+                add(columns, at + p * g.out_width, image, to + p * g.stride_down * g.line, g.out_width)
         start = (first + n) * g.height * g.width * g.channels
         for i in range(g.height):
             for j in range(g.width):
@@ -230,8 +238,8 @@ def scatter_lines(columns: Any, first: int, count: int, g: Geometry, image: Any,
 
 
 @inlined
-def _line_start(k: int, p: int, g: Geometry) -> int:
-    """Return where, in an image of one plane a channel, tap and channel k of the windows in line p begin."""
+def _first_seen(k: int, g: Geometry) -> int:
+    """Return what tap and channel k of the first window see in an image of one plane a channel."""
     tap, c = k // g.channels, k % g.channels
     i, j = tap // g.kernel_width, tap % g.kernel_width
-    return (c * g.rows + p * g.stride_down + i * g.dilation_down) * g.line + j * g.dilation_right
+    return (c * g.rows + i * g.dilation_down) * g.line + j * g.dilation_right

@@ -1,16 +1,22 @@
 """The twin of `xnn.functional.conv2d`: which way of computing suits a geometry."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.errors import SettingError
 from xnn.functional.windows import Padding, Windows, windows
 from xnn.kernels.numpy import columns, winograd
 
+WINOGRAD_VARIABLE = "XNN_WINOGRAD"
 _WINOGRAD_CHANNELS = 16
 """Fewest input and output channels that pay for the transforms; see docs/performance.md."""
+
+_WINOGRAD_TILES = 16
+"""Fewest tiles that pay for transforming the weight."""
 
 
 def conv2d(
@@ -30,12 +36,21 @@ def conv2d(
     if bias is not None and bias.shape != weight.shape[3:]:
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
-    if suits_winograd(geometry, weight.shape[2], weight.shape[3]):
+    if suits_winograd(geometry, *x.shape[:1], *weight.shape[2:]):
         return winograd.conv2d(x, weight, bias, geometry)
     return columns.conv2d(x, weight, bias, geometry)
 
 
-def suits_winograd(geometry: Windows, inputs: int, outputs: int) -> bool:
+def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) -> bool:
     """Whether Winograd's algorithm covers the geometry and is faster there than the product with columns."""
     covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
-    return covered and min(inputs, outputs) >= _WINOGRAD_CHANNELS
+    tiles = images * winograd.tiles(geometry)
+    return covered and min(inputs, outputs) >= _WINOGRAD_CHANNELS and tiles >= _WINOGRAD_TILES and is_allowed()
+
+
+def is_allowed() -> bool:
+    """Whether ``$XNN_WINOGRAD`` allows Winograd's algorithm, 1 or not set, or asks for the plain sum of products, 0."""
+    value = os.environ.get(WINOGRAD_VARIABLE) or "1"
+    if value not in ("0", "1"):
+        raise SettingError(f"${WINOGRAD_VARIABLE} must be 0 or 1, not {value!r}")
+    return value == "1"

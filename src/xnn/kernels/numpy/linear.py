@@ -1,10 +1,10 @@
 """The twin of the affine map.
 
-Large products are cut among the threads, each by BLAS on its own. With a few rows, as in training image by image, all
-is reading the weight and writing its gradient, once each: plain loops do that, straight into the gradient's place.
+Products are BLAS's, with its own threads where they are large: these stay awake for a while after a product, and the
+next one of a network of affine maps comes at once. With a few rows, as in training image by image, all is reading the
+weight and writing its gradient, once each: plain loops do that, straight into the gradient's place.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,7 @@ _FEW_ROWS = 2
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
-_LEAST_BLAS_SHARES = 2**18
-"""Fewest multiplications that OpenBLAS would cut among threads of its own."""
-
-_LEAST_NUMBERS = 2**19
+_LEAST_NUMBERS = 2**21
 """Fewest numbers of a weight, read or written, that are worth waking a thread for."""
 
 
@@ -60,32 +57,14 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
 
 
 def product(a: Array, b: Array, result: Array | None = None) -> Array:
-    """a b, its rows or its columns cut among the threads."""
-    (rows, inner), columns = a.shape, b.shape[1]
+    """a b, by BLAS with one thread for a small product and all threads for a large one."""
     if result is None:
-        result = empty((rows, columns))
-    multiplications = rows * inner * columns
-    pool = threads()
-    if multiplications < _LEAST_BLAS_SHARES:
-        return np.matmul(a, b, out=result)
-    if pool.count == 1 or multiplications < 2 * _LEAST_PRODUCT:
-        with pool.alone:
+        result = empty((a.shape[0], b.shape[1]))
+    if a.shape[0] * a.shape[1] * b.shape[1] < _LEAST_PRODUCT:
+        with threads().alone:
             return np.matmul(a, b, out=result)
-    length = max(rows, columns)
-    parts = pool.parts(length, -(-length * _LEAST_PRODUCT // multiplications))
-    compute: Callable[[range], Any]
-    if rows >= columns:
-
-        def compute(part: range) -> Any:
-            return np.matmul(a[part.start : part.stop], b, out=result[part.start : part.stop])
-
-    else:
-
-        def compute(part: range) -> Any:
-            return np.matmul(a, b[:, part.start : part.stop], out=result[:, part.start : part.stop])
-
-    pool.run(compute, parts)
-    return result
+    with threads().together:
+        return np.matmul(a, b, out=result)
 
 
 def _by_rows(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Pullback]:

@@ -15,7 +15,7 @@ from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
-_LEAST = 2**15
+_LEAST = 2**17
 _ROWS = 128
 
 
@@ -85,6 +85,36 @@ def batch_norm(
             along.astype(np.float32) if needs[1] and weight is not None else None,
             plain.astype(np.float32) if needs[2] and bias is not None else None,
         )
+
+    return y, pullback
+
+
+def batch_norm_inference(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    variance: Array,
+    eps: float = 1e-5,
+) -> tuple[Array, Pullback]:
+    """As `xnn.functional.batch_norm_inference`."""
+    if not _is_plain(x, weight, bias, mean, variance):
+        return F.batch_norm_inference(x, weight, bias, mean, variance, eps)
+    r = 1.0 / np.sqrt(variance + np.float32(eps))
+    scale = r if weight is None else weight * r
+    shift = -mean * scale if bias is None else bias - mean * scale
+    rows, parts = _rows(x)
+    y = empty(x.shape)
+    y_rows = y.reshape(rows.shape)
+    threads().run(lambda part: _scale(rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+
+    def pullback(
+        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        # Rarely called: who trains through fixed statistics gets the reference's arithmetic.
+        _, reference = F.batch_norm_inference(x, weight, bias, mean, variance, eps)
+        gradients: tuple[Array | None, Array | None, Array | None] = reference(dy, needs)
+        return gradients
 
     return y, pullback
 

@@ -13,7 +13,7 @@ from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.threads import threads
 
-_LEAST = 2**16
+_LEAST = 2**18
 _F = np.float32
 
 

@@ -13,7 +13,7 @@ from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
-_LEAST = 2**15
+_LEAST = 2**17
 
 
 class _Shape(NamedTuple):

@@ -8,7 +8,7 @@ from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.threads import threads
 
-_LEAST = 2**15
+_LEAST = 2**17
 _ROWS = 128
 
 

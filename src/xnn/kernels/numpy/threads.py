@@ -9,7 +9,6 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, cast
 
 import numpy as np
@@ -37,8 +36,11 @@ class Threads:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._others = ThreadPoolExecutor(count - 1, thread_name_prefix="xnn") if count > 1 else None
+        self._workers = [_Worker() for _ in range(count - 1)]
+        # Held by the thread whose work is spread; another that comes meanwhile computes on its own.
+        self._busy = threading.Lock()
         self.alone = _Alone()
+        self.together = _Together(self.alone, count)
 
     def parts(self, length: int, least: int = 1) -> list[range]:
         """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
@@ -49,39 +51,100 @@ class Threads:
     def run(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
         """Return ``task(part)`` for each part, all computed at once, BLAS at one thread in each."""
         with self.alone:
-            return self._run(task, parts)
+            if len(parts) == 1 or not self._busy.acquire(blocking=False):
+                return [task(part) for part in parts]
+            try:
+                return self._spread(task, parts)
+            finally:
+                self._busy.release()
 
-    def _run(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
-        if self._others is None or len(parts) == 1:
-            return [task(part) for part in parts]
-        futures = [self._others.submit(task, part) for part in parts[1:]]
+    def _spread(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
+        workers = self._workers[: len(parts) - 1]
+        for worker, part in zip(workers, parts[1:], strict=True):
+            worker.start(task, part)
         try:
             results = [task(parts[0])]
         finally:
             # No thread may still be writing when an error is on its way.
-            wait(futures)
-        return results + [future.result() for future in futures]
+            for worker in workers:
+                worker.wait()
+        return results + [worker.result() for worker in workers]
+
+
+class _Together:
+    """Context in which BLAS has all threads, also inside one in which it has one."""
+
+    def __init__(self, alone: "_Alone", count: int) -> None:
+        self._libraries = alone.libraries
+        self._count = count
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        self._before = [library.get_num_threads() for library in self._libraries]
+        for library in self._libraries:
+            library.set_num_threads(self._count)
+
+    def __exit__(self, *exception: object) -> None:
+        for library, before in zip(self._libraries, self._before, strict=True):
+            library.set_num_threads(before)
+
+
+class _Worker:
+    """A thread that waits for a task; two locks hand it over."""
+
+    def __init__(self) -> None:
+        self._begin, self._end = threading.Lock(), threading.Lock()
+        self._begin.acquire()
+        self._end.acquire()
+        threading.Thread(target=self._work, name="xnn", daemon=True).start()
+
+    def start(self, task: Callable[[range], Any], part: range) -> None:
+        """Have ``task(part)`` computed."""
+        self._task, self._part = task, part
+        self._begin.release()
+
+    def wait(self) -> None:
+        """Return when it is computed."""
+        self._end.acquire()
+
+    def result(self) -> Any:
+        """Return what the task returned, or raise what it raised; then forget both."""
+        result, error = self._result, self._error
+        del self._task, self._result, self._error
+        if error is not None:
+            raise error
+        return result
+
+    def _work(self) -> None:
+        while True:
+            self._begin.acquire()
+            self._result, self._error = None, None
+            try:
+                self._result = self._task(self._part)
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
+                self._error = error
+            self._end.release()
 
 
 class _Alone:
     """Context in which BLAS has one thread; a context inside another, or in another thread, costs next to nothing."""
 
     def __init__(self) -> None:
-        self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         self._lock = threading.Lock()
         self._depth = 0
         self._before: list[int] = []
 
     def limit(self, count: int) -> None:
         """Have BLAS use no more than `count` threads anywhere in the process."""
-        for library in self._libraries:
+        for library in self.libraries:
             library.set_num_threads(min(count, library.get_num_threads()))
 
     def __enter__(self) -> None:
         with self._lock:
             if self._depth == 0:
-                self._before = [library.get_num_threads() for library in self._libraries]
-                for library in self._libraries:
+                self._before = [library.get_num_threads() for library in self.libraries]
+                for library in self.libraries:
                     library.set_num_threads(1)
             self._depth += 1
 
@@ -89,7 +152,7 @@ class _Alone:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
-                for library, count in zip(self._libraries, self._before, strict=True):
+                for library, count in zip(self.libraries, self._before, strict=True):
                     library.set_num_threads(count)
 
 

@@ -14,6 +14,7 @@ Blocks of images go through all steps while they are in cache. D is made again i
 """
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ from xnn.kernels.numpy.winograd_transforms import (
 
 _TILES = 128
 """Tiles in a block, about: enough rows for BLAS, few enough for the cache."""
+
+_PRODUCT_NUMBERS = 2**16
+"""Numbers of the weight's planes that are multiplied before they are added, about."""
 
 _LEAST_VECTORS = 512
 _POSITIONS = 36
@@ -89,6 +93,11 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     return y, pullback
 
 
+def tiles(windows: Windows) -> int:
+    """Return the number of tiles of an image."""
+    return math.prod(-(-length // 4) for length in windows.output)
+
+
 class _Block:
     """Working memory for a block of images: their padded copy, one at a time, and their planes."""
 
@@ -110,11 +119,14 @@ def _planes(name: str, tiles: int, channels: int) -> tuple[Array, int, Array]:
 
 
 def _add_products(inputs: Array, outputs: Array, total: Array) -> None:
-    """total_k += inputs_kᵀ outputs_k, one position at a time so that each product is still in cache when added."""
-    product = scratch("product", total[0].size).reshape(total[0].shape)
-    for position in range(_POSITIONS):
-        np.matmul(inputs[position].T, outputs[position], out=product)
-        total[position] += product
+    """total_k += inputs_kᵀ outputs_k, a few positions at a time so that the products are still in cache when added."""
+    shape = total.shape[1:]
+    length = max(_PRODUCT_NUMBERS // math.prod(shape), 1)
+    for start in range(0, _POSITIONS, length):
+        some = slice(start, min(start + length, _POSITIONS))
+        product = scratch("product", math.prod(total[some].shape)).reshape(total[some].shape)
+        np.matmul(inputs[some].transpose(0, 2, 1), outputs[some], out=product)
+        total[some] += product
 
 
 @functools.lru_cache(maxsize=1024)
