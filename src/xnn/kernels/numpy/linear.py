@@ -19,8 +19,9 @@ from xnn.kernels.pullbacks import InPlace
 _FEW_ROWS = 2
 """Rows up to which the loops beat BLAS."""
 
-_LEAST_PRODUCT = 2**21
-"""Fewest multiplications that are worth waking a thread for."""
+_LEAST_PRODUCT = 2**23
+"""Fewest multiplications for which BLAS's threads are woken. The last map of a convolutional network stays below: there
+they would spin while the kernels' threads go on to the convolutions."""
 
 _LEAST_NUMBERS = 2**21
 """Fewest numbers of a weight, read or written, that are worth waking a thread for."""

@@ -1,0 +1,95 @@
+"""Which functions a model computes with, and what turns the twins off."""
+
+import numpy as np
+import pytest
+
+import xnn
+from xnn import functional as F
+from xnn import kernels, nn
+from xnn.errors import BackendError, SettingError
+from xnn.functional.windows import windows
+
+pytest.importorskip("numba")
+
+
+def _model(**options):
+    layers = nn.Sequential(nn.Conv2d(16, 3, padding=1), nn.BatchNorm(), nn.GELU(), nn.Flatten(), nn.Linear(3))
+    return layers.build((6, 6, 16), backend=xnn.backend("numpy", **options), seed=1)
+
+
+def test_a_model_uses_twins_where_there_are_some():
+    assert kernels.functions(xnn.backend("numpy")).conv2d is not F.conv2d
+    assert kernels.functions(xnn.backend("numpy")).flatten is F.flatten
+    assert kernels.twins(xnn.backend("numpy"))["conv2d"] == "xnn.kernels.numpy.conv"
+
+
+def test_twins_can_be_turned_off(monkeypatch):
+    plain = xnn.backend("numpy", twins=False)
+    assert kernels.functions(plain).conv2d is F.conv2d
+    assert kernels.twins(plain) == {}
+    monkeypatch.setenv("XNN_TWINS", "0")
+    assert not xnn.backend("numpy").twins
+    assert xnn.backend("numpy", twins=True).twins
+    monkeypatch.setenv("XNN_TWINS", "no")
+    with pytest.raises(BackendError, match=r"^\$XNN_TWINS must be 0 or 1, not 'no'$"):
+        xnn.backend("numpy")
+
+
+def test_another_library_has_the_references():
+    strict = pytest.importorskip("array_api_strict")
+    assert kernels.functions(xnn.backend("array_api_strict")).conv2d is F.conv2d
+    assert kernels.functions_of(strict.zeros(3)).relu is F.relu
+    assert kernels.functions_of(np.zeros(3)).relu is not F.relu
+
+
+def test_a_step_is_the_same_with_and_without_twins():
+    x = np.random.default_rng(0).normal(size=(5, 6, 6, 16)).astype(np.float32)
+    results = []
+    for twins in (True, False):
+        model = _model(twins=twins)
+        logits, pullback = model.forward(x, train=True)
+        _, loss_pullback = nn.SoftmaxCrossEntropy().forward(logits, np.arange(5) % 3)
+        dx = pullback(loss_pullback())
+        results.append((logits, dx, model.gradients.flat, model.buffers.flat, model(x)))
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.max(np.abs(expected)))
+
+
+def test_what_a_step_returned_stays_when_the_next_one_uses_memory_again():
+    model = _model()
+    generator = np.random.default_rng(0)
+    kept, copies = [], []
+    for _ in range(4):
+        y = model(generator.normal(size=(64, 6, 6, 16)).astype(np.float32))
+        y_conv, _ = model[0].forward(generator.normal(size=(64, 6, 6, 16)).astype(np.float32))
+        kept += [y, y_conv[3:]]
+        copies += [y.copy(), y_conv[3:].copy()]
+    for array, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_memory_comes_back_when_nobody_holds_it():
+    from xnn.kernels.numpy import memory
+
+    memory.release()
+    address = memory.empty((300, 100)).ctypes.data
+    again = memory.empty((100, 300))
+    assert again.ctypes.data == address
+    view = again[5:]
+    del again
+    assert memory.empty((100, 300)).ctypes.data != address
+    assert view.shape == (95, 300)
+
+
+def test_winograd_can_be_refused(monkeypatch):
+    from xnn.kernels.numpy.conv import suits_winograd
+
+    geometry = windows("conv2d", (32, 32), 3, 1, 1)
+    assert suits_winograd(geometry, 4, 32, 32)
+    assert not suits_winograd(geometry, 4, 3, 32)
+    assert not suits_winograd(windows("conv2d", (32, 32), 3, 2, 1), 4, 32, 32)
+    monkeypatch.setenv("XNN_WINOGRAD", "0")
+    assert not suits_winograd(geometry, 4, 32, 32)
+    monkeypatch.setenv("XNN_WINOGRAD", "never")
+    with pytest.raises(SettingError, match=r"^\$XNN_WINOGRAD must be 0 or 1, not 'never'$"):
+        suits_winograd(geometry, 4, 32, 32)

@@ -1,0 +1,82 @@
+"""The threads of the kernels, and the one setting of their number."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnn import kernels
+from xnn.errors import SettingError
+from xnn.kernels import threads as setting
+
+pytest.importorskip("numba")
+from xnn.kernels.numpy.threads import Threads, threads
+
+
+@given(length=st.integers(0, 1000), least=st.integers(1, 300), count=st.sampled_from([1, 2, 3]))
+def test_parts_cover_everything_once(length, least, count):
+    parts = POOLS[count].parts(length, least)
+    assert [i for part in parts for i in part] == list(range(length))
+    assert len(parts) <= count
+    assert len(parts) == 1 or min(map(len, parts)) >= least
+
+
+POOLS = {count: Threads(count) for count in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("count", POOLS)
+def test_results_come_in_order_and_from_as_many_threads(count):
+    pool = POOLS[count]
+    parts = pool.parts(10)
+    barrier = threading.Barrier(len(parts), timeout=60)
+
+    def task(part):
+        barrier.wait()  # Passes only if all parts are under way at once.
+        return part, threading.current_thread().name
+
+    results = pool.run(task, parts)
+    assert [part for part, _ in results] == parts
+    assert len({name for _, name in results}) in (1, 2) or count == 3
+
+
+def test_an_error_reaches_the_caller_and_the_threads_go_on():
+    pool = POOLS[2]
+
+    def fail(part):
+        if part.start:
+            raise ValueError("in the other thread")
+
+    with pytest.raises(ValueError, match="in the other thread"):
+        pool.run(fail, pool.parts(10))
+    assert pool.run(len, pool.parts(10)) == [5, 5]
+
+
+def test_work_inside_work_is_done_by_the_thread_itself():
+    pool = POOLS[2]
+    assert pool.run(lambda part: pool.run(len, pool.parts(4)), pool.parts(10)) == [[2, 2], [2, 2]]
+
+
+def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
+    libraries = threads().alone.libraries
+    before = [library.get_num_threads() for library in libraries]
+    with threads().alone, threads().alone:
+        assert all(library.get_num_threads() == 1 for library in libraries)
+        with threads().together:
+            np.ones((2, 2)) @ np.ones((2, 2))
+        assert all(library.get_num_threads() == 1 for library in libraries)
+    assert [library.get_num_threads() for library in libraries] == before
+
+
+def test_the_setting(monkeypatch):
+    monkeypatch.setenv("XNN_NUM_THREADS", "3")
+    assert setting.count() == 3
+    monkeypatch.delenv("XNN_NUM_THREADS")
+    assert setting.count() >= 1
+    assert not setting.is_set()
+    monkeypatch.setenv("XNN_NUM_THREADS", "many")
+    with pytest.raises(SettingError, match=r"^\$XNN_NUM_THREADS must be a positive integer, not 'many'$"):
+        setting.count()
+    with pytest.raises(SettingError, match="threads must be a positive integer, not 0"):
+        kernels.set_threads(0)
