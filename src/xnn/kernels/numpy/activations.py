@@ -39,7 +39,8 @@ def relu(x: Array) -> tuple[Array, Pullback]:
 def gelu(x: Array, approximate: str = "none") -> tuple[Array, Pullback]:
     """As `xnn.functional.gelu`; by tanh, the reference itself.
 
-    Φ(x) is by M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 1964, 7.1.26, whose absolute error is below 1e-7; y's is below 3e-7.
+    Φ(x) is by M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 1964, 7.1.26, whose absolute
+    error is below 1e-7; that of y is below 3e-7.
     """
     if approximate != "none" or not _is_plain(x):
         return F.gelu(x, approximate)
