@@ -76,7 +76,7 @@ def mutation(session: nox.Session) -> None:
 
     Takes half an hour to an hour on two cores. docs/mutation.md says why those that are left make no difference.
     """
-    session.install("-e", ".[test]", "mutmut>=3.8,<4")
+    session.install("-e", ".[test]", TORCH, "mutmut>=3.8,<4")
     # Derandomized, so that a mutant is killed by what it does, not by luck; and without the twins, whose references
     # are what is mutated.
     environment = ONE_THREAD | {"XNN_HYPOTHESIS_PROFILE": "ci", "XNN_TWINS": "0"}
