@@ -46,13 +46,8 @@ def batch_norm(
     if not _is_plain(x, weight, bias):
         return F.batch_norm(x, weight, bias, eps, statistics)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
-    r = 1.0 / np.sqrt(variance + np.float32(eps))
-    scale = r if weight is None else weight * r
-    shift = -mean * scale if bias is None else bias - mean * scale
     rows, parts = _rows(x)
-    y = empty(x.shape)
-    y_rows = y.reshape(rows.shape)
-    threads().run(lambda part: _scale(rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+    y, r, scale = _normalize(x, weight, bias, mean, variance, eps)
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
@@ -100,13 +95,7 @@ def batch_norm_inference(
     """As `xnn.functional.batch_norm_inference`."""
     if not _is_plain(x, weight, bias, mean, variance):
         return F.batch_norm_inference(x, weight, bias, mean, variance, eps)
-    r = 1.0 / np.sqrt(variance + np.float32(eps))
-    scale = r if weight is None else weight * r
-    shift = -mean * scale if bias is None else bias - mean * scale
-    rows, parts = _rows(x)
-    y = empty(x.shape)
-    y_rows = y.reshape(rows.shape)
-    threads().run(lambda part: _scale(rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+    y, _, _ = _normalize(x, weight, bias, mean, variance, eps)
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
@@ -117,6 +106,20 @@ def batch_norm_inference(
         return gradients
 
     return y, pullback
+
+
+def _normalize(
+    x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
+) -> tuple[Array, Array, Array]:
+    """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by."""
+    r = 1.0 / np.sqrt(variance + np.float32(eps))
+    scale = r if weight is None else weight * r
+    shift = -mean * scale if bias is None else bias - mean * scale
+    rows, parts = _rows(x)
+    y = empty(x.shape)
+    y_rows = y.reshape(rows.shape)
+    threads().run(lambda part: _scale(rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+    return y, r, scale
 
 
 def _is_plain(x: Array, *others: Array | None) -> bool:
