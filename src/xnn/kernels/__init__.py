@@ -69,9 +69,12 @@ def set_threads(count: int) -> None:
         pool.threads()
 
 
-def alone(backend: Backend) -> AbstractContextManager[None]:
-    """Return a context in which nothing but the twins' threads computes, which spares each twin to see to it."""
-    if backend.twins and backend.library == "numpy" and _is_served("numpy"):
+def alone(backend: Backend, dtype: str = "float32") -> AbstractContextManager[None]:
+    """Return a context in which nothing but the twins' threads computes, which spares each twin to see to it.
+
+    Where there are none, as for float64, BLAS keeps its threads.
+    """
+    if dtype == "float32" and backend.twins and backend.library == "numpy" and _is_served("numpy"):
         context: AbstractContextManager[None] = _load("numpy", "threads").threads().alone
         return context
     return nullcontext()

@@ -151,7 +151,7 @@ class Trainer:
         self.stop_reason, self._to_resume = None, False
         # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with self.clock.running(), kernels.alone(self.model.backend), quiet:
+        with self.clock.running(), kernels.alone(self.model.backend, self.model.dtype), quiet:
             self._call("fit_begin")
             while self.epoch < epochs and self.stop_reason is None:
                 self._run_epoch(train, validation)

@@ -24,13 +24,13 @@ def relu(x: Array) -> tuple[Array, Pullback]:
     if not _is_plain(x):
         return F.relu(x)
     y = empty(x.shape)
-    _spread(_relu, x, y, least=_LEAST_SIMPLE)
+    threads().spread(_relu, (x, y), _LEAST_SIMPLE)
 
     def pullback(dy: Array) -> Array:
         if not _is_plain(dy):
             return np.where(y > 0, dy, np.zeros_like(dy))
         dx = empty(dy.shape)
-        _spread(_relu_pullback, y, dy, dx, least=_LEAST_SIMPLE)
+        threads().spread(_relu_pullback, (y, dy, dx), _LEAST_SIMPLE)
         return dx
 
     return y, pullback
@@ -65,13 +65,13 @@ def tanh(x: Array) -> tuple[Array, Pullback]:
 def _by_derivative(kernel: Callable[..., None], x: Array) -> tuple[Array, Pullback]:
     """Return (y, pullback) of a kernel that writes y and f'(x)."""
     y, derivative = empty(x.shape), empty(x.shape)
-    _spread(kernel, x, y, derivative)
+    threads().spread(kernel, (x, y, derivative), _LEAST)
 
     def pullback(dy: Array) -> Array:
         if not _is_plain(dy):
             return dy * derivative
         dx = empty(dy.shape)
-        _spread(_multiply, dy, derivative, dx, least=_LEAST_SIMPLE)
+        threads().spread(_multiply, (dy, derivative, dx), _LEAST_SIMPLE)
         return dx
 
     return y, pullback
@@ -79,16 +79,6 @@ def _by_derivative(kernel: Callable[..., None], x: Array) -> tuple[Array, Pullba
 
 def _is_plain(x: Array) -> bool:
     return bool(x.dtype == np.float32 and x.flags.c_contiguous)
-
-
-def _spread(kernel: Callable[..., None], *arrays: Array, least: int = _LEAST) -> None:
-    """Run an elementwise kernel over arrays of one shape, a part a thread."""
-    flat = [array.reshape(-1) for array in arrays]
-    if flat[0].size < 2 * least:
-        kernel(*flat)
-        return
-    pool = threads()
-    pool.run(lambda part: kernel(*(a[part.start : part.stop] for a in flat)), pool.parts(flat[0].size, least))
 
 
 @compiled

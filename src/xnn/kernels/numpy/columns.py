@@ -21,7 +21,7 @@ from xnn.kernels.numpy.linear import product
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.simd import copy
 from xnn.kernels.numpy.sums import sum_rows
-from xnn.kernels.numpy.threads import scratch, threads
+from xnn.kernels.numpy.threads import blocks_of, scratch, threads
 
 _COLUMN_NUMBERS = 2**17
 """Numbers in the columns of a block, about: half a megabyte."""
@@ -59,7 +59,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     y = empty((images, *windows.output, outputs))
     y_rows = y.reshape(-1, outputs)
     parts = threads().parts(images)
-    blocks = functools.partial(_blocks, length=max(_COLUMN_NUMBERS // (pixels * len(matrix)), 1))
+    blocks = functools.partial(blocks_of, length=max(_COLUMN_NUMBERS // (pixels * len(matrix)), 1))
     columns = functools.partial(_columns, x, geometry, windows.taps == 1 and windows.output == windows.size)
 
     def forward(part: range) -> None:
@@ -109,12 +109,6 @@ def _geometry(windows: Windows, channels: int) -> Geometry:
         *windows.size, channels, *windows.before, *windows.padded, *windows.kernel, *windows.stride, *windows.dilation,
         *windows.output,
     )  # fmt: skip
-
-
-def _blocks(part: range, length: int) -> Any:
-    """Yield (first image, images) of each block."""
-    for first in range(part.start, part.stop, length):
-        yield first, min(length, part.stop - first)
 
 
 def _columns(x: Array, geometry: Geometry, is_itself: bool, first: int, count: int) -> Array:

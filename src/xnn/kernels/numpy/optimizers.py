@@ -4,7 +4,7 @@ The rules themselves are in `xnn.optim`; here they are in the same symbols, one 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,15 @@ def sgd(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, A
     """As `xnn.optim.SGD` updates one run."""
     lr, momentum, decay = _F(optimizer.lr), _F(optimizer.momentum), _F(weight_decay)
     if not optimizer.momentum:
-        _spread(lambda p, g: _plain(p, g, lr, decay), parameter, gradient)
+        threads().spread(lambda p, g: _plain(p, g, lr, decay), (parameter, gradient), _LEAST)
     elif optimizer.nesterov:
-        _spread(lambda p, g, v: _nesterov(p, g, v, lr, momentum, decay), parameter, gradient, slots["velocity"])
+        threads().spread(
+            lambda p, g, v: _nesterov(p, g, v, lr, momentum, decay), (parameter, gradient, slots["velocity"]), _LEAST
+        )
     else:
-        _spread(lambda p, g, v: _classical(p, g, v, lr, momentum, decay), parameter, gradient, slots["velocity"])
+        threads().spread(
+            lambda p, g, v: _classical(p, g, v, lr, momentum, decay), (parameter, gradient, slots["velocity"]), _LEAST
+        )
 
 
 def adam(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
@@ -46,7 +50,9 @@ def rmsprop(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[st
     average = slots["square_average"]
     # Without momentum there is no velocity; the kernel then neither reads nor writes what stands in for it.
     velocity = slots.get("velocity", average)
-    _spread(lambda p, g, a, v: _rmsprop(p, g, a, v, *settings), parameter, gradient, average, velocity)
+    threads().spread(
+        lambda p, g, a, v: _rmsprop(p, g, a, v, *settings), (parameter, gradient, average, velocity), _LEAST
+    )
 
 
 def _adam(
@@ -57,16 +63,7 @@ def _adam(
     step = optimizer.lr * scale / (1.0 - beta1**optimizer.steps)
     settings = tuple(map(_F, (beta1, 1.0 - beta1, beta2, 1.0 - beta2, optimizer.eps * scale, step, coupled, kept)))
     moments = slots["first_moment"], slots["second_moment"]
-    _spread(lambda p, g, m, v: _adam_step(p, g, m, v, *settings), parameter, gradient, *moments)
-
-
-def _spread(update: Callable[..., None], *vectors: Array) -> None:
-    size = vectors[0].size
-    if size < 2 * _LEAST:
-        update(*vectors)
-        return
-    pool = threads()
-    pool.run(lambda part: update(*(v[part.start : part.stop] for v in vectors)), pool.parts(size, _LEAST))
+    threads().spread(lambda p, g, m, v: _adam_step(p, g, m, v, *settings), (parameter, gradient, *moments), _LEAST)
 
 
 @compiled

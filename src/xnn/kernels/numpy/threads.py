@@ -8,7 +8,7 @@ A part depends on the number of threads alone, so sums over the batch come out t
 import functools
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -54,11 +54,20 @@ class Threads:
             if len(parts) == 1 or not self._busy.acquire(blocking=False):
                 return [task(part) for part in parts]
             try:
-                return self._spread(task, parts)
+                return self._share(task, parts)
             finally:
                 self._busy.release()
 
-    def _spread(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
+    def spread(self, kernel: Callable[..., None], arrays: Sequence[Array], least: int) -> None:
+        """Run an elementwise kernel over contiguous arrays of one shape, a part of `least` numbers or more a thread."""
+        flat = [array.reshape(-1) for array in arrays]
+        size = flat[0].size
+        if size < 2 * least:
+            kernel(*flat)
+        else:
+            self.run(lambda part: kernel(*(a[part.start : part.stop] for a in flat)), self.parts(size, least))
+
+    def _share(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
         workers = self._workers[: len(parts) - 1]
         for worker, part in zip(workers, parts[1:], strict=True):
             worker.start(task, part)
@@ -163,6 +172,12 @@ def threads() -> Threads:
     if is_set():
         chosen.alone.limit(chosen.count)
     return chosen
+
+
+def blocks_of(part: range, length: int) -> Iterator[tuple[int, int]]:
+    """Cut a part into blocks of `length` images, the last perhaps shorter; yield (first image, images) of each."""
+    for first in range(part.start, part.stop, length):
+        yield first, min(length, part.stop - first)
 
 
 def scratch(name: str, length: int) -> Array:

@@ -15,7 +15,6 @@ Blocks of images go through all steps while they are in cache. D is made again i
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from xnn.functional.windows import Windows
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
-from xnn.kernels.numpy.threads import scratch, threads
+from xnn.kernels.numpy.threads import blocks_of, scratch, threads
 from xnn.kernels.numpy.winograd_transforms import (
     Tiling,
     inputs_to_planes,
@@ -53,10 +52,11 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     shift = np.zeros(tiling.outputs, dtype=np.float32) if bias is None else bias
     kernel = _widened(weight, tiling)
     parts = threads().parts(images)
+    length = max(_TILES // tiles(windows), 1)
     x_flat, y_flat = x.reshape(-1), y.reshape(-1)
 
     def forward(part: range) -> None:
-        for first, count in _blocks(part, tiling):
+        for first, count in blocks_of(part, length):
             block = _Block(tiling, count)
             inputs_to_planes(x_flat, first, count, tiling, block.image, block.inputs, block.input_stride)
             np.matmul(block.input_planes, kernel, out=block.output_planes)
@@ -75,7 +75,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
             total = empty(kernel.shape) if needs[1] else None
             if total is not None:
                 total.fill(0.0)
-            for first, count in _blocks(part, tiling):
+            for first, count in blocks_of(part, length):
                 block = _Block(tiling, count)
                 outputs_to_planes(dy_flat, first, count, tiling, block.image, block.outputs, block.output_stride)
                 if total is not None:
@@ -135,13 +135,6 @@ def _tiling(windows: Windows, inputs: int, outputs: int) -> Tiling:
     rows, columns = -(-out_height // 4), -(-out_width // 4)
     wide = [-(-channels // LANES) * LANES for channels in (inputs, outputs)]
     return Tiling(height, width, inputs, top, left, out_height, out_width, outputs, rows, columns, *wide)
-
-
-def _blocks(part: range, tiling: Tiling) -> Any:
-    """Yield (first image, images) of each block."""
-    length = max(_TILES // (tiling.rows * tiling.columns), 1)
-    for first in range(part.start, part.stop, length):
-        yield first, min(length, part.stop - first)
 
 
 def _widened(weight: Array, tiling: Tiling) -> Array:
