@@ -192,3 +192,10 @@ def test_a_name_is_a_string():
 def test_an_unknown_dtype_is_named(backend):
     with pytest.raises(ValueError, match="float33"):
         backend.dtype("float33")
+
+
+def test_backends_with_and_without_twins_are_two():
+    with_twins, without = xnn.backend("numpy", twins=True), xnn.backend("numpy", twins=False)
+    assert (with_twins.twins, without.twins) == (True, False)
+    assert pickle.loads(pickle.dumps(without)).twins is False  # noqa: S301 - our own bytes
+    assert xnn.backend("numpy", twins=True).twins

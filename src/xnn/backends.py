@@ -4,7 +4,6 @@ What xnn asks of a library: the functions of the Array API standard (2023.12 or 
 slices, and that a slice or reshape of a contiguous array is a view. A library is imported when it is first named.
 """
 
-import copy
 import functools
 import importlib
 import importlib.util
@@ -121,6 +120,13 @@ class Backend:
     def __hash__(self) -> int:
         return hash(self.name)
 
+    def _with_twins(self, twins: bool) -> "Backend":
+        """Return another backend, alike but for its twins."""
+        # Not by `copy.copy`, which goes through `__reduce__` and so returns the backend itself.
+        other = object.__new__(Backend)
+        other.__dict__.update(self.__dict__, twins=twins)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
         return backend, (self.name, self.twins)
 
@@ -154,8 +160,7 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
     made = _make("cupy" if _cuda_answers() else "numpy") if name == "auto" else _make(name)
     wanted = twins_by_default() if twins is None else twins
     if made.twins != wanted:
-        made = copy.copy(made)
-        made.twins = wanted
+        made = made._with_twins(wanted)
     made.activate()
     return made
 
