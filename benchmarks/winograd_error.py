@@ -1,4 +1,4 @@
-"""Compare the rounding errors of convolution by Winograd's algorithm and by a product with columns.
+"""Compare the rounding errors of convolution by Winograd's algorithm and as a plain sum of products.
 
 Usage: ``python -m benchmarks.winograd_error``. Both compute in float32; the reference computes the same in float64. An
 error is the root mean square of the differences, and the largest of them, each relative to the root mean square of
@@ -11,14 +11,14 @@ import numpy as np
 
 from xnn import functional as F
 from xnn.functional.windows import windows
-from xnn.kernels.numpy import columns, winograd
+from xnn.kernels.numpy import direct, winograd
 
 SHAPES = ((32, 16, 32), (32, 64, 64), (16, 128, 128), (8, 256, 256))
 
 
 def main() -> None:
     """Print a Markdown table."""
-    print("| image, channels | result | columns, rms | Winograd, rms | columns, largest | Winograd, largest |")
+    print("| image, channels | result | plain, rms | Winograd, rms | plain, largest | Winograd, largest |")
     print("|---|---|---|---|---|---|")
     generator = np.random.default_rng(0)
     for side, inputs, outputs in SHAPES:
@@ -29,11 +29,11 @@ def main() -> None:
         expected = (exact, *pullback(dy.astype(float))[:2])
         geometry = windows("conv2d", (side, side), 3, 1, 1)
         found = []
-        for way in (columns, winograd):
+        for way in (direct, winograd):
             y, pullback = way.conv2d(x, weight, None, geometry)
             found.append((y, *pullback(dy)[:2]))
-        for name, exact, by_columns, by_winograd in zip(("y", "dx", "dweight"), expected, *found, strict=True):
-            (rms, worst), (rms_w, worst_w) = (errors(a, exact) for a in (by_columns, by_winograd))
+        for name, exact, by_sums, by_winograd in zip(("y", "dx", "dweight"), expected, *found, strict=True):
+            (rms, worst), (rms_w, worst_w) = (errors(a, exact) for a in (by_sums, by_winograd))
             shape = f"{side} x {side}, {inputs} to {outputs}"
             print(f"| {shape} | {name} | {rms:.1e} | {rms_w:.1e} | {worst:.1e} | {worst_w:.1e} |")
 

@@ -8,8 +8,8 @@ import numpy as np
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.errors import SettingError
-from xnn.functional.windows import Padding, Windows, windows
-from xnn.kernels.numpy import columns, winograd
+from xnn.functional.windows import Padding, Windows, is_count, windows
+from xnn.kernels.numpy import depthwise, direct, grouped, winograd
 
 WINOGRAD_VARIABLE = "XNN_WINOGRAD"
 _WINOGRAD_CHANNELS = 16
@@ -28,21 +28,36 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> tuple[Array, Pullback]:
-    """As `xnn.functional.conv2d`, for float32 in one group; all else takes the reference."""
-    arrays = (x, weight) if bias is None else (x, weight, bias)
-    plain = all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays)
-    if not plain or groups != 1 or x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[2] or x.size == 0:
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
-    if bias is not None and bias.shape != weight.shape[3:]:
+    """As `xnn.functional.conv2d`, for float32; all else takes the reference."""
+    if not _is_plain(x, weight, bias, groups):
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
+    if groups == 1:
+        return _one_group(x, weight, bias, geometry)
+    if groups == x.shape[3]:
+        return depthwise.conv2d(x, weight, bias, geometry)
+    return grouped.conv2d(_one_group, x, weight, bias, geometry, groups)
+
+
+def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
+    """Whether the arguments are ones that a twin covers; wrong ones are not, and the reference says what is wrong."""
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    if not all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays):
+        return False
+    if x.ndim != 4 or weight.ndim != 4 or x.size == 0 or weight.size == 0 or not is_count(groups, 1):
+        return False
+    fits = x.shape[3] == weight.shape[2] * groups and weight.shape[3] % groups == 0
+    return fits and (bias is None or bias.shape == weight.shape[3:])
+
+
+def _one_group(x: Array, weight: Array, bias: Array | None, geometry: Windows) -> tuple[Array, Pullback]:
     if suits_winograd(geometry, *x.shape[:1], *weight.shape[2:]):
         return winograd.conv2d(x, weight, bias, geometry)
-    return columns.conv2d(x, weight, bias, geometry)
+    return direct.conv2d(x, weight, bias, geometry)
 
 
 def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) -> bool:
-    """Whether Winograd's algorithm covers the geometry and is faster there than the product with columns."""
+    """Whether Winograd's algorithm covers the geometry and is faster there than the plain sum of products."""
     covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
     tiles = images * winograd.tiles(geometry)
     return covered and min(inputs, outputs) >= _WINOGRAD_CHANNELS and tiles >= _WINOGRAD_TILES and is_allowed()

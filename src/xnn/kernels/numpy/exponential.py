@@ -29,15 +29,16 @@ def exp(x: Any) -> Any:
     vanishes = x < _F(-87.0)
     x = min(max(x, _F(-87.0)), _F(88.0))
     shifted = x * _F(1.44269504088896341) + _F(0.5)
-    k = types.int32(shifted)
+    # A float32 throughout: an int32 less one would be an int64 to Numba, whose conversions are not vectorized.
+    k = _F(types.int32(shifted))
     # The conversion rounds towards zero.
-    k = k - types.int32(1) if _F(k) > shifted else k
-    r = x - _F(k) * _F(0.693359375) + _F(k) * _F(2.12194440e-4)
+    k = k - _F(1.0) if k > shifted else k
+    r = x - k * _F(0.693359375) + k * _F(2.12194440e-4)
     p = _F(1.9875691500e-4)
     p = p * r + _F(1.3981999507e-3)
     p = p * r + _F(8.3334519073e-3)
     p = p * r + _F(4.1665795894e-2)
     p = p * r + _F(1.6666665459e-1)
     p = p * r + _F(5.0000001201e-1)
-    power = (p * r * r + r + _F(1.0)) * _as_float((k + types.int32(127)) << types.int32(23))
+    power = (p * r * r + r + _F(1.0)) * _as_float((types.int32(k) + types.int32(127)) << types.int32(23))
     return _F(0.0) if vanishes else power

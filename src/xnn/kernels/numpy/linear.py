@@ -1,8 +1,8 @@
 """The twin of the affine map.
 
-Products are BLAS's, with its own threads where they are large: these stay awake for a while after a product, and the
-next one of a network of affine maps comes at once. With a few rows, as in training image by image, all is reading the
-weight and writing its gradient, once each: plain loops do that, straight into the gradient's place.
+Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows, as in
+training image by image, all is reading the weight and writing its gradient, once each: plain loops do that, straight
+into the gradient's place.
 """
 
 from typing import Any
@@ -19,12 +19,11 @@ from xnn.kernels.pullbacks import InPlace
 _FEW_ROWS = 2
 """Rows up to which the loops beat BLAS."""
 
-_LEAST_PRODUCT = 2**23
-"""Fewest multiplications for which BLAS's threads are woken. The last map of a convolutional network stays below: there
-they would spin while the kernels' threads go on to the convolutions."""
+_LEAST_PRODUCT = 2**21
+"""Fewest multiplications that are worth waking a thread for."""
 
 _LEAST_NUMBERS = 2**21
-"""Fewest numbers of a weight, read or written, that are worth waking a thread for."""
+"""Fewest numbers of a weight, read or written, that are worth it."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -58,14 +57,22 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
 
 
 def product(a: Array, b: Array, result: Array | None = None) -> Array:
-    """a b, by BLAS with one thread for a small product and all threads for a large one."""
-    if result is None:
-        result = empty((a.shape[0], b.shape[1]))
-    if a.shape[0] * a.shape[1] * b.shape[1] < _LEAST_PRODUCT:
-        with threads().alone:
-            return np.matmul(a, b, out=result)
-    with threads().together:
-        return np.matmul(a, b, out=result)
+    """Return a b, written to `result` if there is one."""
+    (rows, terms), columns = a.shape, b.shape[1]
+    y = empty((rows, columns)) if result is None else result
+    pool = threads()
+    if rows * terms * columns < _LEAST_PRODUCT:
+        with pool.alone:
+            return np.matmul(a, b, out=y)
+    if rows > columns:
+        pool.run(lambda part: np.matmul(a[_slice(part)], b, out=y[_slice(part)]), pool.parts(rows))
+    else:
+        pool.run(lambda part: np.matmul(a, b[:, _slice(part)], out=y[:, _slice(part)]), pool.parts(columns))
+    return y
+
+
+def _slice(part: range) -> slice:
+    return slice(part.start, part.stop)
 
 
 def _by_rows(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Pullback]:

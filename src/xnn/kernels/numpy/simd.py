@@ -16,6 +16,7 @@ from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 8
 _BYTES = 4
+_MASKED_STORE = "llvm.masked.store.v8f32.p0"
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 # Products and sums may be contracted to fused multiply-adds, and sums reordered; NaN and infinity keep their meaning.
 _FLAGS = ("contract", "reassoc")
@@ -71,6 +72,24 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @instruction
+def store_some(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
+    """store_some(array, index, value, count): write the first `count` of the eight numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_value, position, vector, length = arguments
+        number = ir.IntType(32)
+        lanes = ir.Constant(ir.VectorType(number, LANES), list(range(LANES)))
+        mask = builder.icmp_signed("<", lanes, _splat(builder, builder.trunc(length, number)))
+        address = _address(context, builder, signature.args[0], array_value, position)
+        kind = ir.FunctionType(ir.VoidType(), [_VECTOR, address.type, number, mask.type])
+        masked = builder.module.globals.get(_MASKED_STORE) or ir.Function(builder.module, kind, _MASKED_STORE)
+        builder.call(masked, [vector, address, ir.Constant(number, _BYTES), mask])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, value, types.intp), generate
+
+
+@instruction
 def copy(typing: Any, source: Any, at: Any, target: Any, to: Any, count: Any) -> Any:
     """copy(source, at, target, to, count): target[to : to + count] = source[at : at + count], of different arrays."""
 
@@ -90,6 +109,16 @@ def copy(typing: Any, source: Any, at: Any, target: Any, to: Any, count: Any) ->
 
 
 @instruction
+def load_splat(typing: Any, array: Any, index: Any) -> Any:
+    """load_splat(array, index): the number there in all eight lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, builder.load(_pointer(context, builder, signature.args[0], *arguments)))
+
+    return float32x8(array, types.intp), generate
+
+
+@instruction
 def splat(typing: Any, number: Any) -> Any:
     """splat(number): the number in all eight lanes."""
 
@@ -100,7 +129,7 @@ def splat(typing: Any, number: Any) -> Any:
 
 
 def _splat(builder: Any, number: Any) -> Any:
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, undefined, lanes)

@@ -8,13 +8,14 @@ A part depends on the number of threads alone, so sums over the batch come out t
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xnn._typing import Array
+from xnn.kernels.numpy.awake import Awake
 from xnn.kernels.threads import count, is_set
 
 _local = threading.local()
@@ -37,10 +38,10 @@ class Threads:
     def __init__(self, count: int) -> None:
         self.count = count
         self._workers = [_Worker() for _ in range(count - 1)]
+        self._awake = Awake(count)
         # Held by the thread whose work is spread; another that comes meanwhile computes on its own.
         self._busy = threading.Lock()
         self.alone = _Alone()
-        self.together = _Together(self.alone, count)
 
     def parts(self, length: int, least: int = 1) -> list[range]:
         """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
@@ -68,6 +69,7 @@ class Threads:
             self.run(lambda part: kernel(*(a[part.start : part.stop] for a in flat)), self.parts(size, least))
 
     def _share(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
+        self._awake.beat()
         workers = self._workers[: len(parts) - 1]
         for worker, part in zip(workers, parts[1:], strict=True):
             worker.start(task, part)
@@ -78,24 +80,6 @@ class Threads:
             for worker in workers:
                 worker.wait()
         return results + [worker.result() for worker in workers]
-
-
-class _Together:
-    """Context in which BLAS has all threads, also inside one in which it has one."""
-
-    def __init__(self, alone: "_Alone", count: int) -> None:
-        self._libraries = alone.libraries
-        self._count = count
-        self._before: list[int] = []
-
-    def __enter__(self) -> None:
-        self._before = [library.get_num_threads() for library in self._libraries]
-        for library in self._libraries:
-            library.set_num_threads(self._count)
-
-    def __exit__(self, *exception: object) -> None:
-        for library, before in zip(self._libraries, self._before, strict=True):
-            library.set_num_threads(before)
 
 
 class _Worker:
@@ -172,12 +156,6 @@ def threads() -> Threads:
     if is_set():
         chosen.alone.limit(chosen.count)
     return chosen
-
-
-def blocks_of(part: range, length: int) -> Iterator[tuple[int, int]]:
-    """Cut a part into blocks of `length` images, the last perhaps shorter; yield (first image, images) of each."""
-    for first in range(part.start, part.stop, length):
-        yield first, min(length, part.stop - first)
 
 
 def scratch(name: str, length: int) -> Array:

@@ -10,20 +10,24 @@ All steps are linear, so the pullback is their adjoints in reverse, and exact fo
     dM = planes_to_outputsᵀ(dy)    dU_k = D_kᵀ dM_k    dD_k = dM_k U_kᵀ
     dw = weight_to_planesᵀ(dU)      dx = inputs_to_planesᵀ(dD)
 
-Blocks of images go through all steps while they are in cache. D is made again in the pullback, not kept.
+Blocks of images go through all steps while they are in cache. D is made again in the pullback, not kept. The planes of
+U and dM are in panels, as `products` takes them.
 """
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
 from xnn._typing import Array, Pullback
 from xnn.functional.windows import Windows
+from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.products import WIDTH, multiply, multiply_transposed, panels
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
-from xnn.kernels.numpy.threads import blocks_of, scratch, threads
+from xnn.kernels.numpy.threads import scratch, threads
 from xnn.kernels.numpy.winograd_transforms import (
     Tiling,
     inputs_to_planes,
@@ -35,59 +39,47 @@ from xnn.kernels.numpy.winograd_transforms import (
 )
 
 _TILES = 128
-"""Tiles in a block, about: enough rows for BLAS, few enough for the cache."""
-
-_PRODUCT_NUMBERS = 2**16
-"""Numbers of the weight's planes that are multiplied before they are added, about."""
+"""Tiles in a block, about: enough rows for a product, few enough for the cache."""
 
 _LEAST_VECTORS = 512
 _POSITIONS = 36
+_NOTHING = np.zeros(0, np.float32)
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tuple[Array, Pullback]:
     """Return (y, pullback) for contiguous float32 arrays and a 3 x 3 window with stride and dilation 1."""
     tiling = _tiling(windows, weight.shape[2], weight.shape[3])
-    images = x.shape[0]
-    y = empty((images, *windows.output, tiling.outputs))
     shift = np.zeros(tiling.outputs, dtype=np.float32) if bias is None else bias
-    kernel = _widened(weight, tiling)
-    parts = threads().parts(images)
-    length = max(_TILES // tiles(windows), 1)
-    x_flat, y_flat = x.reshape(-1), y.reshape(-1)
+    y = empty((len(x), *windows.output, tiling.outputs))
+    kernel = _transformed(weight, tiling.wide_inputs)
+    block = max(_TILES // tiles(windows), 1)
 
     def forward(part: range) -> None:
-        for first, count in blocks_of(part, length):
-            block = _Block(tiling, count)
-            inputs_to_planes(x_flat, first, count, tiling, block.image, block.inputs, block.input_stride)
-            np.matmul(block.input_planes, kernel, out=block.output_planes)
-            planes_to_outputs(block.outputs, block.output_stride, first, count, tiling, block.image, shift, y_flat)
+        image, inputs, outputs = _working_memory(tiling, block)
+        _forward(
+            x.reshape(-1), part.start, part.stop, block, tiling, image, inputs, outputs, kernel, shift, y.reshape(-1)
+        )
 
-    threads().run(forward, parts)
+    threads().run(forward, threads().parts(len(x)))
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
     ) -> tuple[Array | None, Array | None, Array | None]:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
-        dy_flat, dx_flat = dy.reshape(-1), None if dx is None else dx.reshape(-1)
+        adjoint = _transformed(weight.transpose(0, 1, 3, 2), tiling.wide_outputs) if needs[0] else _NOTHING
 
-        def backward(part: range) -> Array | None:
-            total = empty(kernel.shape) if needs[1] else None
-            if total is not None:
-                total.fill(0.0)
-            for first, count in blocks_of(part, length):
-                block = _Block(tiling, count)
-                outputs_to_planes(dy_flat, first, count, tiling, block.image, block.outputs, block.output_stride)
-                if total is not None:
-                    inputs_to_planes(x_flat, first, count, tiling, block.image, block.inputs, block.input_stride)
-                    _add_products(block.input_planes, block.output_planes, total)
-                if dx_flat is not None:
-                    np.matmul(block.output_planes, kernel.transpose(0, 2, 1), out=block.input_planes)
-                    planes_to_inputs(block.inputs, block.input_stride, first, count, tiling, block.image, dx_flat)
+        def backward(part: range) -> Array:
+            total = np.zeros((_POSITIONS, tiling.wide_inputs, tiling.wide_outputs) if needs[1] else 0, np.float32)
+            image, inputs, outputs = _working_memory(tiling, block)
+            _backward(
+                x.reshape(-1), dy.reshape(-1), part.start, part.stop, block, tiling, image, inputs, outputs, adjoint,
+                _NOTHING if dx is None else dx.reshape(-1), total.reshape(-1),
+            )  # fmt: skip
             return total
 
-        totals = threads().run(backward, parts) if needs[0] or needs[1] else []
-        dweight = _narrowed(totals, weight) if needs[1] else None
+        totals = threads().run(backward, threads().parts(len(x))) if needs[0] or needs[1] else []
+        dweight = _weight_gradient(totals, weight) if needs[1] else None
         return dx, dweight, sum_rows(dy.reshape(-1, tiling.outputs)) if needs[2] and bias is not None else None
 
     return y, pullback
@@ -98,61 +90,42 @@ def tiles(windows: Windows) -> int:
     return math.prod(-(-length // 4) for length in windows.output)
 
 
-class _Block:
-    """Working memory for a block of images: their padded copy, one at a time, and their planes."""
-
-    def __init__(self, tiling: Tiling, images: int) -> None:
-        tiles = images * tiling.rows * tiling.columns
-        height, width = 4 * tiling.rows + 2, 4 * tiling.columns + 2
-        self.image = scratch("image", height * width * max(tiling.wide_inputs, tiling.wide_outputs))
-        self.inputs, self.input_stride, self.input_planes = _planes("inputs", tiles, tiling.wide_inputs)
-        self.outputs, self.output_stride, self.output_planes = _planes("outputs", tiles, tiling.wide_outputs)
-
-
-def _planes(name: str, tiles: int, channels: int) -> tuple[Array, int, Array]:
-    """Return the planes as a vector, the distance between two of them, and a view (36, tiles, channels)."""
-    # Planes that begin a power of two apart would all fall on the same few lines of the cache.
-    stride = tiles * channels + 2 * LANES
-    flat = scratch(name, _POSITIONS * stride)
-    view = flat.reshape(_POSITIONS, stride)[:, : tiles * channels].reshape(_POSITIONS, tiles, channels)
-    return flat, stride, view
-
-
-def _add_products(inputs: Array, outputs: Array, total: Array) -> None:
-    """total_k += inputs_kᵀ outputs_k, a few positions at a time so that the products are still in cache when added."""
-    shape = total.shape[1:]
-    length = max(_PRODUCT_NUMBERS // math.prod(shape), 1)
-    for start in range(0, _POSITIONS, length):
-        some = slice(start, min(start + length, _POSITIONS))
-        product = scratch("product", math.prod(total[some].shape)).reshape(total[some].shape)
-        np.matmul(inputs[some].transpose(0, 2, 1), outputs[some], out=product)
-        total[some] += product
-
-
 @functools.lru_cache(maxsize=1024)
 def _tiling(windows: Windows, inputs: int, outputs: int) -> Tiling:
     (height, width), (out_height, out_width), (top, left) = windows.size, windows.output, windows.before
     rows, columns = -(-out_height // 4), -(-out_width // 4)
-    wide = [-(-channels // LANES) * LANES for channels in (inputs, outputs)]
-    return Tiling(height, width, inputs, top, left, out_height, out_width, outputs, rows, columns, *wide)
+    wide_inputs, wide_outputs = -(-inputs // LANES) * LANES, panels(outputs) * WIDTH
+    return Tiling(
+        height, width, inputs, top, left, out_height, out_width, outputs, rows, columns, wide_inputs, wide_outputs
+    )
 
 
-def _widened(weight: Array, tiling: Tiling) -> Array:
-    """G w Gᵀ, (36, wide inputs, wide outputs)."""
-    missing = (tiling.wide_inputs - weight.shape[2], tiling.wide_outputs - weight.shape[3])
-    if any(missing):
-        weight = np.pad(weight, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])))
-    planes = empty((_POSITIONS, *weight.shape[2:]))
-    numbers, step = weight.reshape(-1), planes[0].size
+def _working_memory(tiling: Tiling, images: int) -> tuple[Array, Array, Array]:
+    """Return room for a padded image, and for the planes of a block."""
+    pixels = (4 * tiling.rows + 2) * (4 * tiling.columns + 2)
+    image = scratch("image", pixels * max(tiling.wide_inputs, tiling.wide_outputs))
+    count = images * tiling.rows * tiling.columns
+    inputs = scratch("inputs", _POSITIONS * _distance(count, tiling.wide_inputs))
+    return image, inputs, scratch("outputs", _POSITIONS * _distance(count, tiling.wide_outputs))
+
+
+def _transformed(weight: Array, rows: int) -> Array:
+    """G w Gᵀ, each position's matrix in panels and with as many rows: (36 * panels * rows * 16,)."""
+    inputs, outputs = weight.shape[2:]
+    if (rows, outputs % WIDTH) != (inputs, 0):
+        weight = np.pad(weight, ((0, 0), (0, 0), (0, rows - inputs), (0, -outputs % WIDTH)))
+    numbers = weight.reshape(9, rows, -1, WIDTH).transpose(0, 2, 1, 3).reshape(-1)
+    step = numbers.size // 9
+    planes = empty((_POSITIONS * step,))
     threads().run(
-        lambda part: weight_to_planes(numbers, step, part.start * LANES, part.stop * LANES, planes.reshape(-1)),
+        lambda part: weight_to_planes(numbers, step, part.start * LANES, part.stop * LANES, planes),
         threads().parts(step // LANES, _LEAST_VECTORS),
     )
     return planes
 
 
-def _narrowed(totals: list[Array], weight: Array) -> Array:
-    """Adjoint of `_widened`, of the sum of what the threads found."""
+def _weight_gradient(totals: list[Array], weight: Array) -> Array:
+    """Gᵀ dU G, of the sum of what the threads found."""
     wide = np.zeros((3, 3, *totals[0].shape[1:]), dtype=np.float32)
     numbers, step = wide.reshape(-1), totals[0][0].size
 
@@ -162,3 +135,69 @@ def _narrowed(totals: list[Array], weight: Array) -> Array:
 
     threads().run(add, threads().parts(step // LANES, _LEAST_VECTORS))
     return wide[:, :, : weight.shape[2], : weight.shape[3]]
+
+
+@compiled
+def _distance(tiles: int, channels: int) -> int:
+    """Numbers from a plane to the next."""
+    # Planes that begin a power of two apart would all fall on the same few lines of the cache.
+    return tiles * channels + 2 * LANES
+
+
+@compiled
+def _steps(count: int, step: int) -> Any:
+    return np.arange(count) * step
+
+
+@compiled
+def _forward(
+    x: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
+    kernel: Any, bias: Any, y: Any,
+) -> None:  # fmt: skip
+    size = t.wide_inputs * t.wide_outputs
+    start, nothing = np.zeros(1, np.int64), np.zeros(t.wide_outputs, np.float32)
+    for n in range(first, stop, block):
+        images = min(block, stop - n)
+        tiles = images * t.rows * t.columns
+        input_step, output_step = _distance(tiles, t.wide_inputs), _distance(tiles, t.wide_outputs)
+        at, to = _steps(tiles, t.wide_inputs), _steps(tiles, t.wide_outputs)
+        inputs_to_planes(x, n, images, t, image, inputs, input_step)
+        for k in range(_POSITIONS):
+            multiply(
+                inputs, k * input_step, at, start, t.wide_inputs, kernel[k * size : (k + 1) * size], nothing,
+                outputs, k * output_step, to, t.wide_outputs,
+            )  # fmt: skip
+        planes_to_outputs(outputs, output_step, n, images, t, image, bias, y)
+
+
+@compiled
+def _backward(
+    x: Any, dy: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
+    adjoint: Any, dx: Any, total: Any,
+) -> None:  # fmt: skip
+    """Add to dU, where there is a total for it, and write dx, where there is room for it."""
+    size, wide = t.wide_inputs * t.wide_outputs, -(-t.wide_inputs // WIDTH) * WIDTH
+    rows, row_places = np.arange(t.wide_inputs), _steps(t.wide_inputs, t.wide_outputs)
+    nothing = np.zeros(wide, np.float32)
+    for n in range(first, stop, block):
+        images = min(block, stop - n)
+        tiles = images * t.rows * t.columns
+        input_step, output_step = _distance(tiles, t.wide_inputs), _distance(tiles, t.wide_outputs)
+        places, panel_places = _steps(tiles, t.wide_inputs), _steps(tiles, WIDTH)
+        panel_starts = _steps(t.wide_outputs // WIDTH, tiles * WIDTH)
+        outputs_to_planes(dy, n, images, t, image, outputs, output_step)
+        if total.size > 0:
+            inputs_to_planes(x, n, images, t, image, inputs, input_step)
+            for k in range(_POSITIONS):
+                multiply_transposed(
+                    inputs, k * input_step, rows, places, outputs[k * output_step : (k + 1) * output_step],
+                    t.wide_outputs, total, k * size, row_places, True,
+                )  # fmt: skip
+        if dx.size > 0:
+            for k in range(_POSITIONS):
+                multiply(
+                    outputs, k * output_step, panel_places, panel_starts, WIDTH,
+                    adjoint[k * wide * t.wide_outputs : (k + 1) * wide * t.wide_outputs], nothing,
+                    inputs, k * input_step, places, t.wide_inputs,
+                )  # fmt: skip
+            planes_to_inputs(inputs, input_step, n, images, t, image, dx)

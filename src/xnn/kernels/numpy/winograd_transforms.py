@@ -7,13 +7,15 @@ convolutional neural networks", 2015)::
 
 Each function below takes one of the maps over all tiles of one image. Images come padded: with a margin, rounded up
 to whole tiles, and with channels rounded up to a multiple of eight, so that no tile is an exception. The transformed
-tiles lie in 36 planes, one for each position inside a tile, of one row a tile.
+tiles lie in 36 planes, one for each position inside a tile, of one row a tile; those of the adjoint of outputs in
+panels of 16 channels, as a right matrix of `products` does.
 """
 
 from typing import Any, NamedTuple
 
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.images import crop, spread
+from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store
 
 
@@ -26,7 +28,7 @@ class Tiling(NamedTuple):
     top, left : its margin
     out_height, out_width, outputs : of the result
     rows, columns : of tiles
-    wide_inputs, wide_outputs : channels, rounded up to a multiple of eight
+    wide_inputs, wide_outputs : channels, rounded up to a multiple of 8 and of 16
     """
 
     height: int
@@ -75,7 +77,10 @@ def outputs_to_planes(dy: Any, first: int, count: int, t: Tiling, image: Any, pl
     for n in range(count):
         spread(dy, (first + n) * t.out_height * t.out_width * t.outputs, t.out_height, t.out_width, t.outputs, 0, 0,
                 4 * t.rows, 4 * t.columns, t.wide_outputs, image)  # fmt: skip
-        transform_output_adjoint(image, t.rows, t.columns, t.wide_outputs, planes, stride, n * t.rows * t.columns)
+        tiles = t.rows * t.columns
+        transform_output_adjoint(
+            image, t.rows, t.columns, t.wide_outputs, planes, stride, n * tiles, count * tiles
+        )  # fmt: skip
 
 
 @compiled
@@ -218,20 +223,19 @@ def _store4(image: Any, to: int, channels: int, values: Any) -> None:
 
 @inlined
 def transform_output_adjoint(
-    image: Any, rows: int, columns: int, channels: int, planes: Any, stride: int, first: int
+    image: Any, rows: int, columns: int, channels: int, planes: Any, stride: int, first: int, tiles: int
 ) -> None:
-    """A dy Aᵀ of each tile of image (4 rows, 4 columns, channels), into row `first` on of the planes."""
+    """A dy Aᵀ of each tile of image (4 rows, 4 columns, channels), into row `first` on of the planes' panels."""
     line = 4 * columns * channels
     for tile in range(rows * columns):
         corner = (tile // columns) * 4 * line + (tile % columns) * 4 * channels
-        target = (first + tile) * channels
         for c in range(0, channels, LANES):
             at = corner + c
             a = _output_column_adjoint(image, at, line)
             b = _output_column_adjoint(image, at + channels, line)
             d = _output_column_adjoint(image, at + 2 * channels, line)
             e = _output_column_adjoint(image, at + 3 * channels, line)
-            to = target + c
+            to = (c // WIDTH * tiles + first + tile) * WIDTH + c % WIDTH
             _store6(planes, to, stride, _output_line_adjoint(a[0], b[0], d[0], e[0]))
             _store6(planes, to + 6 * stride, stride, _output_line_adjoint(a[1], b[1], d[1], e[1]))
             _store6(planes, to + 12 * stride, stride, _output_line_adjoint(a[2], b[2], d[2], e[2]))

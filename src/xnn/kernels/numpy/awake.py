@@ -1,0 +1,101 @@
+"""Threads of the lowest priority that keep the cores from sleeping while work comes in short bursts.
+
+To wake a thread on a sleeping core takes some 100 microseconds on a virtual machine, most of it until the core runs
+again. A core that has something to do switches to the woken thread in a few. So a thread a core spins, and stops when
+no work came for some two milliseconds, as the threads of OpenMP do; but these are of Linux's class SCHED_IDLE and
+give way at once to any other thread of any process.
+"""
+
+import os
+import platform
+import threading
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from xnn.kernels.numpy.compiled import compiled
+from xnn.kernels.numpy.simd import instruction
+
+_PAUSES = 2**16
+"""Length of a wait for work: some two milliseconds."""
+
+IS_POSSIBLE = hasattr(os, "SCHED_IDLE") and platform.machine() in ("x86_64", "AMD64")
+"""Elsewhere it has not been tried."""
+
+
+class Awake:
+    """Keeps some cores awake from one `beat` to the next.
+
+    Parameters
+    ----------
+    count : int
+        Cores.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._beats = np.zeros(1, np.int64)
+        self._spinners = [_Spinner(self._beats) for _ in range(count)] if IS_POSSIBLE and count > 1 else []
+
+    def beat(self) -> None:
+        """Say that there is work; to be called by one thread at a time."""
+        self._beats[0] += 1
+        for spinner in self._spinners:
+            if spinner.sleeps:
+                spinner.wake()
+
+
+class _Spinner:
+    def __init__(self, beats: Any) -> None:
+        self._beats = beats
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self.sleeps = False
+        threading.Thread(target=self._spin, name="xnn awake", daemon=True).start()
+
+    def wake(self) -> None:
+        self.sleeps = False
+        self._wake.release()
+
+    def _spin(self) -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        while True:
+            self.sleeps = True
+            self._wake.acquire()
+            _watch(self._beats)
+
+
+@instruction
+def _pause(typing: Any) -> Any:
+    """Let the core rest for a moment, some tens of cycles of an x86 processor."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(ir.VoidType(), []))
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@instruction
+def _read(typing: Any, array: Any) -> Any:
+    """The first number of an int64 array, read from memory each time."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load_atomic(data, "monotonic", 8)
+
+    return types.int64(array), generate
+
+
+@compiled
+def _watch(beats: Any) -> None:
+    """Return when there was no beat for a while."""
+    last, pauses = _read(beats), 0
+    while pauses < _PAUSES:
+        _pause()
+        pauses += 1
+        now = _read(beats)
+        if now != last:
+            last, pauses = now, 0

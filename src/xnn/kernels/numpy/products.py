@@ -1,0 +1,217 @@
+"""Products of matrices whose left one is gathered: what convolutions and affine maps consist of.
+
+A tile of the result, 6 rows by 16 columns, stays in twelve registers of eight numbers while the terms of its sums go
+by. Each row of the left matrix is a place in memory, from which several runs of numbers are read; so the windows of
+a convolution are rows without being copied. The right matrix is in panels: 16 of its columns, row by row, zeros for
+those that are missing, so that a term is two loads, six broadcasts and twelve multiply-adds.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from xnn.kernels.numpy.compiled import compiled, inlined
+from xnn.kernels.numpy.simd import LANES, load, load_splat, splat, store, store_some
+
+ROWS = 6
+WIDTH = 2 * LANES
+
+
+def panels(columns: int) -> int:
+    """Return how many panels so many columns make."""
+    return -(-columns // WIDTH)
+
+
+@compiled
+def pack(matrix: Any, start: int, down: int, right: int, rows: int, columns: int, packed: Any) -> None:
+    """Write the panels of a matrix whose element (i, j) is ``matrix[start + i * down + j * right]``, all flat."""
+    for first in range(0, columns, WIDTH):
+        panel = packed[first * rows : (first + WIDTH) * rows]
+        valid = min(WIDTH, columns - first)
+        if right == 1 and valid == WIDTH:
+            for i in range(rows):
+                at = start + i * down + first
+                store(panel, i * WIDTH, load(matrix, at))
+                store(panel, i * WIDTH + LANES, load(matrix, at + LANES))
+        else:
+            for i in range(rows):
+                at = start + i * down + first * right
+                for j in range(valid):
+                    panel[i * WIDTH + j] = matrix[at + j * right]
+                for j in range(valid, WIDTH):
+                    panel[i * WIDTH + j] = 0.0
+
+
+@compiled
+def multiply(
+    a: Any, start: int, at: Any, runs: Any, length: int, packed: Any, bias: Any, y: Any, y_start: int, to: Any,
+    columns: int,
+) -> None:  # fmt: skip
+    """y = a b + bias.
+
+    Parameters
+    ----------
+    a : (numbers,)
+        Holds the rows: row m is, for each r, ``length`` numbers from ``start + at[m] + runs[r]`` on.
+    packed : (panels * runs * length * 16,)
+    bias : (panels * 16,)
+    y : (numbers,)
+        Row m of the result, (columns,), is written to ``y_start + to[m]``.
+    """
+    size = runs.size * length * WIDTH
+    for k in range(0, columns, WIDTH):
+        panel = k // WIDTH * size
+        valid = min(columns - k, WIDTH)
+        if valid > LANES:
+            for m in range(0, at.size, ROWS):
+                _tile(a, start, at, m, runs, length, packed, panel, bias, k, y, y_start + k, to, valid)
+        else:
+            for m in range(0, at.size, ROWS):
+                _narrow_tile(a, start, at, m, runs, length, packed, panel, bias, k, y, y_start + k, to, valid)
+
+
+@compiled
+def multiply_transposed(
+    a: Any, start: int, rows: Any, at: Any, packed: Any, columns: int, y: Any, y_start: int, to: Any, adds: bool
+) -> None:  # fmt: skip
+    """y = aᵀ b, or y += aᵀ b.
+
+    Parameters
+    ----------
+    a : (numbers,)
+        Element (m, i) is ``a[start + rows[i] + at[m]]``.
+    packed : (panels * m * 16,)
+        The panels of b.
+    y : (numbers,)
+        Row i of the result, (columns,), is at ``y_start + to[i]``; if y is added to, with whole panels too.
+    """
+    for k in range(0, columns, WIDTH):
+        valid = min(columns - k, WIDTH)
+        panel = k * at.size
+        for i in range(0, rows.size, ROWS):
+            _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to, valid, adds)
+
+
+@inlined
+def _tile(
+    a: Any, start: int, at: Any, m: int, runs: Any, length: int, packed: Any, panel: int, bias: Any, k: int,
+    y: Any, y_start: int, to: Any, valid: int,
+) -> None:  # fmt: skip
+    # Rows that are missing at the end are the last one again, computed and written twice.
+    m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
+    left, right = load(bias, k), load(bias, k + LANES)
+    c00 = c10 = c20 = c30 = c40 = c50 = left
+    c01 = c11 = c21 = c31 = c41 = c51 = right
+    for r in range(runs.size):
+        base = start + runs[r]
+        a0, a1, a2, a3, a4, a5 = base + at[m], base + at[m1], base + at[m2], base + at[m3], base + at[m4], base + at[m5]
+        for t in range(length):
+            left, right = load(packed, panel), load(packed, panel + LANES)
+            panel += WIDTH
+            x = load_splat(a, a0 + t)
+            c00, c01 = c00 + x * left, c01 + x * right
+            x = load_splat(a, a1 + t)
+            c10, c11 = c10 + x * left, c11 + x * right
+            x = load_splat(a, a2 + t)
+            c20, c21 = c20 + x * left, c21 + x * right
+            x = load_splat(a, a3 + t)
+            c30, c31 = c30 + x * left, c31 + x * right
+            x = load_splat(a, a4 + t)
+            c40, c41 = c40 + x * left, c41 + x * right
+            x = load_splat(a, a5 + t)
+            c50, c51 = c50 + x * left, c51 + x * right
+    _store_row(y, y_start + to[m], c00, c01, valid)
+    _store_row(y, y_start + to[m1], c10, c11, valid)
+    _store_row(y, y_start + to[m2], c20, c21, valid)
+    _store_row(y, y_start + to[m3], c30, c31, valid)
+    _store_row(y, y_start + to[m4], c40, c41, valid)
+    _store_row(y, y_start + to[m5], c50, c51, valid)
+
+
+@inlined
+def _narrow_tile(
+    a: Any, start: int, at: Any, m: int, runs: Any, length: int, packed: Any, panel: int, bias: Any, k: int,
+    y: Any, y_start: int, to: Any, valid: int,
+) -> None:  # fmt: skip
+    """As `_tile`, for eight columns or fewer."""
+    m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
+    c0 = c1 = c2 = c3 = c4 = c5 = load(bias, k)
+    for r in range(runs.size):
+        base = start + runs[r]
+        a0, a1, a2, a3, a4, a5 = base + at[m], base + at[m1], base + at[m2], base + at[m3], base + at[m4], base + at[m5]
+        for t in range(length):
+            left = load(packed, panel)
+            panel += WIDTH
+            c0, c1 = c0 + load_splat(a, a0 + t) * left, c1 + load_splat(a, a1 + t) * left
+            c2, c3 = c2 + load_splat(a, a2 + t) * left, c3 + load_splat(a, a3 + t) * left
+            c4, c5 = c4 + load_splat(a, a4 + t) * left, c5 + load_splat(a, a5 + t) * left
+    store_some(y, y_start + to[m], c0, valid)
+    store_some(y, y_start + to[m1], c1, valid)
+    store_some(y, y_start + to[m2], c2, valid)
+    store_some(y, y_start + to[m3], c3, valid)
+    store_some(y, y_start + to[m4], c4, valid)
+    store_some(y, y_start + to[m5], c5, valid)
+
+
+@inlined
+def _transposed_tile(
+    a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any,
+    valid: int, adds: bool,
+) -> None:  # fmt: skip
+    i1, i2, i3, i4, i5 = _next_rows(i, rows.size - 1)
+    c00 = c10 = c20 = c30 = c40 = c50 = splat(np.float32(0.0))
+    c01 = c11 = c21 = c31 = c41 = c51 = splat(np.float32(0.0))
+    a0, a1, a2 = start + rows[i], start + rows[i1], start + rows[i2]
+    a3, a4, a5 = start + rows[i3], start + rows[i4], start + rows[i5]
+    for m in range(at.size):
+        left, right = load(packed, panel), load(packed, panel + LANES)
+        panel += WIDTH
+        t = at[m]
+        x = load_splat(a, a0 + t)
+        c00, c01 = c00 + x * left, c01 + x * right
+        x = load_splat(a, a1 + t)
+        c10, c11 = c10 + x * left, c11 + x * right
+        x = load_splat(a, a2 + t)
+        c20, c21 = c20 + x * left, c21 + x * right
+        x = load_splat(a, a3 + t)
+        c30, c31 = c30 + x * left, c31 + x * right
+        x = load_splat(a, a4 + t)
+        c40, c41 = c40 + x * left, c41 + x * right
+        x = load_splat(a, a5 + t)
+        c50, c51 = c50 + x * left, c51 + x * right
+    y0, y1, y2 = y_start + to[i], y_start + to[i1], y_start + to[i2]
+    y3, y4, y5 = y_start + to[i3], y_start + to[i4], y_start + to[i5]
+    if adds:
+        # All are read before any is written, since the last rows may be the same one.
+        c00, c01 = _add_row(y, y0, c00, c01)
+        c10, c11 = _add_row(y, y1, c10, c11)
+        c20, c21 = _add_row(y, y2, c20, c21)
+        c30, c31 = _add_row(y, y3, c30, c31)
+        c40, c41 = _add_row(y, y4, c40, c41)
+        c50, c51 = _add_row(y, y5, c50, c51)
+    _store_row(y, y0, c00, c01, valid)
+    _store_row(y, y1, c10, c11, valid)
+    _store_row(y, y2, c20, c21, valid)
+    _store_row(y, y3, c30, c31, valid)
+    _store_row(y, y4, c40, c41, valid)
+    _store_row(y, y5, c50, c51, valid)
+
+
+@inlined
+def _next_rows(m: int, last: int) -> Any:
+    return min(m + 1, last), min(m + 2, last), min(m + 3, last), min(m + 4, last), min(m + 5, last)
+
+
+@inlined
+def _store_row(y: Any, at: int, left: Any, right: Any, valid: int) -> None:
+    if valid == WIDTH:
+        store(y, at, left)
+        store(y, at + LANES, right)
+    else:
+        store_some(y, at, left, valid)
+        store_some(y, at + LANES, right, valid - LANES)
+
+
+@inlined
+def _add_row(y: Any, at: int, left: Any, right: Any) -> Any:
+    return load(y, at) + left, load(y, at + LANES) + right
