@@ -3,13 +3,16 @@
 Each takes images (n, h, w, c) of any dtype and a `Random`, and returns the same shape and dtype. The same seed, stream
 and counter give the same images on every backend. All are one gather: for each pixel of the result, the row and column
 of its own image that it comes from, or that it is blank (0: black, in uint8).
+
+What is random about an augmentation, its `Step`, is drawn first and then applied, so that a faster way to apply it
+draws the same.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from xnn._typing import Array
+from xnn._typing import Array, Shape
 from xnn.errors import SettingError
 from xnn.random import Random
 
@@ -17,16 +20,42 @@ Augmentation: TypeAlias = Callable[[Array, Random], Array]
 FILLS = ("zero", "reflect")
 
 
+class Step(NamedTuple):
+    """What was drawn for each of n images.
+
+    Attributes
+    ----------
+    kind : {"mirror", "shift", "reflect", "blank"}
+        Mirrored; seen through a window that is moved, beyond whose edge is nothing, or the mirrored image; a square
+        blanked.
+    rows, columns : (n,) array of int64
+        Along each axis: 1 if it is mirrored, else 0; by how many pixels the window is moved; the square's first
+        position. None in place of `rows` stands for zeros.
+    size : int
+        The square's side.
+    """
+
+    kind: str
+    rows: Array
+    columns: Array
+    size: int = 0
+
+
 @dataclass(frozen=True)
 class HorizontalFlip:
     """Mirror an image left to right with a probability of one half."""
 
+    def draw(self, shape: Shape, random: Random) -> Step:
+        """Draw which of the images of a shape (n, h, w, c) are mirrored."""
+        xp = random.backend.xp
+        return Step("mirror", None, xp.astype(random.uniform((shape[0],)) < 0.5, xp.int64))
+
     def __call__(self, x: Array, random: Random) -> Array:
         """Return x (n, h, w, c) with about half of the images mirrored."""
-        xp = random.backend.xp
+        step = self.draw(x.shape, random)
         row, column = _positions(x, random)
-        flipped = random.uniform((x.shape[0], 1, 1)) < 0.5
-        return _gather(x, random, row, xp.where(flipped, x.shape[2] - 1 - column, column))
+        flipped = step.columns[:, None, None] == 1
+        return _gather(x, random, row, random.backend.xp.where(flipped, x.shape[2] - 1 - column, column))
 
 
 @dataclass(frozen=True)
@@ -50,16 +79,22 @@ class RandomCrop:
         if self.fill not in FILLS:
             raise SettingError(f"the fill of RandomCrop must be one of {', '.join(FILLS)}, not {self.fill!r}")
 
+    def draw(self, shape: Shape, random: Random) -> Step:
+        """Draw by how much each of the images of a shape (n, h, w, c) is moved."""
+        count, height, width, _ = shape
+        if self.fill == "reflect" and self.padding >= min(height, width):
+            raise ValueError(f"RandomCrop cannot reflect {self.padding} pixels of images of {height}x{width}")
+        offsets = random.integers(-self.padding, self.padding + 1, (2, count))
+        return Step("reflect" if self.fill == "reflect" else "shift", offsets[0, :], offsets[1, :])
+
     def __call__(self, x: Array, random: Random) -> Array:
         """Return x (n, h, w, c) with each image moved by its own two offsets."""
         xp = random.backend.xp
-        count, height, width, _ = x.shape
-        if self.fill == "reflect" and self.padding >= min(height, width):
-            raise ValueError(f"RandomCrop cannot reflect {self.padding} pixels of images of {height}x{width}")
-        offsets = random.integers(-self.padding, self.padding + 1, (2, count, 1, 1))
+        _, height, width, _ = x.shape
+        kind, rows, columns, _ = self.draw(x.shape, random)
         row, column = _positions(x, random)
-        row, column = row + offsets[0, ...], column + offsets[1, ...]
-        if self.fill == "reflect":
+        row, column = row + rows[:, None, None], column + columns[:, None, None]
+        if kind == "reflect":
             # -1 -> 1 at one end; at the other n -> n - 2.
             row = height - 1 - xp.abs(height - 1 - xp.abs(row))
             column = width - 1 - xp.abs(width - 1 - xp.abs(column))
@@ -87,11 +122,17 @@ class Cutout:
         if self.size < 1:
             raise SettingError(f"the size of Cutout must be at least 1, not {self.size}")
 
+    def draw(self, shape: Shape, random: Random) -> Step:
+        """Draw where each of the images of a shape (n, h, w, c) is blanked."""
+        count, height, width, _ = shape
+        top = random.integers(0, height, (count,)) - self.size // 2
+        left = random.integers(0, width, (count,)) - self.size // 2
+        return Step("blank", top, left, self.size)
+
     def __call__(self, x: Array, random: Random) -> Array:
         """Return x (n, h, w, c) with a square of zeros in each image."""
-        count, height, width, _ = x.shape
-        top = random.integers(0, height, (count, 1, 1)) - self.size // 2
-        left = random.integers(0, width, (count, 1, 1)) - self.size // 2
+        step = self.draw(x.shape, random)
+        top, left = step.rows[:, None, None], step.columns[:, None, None]
         row, column = _positions(x, random)
         blank = (row >= top) & (row < top + self.size) & (column >= left) & (column < left + self.size)
         return _gather(x, random, row, column, blank)
@@ -108,6 +149,27 @@ class Compose:
         for augmentation in self.augmentations:
             x = augmentation(x, random)
         return x
+
+
+def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | RandomCrop | Cutout] | None:
+    """Return the augmentations with a `draw` that one consists of; None if it has any other part, as a user's own.
+
+    Each is drawn for the shape of the batch, in order, from the same stream, as calling the whole does.
+    """
+    if augmentation is None:
+        return []
+    # Not isinstance: a subclass may apply its steps in another way.
+    if type(augmentation) is HorizontalFlip or type(augmentation) is RandomCrop or type(augmentation) is Cutout:
+        return [augmentation]
+    if type(augmentation) is not Compose:
+        return None
+    found: list[HorizontalFlip | RandomCrop | Cutout] = []
+    for each in augmentation.augmentations:
+        inner = parts(each)
+        if inner is None:
+            return None
+        found += inner
+    return found
 
 
 def _positions(x: Array, random: Random) -> tuple[Array, Array]:

@@ -4,13 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xnn import kernels
 from xnn._typing import Array
 from xnn.backends import Backend
-from xnn.data.augmentation import Augmentation
+from xnn.data.augmentation import Augmentation, parts
 from xnn.data.normalization import Normalization
 from xnn.data.splits import HostArray, Split
 from xnn.errors import SettingError
 from xnn.random import Random
+
+_MOST_STEPS = 63
+"""Steps of augmentation that the twin has bits for."""
 
 # Images that are gathered, moved to the device, augmented and normalised at once; batches are views of such a block. So
 # a batch of one image costs little more than a slice.
@@ -119,14 +123,33 @@ class Batches:
 
     def _block(self, epoch: int, order: HostArray | None, start: int, stop: int) -> tuple[Array, Array]:
         """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
-        images, labels = self.split.images, self.split.labels
-        # Always a copy: the device may take the memory as it is, and a mapped file is read-only.
         indices = np.arange(start, stop) if order is None else order[start:stop]
-        x = self.backend.asarray(images[indices])
+        random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
+        x = self._in_one_pass(indices, random)
+        if x is None:
+            x = self._images(indices, random)
+        return x, self.backend.asarray(self.split.labels[indices].astype(np.int64))
+
+    def _images(self, indices: HostArray, random: Random) -> Array:
+        # Always a copy: the device may take the memory as it is, and a mapped file is read-only.
+        x = self.backend.asarray(self.split.images[indices])
         if self.augment is not None:
-            x = self.augment(x, Random(self.backend, self.seed, f"augment/{epoch}/{start}"))
+            x = self.augment(x, random)
         if self.normalization is not None:
-            x = self.normalization(x, self.dtype)
-        else:
-            x = self.backend.xp.astype(x, self.backend.dtype(self.dtype))
-        return x, self.backend.asarray(labels[indices].astype(np.int64))
+            return self.normalization(x, self.dtype)
+        return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
+
+    def _in_one_pass(self, indices: HostArray, random: Random) -> Array | None:
+        """Return what `_images` does, by a twin of it; None where there is none for these images and augmentations."""
+        images, augmentations = self.split.images, parts(self.augment)
+        prepare = kernels.single_pass(self.backend, "prepare_images") if self.dtype == "float32" else None
+        plain = images.ndim == 4 and images.dtype == np.uint8 and images.flags.c_contiguous and images.size > 0
+        if prepare is None or augmentations is None or len(augmentations) > _MOST_STEPS or not plain:
+            return None
+        width, channels = images.shape[2:]
+        unscaled = [1.0] * (width * channels), [0.0] * (width * channels)
+        factors = unscaled if self.normalization is None else self.normalization.factors(width)
+        if len(factors[0]) != width * channels:
+            return None
+        steps = [each.draw((len(indices), *images.shape[1:]), random) for each in augmentations]
+        return prepare(images, indices, steps, *(np.asarray(each, np.float32) for each in factors))

@@ -51,6 +51,12 @@ class Normalization:
         std[std == 0] = 1.0
         return cls(tuple((mean / 255).tolist()), tuple(std.tolist()))
 
+    def factors(self, width: int) -> tuple[list[float], list[float]]:
+        """Return what a row of so many pixels is multiplied by, and what is then subtracted, number by number."""
+        scale = [1 / (255 * std) for std in self.std] * width
+        shift = [mean / std for mean, std in zip(self.mean, self.std, strict=True)] * width
+        return scale, shift
+
     def __call__(self, x: Array, dtype: str = "float32") -> Array:
         """Return ``(x / 255 - mean) / std`` for x (..., channels) of uint8, computed in `dtype` on its device.
 
@@ -59,9 +65,7 @@ class Normalization:
         xp = array_namespace(x)
         kind = getattr(xp, dtype)
         # Along whole rows of pixels: a loop over three channels alone would be several times slower on the CPU.
-        width = x.shape[-2] if x.ndim > 1 else 1
-        scale = [1 / (255 * std) for std in self.std] * width
-        shift = [mean / std for mean, std in zip(self.mean, self.std, strict=True)] * width
+        scale, shift = self.factors(x.shape[-2] if x.ndim > 1 else 1)
         y = xp.reshape(xp.astype(x, kind), (-1, len(scale)))
         y *= xp.asarray(scale, dtype=kind, device=device(x))
         y -= xp.asarray(shift, dtype=kind, device=device(x))

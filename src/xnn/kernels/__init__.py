@@ -25,6 +25,7 @@ _TWINS = {
         "batch_norm_inference": "normalization",
         "batch_norm_statistics": "normalization",
         "conv2d": "conv",
+        "dropout": "dropout",
         "gelu": "activations",
         "linear": "linear",
         "max_pool2d": "pooling",
@@ -41,6 +42,14 @@ _UPDATES = {
         "xnn.optim.adam.AdamW": "adamw",
         "xnn.optim.rmsprop.RMSprop": "rmsprop",
         "xnn.optim.sgd.SGD": "sgd",
+    }
+}
+# Twins of what is no function of arrays alone: the module each is in.
+_PASSES = {
+    "numpy": {
+        "clip_norm": "vectors",
+        "move_average": "vectors",
+        "prepare_images": "augmentation",
     }
 }
 
@@ -110,6 +119,21 @@ def update(backend: Backend, optimizer: type) -> Any:
     if not (backend.twins and _is_served(backend.library)) or name not in _UPDATES[backend.library]:
         return None
     return getattr(_load(backend.library, "optimizers"), _UPDATES[backend.library][name])
+
+
+def single_pass(backend: Backend, name: str) -> Any:
+    """Return the twin of work in `xnn.optim` or `xnn.data` that is one pass over memory, or None if there is none.
+
+    Parameters
+    ----------
+    backend : Backend
+    name : str
+        ``"clip_norm"`` of `xnn.optim.clip_gradient_norm`, ``"move_average"`` of `xnn.optim.ExponentialMovingAverage`,
+        ``"prepare_images"`` of `xnn.data.Batches`; all three are for float32.
+    """
+    if not (backend.twins and _is_served(backend.library)):
+        return None
+    return getattr(_load(backend.library, _PASSES[backend.library][name]), name)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from xnn import kernels
 from xnn._typing import Array
 from xnn.optim import _checks, _slots
 from xnn.optim.optimizer import Model
@@ -49,12 +50,15 @@ class ExponentialMovingAverage:
         self.decay = _checks.decay_rate("decay", decay)
         self.average = Average(*(self._copy(vector) for vector in self._weights()))
         self.steps = 0
+        self._move = kernels.single_pass(model.backend, "move_average") if model.dtype == "float32" else None
 
     def update(self) -> None:
         """Take in the model's present weights; call it after each step."""
         for average, weights in zip(self.average, self._weights(), strict=True):
             if self.steps == 0:
                 average[...] = weights
+            elif self._move is not None:
+                self._move(average, weights, 1.0 - self.decay)
             else:
                 # In this form the average of a constant is that constant, bit for bit.
                 change = weights - average

@@ -3,6 +3,7 @@
 from functools import reduce
 from operator import add
 
+from xnn import kernels
 from xnn._typing import Array
 from xnn.optim import _checks
 from xnn.optim.optimizer import Model
@@ -36,6 +37,9 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
     xp = model.backend.xp
     flat = model.gradients.flat
     gradients = [flat[s.start : s.stop] for s in model.segments(decay_all=True)]
+    twin = kernels.single_pass(model.backend, "clip_norm") if model.dtype == "float32" else None
+    if twin is not None:
+        return twin(gradients, max_norm)
     squares = [xp.sum(gradient * gradient) for gradient in gradients]
     norm = xp.sqrt(reduce(add, squares, xp.zeros((), dtype=flat.dtype, device=model.backend.device)))
     bound = xp.full_like(norm, max_norm)

@@ -1,13 +1,20 @@
-"""The twin of softmax cross-entropy: loss and gradient in one pass over the logits."""
+"""The twin of softmax cross-entropy: loss and gradient, a block of rows at a time."""
 
 import math
 from typing import Any
 
 import numpy as np
+from numba import types
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.kernels.numpy.compiled import compiled
+from xnn.kernels.numpy.exponential import exp
+from xnn.kernels.numpy.memory import empty
+
+_F = types.float32
+_BLOCK = 2**16
+"""Numbers of a block of rows, which stays in the cache between the passes over it."""
 
 
 def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[Array, Pullback]:
@@ -23,8 +30,13 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     )
     if not plain:
         return F.softmax_cross_entropy(logits, labels, label_smoothing)
-    gradient = np.empty_like(logits)
-    loss = np.asarray(_cross_entropy(logits, labels, label_smoothing, gradient), dtype=np.float32)
+    gradient, total = empty(logits.shape), 0.0
+    rows, classes = logits.shape
+    step = max(_BLOCK // classes, 1)
+    for first in range(0, rows, step):
+        block = slice(first, first + step)
+        total += _cross_entropy(logits[block], labels[block], label_smoothing, 1.0 / rows, gradient[block])
+    loss = np.asarray(total / rows, dtype=np.float32)
 
     def pullback(dloss: Array | float = 1.0) -> Array:
         return gradient * np.float32(dloss)
@@ -33,25 +45,37 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
 
 
 @compiled
-def _cross_entropy(logits: Any, labels: Any, smoothing: float, gradient: Any) -> float:
-    """Write the gradient of the mean, and return the mean; NaN if a label is none of the classes."""
+def _cross_entropy(logits: Any, labels: Any, smoothing: float, share: float, gradient: Any) -> float:
+    """Write `share` of the gradient of the sum, and return the sum; NaN if a label is none of the classes."""
     rows, classes = logits.shape
     total = 0.0
     for i in range(rows):
-        largest = logits[i].max()
-        scale = 0.0
+        row, shifted = logits[i], gradient[i]
+        largest = row[0]
+        for j in range(1, classes):
+            largest = row[j] if row[j] > largest else largest
         for j in range(classes):
-            scale += math.exp(logits[i, j] - largest)
-        log_scale = math.log(scale)
+            shifted[j] = row[j] - largest
+        label = np.int64(labels[i])
+        total -= (1.0 - smoothing) * shifted[label] if 0 <= label < classes else math.nan
+        if smoothing > 0.0:
+            for j in range(classes):
+                total -= smoothing / classes * shifted[j]
+    # The exponentials of all rows at once, since a row may be shorter than a register.
+    flat = gradient.reshape(-1)
+    for k in range(flat.size):
+        power = exp(flat[k])
+        # What is not a number stays so.
+        flat[k] = power if flat[k] <= _F(0.0) else flat[k]
+    for i in range(rows):
+        row, scale = gradient[i], 0.0
         for j in range(classes):
-            log_probability = logits[i, j] - largest - log_scale
-            gradient[i, j] = (math.exp(log_probability) - smoothing / classes) / rows
-            if smoothing > 0.0:
-                total -= smoothing / classes * log_probability
+            scale += row[j]
+        total += math.log(scale)
+        factor, uniform = _F(share / scale), _F(share * smoothing / classes)
+        for j in range(classes):
+            row[j] = row[j] * factor - uniform
         label = np.int64(labels[i])
         if 0 <= label < classes:
-            total -= (1.0 - smoothing) * (logits[i, label] - largest - log_scale)
-            gradient[i, label] -= (1.0 - smoothing) / rows
-        else:
-            total = math.nan
-    return total / rows  # type: ignore[no-any-return]  # a float, of arrays that are Any
+            row[label] -= _F(share * (1.0 - smoothing))
+    return total

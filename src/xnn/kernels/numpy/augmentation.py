@@ -1,0 +1,145 @@
+"""The way of images from a data set into a batch, in one pass: gathered, augmented and normalised."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from xnn._typing import Array
+from xnn.kernels.numpy.compiled import compiled
+from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.threads import threads
+
+_KINDS = {"mirror": 0, "shift": 1, "reflect": 2, "blank": 3}
+_MIRROR, _SHIFT, _REFLECT, _BLANK = _KINDS.values()
+_F = types.float32
+# Unsigned, so that no index needs a look whether it counts from the end.
+_PLACE = types.uint64
+_LEAST = 2**17
+"""Fewest numbers that are worth waking a thread for."""
+_SHORT = 64
+"""Lines below are scaled all at once: a loop over few numbers is not vectorized."""
+
+
+def prepare_images(images: Array, indices: Array, steps: Sequence[Any], scale: Array, shift: Array) -> Array:
+    """Return the images at `indices`, changed by the steps in turn, times `scale` less `shift`, as float32.
+
+    Parameters
+    ----------
+    images : (n, h, w, c) of uint8, contiguous
+        May be a mapped file.
+    indices : (m,) of int64
+    steps : sequence of `xnn.data.augmentation.Step`, at most 63
+    scale, shift : (w c,) of float32
+        For each number of a line of pixels.
+    """
+    shape = images.shape[1:]
+    # One kind of array for the compiler, whether the images are mapped or may be written to.
+    flat = np.asarray(images).reshape(len(images), -1)
+    flat.flags.writeable = False
+    batch = empty((len(indices), flat.shape[1]))
+    drawn = _numbers(steps, len(indices))
+    if len(scale) < _SHORT:
+        scale, shift = np.tile(scale, shape[0]), np.tile(shift, shape[0])
+    pool = threads()
+
+    def prepare(part: range) -> None:
+        own = slice(part.start, part.stop)
+        if steps:
+            changed = _change(flat, indices[own], steps, drawn[own], shape)
+            _scale(changed, np.arange(len(part)), scale, shift, batch[own])
+        else:
+            _scale(flat, indices[own], scale, shift, batch[own])
+
+    pool.run(prepare, pool.parts(len(indices), _LEAST // max(flat.shape[1], 1) + 1))
+    return batch.reshape(-1, *shape)
+
+
+def _numbers(steps: Sequence[Any], count: int) -> Array:
+    """Return the numbers of the steps, (images, 2 axes, steps)."""
+    numbers = np.zeros((count, 2, len(steps)), np.int64)
+    for place, step in enumerate(steps):
+        for axis, drawn in enumerate((step.rows, step.columns)):
+            numbers[:, axis, place] = 0 if drawn is None else drawn
+    return numbers
+
+
+def _change(images: Array, indices: Array, steps: Sequence[Any], numbers: Array, shape: tuple[int, ...]) -> Array:
+    """Return a copy of the images at `indices` (m, h w c), after all steps."""
+    count, (height, width, channels) = len(indices), shape
+    kinds = np.array([(_KINDS[step.kind], step.size) for step in steps], np.int64)
+    traces = empty((count, height + width, 2), np.int64)
+    _trace(kinds, numbers, height, width, traces)
+    changed = empty((count, images.shape[1]), np.uint8)
+    places, special = np.empty(width * channels, np.uint32), np.empty(width, np.int64)
+    _gather(images, indices, traces, shape, places, special, changed)
+    changed.flags.writeable = False
+    return changed
+
+
+@compiled
+def _trace(kinds: Any, numbers: Any, height: int, width: int, traces: Any) -> None:
+    """Of each row, then of each column, write where it comes from, -1 for outside, and which squares it is level with.
+
+    The squares are bits. Later steps are the first to go back through.
+    """
+    for i in range(numbers.shape[0]):
+        for j in range(height + width):
+            axis = 0 if j < height else 1
+            length = height if j < height else width
+            position = j if j < height else j - height
+            bits = 0
+            for step in range(kinds.shape[0] - 1, -1, -1):
+                kind, number = kinds[step, 0], numbers[i, axis, step]
+                if kind == _MIRROR:
+                    position = length - 1 - position if number else position
+                elif kind == _BLANK:
+                    if number <= position < number + kinds[step, 1]:
+                        bits |= 1 << step
+                else:
+                    position += number
+                    if kind == _REFLECT:
+                        position = length - 1 - abs(length - 1 - abs(position))
+                    elif not 0 <= position < length:
+                        position = -1
+                        break
+            traces[i, j, 0] = position
+            traces[i, j, 1] = bits
+
+
+@compiled
+def _gather(images: Any, indices: Any, traces: Any, shape: Any, places: Any, special: Any, changed: Any) -> None:
+    """Gather line by line, then blank what has to be among the columns that may be blank, which are `special`."""
+    height, width, channels = shape
+    for i in range(indices.size):
+        image, trace, target = images[indices[i]], traces[i], changed[i]
+        count = 0
+        for k in range(width):
+            column = trace[height + k, 0]
+            for c in range(channels):
+                places[k * channels + c] = (column if column >= 0 else 0) * channels + c
+            if column < 0 or trace[height + k, 1]:
+                special[count] = k
+                count += 1
+        for j in range(height):
+            row, line = trace[j, 0], _PLACE(j * places.size)
+            start = _PLACE(row * places.size if row >= 0 else 0)
+            for k in range(places.size):
+                target[line + _PLACE(k)] = image[start + _PLACE(places[k])]
+            for m in range(count if row >= 0 else width):
+                k = special[m] if row >= 0 else m
+                if row < 0 or trace[height + k, 0] < 0 or trace[j, 1] & trace[height + k, 1]:
+                    for c in range(channels):
+                        target[line + _PLACE(k * channels + c)] = 0
+
+
+@compiled
+def _scale(images: Any, indices: Any, scale: Any, shift: Any, batch: Any) -> None:
+    """As `xnn.data.Normalization` computes it: a product and a difference, each rounded."""
+    for i in range(indices.size):
+        image, target = images[indices[i]], batch[i]
+        for start in range(0, target.size, scale.size):
+            for k in range(scale.size):
+                place = _PLACE(start) + _PLACE(k)
+                target[place] = _F(image[place]) * scale[k] - shift[k]

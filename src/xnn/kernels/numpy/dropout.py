@@ -1,0 +1,87 @@
+"""The twin of dropout: the mask is drawn and applied in one pass, and kept as one byte a number."""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback
+from xnn.kernels.numpy.compiled import compiled, inlined
+from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.threads import threads
+from xnn.random import Random
+
+_F = types.float32
+_WORD = types.uint32
+_LEAST = 2**16
+_LEAST_SIMPLE = 2**19
+"""Fewest numbers that are worth waking a thread for, with the draw and without."""
+
+
+def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
+    """As `xnn.functional.dropout`, with the same mask."""
+    # Positions are 32-bit words below; the reference has more.
+    plain = x.dtype == np.float32 and x.flags.c_contiguous and 0.0 <= rate < 1.0 and x.size < 2**31
+    if not plain or random.backend.library != "numpy":
+        return F.dropout(x, rate, random)
+    scale, least = np.float32(1.0 / (1.0 - rate)), _least_word(rate)
+    keys = _next_keys(random)
+    y, kept = empty(x.shape), empty(x.shape, np.uint8)
+    _spread(lambda first, *parts: _draw(*parts, first, *keys, least, scale), (x, y, kept), _LEAST)
+
+    def pullback(dy: Array) -> Array:
+        if dy.dtype != np.float32 or not dy.flags.c_contiguous:
+            return np.where(kept != 0, dy * scale, np.zeros_like(dy))
+        dx = empty(dy.shape)
+        threads().spread(lambda a, b, c: _apply(a, b, c, scale), (dy, kept, dx), _LEAST_SIMPLE)
+        return dx
+
+    return y, pullback
+
+
+def _spread(kernel: Any, arrays: tuple[Array, ...], least: int) -> None:
+    """As `Threads.spread`, for a kernel that is told the position its part begins at."""
+    flat = [array.reshape(-1) for array in arrays]
+    pool = threads()
+    parts = pool.parts(flat[0].size, least)
+    pool.run(lambda part: kernel(np.uint32(part.start), *(a[part.start : part.stop] for a in flat)), parts)
+
+
+def _least_word(rate: float) -> np.uint32:
+    """Return the least 24-bit word w with ``float32(w 2**-24) >= rate``, compared as `Random.uniform`'s numbers are."""
+    # Words of 24 bits are exact in float32, and so is their product with 2**24.
+    return np.uint32(np.ceil(np.float64(np.float32(rate)) * 2.0**24))
+
+
+def _next_keys(random: Random) -> tuple[np.uint32, np.uint32]:
+    """Go to the next draw of a stream, and return its two keys: see `xnn.random`."""
+    entropy = (random.seed, random._stream_key, random.counter)
+    key0, key1 = np.random.SeedSequence(entropy).generate_state(2)
+    random.counter += 1
+    return key0, key1
+
+
+@inlined
+def _mix(word: Any) -> Any:
+    """As `xnn.random._mix`; Numba widens words in products and sums, so these are cut back to 32 bits."""
+    word = _WORD(word ^ (word >> _WORD(16)))
+    word = _WORD(word * _WORD(0x21F0AAAD))
+    word = _WORD(word ^ (word >> _WORD(15)))
+    word = _WORD(word * _WORD(0x735A2D97))
+    return _WORD(word ^ (word >> _WORD(15)))
+
+
+@compiled
+def _draw(x: Any, y: Any, kept: Any, first: Any, key0: Any, key1: Any, least: Any, scale: Any) -> None:
+    for i in range(x.size):
+        word = _mix(_WORD(_mix(_WORD(_WORD(first + i) ^ key0)) ^ key1))
+        keeps = _WORD(word >> _WORD(8)) >= least
+        kept[i] = keeps
+        y[i] = x[i] * scale if keeps else _F(0.0)
+
+
+@compiled
+def _apply(dy: Any, kept: Any, dx: Any, scale: Any) -> None:
+    for i in range(dy.size):
+        dx[i] = dy[i] * scale if kept[i] else _F(0.0)

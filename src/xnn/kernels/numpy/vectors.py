@@ -1,0 +1,77 @@
+"""Twins of what `xnn.optim` does to flat vectors besides optimizing: averaging weights, clipping gradients."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from xnn._typing import Array
+from xnn.kernels.numpy.compiled import compiled
+from xnn.kernels.numpy.simd import LANES, load, splat, store
+from xnn.kernels.numpy.threads import threads
+
+_F = types.float32
+_LEAST = 2**18
+_BLOCK = 4096
+"""Numbers whose squares are summed in float32; a multiple of 32."""
+
+
+def move_average(average: Array, weights: Array, rate: float) -> None:
+    """Change `average` to ``average + rate (weights - average)``, with the reference's rounding, so bit for bit."""
+    factor = np.float32(rate)
+    threads().spread(lambda a, w: _move(a, w, factor), (average, weights), _LEAST)
+
+
+def clip_norm(gradients: Sequence[Array], max_norm: float) -> Array:
+    """As `xnn.optim.clip_gradient_norm`, for runs of a flat vector: they are only read if the norm is small enough."""
+    pool = threads()
+    squares = 0.0
+    for gradient in gradients:
+        squares += sum(pool.run(_squares_of(gradient), pool.parts(gradient.size, _LEAST)))
+    bound, norm = np.float32(max_norm), np.float32(math.sqrt(squares))
+    # Not `norm > bound`: a norm that is no number makes the gradients so.
+    if not norm <= bound:
+        factor = bound / norm
+        for gradient in gradients:
+            pool.spread(lambda g: _scale(g, factor), (gradient,), _LEAST)
+    return np.asarray(norm)
+
+
+def _squares_of(gradient: Array) -> Any:
+    return lambda part: _sum_squares(gradient[part.start : part.stop])
+
+
+@compiled
+def _move(average: Any, weights: Any, rate: Any) -> None:
+    for i in range(average.size):
+        average[i] += (weights[i] - average[i]) * rate
+
+
+@compiled
+def _scale(vector: Any, factor: Any) -> None:
+    for i in range(vector.size):
+        vector[i] *= factor
+
+
+@compiled
+def _sum_squares(vector: Any) -> float:
+    """Sum the squares, those of a block in float32, in four registers, and the blocks' sums in float64."""
+    total = 0.0
+    sums = np.empty(4 * LANES, np.float32)
+    whole = vector.size - vector.size % (4 * LANES)
+    for start in range(0, whole, _BLOCK):
+        a = b = c = d = splat(_F(0.0))
+        for i in range(start, min(start + _BLOCK, whole), 4 * LANES):
+            e, f, g, h = load(vector, i), load(vector, i + 8), load(vector, i + 16), load(vector, i + 24)
+            a, b, c, d = a + e * e, b + f * f, c + g * g, d + h * h
+        store(sums, 0, a)
+        store(sums, 8, b)
+        store(sums, 16, c)
+        store(sums, 24, d)
+        for lane in range(4 * LANES):
+            total += sums[lane]
+    for i in range(whole, vector.size):
+        total += vector[i] * vector[i]
+    return total
