@@ -95,6 +95,7 @@ BAD_ARGUMENTS = {
     "unknown labels": (["--dataset", "cifar100", "--labels", "corse"], "corse", "Did you mean 'coarse'?"),
     "labels that are not there": (["--labels", "coarse"], "coarse", "digits"),
     "too large a validation set": (["--validation", "1437"], "1437"),
+    "checkpoints at no time": (["--checkpoint-every", "soon"], "--checkpoint-every soon", "500", "10m"),
     "early stopping on the test set": (["--early-stopping", "3"], "--early-stopping 3", "--validation"),
     "endless warm-up": (["--warmup", "99"], "--warmup 99"),
     "missing data directory": (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere", "does not exist"),
@@ -328,3 +329,31 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
     rows = rows_without_times(here / "stopped" / "metrics.jsonl")
     assert rows == rows_without_times(here / "whole" / "metrics.jsonl")
     assert list(read_json_lines(here / "whole" / "metrics.jsonl")[0])[: len(METRICS)] == list(METRICS)
+
+
+def test_a_second_process_is_refused_until_the_first_is_killed(here, capsys):
+    process = start(here, *LONG, "--checkpoint-every", "100", "--run-dir", "run")
+    try:
+        wait_for(here / "run" / "intervals.jsonl", 25)
+        assert_refused(capsys, ["--resume", "run"], "--resume run: another process is training there")
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    assert main(["--resume", "run", "--epochs", "1", "--checkpoint-every", "0"]) == 0
+    captured = capsys.readouterr()
+    batch = re.search(r"^goes on after epoch 0, batch (\d+)$", captured.out, re.MULTILINE)
+    assert batch, captured.out
+    assert int(batch[1]) >= 200
+    assert int(batch[1]) % 100 == 0
+    assert len(read_json_lines(here / "run" / "intervals.jsonl")) == 71
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_results_are_written_says_how_to_go_on(here, capsys, monkeypatch, number, code):
+    with monkeypatch.context() as patch:
+        patch.setattr("xnn.training.curves.draw", lambda *arguments, **options: os.kill(os.getpid(), number))
+        assert main([*QUICK, "--run-dir", "a run"]) == code
+    error = capsys.readouterr().err
+    assert error == "xnn-train: error: stopped at once; go on with: xnn-train --resume 'a run'\n"
+    assert main(["--resume", "a run"]) == 0
+    assert (here / "a run" / "result.json").exists()

@@ -1,7 +1,6 @@
 """Checkpoint files: what goes in comes out, and damage anywhere is noticed."""
 
 import errno
-import json
 import os
 import re
 from pathlib import Path
@@ -12,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xnn.errors import NonFiniteLoss, RunError
-from xnn.training import Checkpoint, JsonLines, checkpoints, files
+from xnn.errors import RunError
+from xnn.training import JsonLines, checkpoints, files
 
 ARRAYS = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
@@ -152,6 +151,40 @@ def test_only_the_newest_are_kept(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_newer_ones_that_were_passed_over_do_not_count(tmp_path, keep):
+    """Damage in a body does not show in the header that is looked at here."""
+    for epoch in (2, 3):
+        checkpoints.save(tmp_path, {}, info(epoch, 0, 10 * epoch))
+    checkpoints.save(tmp_path, {}, info(1, 0, 10))
+    latest = checkpoints.save(tmp_path, {}, info(1, 4, 14))
+    checkpoints.prune(tmp_path, keep, latest)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [
+        *["epoch-00001"][: keep - 1],
+        *("epoch-00002", "epoch-00003", "step-00000014"),
+    ]
+
+
+def test_a_checkpoint_that_cannot_be_deleted_is_an_error(tmp_path, monkeypatch):
+    for epoch in (1, 2):
+        checkpoints.save(tmp_path, {}, info(epoch, 0, 10 * epoch))
+
+    def refuse(self, missing_ok):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(RunError, match=r"cannot delete .*epoch-00001\.safetensors: Permission denied"):
+        checkpoints.prune(tmp_path, 1)
+
+
+def test_a_write_that_takes_a_part_at_a_time_is_whole_at_the_end(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:3]))
+    files.write_atomically(tmp_path / "file", b"0123456789")
+    files.append(tmp_path / "file", b"abcd")
+    assert (tmp_path / "file").read_bytes() == b"0123456789abcd"
+
+
 def test_a_failing_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "file"
     files.write_atomically(path, b"old")
@@ -228,30 +261,3 @@ def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
 def test_a_full_disk_is_an_error():
     with pytest.raises(RunError, match="cannot write /dev/full: No space left on device"):
         JsonLines("/dev/full").epoch_end(None, {"a": 1})
-
-
-def test_the_callback_keeps_facts_about_the_data(small, tmp_path):
-    trainer = small.make_trainer(callbacks=[Checkpoint(tmp_path, data={"images": 48})])
-    trainer.fit(small.make_batches(trainer), epochs=1)
-    saved, _ = checkpoints.newest_valid(tmp_path)
-    assert saved.info["data"] == {"images": 48}
-    small.make_trainer().load_state_dict(saved.arrays, saved.info)
-
-
-def test_the_callback_saves_each_epoch_and_keeps_few(small, tmp_path):
-    trainer = small.make_trainer(callbacks=[Checkpoint(tmp_path, keep=2)])
-    trainer.fit(small.make_batches(trainer), epochs=4)
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["epoch-00003", "epoch-00004"]
-    saved, _ = checkpoints.newest_valid(tmp_path)
-    assert saved.info["epoch"] == 4
-    assert json.loads(json.dumps(saved.info)) == saved.info
-    with pytest.raises(ValueError, match="keep must be 1 or more"):
-        Checkpoint(tmp_path, keep=0)
-
-
-def test_weights_that_are_not_finite_are_never_saved(small, tmp_path):
-    trainer = small.make_trainer(callbacks=[Checkpoint(tmp_path)])
-    trainer.model.parameters.flat[3] = np.nan
-    with pytest.raises(NonFiniteLoss, match="a weight became NaN"):
-        trainer.callbacks[0].save(trainer)
-    assert list(tmp_path.iterdir()) == []

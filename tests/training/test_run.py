@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_a_run_writes_all_its_files(whole):
     names = {path.name for path in whole.directory.iterdir()}
     assert names == {
         *("config.json", "metrics.jsonl", "intervals.jsonl", "result.json"),
-        *("curves.png", "model.safetensors", "checkpoints"),
+        *("curves.png", "model.safetensors", "checkpoints", ".lock"),
     }
     assert sorted(path.name for path in (whole.directory / "checkpoints").iterdir()) == [
         f"epoch-0000{epoch}.safetensors" for epoch in (1, 2, 3)
@@ -145,7 +146,8 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(whole, tmp_path, stop):
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(whole, tmp_path):
     job_settings = Settings.from_dict(json.loads((whole.directory / "config.json").read_text()))
     config = dataclasses.replace(job_settings, run_dir=str(tmp_path / "run")).to_dict()
-    RunDirectory.create(tmp_path / "run", config)
+    with RunDirectory.create(tmp_path / "run", config):
+        pass
     said = []
     result = resume(tmp_path / "run", report=said.append)
     assert "stopped before its first checkpoint: begins again" in said
@@ -271,7 +273,10 @@ def test_the_default_path_is_short_enough_for_a_file_name(letter):
 
 
 def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path):
-    made = [RunDirectory.create(tmp_path / "run", {"epochs": 1}, numbered=True) for _ in range(3)]
+    with ExitStack() as stack:
+        made = [
+            stack.enter_context(RunDirectory.create(tmp_path / "run", {"epochs": 1}, numbered=True)) for _ in range(3)
+        ]
     assert [directory.path.name for directory in made] == ["run", "run-2", "run-3"]
     assert [directory.read_config()["run_dir"] for directory in made] == [str(directory.path) for directory in made]
 
@@ -293,7 +298,8 @@ def test_another_run_may_take_the_default_folder_while_the_data_is_read(tmp_path
 @pytest.mark.parametrize("method", ["exists", "is_dir", "iterdir", "is_file", "glob"])
 def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path, monkeypatch, method):
     """As before Python 3.14, where these methods raise."""
-    RunDirectory.create(tmp_path / "run", {})
+    with RunDirectory.create(tmp_path / "run", {}):
+        pass
     (tmp_path / "empty").mkdir()
 
     def refuse(self, *arguments, **options):
@@ -450,7 +456,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
 
     with pytest.raises(NonFiniteLoss, match="in epoch 3"):
         train(quick(tmp_path / "run", epochs=4, optimizer="sgd"), callbacks=[Break()])
-    saved, damaged = RunDirectory.open(tmp_path / "run").newest_checkpoint()
+    saved, damaged = RunDirectory(tmp_path / "run").newest_checkpoint()
     assert (saved.info["epoch"], damaged) == (2, [])
     assert np.isfinite(saved.arrays["parameters"]).all()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xnn.errors import RunError, SettingError
 from xnn.training import Settings
-from xnn.training.settings import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, BELOW_ONE, WIDTH, flag, kind, known
+from xnn.training.settings import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, BELOW_ONE, EVERY, WIDTH, flag, kind, known
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
@@ -25,6 +25,10 @@ def values(field):
         ).map(tuple)
     elif choices:
         found = st.sampled_from(choices)
+    elif check == EVERY:
+        found = st.integers(0, 10**9).map(str) | st.builds(
+            "{}{}".format, st.decimals(0, 10**6, places=2), st.sampled_from("smh")
+        )
     elif wanted is bool:
         found = st.booleans()
     elif wanted is int:
@@ -116,6 +120,13 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"augment": ("none", "flip")}, "--augment none,flip: 'none' stands alone"),
         ({"augment": "flip"}, "--augment 'flip': expected a list of names"),
         ({"optimizer": "adamw", "momentum": 0.9}, "--momentum 0.9: adamw has none"),
+        (
+            {"checkpoint_every": "soon"},
+            "--checkpoint-every soon: expected steps as in 500, a time as in 90s, 10m or 2h",
+        ),
+        ({"checkpoint_every": "-3"}, "--checkpoint-every -3: expected steps"),
+        ({"checkpoint_every": "1.5"}, "--checkpoint-every 1.5: expected steps"),
+        ({"checkpoint_every": 500}, "--checkpoint-every 500: expected text"),
         ({"early_stopping": 3}, "--early-stopping 3: needs --validation"),
         ({"validation": 1.5}, "--validation 1.5: expected a share below 1 or a whole number"),
     ],

@@ -11,7 +11,7 @@ from xnn.training.settings import Settings, flag, kind
 
 GROUPS = {"data": "data", "model": "model", "training": "training (default: what suits the model)", "run": "run"}
 
-BESIDE_RESUME = ("epochs", "backend", "data_dir", "threads", "quiet")
+BESIDE_RESUME = ("epochs", "backend", "dtype", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
 """Settings that a run may change when it goes on."""
 
 

@@ -4,10 +4,12 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from xnn.cli.arguments import Command, parse
 from xnn.cli.signals import StopSignals
 from xnn.errors import NonFiniteLoss, UserError
+from xnn.training.run_directory import StoppedAtOnce
 
 BAD_INPUT, DIVERGED, SIGNALLED = 2, 3, 128
 
@@ -31,14 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, RuntimeError) and not re.search(r"allocate memory|out of memory", str(error)):
             raise
         return _complain(f"out of memory ({error}); try a smaller --batch-size or --hidden", BAD_INPUT)
-    except KeyboardInterrupt:
-        received = signals.received
-        return _complain("stopped at once", SIGNALLED + (2 if received is None else received.value))
+    except KeyboardInterrupt as stop:
+        code = SIGNALLED + (2 if signals.received is None else signals.received.value)
+        if isinstance(stop, StoppedAtOnce):
+            return _complain(f"stopped at once; {_how_to_go_on(stop.directory)}", code)
+        return _complain("stopped at once", code)
 
 
 def _complain(error: object, code: int) -> int:
     print(f"xnn-train: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
+
+
+def _how_to_go_on(directory: Path) -> str:
+    return f"go on with: xnn-train --resume {shlex.quote(str(directory))}"
 
 
 def _run(command: Command, signals: StopSignals) -> int:
@@ -69,7 +77,7 @@ def _run(command: Command, signals: StopSignals) -> int:
     finally:
         shown.close()
     if result.values is None:
-        report(f"stopped and saved; go on with: xnn-train --resume {shlex.quote(str(result.directory))}")
+        report(f"stopped and saved; {_how_to_go_on(result.directory)}")
         return SIGNALLED + (signals.received.value if signals.received else 2)
     progress.print_result(console, result.values)
     report(f"results are in {result.directory}")

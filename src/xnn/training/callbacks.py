@@ -1,16 +1,17 @@
 """What may happen beside training: saving, stopping early, writing rows down."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xnn.errors import NonFiniteLoss, RunError
-from xnn.paths import reason
+from xnn.errors import NonFiniteLoss
 from xnn.training import checkpoints
-from xnn.training.files import json_line
+from xnn.training.every import Every
+from xnn.training.files import append, json_line
 from xnn.training.history import Row
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Callback:
     def epoch_begin(self, trainer: "Trainer") -> None:
         """Before the first step of an epoch, or of the rest of one after a resume."""
 
+    def step_end(self, trainer: "Trainer") -> None:
+        """After every step, and after the `interval` that is due then; costs nothing where it is not overridden."""
+
     def interval(self, trainer: "Trainer", row: Row) -> None:
         """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr``.
 
@@ -40,8 +44,13 @@ class Callback:
         """After the last step, also when stopped; not after an error."""
 
 
+def step_hooks_of(callbacks: Sequence[Callback]) -> "list[Callable[[Trainer], None]]":
+    """Return the `step_end` of those callbacks that have one of their own."""
+    return [callback.step_end for callback in callbacks if type(callback).step_end is not Callback.step_end]
+
+
 class Checkpoint(Callback):
-    """Saves the trainer's whole state after each epoch, and where it was stopped inside one.
+    """Saves the trainer's whole state after each epoch, every so often inside one, and where it was stopped.
 
     Parameters
     ----------
@@ -52,14 +61,44 @@ class Checkpoint(Callback):
     data
         JSON-able facts about the data, kept under ``data`` in each checkpoint's description: whoever resumes can
         compare them.
+    every
+        How often to save inside an epoch: ``"500"`` steps, or a time as ``"90s"``, ``"10m"``, ``"2h"``; ``"0"`` for
+        never.
+    made_with
+        JSON-able facts about what computes, kept under ``made_with`` likewise.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 3, data: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        keep: int = 3,
+        data: Mapping[str, Any] | None = None,
+        *,
+        every: str = "0",
+        made_with: Mapping[str, Any] | None = None,
+    ) -> None:
         if keep < 1:
             raise ValueError(f"keep must be 1 or more, not {keep}")
         self.directory = Path(directory)
         self.keep = keep
         self.data = data
+        self.every = Every.parse(every)
+        self.made_with = made_with
+        self._due = math.inf
+
+    def fit_begin(self, trainer: "Trainer") -> None:
+        """From now on the time runs."""
+        self._wait()
+
+    def step_end(self, trainer: "Trainer") -> None:
+        """Save if it is time to."""
+        steps = self.every.steps
+        if monotonic() >= self._due if steps is None else trainer.step % steps == 0:
+            self.save(trainer)
+
+    def _wait(self) -> None:
+        if self.every.seconds is not None:
+            self._due = monotonic() + self.every.seconds
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
         """Save."""
@@ -86,8 +125,11 @@ class Checkpoint(Callback):
             )
         if self.data is not None:
             info["data"] = dict(self.data)
+        if self.made_with is not None:
+            info["made_with"] = dict(self.made_with)
         path = checkpoints.save(self.directory, arrays, info)
-        checkpoints.prune(self.directory, self.keep)
+        checkpoints.prune(self.directory, self.keep, path)
+        self._wait()
         return path
 
 
@@ -159,10 +201,5 @@ class JsonLines(Callback):
 
 
 def _append(path: Path | None, row: dict[str, Any]) -> None:
-    if path is None:
-        return
-    try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(f"{json_line(row)}\n")
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {reason(error)}") from error
+    if path is not None:
+        append(path, f"{json_line(row)}\n".encode())

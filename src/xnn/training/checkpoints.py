@@ -15,7 +15,7 @@ import numpy as np
 
 from xnn.errors import RunError
 from xnn.paths import reason
-from xnn.training.files import write_atomically
+from xnn.training.files import remove, sync_folder, write_atomically
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -82,7 +82,9 @@ def save(directory: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapp
     text = json.dumps({"format": FORMAT, "state": dict(info), "tensors": tensors}, allow_nan=False)
     path = directory / _file_name(info)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(parents=True, exist_ok=True)
+            sync_folder(directory.parent)
     except OSError as error:
         raise RunError(f"cannot write {directory}: {reason(error)}") from error
     write_tensors(path, arrays, {"info": text, "crc32": str(zlib.crc32(text.encode()))})
@@ -153,8 +155,17 @@ def newest_valid(directory: Path) -> tuple[Saved | None, list[str]]:
     return None, complaints
 
 
-def prune(directory: Path, keep: int) -> None:
-    """Delete all but the `keep` newest checkpoints; damaged ones are left for `newest_valid` to name."""
+def prune(directory: Path, keep: int, latest: Path | None = None) -> None:
+    """Delete all but the `keep` newest checkpoints; damaged ones are left for `newest_valid` to name.
+
+    Those newer than `latest`, the one just written, were passed over when the run went on: they do not count.
+
+    Raises
+    ------
+    RunError
+        One cannot be deleted.
+    """
     sound, _ = _newest_first(directory)
-    for path in sound[keep:]:
-        path.unlink(missing_ok=True)
+    counted = sound[sound.index(latest) if latest in sound else 0 :]
+    for path in counted[keep:]:
+        remove(path)

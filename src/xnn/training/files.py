@@ -12,6 +12,9 @@ from xnn.paths import reason
 
 TEMPORARY_SUFFIX = ".tmp"
 
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would otherwise write its own ends of lines."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put `content` at `path` so that a reader, or a power cut, sees the old file or the new one.
@@ -24,17 +27,55 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
         try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            _write(temporary, content, os.O_TRUNC, durable=True)
+            os.replace(temporary, path)  # noqa: PTH105 - beside the system's other calls
             sync_folder(path.parent)
         finally:
             with suppress(FileNotFoundError):  # the usual case: it has been renamed
                 temporary.unlink()
     except OSError as error:
         raise RunError(f"cannot write {path}: {reason(error)}") from error
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add `content` to the end of `path`; the system has it when this returns, so that a kill loses nothing.
+
+    Raises
+    ------
+    RunError
+        It cannot be written; part of it may be.
+    """
+    try:
+        _write(path, content, os.O_APPEND, durable=False)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {reason(error)}") from error
+
+
+def _write(path: Path, content: bytes, mode: int, *, durable: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _BINARY | mode, 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:  # the system may take a part of it at a time: Linux 2 GiB, a nearly full disk what still fits
+            rest = rest[os.write(descriptor, rest) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, for good also after a power cut; one that is not there is no error.
+
+    Raises
+    ------
+    RunError
+        It cannot be deleted.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(f"cannot delete {path}: {reason(error)}") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -46,6 +87,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is what a killed `write_atomically` left."""
+    return path.name.startswith(".") and path.name.endswith(TEMPORARY_SUFFIX)
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -3,22 +3,21 @@
 import dataclasses
 import importlib
 import platform
-import zlib
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from xnn._version import __version__
-from xnn.errors import RunError, SettingError
+from xnn.errors import RunError
 from xnn.paths import expanded
-from xnn.training import curves
+from xnn.training import curves, resuming
 from xnn.training.assembly import Job, make_trainer, prepare
 from xnn.training.callbacks import Callback, Checkpoint
 from xnn.training.checkpoints import Saved
 from xnn.training.files import read_json_lines
 from xnn.training.history import History
-from xnn.training.run_directory import RunDirectory, RunLog, default_path
+from xnn.training.run_directory import RunDirectory, RunLog, StoppedAtOnce, default_path
 from xnn.training.settings import Settings, known
 from xnn.training.trainer import Trainer
 
@@ -64,7 +63,9 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
     UserError
         The settings, the data or the directory cannot be used; nothing has been written then.
     RunError
-        A file cannot be written, as on a full disk.
+        A file cannot be written, as on a full disk; `resume` goes on once it can.
+    StoppedAtOnce
+        In place of a `KeyboardInterrupt`, once there is a directory to go on from.
     NonFiniteLoss
         Training diverged; the checkpoints before that are kept.
     TypeError
@@ -78,9 +79,9 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
         RunDirectory.check_unused(given)
     job = prepare(settings, report)
     path = given or default_path(settings.dataset, settings.model)
-    directory = RunDirectory.create(path, job.settings.to_dict(), numbered=given is None)
-    _introduce(job, directory, say)
-    return _fit(job, directory, None, callbacks)
+    with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
+        _introduce(job, directory, say)
+        return _fit(job, directory, None, callbacks)
 
 
 def resume(
@@ -100,29 +101,48 @@ def resume(
     callbacks, report
         As for `train`.
     warn
-        Takes a line for each damaged checkpoint that is passed over; `report` does where it is None.
+        Takes a line for each damaged checkpoint that is passed over, and one where another library, device, dtype,
+        number of threads or version computes than did before; `report` does where it is None.
     **changes
-        Settings to replace: ``epochs``, ``backend``, ``data_dir``, ``quiet``.
+        Settings to replace: ``epochs``, ``backend``, ``dtype``, ``threads``, ``data_dir``, ``keep``,
+        ``checkpoint_every``, ``quiet``.
 
     Raises
     ------
     RunError
-        There is nothing to resume, what there is is damaged, or the data has changed since.
+        There is nothing to resume, what there is is damaged, another process trains there, or the data has changed
+        since.
     """
+    with RunDirectory.open(path) as directory:
+        return _resume(directory, changes, callbacks, report, warn or report or _silent)
+
+
+def _resume(
+    directory: RunDirectory,
+    changes: dict[str, Any],
+    callbacks: Sequence[Callback],
+    report: Report | None,
+    warn: Report,
+) -> Result:
     say = report or _silent
-    directory = RunDirectory.open(path)
-    settings = _saved_settings(directory, changes)
+    settings = resuming.saved_settings(directory, changes)
     saved, damaged = directory.newest_checkpoint()
     for line in damaged:
-        (warn or say)(f"passed over: {line}")
-    _check_something_left(directory, settings, saved, "epochs" in changes)
+        warn(f"passed over: {line}")
+    resuming.check_something_left(directory, settings, saved, "epochs" in changes)
     job = prepare(settings, report)
     if saved is not None:
-        _check_data(job, directory, saved)
+        resuming.check_data(job, directory, saved)
+        other = resuming.not_promised(job, saved)
+        if other is not None:
+            warn(other)
+        saved = resuming.in_dtype(saved, job.settings.dtype)
     _introduce(job, directory, say)
     if changes:
+        # Prolonged by more epochs, the run is not complete any more: a kill must not make it look so.
+        directory.withdraw_result()
         directory.write_config(job.settings.to_dict())
-    say(_whence(saved))
+    say(resuming.whence(saved))
     return _fit(job, directory, saved, callbacks)
 
 
@@ -141,69 +161,37 @@ def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
     say(f"results go to {directory.path}")
 
 
-def _whence(saved: Saved | None) -> str:
-    if saved is None:
-        return "stopped before its first checkpoint: begins again"
-    inside = f", batch {saved.info['batch']}" if saved.info["batch"] else ""
-    return f"goes on after epoch {saved.info['epoch']}{inside}"
-
-
-def _saved_settings(directory: RunDirectory, changes: dict[str, Any]) -> Settings:
-    try:
-        settings = Settings.from_dict(directory.read_config())
-    except SettingError as error:
-        raise RunError(f"{directory.config} is damaged: {error}") from error
-    if settings.epochs is None:
-        raise RunError(f"{directory.config} is damaged: it has no number of epochs")
-    return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
-
-
-def _check_something_left(directory: RunDirectory, settings: Settings, saved: Saved | None, epochs_given: bool) -> None:
-    done, batch = (saved.info["epoch"], saved.info["batch"]) if saved else (0, 0)
-    if directory.result.exists() and not (epochs_given and known(settings.epochs) > done):
-        raise RunError(
-            f"--resume {directory.path}: the run is complete after {done} epochs; "
-            f"give --epochs {done + 1} or more to go on"
-        )
-    if (known(settings.epochs), 0) < (done, batch):
-        raise RunError(f"--epochs {settings.epochs}: the run has already begun epoch {done + 1}")
-
-
-def _data(job: Job) -> dict[str, Any]:
-    """What a checkpoint knows of its data: enough to notice another data set, and cheap to find."""
-    labels = job.train.split.labels.astype("<i8")
-    return {
-        "training images": job.train.images,
-        "batch size": job.train.batch_size,
-        "classes": len(job.dataset.classes),
-        "checksum of the labels": zlib.crc32(labels.tobytes()),
-    }
-
-
-def _check_data(job: Job, directory: RunDirectory, saved: Saved) -> None:
-    now, then = _data(job), saved.info.get("data", {})
-    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
-    if different:
-        raise RunError(
-            f"--resume {directory.path}: the data is not what the run began with: {', '.join(different)}; "
-            "put it back, or begin a new run"
-        )
-
-
 def _fit(job: Job, directory: RunDirectory, saved: Saved | None, callbacks: Sequence[Callback]) -> Result:
     settings = job.settings
-    own: list[Callback] = [Checkpoint(directory.checkpoints, settings.keep, _data(job)), RunLog(directory)]
-    trainer = make_trainer(job, [*own, *callbacks])
+    checkpoint = Checkpoint(
+        directory.checkpoints,
+        settings.keep,
+        resuming.data_facts(job),
+        every=settings.checkpoint_every,
+        made_with=resuming.made_with(job),
+    )
+    trainer = make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
     if saved is not None:
         try:
             trainer.load_state_dict(saved.arrays, saved.info)
         except ValueError as error:
             raise RunError(f"{saved.path} does not fit the run's settings: {error}") from error
-    directory.cut_back(trainer.step, trainer.history)
-    history = trainer.fit(job.train, job.held_out, epochs=known(settings.epochs))
-    if trainer.interrupted:
-        return Result(directory.path, history, None, job.model)
-    return Result(directory.path, history, _finish(job, directory, trainer), job.model)
+    with _may_go_on(directory):
+        directory.cut_back(trainer.step, trainer.history)
+        history = trainer.fit(job.train, job.held_out, epochs=known(settings.epochs))
+        values = None if trainer.interrupted else _finish(job, directory, trainer)
+    return Result(directory.path, history, values, job.model)
+
+
+@contextmanager
+def _may_go_on(directory: RunDirectory) -> Iterator[None]:
+    """Say of what ends a run too early how it goes on."""
+    try:
+        yield
+    except RunError as error:
+        raise RunError(f"{error}; once that is mended, go on by --resume {directory.path}") from error
+    except KeyboardInterrupt as stop:
+        raise StoppedAtOnce(directory.path) from stop
 
 
 def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, Any]:
@@ -253,7 +241,7 @@ def _description(job: Job) -> dict[str, Any]:
     }
 
 
-PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "log_every")
+PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "checkpoint_every", "log_every")
 """Settings that say where and how a run was made, not what it computed."""
 
 

@@ -9,10 +9,12 @@
     result.json          written last: a folder that has it is complete
     model.safetensors    the trained weights by name
     curves.png
+    .lock                locked by the process that trains
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,14 @@ import numpy as np
 
 from xnn.errors import RunError
 from xnn.paths import expanded, reason
-from xnn.training import checkpoints
+from xnn.training import checkpoints, lock
 from xnn.training.callbacks import JsonLines
 from xnn.training.files import (
+    is_temporary,
     json_document,
     json_lines,
     read_json_lines,
+    remove,
     remove_temporaries,
     write_atomically,
 )
@@ -45,8 +49,16 @@ METRICS = (
 """Keys that every line of metrics.jsonl has; null where there is no value."""
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """A run was left without being saved; `directory` has what was saved before, to go on from."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+
 class RunDirectory:
-    """The files of one run; made by `create` or `open`."""
+    """The files of one run; who writes them got it by `create` or `open`, which keep other processes out."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,8 +71,11 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> "RunDirectory":
+    @contextmanager
+    def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> "Iterator[RunDirectory]":
         """Make the folder and write config.json, whose ``run_dir`` becomes the folder's path.
+
+        The folder is locked for the time of the ``with`` block.
 
         Parameters
         ----------
@@ -74,7 +89,7 @@ class RunDirectory:
         Raises
         ------
         RunError
-            It exists and is not empty, or cannot be made. Nothing is left behind then.
+            It exists and is not empty, another process has just taken it, or it cannot be made.
         """
         path = Path(path)
         if not numbered:
@@ -87,15 +102,18 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"--run-dir {path}: cannot be made: {reason(error)}") from error
         directory = cls(path)
-        directory.write_config({**config, "run_dir": str(path)})
-        return directory
+        with directory._locked("--run-dir", path):
+            if not numbered:
+                cls.check_unused(path)  # again: it may have been used since, by a run that is over
+            directory.write_config({**config, "run_dir": str(path)})
+            yield directory
 
     @staticmethod
     def check_unused(path: Path) -> None:
-        """Raise a `RunError` unless `path` is an empty folder or does not exist."""
+        """Raise a `RunError` unless `path` does not exist, or is a folder without more than a killed start left."""
         try:
             exists, is_folder = path.exists(), path.is_dir()
-            used = is_folder and any(path.iterdir())
+            used = is_folder and not all(entry.name == lock.NAME or is_temporary(entry) for entry in path.iterdir())
         except OSError as error:
             raise RunError(f"--run-dir {path}: cannot be read: {reason(error)}") from error
         if exists and not is_folder:
@@ -106,13 +124,14 @@ class RunDirectory:
             )
 
     @classmethod
-    def open(cls, path: str | Path) -> "RunDirectory":
-        """Return the folder of an earlier run, without the leftovers of a kill.
+    @contextmanager
+    def open(cls, path: str | Path) -> "Iterator[RunDirectory]":
+        """Give the folder of an earlier run, without the leftovers of a kill, locked for the ``with`` block.
 
         Raises
         ------
         RunError
-            There is no such folder, no run in it, or it cannot be read.
+            There is no such folder, no run in it, another process trains in it, or it cannot be used.
         """
         directory = cls(expanded(path, "--resume", RunError))
         try:
@@ -120,11 +139,26 @@ class RunDirectory:
                 raise RunError(f"--resume {path}: there is no such folder")
             if not directory.config.is_file():
                 raise RunError(f"--resume {path}: there is no run in it (no config.json)")
-            for folder in (directory.path, directory.checkpoints):
-                remove_temporaries(folder)
         except OSError as error:
             raise RunError(f"--resume {path}: cannot be used: {reason(error)}") from error
-        return directory
+        with directory._locked("--resume", path):
+            yield directory
+
+    @contextmanager
+    def _locked(self, given: str, path: str | Path) -> Iterator[None]:
+        """Keep other processes out for a ``with`` block, and begin by deleting what killed ones left half-written."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock.locked(self.path))
+                for folder in (self.path, self.checkpoints):
+                    remove_temporaries(folder)
+            except lock.Held as error:
+                raise RunError(
+                    f"{given} {path}: another process is training there; wait for its end, or stop it first"
+                ) from error
+            except OSError as error:
+                raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+            yield
 
     def read_config(self) -> dict[str, Any]:
         """Return the settings that `create` wrote.
@@ -170,6 +204,10 @@ class RunDirectory:
         write_atomically(self.metrics, json_lines(metrics_row(row) for row in history))
         kept = [row for row in read_json_lines(self.intervals) if row.get("step", 0) <= step]
         write_atomically(self.intervals, json_lines(kept))
+
+    def withdraw_result(self) -> None:
+        """Delete result.json: the run is no longer complete."""
+        remove(self.result)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write result.json."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from xnn.errors import RunError, SettingError, suggest
+from xnn.training.every import is_every
 
 OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULES: Final = ("constant", "step", "cosine", "linear", "one-cycle")
@@ -24,6 +25,7 @@ ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
 AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
+EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for after epochs alone", is_every)
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
@@ -121,6 +123,13 @@ class Settings:
         None, "run", "new folder for the results (default: runs/DATASET-MODEL-TIME)", metavar="DIR"
     )
     keep: int = _setting(3, "run", "checkpoints to keep", metavar="N", check=AT_LEAST_ONE)
+    checkpoint_every: str = _setting(
+        "10m",
+        "run",
+        "how often to save inside an epoch: 500 (steps), 90s, 10m or 2h; 0 for never",
+        metavar="N",
+        check=EVERY,
+    )
     log_every: int = _setting(50, "run", "steps between two lines of intervals.jsonl", metavar="N", check=AT_LEAST_ONE)
     quiet: bool = _setting(False, "run", "print nothing but errors")
 

@@ -15,6 +15,7 @@ from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
 from xnn.optim.schedules import Schedule
 from xnn.training import state
+from xnn.training.callbacks import step_hooks_of
 from xnn.training.history import History, Row
 from xnn.training.loaders import ArrayBatches, Loader
 from xnn.training.metrics import Meter, Metrics, Sums
@@ -248,6 +249,7 @@ class Trainer:
     def _train_batches(self, train: Loader) -> None:
         """Step through the rest of the epoch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
+        step_hooks = step_hooks_of(self.callbacks)
         optimizer, schedule, penalty, average = self.optimizer, self.schedule, self.penalty, self.average
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
         glance = perf_counter() + _GLANCE
@@ -274,6 +276,8 @@ class Trainer:
             elif full or perf_counter() > glance:
                 self._flush()
                 glance = perf_counter() + _GLANCE
+            for hook in step_hooks:
+                hook(self)
             if self.stop_reason is not None:
                 break
         self._flush()

@@ -1,0 +1,124 @@
+"""What must hold, and what can be promised, when a run goes on from a checkpoint."""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+import platform
+import zlib
+from typing import Any
+
+import numpy as np
+
+from xnn._version import __version__
+from xnn.errors import RunError, SettingError
+from xnn.kernels import threads
+from xnn.training.assembly import Job
+from xnn.training.checkpoints import Saved
+from xnn.training.run_directory import RunDirectory
+from xnn.training.settings import Settings, known
+
+
+def saved_settings(directory: RunDirectory, changes: dict[str, Any]) -> Settings:
+    """Return the settings of the run in a directory, with some replaced.
+
+    Raises
+    ------
+    RunError
+        Its config.json is damaged.
+    """
+    try:
+        settings = Settings.from_dict(directory.read_config())
+    except SettingError as error:
+        raise RunError(f"{directory.config} is damaged: {error}") from error
+    if settings.epochs is None:
+        raise RunError(f"{directory.config} is damaged: it has no number of epochs")
+    return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
+
+
+def check_something_left(directory: RunDirectory, settings: Settings, saved: Saved | None, epochs_given: bool) -> None:
+    """Raise a `RunError` if the run is complete, or was to end before where it is."""
+    done, batch = (saved.info["epoch"], saved.info["batch"]) if saved else (0, 0)
+    if directory.result.exists() and not (epochs_given and known(settings.epochs) > done):
+        raise RunError(
+            f"--resume {directory.path}: the run is complete after {done} epochs; "
+            f"give --epochs {done + 1} or more to go on"
+        )
+    if (known(settings.epochs), 0) < (done, batch):
+        raise RunError(f"--epochs {settings.epochs}: the run has already begun epoch {done + 1}")
+
+
+def data_facts(job: Job) -> dict[str, Any]:
+    """What a checkpoint knows of its data: enough to notice another data set, and cheap to find."""
+    labels = job.train.split.labels.astype("<i8")
+    return {
+        "training images": job.train.images,
+        "batch size": job.train.batch_size,
+        "classes": len(job.dataset.classes),
+        "checksum of the labels": zlib.crc32(labels.tobytes()),
+    }
+
+
+def check_data(job: Job, directory: RunDirectory, saved: Saved) -> None:
+    """Raise a `RunError` if the data is not what the run began with."""
+    now, then = data_facts(job), saved.info.get("data", {})
+    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    if different:
+        raise RunError(
+            f"--resume {directory.path}: the data is not what the run began with: {', '.join(different)}; "
+            "put it back, or begin a new run"
+        )
+
+
+def made_with(job: Job) -> dict[str, str]:
+    """What a checkpoint knows of what computed it: where one of these differs, results may in their last digits."""
+    facts = {
+        "backend": job.backend.name,
+        "dtype": job.settings.dtype,
+        "threads": str(threads.count()),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "xnn": __version__,
+    }
+    for name in ("numpy", job.backend.library):
+        facts[name] = importlib.import_module(name).__version__
+    if job.backend.library == "numpy":
+        facts["compiled kernels"] = _kernels(job)
+    return facts
+
+
+def _kernels(job: Job) -> str:
+    if not job.backend.twins or importlib.util.find_spec("numba") is None:
+        return "none"
+    return f"by numba {importlib.metadata.version('numba')}"
+
+
+def not_promised(job: Job, saved: Saved) -> str | None:
+    """Return a line that names what computes otherwise than at the checkpoint; None where nothing does."""
+    now, then = made_with(job), saved.info.get("made_with", {})
+    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    if not different:
+        return None
+    return (
+        f"goes on with {', '.join(different)}: nothing is lost, but the results will not be those of an undisturbed "
+        "run digit for digit"
+    )
+
+
+def in_dtype(saved: Saved, dtype: str) -> Saved:
+    """Return the state with its numbers rounded to another type, where it has one."""
+    old = saved.info["dtype"]
+    if old == dtype:
+        return saved
+    with np.errstate(over="ignore", under="ignore"):  # a weight that overflows is found by the first loss
+        arrays = {
+            name: array.astype(dtype) if array.dtype.name == old else array for name, array in saved.arrays.items()
+        }
+    return Saved(saved.path, arrays, saved.info | {"dtype": dtype})
+
+
+def whence(saved: Saved | None) -> str:
+    """Return a line that says where the run goes on."""
+    if saved is None:
+        return "stopped before its first checkpoint: begins again"
+    inside = f", batch {saved.info['batch']}" if saved.info["batch"] else ""
+    return f"goes on after epoch {saved.info['epoch']}{inside}"
