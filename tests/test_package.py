@@ -23,6 +23,7 @@ ORDER = [
     ("optim",),
     ("data",),
     ("training", "models"),
+    ("reporting",),
     ("cli",),
 ]
 PURE = ("functional", "nn", "optim")

@@ -32,7 +32,7 @@ __all__ = [
     "training",
 ]
 
-_PARTS = {"data", "functional", "models", "nn", "optim", "testing", "training"}
+_PARTS = {"data", "functional", "models", "nn", "optim", "reporting", "testing", "training"}
 _HOMES = {"Settings": "xnn.training.settings", "Trainer": "xnn.training.trainer", "train": "xnn.training.run"}
 
 

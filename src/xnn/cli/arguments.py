@@ -56,7 +56,7 @@ def parse(argv: Sequence[str] | None = None) -> Command:
         if summary:
             raise SettingError("--summary: not together with --resume")
     fields = {field.name: field for field in dataclasses.fields(Settings)}
-    chosen = {name: _read(fields[name], value) for name, value in given.items()}
+    chosen = {name: read_option(fields[name], value) for name, value in given.items()}
     return Command(Settings(**chosen), chosen, resume, summary)
 
 
@@ -71,14 +71,15 @@ def _parser() -> Parser:
     )
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     for field in dataclasses.fields(Settings):
-        _add(groups[field.metadata["group"]], field)
+        add_option(groups[field.metadata["group"]], field)
     groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and leave")
     groups["run"].add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 
-def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]") -> None:
+def add_option(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]") -> None:
+    """Add the flag of a setting to a group of the parser's."""
     name, text, metavar = flag(field.name), field.metadata["help"], field.metadata["metavar"]
     choices = field.metadata["choices"]
     if kind(field) is bool:
@@ -93,7 +94,7 @@ def _add(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]") -> N
     group.add_argument(name, metavar=metavar, help=text)
 
 
-def _read(field: "dataclasses.Field[Any]", given: Any) -> Any:
+def read_option(field: "dataclasses.Field[Any]", given: Any) -> Any:
     """Turn what came with a flag into a value of the field's type; the dataclass checks the value itself."""
     wanted = kind(field)
     if wanted is tuple:

@@ -16,7 +16,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 TEST_FRACTION, TEST_SEED = 0.2, 0
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     OSError,
     EOFError,
     SyntaxError,
@@ -93,7 +93,7 @@ def read_image(path: Path) -> HostArray:
     except DataError:
         raise
     # Each of Pillow's decoders raises its own for damaged files.
-    except (*_DECODING_ERRORS, Image.DecompressionBombError) as error:
+    except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
         fault = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: not a readable image ({fault})") from None
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -1,0 +1,82 @@
+"""``xnn-compare``: the same network on the same data, by xnn and by scikit-learn."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+
+from xnn._version import __version__
+from xnn.cli.arguments import Parser, add_option, read_option
+from xnn.cli.frame import guarded
+from xnn.training.settings import Settings
+
+FLAGS = (
+    *("dataset", "data_dir", "labels", "model", "hidden", "threads"),
+    *("epochs", "batch_size", "lr", "optimizer", "momentum", "l2", "seed"),
+)
+"""The settings of xnn-train that scikit-learn can follow."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 2 for bad input, 3 if training diverged."""
+    return guarded("xnn-compare", lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="xnn-compare",
+        description="Train the plain network of --model (linear layers and ReLU) with xnn and with scikit-learn's "
+        "MLPClassifier, on the same data with the same settings, and show accuracy and seconds.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+    )
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    group = parser.add_argument_group("settings, as for xnn-train")
+    for name in FLAGS:
+        if name == "model":
+            group.add_argument("--model", metavar="NAME", help="mlp (default) or lab6 (one hidden layer)")
+        elif name == "optimizer":
+            group.add_argument("--optimizer", metavar="NAME", help="sgd, adam (default for mlp: adam; for lab6: sgd)")
+        else:
+            add_option(group, fields[name])
+    parser.add_argument("--json", action="store_true", default=False, help="print JSON")
+    parser.add_argument("--markdown", action="store_true", default=False, help="print the table as Markdown")
+    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    # These load what computes and prints; --help and a mistyped flag do without.
+    from rich.console import Console
+    from rich.table import Table
+
+    from xnn.reporting.comparison import cells_of, compare, markdown
+
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    chosen = {name: read_option(fields[name], value) for name, value in vars(given).items() if name in FLAGS}
+    console = Console()
+
+    def report(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    entrants = compare(Settings(**({"model": "mlp"} | chosen)), None if given.json or given.markdown else report)
+    if given.json:
+        print(json.dumps([dataclasses.asdict(entrant) for entrant in entrants], indent=2))
+        return
+    if given.markdown:
+        sys.stdout.write(markdown(entrants))
+        return
+    table = Table(header_style="bold", border_style="dim")
+    for name in ("trained by", "network", "seconds", "training loss", "test accuracy"):
+        table.add_column(name, justify="left" if name in ("trained by", "network") else "right")
+    for entrant in entrants:
+        table.add_row(*cells_of(entrant))
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

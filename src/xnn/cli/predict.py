@@ -1,0 +1,165 @@
+"""``xnn-predict``: what a trained model sees in a picture, or how good it is on a data set."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from xnn._version import __version__
+from xnn.cli.arguments import Parser
+from xnn.cli.frame import BAR, guarded, say
+from xnn.errors import SettingError
+
+if TYPE_CHECKING:
+    from xnn.reporting.evaluation import Evaluation
+    from xnn.reporting.saved import SavedModel
+
+_WIDTH = 24
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, or 2 for bad input."""
+    return guarded("xnn-predict", lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="xnn-predict",
+        usage="%(prog)s RUN_DIR IMAGE... [--top K] [--invert] [--json]\n"
+        "       %(prog)s RUN_DIR --dataset NAME [--data-dir DIR] [--split NAME] [--json]",
+        description="Name what is on pictures, or evaluate the model of a run on a data set.",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+    )
+    parser.add_argument("run", metavar="RUN_DIR", help="a directory that xnn-train wrote")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size, as Pillow reads them")
+    parser.add_argument("--top", metavar="K", default="3", help="how many classes to name (default: 3)")
+    parser.add_argument(
+        "--invert",
+        action="store_true",
+        help="exchange light and dark: for ink on paper, where the model learned light on dark",
+    )
+    parser.add_argument("--dataset", metavar="NAME", help="evaluate on this data set, as named for xnn-train")
+    parser.add_argument("--data-dir", metavar="DIR", help="where its files are (default: where the run's own are)")
+    parser.add_argument("--labels", metavar="NAME", help="which labels of cifar100 (default: those of the run)")
+    parser.add_argument("--split", metavar="NAME", default="test", help="which images of it: test (default) or train")
+    parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    top = _checked(given)
+    # These load what computes; --help and a mistyped flag do without.
+    from xnn.reporting.saved import load_model
+
+    saved = load_model(given.run, given.backend)
+    if given.dataset is None:
+        _predict(given, saved, top)
+    else:
+        _evaluate(given, saved)
+
+
+def _checked(given: argparse.Namespace) -> int:
+    """Refuse what does not go together; returns the number of classes to name."""
+    if given.dataset is None and not given.images:
+        raise SettingError("expected an IMAGE or more after RUN_DIR, or --dataset NAME")
+    if given.dataset is not None and given.images:
+        raise SettingError(f"--dataset {given.dataset}: not together with pictures such as {given.images[0]}")
+    for name in ("data_dir", "labels"):
+        if given.dataset is None and getattr(given, name) is not None:
+            raise SettingError(f"--{name.replace('_', '-')}: only together with --dataset")
+    if given.split not in ("test", "train"):
+        raise SettingError(f"--split {given.split}: expected test or train")
+    if not given.top.isascii() or not given.top.isdigit() or int(given.top) < 1:
+        raise SettingError(f"--top {given.top}: expected a whole number, 1 or more")
+    return int(given.top)
+
+
+def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
+    import numpy as np
+
+    from xnn.reporting.evaluation import probabilities
+    from xnn.reporting.pictures import read_picture
+
+    pictures = [read_picture(path, saved.image_shape, invert=given.invert) for path in given.images]
+    # One by one: a batch might round otherwise than a picture alone.
+    rows = [probabilities(saved, picture[None])[0] for picture in pictures]
+    found = [[(int(i), float(row[i])) for i in np.argsort(-row, kind="stable")[:top]] for row in rows]
+    if given.json:
+        answers = [
+            {"image": path, "top": [{"class": saved.classes[i], "index": i, "probability": p} for i, p in pairs]}
+            for path, pairs in zip(given.images, found, strict=True)
+        ]
+        print(json.dumps(answers, indent=2))
+        return
+    width = max(len(saved.classes[i]) for pairs in found for i, _ in pairs)
+    for path, pairs in zip(given.images, found, strict=True):
+        say(path)
+        for i, p in pairs:
+            say(f"  {saved.classes[i].ljust(width)}  {100 * p:6.2f} %  {BAR * round(_WIDTH * p)}".rstrip())
+
+
+def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
+    from xnn.data import load
+    from xnn.reporting.evaluation import evaluate, in_classes_of
+    from xnn.reporting.saved import SavedRun
+
+    settings = SavedRun.open(given.run).settings
+    same = given.dataset == settings.dataset
+    labels = given.labels or (settings.labels if given.dataset == "cifar100" else "fine")
+    dataset = load(given.dataset, data_dir=given.data_dir or (settings.data_dir if same else None), labels=labels)
+    split, note = in_classes_of(saved, dataset, dataset.test if given.split == "test" else dataset.train)
+    answers = evaluate(saved, split)
+    if note is not None:
+        print(f"xnn-predict: {note}", file=sys.stderr)
+    if given.json:
+        print(json.dumps(_as_json(given, answers), indent=2))
+    else:
+        _show(given, answers)
+
+
+def _as_json(given: argparse.Namespace, answers: "Evaluation") -> dict[str, Any]:
+    return {
+        "dataset": given.dataset,
+        "split": given.split,
+        "images": answers.images,
+        "loss": answers.loss,
+        "accuracy": answers.accuracy,
+        "top5_accuracy": answers.top5_accuracy,
+        "classes": list(answers.classes),
+        "confusion": answers.confusion.tolist(),
+    }
+
+
+def _show(given: argparse.Namespace, answers: "Evaluation") -> None:
+    say(f"{given.dataset}, {answers.images:,} {given.split} images")
+    say(f"  accuracy  {100 * answers.accuracy:.2f} %")
+    if answers.top5_accuracy is not None and len(answers.classes) > 10:
+        say(f"  top 5     {100 * answers.top5_accuracy:.2f} %")
+    say(f"  loss      {answers.loss:.4f}")
+    if len(answers.classes) <= 20:
+        say("confusion: rows are what an image is, columns what the model took it for")
+        _print_confusion(answers)
+    pairs = answers.frequent_confusions(5)
+    if pairs:
+        say("most often confused")
+    for label, other, count in pairs:
+        say(f"  {answers.classes[label]} taken for {answers.classes[other]}: {count:,}")
+
+
+def _print_confusion(answers: "Evaluation") -> None:
+    """Columns are numbered, rows named and numbered: names would not fit above the columns."""
+    numbers = [str(number) for number in range(len(answers.classes))]
+    names = max(map(len, answers.classes))
+    cells = [[str(count) if count else "." for count in row] for row in answers.confusion.tolist()]
+    width = max(len(text) for row in [numbers, *cells] for text in row) + 1
+    say(" " * (names + 6) + "".join(number.rjust(width) for number in numbers))
+    for number, name, row in zip(numbers, answers.classes, cells, strict=True):
+        say(f"  {name.rjust(names)} {number.rjust(3)}{''.join(cell.rjust(width) for cell in row)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

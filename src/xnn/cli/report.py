@@ -1,0 +1,82 @@
+"""``xnn-report``: a table over runs, and a page that shows them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from xnn._version import __version__
+from xnn.cli.arguments import Parser
+from xnn.cli.frame import guarded, say
+from xnn.errors import RunError, SettingError
+
+PAGE = "report.html"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, or 2 for bad input."""
+    return guarded("xnn-report", lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="xnn-report",
+        description="Show finished runs: a table here, and a page with curves, confusion matrix, mistakes and filters.",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write the table as Markdown too; - for standard output alone"
+    )
+    parser.add_argument(
+        "--html", metavar="FILE", help=f"write one page with all the runs (default: {PAGE} in each run directory)"
+    )
+    parser.add_argument("--no-html", action="store_true", help="write no page: the table alone, which needs no data")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files are, if they have moved")
+    parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
+    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    # These load what computes, draws and prints; --help and a mistyped flag do without.
+    from rich.console import Console
+
+    from xnn.paths import expanded
+    from xnn.reporting.page import write_page
+    from xnn.reporting.saved import SavedRun
+    from xnn.reporting.shown import look_at
+    from xnn.reporting.table import markdown, print_table
+    from xnn.training.files import write_atomically
+
+    if given.no_html and given.html is not None:
+        raise SettingError("--html: not together with --no-html")
+    together = None if given.html is None else expanded(given.html, "--html", RunError)
+    console = Console()
+    runs = [SavedRun.open(path) for path in given.runs]
+    if given.markdown == "-":
+        sys.stdout.write(markdown(runs))
+    else:
+        print_table(console, runs)
+    written = []
+    if given.markdown not in (None, "-"):
+        written.append(expanded(given.markdown, "--markdown", RunError))
+        write_atomically(written[-1], markdown(runs).encode())
+    if not given.no_html:
+        shown = [look_at(run, data_dir=given.data_dir, on=given.backend) for run in runs]
+        pages = [(run.path / PAGE, [part]) for run, part in zip(runs, shown, strict=True)]
+        if together is not None:
+            pages = [(together, shown)]
+        for path, parts in pages:
+            write_page(path, parts)
+            written.append(path)
+    for path in written:
+        # With the table on standard output alone, the names go elsewhere.
+        if given.markdown == "-":
+            print(f"wrote {path}", file=sys.stderr)
+        else:
+            say(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

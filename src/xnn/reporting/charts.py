@@ -1,0 +1,194 @@
+"""Line charts as SVG, to stand in a page: their colours are the page's, and their text is text.
+
+Matplotlib's would be pictures of one colour scheme; these follow the page from light to dark, can be read aloud, and
+are a few kilobytes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 460, 260
+LEFT, RIGHT, TOP, BOTTOM = 60, 14, 14, 36
+_MOST_MARKERS = 30
+_MOST_POINTS = 600
+"""Points a line: more than there are pixels would only make the page heavy."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes
+    ----------
+    label
+        What it shows, for the legend.
+    style
+        A class of the page's style sheet, which gives its colour.
+    points
+        (x, y) pairs, x rising.
+    faint
+        Drawn thin.
+    dots
+        Whether each point of a short line is marked.
+    """
+
+    label: str
+    style: str
+    points: Sequence[tuple[float, float]]
+    faint: bool = False
+    dots: bool = True
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A map from values to positions, and the values that are marked."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    ticks: Sequence[float]
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high = self.low, self.high
+        if self.logarithmic:
+            value, low, high = math.log10(value), math.log10(low), math.log10(high)
+        return self.start + (value - low) / (high - low) * (self.stop - self.start)
+
+
+def chart(lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = True, from_zero: bool = False) -> str:
+    """Return a chart of at least one point as an ``svg`` element, 460 by 260, that scales with its surroundings.
+
+    Parameters
+    ----------
+    lines
+        Those without points are left out.
+    title
+        Read aloud in place of the picture, followed by each line's last value.
+    unit
+        Written after the values of the vertical axis.
+    whole_x
+        Mark whole numbers alone on the horizontal axis.
+    from_zero
+        Begin the vertical axis at 0.
+    """
+    lines = [line for line in lines if line.points]
+    values = [y for line in lines for _, y in line.points]
+    x = _horizontal(max(x for line in lines for x, _ in line.points), whole_x)
+    y = _vertical(values, from_zero)
+    ends = "; ".join(f"{line.label} ends at {_text(line.points[-1][1])}{unit}" for line in lines)
+    spoken = escape(f"{title}: {ends}")
+    return "\n".join(
+        [
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">',
+            *_grid(x, y, unit),
+            *(_drawn(line, x, y, unit) for line in lines),
+            "</svg>",
+        ]
+    )
+
+
+def legend(lines: Sequence[Line]) -> str:
+    """Return the names of the lines, each beside a piece of its line."""
+    items = [
+        f'<li><svg class="key" viewBox="0 0 22 10" aria-hidden="true"><path class="line {line.style}'
+        f'{" faint" if line.faint else ""}" d="M1 5H21"/></svg>{escape(line.label)}</li>'
+        for line in lines
+        if line.points
+    ]
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def _grid(x: _Scale, y: _Scale, unit: str) -> list[str]:
+    floor = HEIGHT - BOTTOM
+    parts = []
+    for value in y.ticks:
+        at = _place(y(value))
+        parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 7}" y="{at}" dy=".34em" text-anchor="end">{_text(value)}{unit}</text>')
+    parts.append(f'<path class="axis" d="M{LEFT} {floor}H{WIDTH - RIGHT}"/>')
+    parts += [
+        f'<text x="{_place(x(value))}" y="{floor + 16}" text-anchor="middle">{_text(value)}</text>' for value in x.ticks
+    ]
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle:g}" y="{HEIGHT - 4}" text-anchor="middle">epochs done</text>')
+    return parts
+
+
+def _drawn(line: Line, x: _Scale, y: _Scale, unit: str) -> str:
+    places = [(_place(x(a)), _place(y(b))) for a, b in thinned(line.points)]
+    if len(places) == 1:
+        # A single point has its value beside it, since no line leads the eye there.
+        (a, b), value = places[0], line.points[0][1]
+        text = f'<text x="{float(a) - 9:g}" y="{b}" dy=".34em" text-anchor="end">{_text(value)}{unit}</text>'
+        return f'<circle class="dot {line.style}" cx="{a}" cy="{b}" r="4"/>{text}'
+    drawn = f'<path class="line {line.style}{" faint" if line.faint else ""}" d="M'
+    drawn += "L".join(f"{a} {b}" for a, b in places) + '"/>'
+    if line.dots and len(places) <= _MOST_MARKERS:
+        drawn += "".join(f'<circle class="dot {line.style}" cx="{a}" cy="{b}" r="3"/>' for a, b in places)
+    return drawn
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """Return the points, or of many the lowest and the highest of each stretch, so that no peak is lost."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    stretch = math.ceil(2 * len(points) / _MOST_POINTS)
+    kept: list[tuple[float, float]] = []
+    for start in range(0, len(points), stretch):
+        part = points[start : start + stretch]
+        kept += sorted({min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])})
+    return kept
+
+
+def _horizontal(last: float, whole: bool) -> _Scale:
+    ticks = nice_ticks(0.0, last, 7)
+    if whole and last >= 1:
+        ticks = [tick for tick in ticks if tick == round(tick)]
+    return _Scale(0.0, last or 1.0, LEFT, WIDTH - RIGHT, ticks)
+
+
+def _vertical(values: Sequence[float], from_zero: bool) -> _Scale:
+    low, high = min(values), max(values)
+    floor = HEIGHT - BOTTOM
+    # A logarithm shows a loss that falls far; one of nothing, or next to it, would stretch it out of all shape.
+    if not from_zero and 0.0 < 20.0 * low < high < 1e6 * low:
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        powers = [10.0**power for power in range(first, last + 1)]
+        fine = [factor * power for power in powers for factor in (1, 2, 5)] if len(powers) < 4 else powers
+        ticks = [tick for tick in fine if low <= tick <= high]
+        return _Scale(low / 1.15, high * 1.15, floor, TOP, ticks, logarithmic=True)
+    if from_zero or low == high:
+        low, high = min(low, 0.0), high or 1.0
+    ticks = nice_ticks(low, high, 6)
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
+    low = min(0.0, low) if from_zero else math.floor(low / step + 1e-9) * step
+    high = math.ceil(high / step - 1e-9) * step
+    return _Scale(low, high, floor, TOP, nice_ticks(low, high, 6))
+
+
+def nice_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return at most `most` multiples of 1, 2 or 5 times a power of ten in [low, high], at equal distances."""
+    if not high > low:
+        return [low]
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(
+        factor * power for factor in (1, 2, 5, 10, 20, 50) if (high - low) / (factor * power) <= most - 1 + 1e-9
+    )
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+
+
+def _text(value: float) -> str:
+    """A value in few signs."""
+    if value == 0.0 or 1e-4 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _place(position: float) -> str:
+    return f"{position:.1f}".removesuffix(".0")

@@ -1,0 +1,196 @@
+"""A saved model's answers to all images of a split, and what can be counted in them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xnn import nn
+from xnn.data import Batches, Dataset, Split
+from xnn.data.splits import HostArray
+from xnn.errors import DataError, RunError
+from xnn.reporting.saved import SavedModel
+from xnn.training.assembly import EVALUATION_BATCH
+from xnn.training.metrics import Sums
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model answered.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The names of the model's outputs.
+    labels, predicted : (n,) int64 arrays
+        The class that each image has, and the one that the model gave it.
+    confidence, own : (n,) float64 arrays
+        The probabilities that the model gave to the predicted class and to the image's own.
+    loss : float
+        Mean cross-entropy, with the label smoothing that the model was trained with, as in result.json.
+    ranks : (n,) int64 array
+        How many classes the model found likelier than the image's own.
+    """
+
+    classes: tuple[str, ...]
+    labels: Counts
+    predicted: Counts
+    confidence: HostArray
+    own: HostArray
+    ranks: Counts
+    loss: float
+
+    @property
+    def images(self) -> int:
+        """How many there were."""
+        return len(self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that got their own class."""
+        return int(np.sum(self.predicted == self.labels)) / self.images
+
+    @property
+    def top5_accuracy(self) -> float | None:
+        """Share of images whose class is among the five likeliest; None with five classes or fewer."""
+        return int(np.sum(self.ranks < 5)) / self.images if len(self.classes) > 5 else None
+
+    @cached_property
+    def confusion(self) -> Counts:
+        """(c, c): how many images of the class of the row were given the class of the column."""
+        count = len(self.classes)
+        return np.bincount(self.labels * count + self.predicted, minlength=count * count).reshape(count, count)
+
+    @property
+    def class_accuracy(self) -> list[float | None]:
+        """Share of each class's images that were recognised; None for a class without images."""
+        totals = self.confusion.sum(axis=1)
+        right = np.diag(self.confusion)
+        return [int(hit) / int(total) if total else None for hit, total in zip(right, totals, strict=True)]
+
+    def confident_mistakes(self, most: int) -> Counts:
+        """Return the positions of at most `most` mistakes, those that the model was surest of first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        order = np.argsort(-self.confidence[wrong], kind="stable")
+        return wrong[order[:most]]
+
+    def frequent_confusions(self, most: int) -> list[tuple[int, int, int]]:
+        """Return (class, mistaken for, how often) for the pairs that occur most; of equals the first classes."""
+        counts = self.confusion.copy()
+        np.fill_diagonal(counts, 0)
+        order = np.argsort(-counts, axis=None, kind="stable")[:most]
+        pairs = [(int(i) // len(counts), int(i) % len(counts)) for i in order]
+        return [(label, other, int(counts[label, other])) for label, other in pairs if counts[label, other]]
+
+
+def evaluate(saved: SavedModel, split: Split) -> Evaluation:
+    """Run a saved model over a split; the weights stay as they are.
+
+    Parameters
+    ----------
+    saved : SavedModel
+    split : Split
+        Images of the model's shape, in uint8, and labels that count in the model's classes.
+
+    Raises
+    ------
+    DataError
+        The images have another shape than the model takes, or a label is none of its classes.
+    RunError
+        The model's outputs are not finite.
+    """
+    model = saved.model
+    shape, count = tuple(split.images.shape[1:]), len(saved.classes)
+    if shape != saved.image_shape:
+        raise DataError(f"the images are {_size(shape)}, the model takes {_size(saved.image_shape)}")
+    if int(split.labels.min()) < 0 or int(split.labels.max()) >= count:
+        raise DataError(f"the data has labels up to {int(split.labels.max())}, the model knows {count} classes")
+    options: dict[str, Any] = {"normalization": saved.normalization, "dtype": model.dtype, "shuffle": False}
+    batches = Batches(split, EVALUATION_BATCH, backend=model.backend, **options)
+    loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
+    loss.functions = model.functions
+    sums, answers = Sums(), []
+    for x, labels in batches.epoch(0):
+        logits = model(x)
+        value, _ = loss.forward(logits, labels)
+        sums.loss += float(value) * int(x.shape[0])
+        sums.images += int(x.shape[0])
+        answers.append(_answers(model.backend.to_numpy(logits), model.backend.to_numpy(labels)))
+    if not math.isfinite(sums.loss):
+        raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
+    columns = [np.concatenate(column) for column in zip(*answers, strict=True)]
+    predicted, confidence, own, ranks = columns
+    labels_of_all = np.asarray(split.labels, np.int64)
+    return Evaluation(saved.classes, labels_of_all, predicted, confidence, own, ranks, sums.metrics().loss)
+
+
+def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
+    """Return the model's probabilities (n, classes) in float64 for images (n, h, w, c) of uint8.
+
+    Raises
+    ------
+    RunError
+        They are not finite.
+    """
+    model = saved.model
+    x = saved.normalization(model.backend.asarray(images), model.dtype)
+    result = softmax(model.backend.to_numpy(model(x)))
+    if not np.isfinite(result).all():
+        raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
+    return result
+
+
+def softmax(logits: HostArray) -> HostArray:
+    """Return the probabilities of logits (n, c), in float64 on the host."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    result: HostArray = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return result
+
+
+def _answers(logits: HostArray, labels: HostArray) -> tuple[HostArray, HostArray, HostArray, HostArray]:
+    rows = np.arange(len(labels))
+    p = softmax(logits)
+    predicted, own = logits.argmax(axis=1), logits[rows, labels][:, None]
+    # Equal logits rank by index, as in the metrics of training.
+    before = (logits > own) | ((logits == own) & (np.arange(logits.shape[1]) < labels[:, None]))
+    return predicted.astype(np.int64), p[rows, predicted], p[rows, labels], before.sum(axis=1)
+
+
+def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Split, str | None]:
+    """Return a split with its labels counted in the model's classes, and a line on how, where that may surprise.
+
+    Classes are matched by their names. Where names differ, but their number does not, their order counts.
+
+    Raises
+    ------
+    DataError
+        The data has classes that the model does not know.
+    """
+    ours, theirs = saved.classes, dataset.classes
+    if theirs == ours:
+        return split, None
+    if set(theirs) <= set(ours):
+        place = np.array([ours.index(name) for name in theirs], np.int64)
+        return Split(split.images, place[split.labels]), None
+    if len(theirs) != len(ours):
+        raise DataError(f"{dataset.name} has {len(theirs)} classes, {_some(theirs)}; the model knows {_some(ours)}")
+    return split, (
+        f"{dataset.name} names its classes otherwise than the model does ({_some(theirs)}; {_some(ours)}): "
+        "they are taken in the same order"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])}, ... ({len(names)} in all)"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

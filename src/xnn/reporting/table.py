@@ -1,0 +1,84 @@
+"""The table that sums runs up, one row a run, in the columns of the lab's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xnn.reporting.saved import SavedRun
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TEXT_COLUMNS = ("run", "data set", "model")
+"""Columns that are set to the left; the others hold numbers."""
+
+
+def summary(run: SavedRun) -> dict[str, str]:
+    """Return a run's row: column to text, a dash for what is not known yet.
+
+    Test accuracy is that of result.json; a run that is not complete has none, and its other values are those of its
+    last whole epoch.
+    """
+    settings, result = run.settings, run.result or {}
+    last: dict[str, Any] = run.history[-1] if run.history else {}
+    epochs = f"{len(run.history)}" if run.result else f"{len(run.history)} of {settings.epochs}"
+    known = [row["seconds"] for row in run.history]
+    return {
+        "run": _printable(run.path.name or str(run.path)),
+        # Of a folder its own name, not where it is.
+        "data set": _printable(Path(settings.dataset).name),
+        "model": result.get("recipe", settings.model),
+        "epochs": epochs,
+        "step size": "-" if settings.lr is None else f"{settings.lr:g}",
+        "final training loss": _number(result.get("final_train_loss", last.get("train_loss")), "{:.4f}"),
+        "test accuracy": _number(result.get("test_accuracy"), "{:.2%}").replace("%", " %"),
+        "parameters": _number(result.get("parameters"), "{:,}"),
+        "seconds": _number(result.get("seconds", sum(known) if known else None), "{:,.1f}"),
+    }
+
+
+def _printable(name: str) -> str:
+    """A file's name may hold bytes that are no text."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
+    """Print the rows of some runs; where they do not fit side by side, one below the other."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [summary(run) for run in runs]
+    width = sum(max(len(name), *(len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1
+    if width <= console.width or not console.is_terminal:
+        table = Table(header_style="bold", border_style="dim")
+        for name in rows[0]:
+            table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row.values()))
+        # A file or a pipe has no edge that a column would have to be cut off for.
+        console.width = max(width, console.width)
+        console.print(table)
+        return
+    names = max(map(len, rows[0]))
+    for row in rows:
+        console.print(row["run"], style="bold", markup=False, highlight=False, soft_wrap=True)
+        for name, value in list(row.items())[1:]:
+            console.print(f"  {name.ljust(names)}  {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def markdown(runs: Sequence[SavedRun]) -> str:
+    """Return the rows of some runs as a Markdown table."""
+    rows = [summary(run) for run in runs]
+    names = list(rows[0])
+    lines = [names, ["---" if name in TEXT_COLUMNS else "---:" for name in names]]
+    lines += [[_escaped(row[name]) for name in names] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Keep a name from ending its cell or its line."""
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())

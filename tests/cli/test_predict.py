@@ -1,0 +1,141 @@
+"""``xnn-predict`` as a person uses it."""
+
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xnn.cli.predict import main
+from xnn.data import load
+from xnn.reporting.evaluation import evaluate
+from xnn.reporting.pictures import png
+from xnn.reporting.saved import load_model
+
+
+@pytest.fixture
+def here(finished, tmp_path, monkeypatch):
+    """A working directory with a run and some test images as files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XNN_BACKEND", "numpy")
+    shutil.copytree(finished.directory, tmp_path / "run")
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png(load("digits").test.images[number]))
+    return tmp_path
+
+
+def assert_refused(capsys, arguments, *words):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert re.fullmatch(r"xnn-predict: error: [^\n]*\n", captured.err)
+    for word in words:
+        assert word in captured.err
+
+
+def test_an_image_of_the_data_set_gets_the_answer_it_gets_there(here, capsys):
+    answers = evaluate(load_model("run"), load("digits").test)
+    assert main(["run", "0.png", "1.png", "2.png", "--json", "--top", "10"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [answer["image"] for answer in found] == ["0.png", "1.png", "2.png"]
+    for number, answer in enumerate(found):
+        probabilities = [entry["probability"] for entry in answer["top"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) == pytest.approx(1.0)
+        assert answer["top"][0]["index"] == answers.predicted[number]
+        assert probabilities[0] == pytest.approx(answers.confidence[number], rel=1e-4)
+
+
+def test_lines_for_people(here, capsys):
+    assert main(["run", "0.png", "1.png", "--top", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert (lines[0], lines[3]) == ("0.png", "1.png")
+    assert re.fullmatch(r"  \d  [ \d]{2}\d\.\d\d %(  ━+)?", lines[1])
+
+
+def test_plainer_signs_where_the_terminal_has_no_others(here, monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    odd = (here / "0.png").rename(here / "\u00e9\udcff.png")
+    assert main(["run", odd.name]) == 0
+    out.flush()
+    lines = out.buffer.getvalue().decode("ascii").splitlines()
+    assert lines[0] == "??.png"
+    assert re.fullmatch(r"  \d  [ \d]{2}\d\.\d\d %  -+", lines[1])
+
+
+def test_ink_on_paper_can_be_inverted(here, capsys):
+    (here / "paper.png").write_bytes(png(255 - load("digits").test.images[0]))
+    assert main(["run", "0.png", "--json"]) == 0
+    straight = json.loads(capsys.readouterr().out)[0]["top"]
+    assert main(["run", "paper.png", "--invert", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["top"] == straight
+
+
+def test_evaluation_agrees_with_the_run(here, finished, capsys):
+    assert main(["run", "--dataset", "digits", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == finished.values["test_accuracy"]
+    assert found["loss"] == pytest.approx(finished.values["test_loss"], rel=1e-5)
+    assert np.trace(found["confusion"]) == round(found["accuracy"] * found["images"])
+    assert main(["run", "--dataset", "digits", "--split", "train"]) == 0
+    shown = capsys.readouterr().out
+    assert "digits, 1,437 train images" in shown
+    assert "confusion: rows are what an image is" in shown
+
+
+def test_evaluation_on_a_folder_of_images_matches_classes_by_name(here, capsys):
+    test = load("digits").test
+    for number in range(40):
+        place = here / "mine" / str(test.labels[number])
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number}.png").write_bytes(png(test.images[number]))
+    assert main(["run", "--dataset", "mine", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["images"] == 8
+    assert found["accuracy"] > 0.5
+    for name in list("0123456789"):
+        (here / "mine" / name).rename(here / "mine" / f"digit {name}") if (here / "mine" / name).exists() else None
+    assert main(["run", "--dataset", "mine"]) == 0
+    assert "taken in the same order" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_clear_line(here, capsys):
+    (here / "text.png").write_text("hello")
+    (here / "empty").mkdir()
+    assert_refused(capsys, ["run"], "expected an IMAGE")
+    assert_refused(capsys, [], "RUN_DIR")
+    assert_refused(capsys, ["run", "text.png"], "text.png: not a readable picture")
+    assert_refused(capsys, ["run", "0.png", "nowhere.png"], "nowhere.png", "No such file")
+    assert_refused(capsys, ["run", "x" * 300], "File name too long")
+    assert_refused(capsys, ["nowhere", "0.png"], "nowhere", "no such folder")
+    assert_refused(capsys, ["empty", "0.png"], "no run in it")
+    assert_refused(capsys, ["run", "0.png", "--dataset", "digits"], "--dataset digits", "not together")
+    assert_refused(capsys, ["run", "0.png", "--data-dir", "."], "--data-dir", "--dataset")
+    assert_refused(capsys, ["run", "--dataset", "digit"], "'digit'", "Did you mean 'digits'?")
+    assert_refused(capsys, ["run", "--dataset", "digits", "--split", "validation"], "--split validation")
+    for top in ("0", "-1", "many", "1.5", "²"):
+        assert_refused(capsys, ["run", "0.png", f"--top={top}"], f"--top {top}", "a whole number")
+    (here / "run" / "model.safetensors").unlink()
+    assert_refused(capsys, ["run", "0.png"], "there is no model in it")
+
+
+def test_data_of_another_shape_is_one_clear_line(here, capsys):
+    for name in "ab":
+        for number in range(5):
+            place = here / "wide" / name / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(png(np.full((8, 9), number, np.uint8)))
+    assert_refused(capsys, ["run", "--dataset", "wide"], "2 classes")
+    for name, digit in (("a", "3"), ("b", "4")):
+        (here / "wide" / name).rename(here / "wide" / digit)
+    assert_refused(capsys, ["run", "--dataset", "wide"], "8x9x1", "the model takes 8x8x1")
+
+
+def test_a_decompression_bomb_is_one_clear_line(here, capsys, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    assert_refused(capsys, ["run", "0.png"], "0.png: more than 40 pixels")

@@ -1,0 +1,95 @@
+"""``xnn-report`` as a person uses it."""
+
+import re
+import shutil
+
+import pytest
+
+from xnn.cli.report import main
+
+
+@pytest.fixture
+def run(finished, tmp_path, monkeypatch):
+    """A copy of a finished run in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XNN_BACKEND", raising=False)
+    shutil.copytree(finished.directory, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def assert_refused(capsys, arguments, *words):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"xnn-report: error: [^\n]*\n", error)
+    for word in words:
+        assert word in error
+
+
+def test_one_run_gets_its_page_beside_it(run, capsys):
+    assert main(["run"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "test accuracy" in captured.out
+    assert captured.out.splitlines()[-1] == "wrote run/report.html"
+    assert (run / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_several_runs_get_a_page_each_or_one_together(run, capsys):
+    shutil.copytree(run, run.parent / "other")
+    assert main(["run", "other"]) == 0
+    assert (run / "report.html").exists()
+    assert (run.parent / "other" / "report.html").exists()
+    assert main(["run", "other", "--html", "all.html", "--markdown", "table.md"]) == 0
+    assert (run.parent / "all.html").read_text().count("<article") == 2
+    assert len((run.parent / "table.md").read_text().splitlines()) == 4
+    assert capsys.readouterr().out.splitlines()[-2:] == ["wrote table.md", "wrote all.html"]
+
+
+def test_the_table_alone_needs_neither_data_nor_model(run, capsys):
+    (run / "model.safetensors").unlink()
+    before = sorted(run.iterdir())
+    assert main(["run", "--no-html", "--markdown", "-"]) == 0
+    assert capsys.readouterr().out.startswith("| run | data set | model |")
+    assert sorted(run.iterdir()) == before
+
+
+def test_a_name_that_is_no_text_is_no_obstacle(run, capsys):
+    """On Linux a file's name is any bytes."""
+    odd = run.with_name("run\udcff")
+    try:
+        run.rename(odd)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes names of text only")
+    assert main([odd.name, "--markdown", "table.md"]) == 0
+    assert "wrote run?/report.html" in capsys.readouterr().out
+    assert "| run? |" in (run.parent / "table.md").read_text()
+    assert "run?" in (odd / "report.html").read_text()
+
+
+def test_a_page_is_the_same_when_it_is_made_again(run):
+    assert main(["run"]) == 0
+    first = (run / "report.html").read_bytes()
+    assert main(["run"]) == 0
+    assert (run / "report.html").read_bytes() == first
+
+
+def test_bad_input_is_one_clear_line(run, capsys):
+    assert_refused(capsys, [], "RUN_DIR")
+    assert_refused(capsys, ["nowhere"], "nowhere", "no such folder")
+    assert_refused(capsys, ["."], "no run in it")
+    assert_refused(capsys, ["run", "--no-html", "--html", "x"], "--html")
+    assert_refused(capsys, ["run", "--bogus"], "--bogus")
+    assert_refused(capsys, ["run", "--backend", "cuppy"], "Did you mean 'cupy'?")
+    assert_refused(capsys, ["run", "--html", "nowhere/x.html"], "cannot write", "x.html")
+    assert_refused(capsys, ["run", "--html", "a" * 300], "--html", "File name too long")
+    assert_refused(capsys, ["run", "--data-dir", "nowhere"], "nowhere", "does not exist")
+    (run / "model.safetensors").write_bytes(b"no model")
+    assert_refused(capsys, ["run"], "model.safetensors is damaged")
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version(argument, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([argument])
+    assert left.value.code == 0
+    assert capsys.readouterr().out

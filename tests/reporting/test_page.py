@@ -1,0 +1,239 @@
+"""The page stands alone, is sound HTML, can be read aloud and in both colour schemes, and fits a phone."""
+
+import dataclasses
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html import escape
+from html.parser import HTMLParser
+from importlib import resources
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xnn.errors import RunError
+from xnn.reporting.page import page, write_page
+from xnn.reporting.saved import SavedRun
+from xnn.reporting.sections import confusion_pixels
+from xnn.reporting.shown import look_at
+
+VOID = {"meta", "img", "br"}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ALONE = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="module")
+def shown(finished):
+    """The run with its model's answers."""
+    return look_at(SavedRun.open(finished.directory), on="numpy")
+
+
+class Reader(HTMLParser):
+    """Collects elements, and sees that each that is opened is closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.text = [], [], ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def read(shown, request):
+    """A page of one run, and one of two."""
+    return Reader(page([shown] * request.param))
+
+
+def test_nothing_is_loaded_and_nothing_runs(read):
+    assert {"script", "link", "iframe", "object", "base"}.isdisjoint(tag for tag, _ in read.elements)
+    for _, attributes in read.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("data:image/png;base64,", "#"))
+    (policy,) = [meta["content"] for meta in read.all("meta") if "http-equiv" in meta]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    style = (resources.files("xnn.reporting") / "page.css").read_text()
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_it_can_be_read_aloud(read):
+    assert read.elements[0] == ("html", {"lang": "en"})
+    assert read.all("title")
+    ids = Counter(attributes["id"] for _, attributes in read.elements if "id" in attributes)
+    assert set(ids.values()) == {1}
+    for tag, attributes in read.elements:
+        if tag == "img":
+            assert "alt" in attributes
+        if tag == "svg":
+            assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+        if tag == "section":
+            assert attributes["aria-labelledby"] in ids
+        if attributes.get("href", "").startswith("#"):
+            assert attributes["href"][1:] in ids
+    headings = [int(tag[1]) for tag, _ in read.elements if re.fullmatch(r"h\d", tag)]
+    assert headings[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(headings))
+
+
+def test_its_numbers_are_the_runs(read, shown):
+    runs = len(read.all("article"))
+    answers = shown.answers
+    for word in ("Loss of an epoch", "Loss of an interval", "Learning rate", "Most confident mistakes", "First layer"):
+        assert word in read.text
+    assert f"{100 * shown.run.result['test_accuracy']:.2f} %" in read.text
+    wrong = round((1 - answers.accuracy) * answers.images)
+    assert f"{wrong:,} of 360 images were mistaken" in read.text
+    assert len([image for image in read.all("img") if "taken for" in image["alt"]]) == runs * min(wrong, 24)
+    assert len([cell for cell in read.all("td") if cell.get("class") == "right"]) == runs * 10
+    assert "numpy" in read.text
+    assert str(shown.run.path.parent) not in read.text
+
+
+def test_names_are_text_whatever_is_in_them(shown):
+    """A class may be called after any folder."""
+    odd = "<script>alert(1)</script>&\"'"
+    names, labels = (odd, *shown.answers.classes[1:]), shown.answers.labels
+    answers = dataclasses.replace(shown.answers, classes=names, predicted=np.where(labels == 0, 1, 0))
+    settings = dataclasses.replace(shown.run.settings, dataset=odd.replace("/", ""))
+    text = page([dataclasses.replace(shown, answers=answers, run=dataclasses.replace(shown.run, settings=settings))])
+    reader = Reader(text)
+    assert not reader.all("script")
+    # All are mistaken, some of them for the odd class and some of the odd class.
+    for phrase in (f": {odd}, taken for ", f", taken for {odd}"):
+        assert any(phrase in image["alt"] for image in reader.all("img"))
+    assert f"is {odd}" in reader.text
+    assert odd in reader.text
+    assert "the run noted" in reader.text
+
+
+def test_a_run_under_way_shows_what_there_is(finished, tmp_path):
+    shutil.copy(finished.directory / "config.json", tmp_path)
+    text = Reader(page([look_at(SavedRun.open(tmp_path))])).text
+    assert "This run is not complete" in text
+    assert "No epoch is done yet" in text
+    shutil.copy(finished.directory / "metrics.jsonl", tmp_path)
+    text = Reader(page([look_at(SavedRun.open(tmp_path))])).text
+    assert "Loss of an epoch" in text
+    assert "Loss of an interval" not in text
+
+
+def test_many_classes_are_a_picture_and_a_list_that_begins_with_the_hardest(shown):
+    classes = tuple(f"class {number}" for number in range(30))
+    labels = np.arange(360) % 29
+    predicted = np.where(labels == 3, 4, labels)
+    rows = {"confidence": shown.answers.confidence, "own": shown.answers.own, "ranks": shown.answers.ranks}
+    answers = dataclasses.replace(shown.answers, classes=classes, labels=labels, predicted=predicted, **rows)
+    reader = Reader(page([dataclasses.replace(shown, answers=answers)]))
+    assert any("Confusion matrix of 30 classes" in image["alt"] for image in reader.all("img"))
+    assert reader.text.index("class 30.0 %") < reader.text.index("class 0100.0 %")
+    assert "no images" in reader.text
+    assert "among the five likeliest" in reader.text
+
+
+def test_a_picture_of_a_confusion_matrix():
+    pixels = confusion_pixels(np.array([[4, 0], [1, 3]]))
+    np.testing.assert_array_equal(pixels[..., 3], [[255, 0], [128, 221]])
+    assert (pixels[0, 0, :3] == pixels[1, 1, :3]).all()
+    assert (pixels[0, 0, :3] != pixels[1, 0, :3]).any()
+
+
+def luminance(colour):
+    """Relative luminance after WCAG 2.2."""
+    parts = np.array(colour) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_stands_out_in_both_colour_schemes():
+    """At least 4.5 to 1, as WCAG asks for, also on the fullest cells."""
+    style = (resources.files("xnn.reporting") / "page.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        found = re.findall(r"--([\w-]+): #(\w{6});", block)
+        colours = {name: np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)]) for name, code in found}
+        for text in ("ink", "quiet", "blue", "orange"):
+            for ground in ("paper", "card"):
+                assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+        for cell in ("on-right", "on-wrong"):
+            for share in (0.08, 0.5):
+                ground = share * colours[cell] + (1 - share) * colours["card"]
+                assert contrast(colours["ink"], ground) >= 4.5, (cell, share)
+        for line in ("blue", "orange", "violet"):
+            assert contrast(colours[line], colours["card"]) >= 3.0
+
+
+def test_a_page_that_cannot_be_written_is_named(shown, tmp_path):
+    with pytest.raises(RunError, match=r"cannot write .*nowhere"):
+        write_page(tmp_path / "nowhere" / "page.html", [shown])
+
+
+def chromium(tmp_path, *arguments):
+    command = [CHROMIUM, *ALONE, f"--user-data-dir={tmp_path / 'profile'}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is there")
+
+
+@needs_chromium
+def test_a_browser_draws_it_in_both_colour_schemes(shown, tmp_path):
+    write_page(tmp_path / "page.html", [shown])
+    pictures = {}
+    for name, number in (("dark", 0), ("light", 1)):
+        scheme = f"--blink-settings=preferredColorScheme={number}"
+        target = f"--screenshot={tmp_path / name}.png"
+        chromium(tmp_path, "--window-size=1200,2600", target, scheme, (tmp_path / "page.html").as_uri())
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.size == (1200, 2600)
+            pictures[name] = np.asarray(picture.convert("RGB"))
+    corners = {name: pixels[5, 5].tolist() for name, pixels in pictures.items()}
+    assert corners == {"light": [0xF6, 0xF7, 0xF9], "dark": [0x0F, 0x12, 0x16]}
+    for pixels in pictures.values():
+        # Something is drawn in each stretch of the page, and in more than a few colours.
+        colours = pixels.astype(np.int32) @ [65536, 256, 1]
+        assert all(len(np.unique(part)) > 20 for part in np.split(colours, 4))
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 768, 1200])
+def test_it_fits_the_width_of_a_phone_and_of_a_desk(shown, tmp_path, width):
+    """Nothing reaches beyond the edge; what is wider scrolls in a box of its own."""
+    # The page itself forbids scripts; this one is around it.
+    measure = "const root = this.contentDocument.documentElement; document.title = root.scrollWidth + ' wide'"
+    frame = f'width="{width}" height="900" style="border:0" srcdoc="{escape(page([shown, shown]))}"'
+    holder = tmp_path / "holder.html"
+    holder.write_text(f'<!DOCTYPE html><title>none</title><iframe {frame} onload="{measure}"></iframe>', "utf-8")
+    dom = chromium(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", holder.as_uri())
+    (title,) = re.findall(r"<title>(.*?)</title>", dom)[:1]
+    assert title == f"{width} wide"

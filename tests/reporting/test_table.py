@@ -1,0 +1,54 @@
+"""The table has the lab's columns, and its Markdown is a table whatever the names are."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from xnn.reporting.saved import SavedRun
+from xnn.reporting.table import markdown, print_table, summary
+
+
+def test_a_complete_run(finished):
+    row = summary(SavedRun.open(finished.directory))
+    assert list(row) == [
+        *("run", "data set", "model", "epochs", "step size"),
+        *("final training loss", "test accuracy", "parameters", "seconds"),
+    ]
+    result = finished.values
+    assert row["test accuracy"] == f"{100 * result['test_accuracy']:.2f} %"
+    assert row["final training loss"] == f"{result['final_train_loss']:.4f}"
+    assert (row["run"], row["data set"], row["model"], row["epochs"]) == ("finished", "digits", "mlp", "3")
+
+
+def test_a_run_under_way(finished):
+    run = SavedRun.open(finished.directory)
+    run.history.pop()
+    row = summary(dataclasses.replace(run, result=None))
+    assert row["epochs"] == "2 of 3"
+    assert row["test accuracy"] == "-"
+    assert row["final training loss"] == f"{run.history[-1]['train_loss']:.4f}"
+
+
+@given(st.lists(st.text("a|\\ \n-`é", min_size=1, max_size=12), min_size=1, max_size=4))
+def test_markdown_has_a_line_a_run_with_all_its_cells(finished, names):
+    run = SavedRun.open(finished.directory)
+    runs = [dataclasses.replace(run, settings=dataclasses.replace(run.settings, dataset=name)) for name in names]
+    lines = markdown(runs).splitlines()
+    assert len(lines) == len(names) + 2
+    for line in lines:
+        bars = line.replace("\\\\", "").replace("\\|", "").count("|")
+        assert bars == 10
+
+
+@pytest.mark.parametrize(("width", "terminal"), [(200, True), (60, True), (60, False)])
+def test_no_value_is_cut_off_at_any_width(finished, width, terminal):
+    run = dataclasses.replace(SavedRun.open(finished.directory), path=Path("a-rather-long-name-of-a-run-[bold]"))
+    out = io.StringIO()
+    print_table(Console(file=out, width=width, force_terminal=terminal, color_system=None), [run, run])
+    for value in summary(run).values():
+        assert out.getvalue().count(value) >= 2
