@@ -136,6 +136,16 @@ def single_pass(backend: Backend, name: str) -> Any:
     return getattr(_load(backend.library, _PASSES[backend.library][name]), name)
 
 
+def outer_update(backend: Backend, optimizer: Any) -> Any:
+    """Return what updates a weight from the two vectors whose outer product its gradient is, or None.
+
+    ``(optimizer, parameter, left, right, weight_decay)``, with the weight as a vector.
+    """
+    if update(backend, type(optimizer)) is None or backend.library != "numpy":
+        return None
+    return _load(backend.library, "optimizers").outer_update(optimizer)
+
+
 @functools.cache
 def _functions(library: str, with_twins: bool) -> Functions:
     return Functions(library, _TWINS[library] if with_twins and _is_served(library) else {})

@@ -14,12 +14,20 @@ class InPlace:
     pull : callable
         ``(dy, needs, *targets) -> (dx, *gradients)``, a target for each argument but the first. A gradient whose target
         is not None is written there, and is that array.
+    outer : callable, optional
+        ``dy -> (left, right)``, new vectors, where the gradient of the first parameter is their outer product and large
+        enough not to be written for its own sake.
     """
 
-    __slots__ = ("pull",)
+    __slots__ = ("outer", "pull")
 
-    def __init__(self, pull: Callable[..., tuple[Array | None, ...]]) -> None:
+    def __init__(
+        self,
+        pull: Callable[..., tuple[Array | None, ...]],
+        outer: Callable[[Array], tuple[Array, Array]] | None = None,
+    ) -> None:
         self.pull = pull
+        self.outer = outer
 
     def __call__(self, dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Array | None, ...]:
         """Return (dx, *gradients), None where not needed."""

@@ -10,7 +10,7 @@ from xnn.backends import backend as make_backend
 from xnn.functional.windows import is_count
 from xnn.kernels.pullbacks import InPlace
 from xnn.nn.initializers import Initializer, zeros
-from xnn.nn.parameters import Buffer, Parameter, Segment, Views, segments
+from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, segments
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
 
@@ -42,7 +42,7 @@ class Layer:
     input_shape: Shape
     output_shape: Shape
     parameters: Views
-    gradients: Views
+    gradients: Gradients
     buffers: Views
     trainable: bool
 
@@ -95,7 +95,14 @@ class Layer:
         def pullback_to_parameters(dy: Array, input_gradient: bool = True) -> Array | None:
             needs = (input_gradient, *[p is not None and p.trainable for p in parameters])
             if isinstance(function_pullback, InPlace):
-                return function_pullback.into(dy, needs, [None if p is None else p.gradient for p in parameters])
+                first = parameters[0]
+                if function_pullback.outer is not None and first is not None and first.trainable:
+                    first.outer = function_pullback.outer(dy)
+                    needs = (input_gradient, False, *needs[2:])
+                places = [
+                    p.gradient if p is not None and n else None for p, n in zip(parameters, needs[1:], strict=True)
+                ]
+                return function_pullback.into(dy, needs, places)
             dx, *gradients = function_pullback(dy, needs)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if parameter is not None and gradient is not None:
@@ -234,10 +241,10 @@ class Layer:
         # The decayed ones first, so that an optimizer has two runs to update, not two for each layer.
         order = sorted(parameters, key=lambda name: not parameters[name].decay)
         self.parameters = Views(parameters, order, backend, dtype)
-        self.gradients = Views(parameters, order, backend, dtype)
+        self.gradients = Gradients(parameters, order, backend, dtype)
         self.buffers = Views(buffers, list(buffers), backend, dtype)
         for name, parameter in parameters.items():
-            parameter.value, parameter.gradient = self.parameters[name], self.gradients[name]
+            parameter.value, parameter.gradient = self.parameters[name], self.gradients.place(name)
         for name, buffer in buffers.items():
             buffer.value = self.buffers[name]
 

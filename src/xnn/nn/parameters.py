@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xnn._typing import Array, Shape
 from xnn.backends import Backend
@@ -25,6 +25,8 @@ class Parameter:
         False while frozen: its gradient is then not computed, and no optimizer touches it.
     value, gradient : array
         Views of the model's flat vectors, from `Layer.build` on.
+    outer : pair of arrays, or None
+        (left, right) whose outer product the gradient is, where it was not written yet; to read `gradient` writes it.
     """
 
     shape: Shape
@@ -32,7 +34,21 @@ class Parameter:
     decay: bool = True
     trainable: bool = True
     value: Array = field(default=None, repr=False)
-    gradient: Array = field(default=None, repr=False)
+    outer: tuple[Array, Array] | None = field(default=None, repr=False)
+    _gradient: Array = field(default=None, repr=False)
+
+    @property
+    def gradient(self) -> Array:
+        """The gradient's place in the flat vector."""
+        if self.outer is not None:
+            left, right = self.outer
+            self._gradient[...] = left[:, None] * right[None, :]
+            self.outer = None
+        return self._gradient
+
+    @gradient.setter
+    def gradient(self, view: Array) -> None:
+        self._gradient, self.outer = view, None
 
 
 @dataclass(eq=False)
@@ -63,6 +79,14 @@ class _Shaped(Protocol):
     def shape(self) -> Shape: ...
 
 
+class Outer(NamedTuple):
+    """A gradient as two vectors: ``flat[start : start + len(left) * len(right)]`` is their outer product."""
+
+    start: int
+    left: Array
+    right: Array
+
+
 class Views(Mapping[str, Array]):
     """Named arrays that are views of one contiguous vector.
 
@@ -87,12 +111,17 @@ class Views(Mapping[str, Array]):
         for name in order:
             self.starts[name] = total
             total += math.prod(shaped[name].shape)
-        self.flat = xp.zeros((total,), dtype=backend.dtype(dtype), device=backend.device)
+        self._flat = xp.zeros((total,), dtype=backend.dtype(dtype), device=backend.device)
         self._views = {}
         for name, entry in shaped.items():
             start = self.starts[name]
-            piece = self.flat[start : start + math.prod(entry.shape)]
+            piece = self._flat[start : start + math.prod(entry.shape)]
             self._views[name] = xp.reshape(piece, entry.shape, copy=False)
+
+    @property
+    def flat(self) -> Array:
+        """The whole vector."""
+        return self._flat
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -106,6 +135,40 @@ class Views(Mapping[str, Array]):
     def __repr__(self) -> str:
         entries = ", ".join(f"{name!r}: {tuple(view.shape)}" for name, view in self.items())
         return f"Views({{{entries}}})"
+
+
+class Gradients(Views):
+    """Gradients of parameters, some of which may be outer products that were not written to the vector yet.
+
+    Whoever reads the vector or a view finds them written. An optimizer that can do with the factors takes them instead.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter], order: Sequence[str], backend: Backend, dtype: str) -> None:
+        super().__init__(parameters, order, backend, dtype)
+        self._parameters = parameters
+
+    @property
+    def flat(self) -> Array:
+        """The whole vector."""
+        for name in self._parameters:
+            self[name]
+        return self._flat
+
+    def __getitem__(self, name: str) -> Array:
+        return self._parameters[name].gradient
+
+    def place(self, name: str) -> Array:
+        """Return the view that a gradient is written to, whatever it holds."""
+        return self._views[name]
+
+    def take_outers(self) -> list[Outer]:
+        """Return the gradients that were not written, by their places in the vector; they never will be."""
+        taken = []
+        for name, parameter in self._parameters.items():
+            if parameter.outer is not None:
+                taken.append(Outer(self.starts[name], *parameter.outer))
+                parameter.outer = None
+        return sorted(taken, key=lambda outer: outer.start)
 
 
 def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], decay_all: bool) -> list[Segment]:

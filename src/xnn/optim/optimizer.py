@@ -2,7 +2,7 @@
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from xnn import kernels
@@ -117,13 +117,32 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Update the trainable parameters from the model's gradients, in place."""
         self.steps += 1
-        parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
+        # Of a model that has gradients in factors, see `xnn.nn.parameters.Gradients`.
+        take_outers = None if self._apply_outer is None else getattr(self.model.gradients, "take_outers", None)
+        outers = () if take_outers is None else take_outers()
+        parameters = self.model.parameters.flat
         # Without weight decay nothing tells decayed from undecayed runs: ask for the longest ones.
         for segment in self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0):
-            run = slice(segment.start, segment.stop)
-            slots = {name: slot[run] for name, slot in self.slots.items()}
             weight_decay = self.weight_decay if segment.decay else 0.0
+            start = segment.start
+            for outer in outers:
+                if segment.start <= outer.start < segment.stop and self._apply_outer is not None:
+                    self._update_run(start, outer.start, weight_decay)
+                    start = outer.start + outer.left.shape[0] * outer.right.shape[0]
+                    self._apply_outer(parameters[outer.start : start], outer.left, outer.right, weight_decay)
+            self._update_run(start, segment.stop, weight_decay)
+
+    def _update_run(self, start: int, stop: int, weight_decay: float) -> None:
+        if start < stop:
+            run = slice(start, stop)
+            slots = {name: slot[run] for name, slot in self.slots.items()}
+            parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
             self._apply(parameters[run], gradients[run], slots, weight_decay)
+
+    @functools.cached_property
+    def _apply_outer(self) -> Callable[..., None] | None:
+        twin = kernels.outer_update(self.model.backend, self) if self.model.dtype == "float32" else None
+        return None if twin is None else functools.partial(twin, self)
 
     @abstractmethod
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:

@@ -17,8 +17,8 @@ from xnn.kernels.numpy.threads import threads
 
 Convolution: TypeAlias = Callable[[Array, Array, Array | None, Windows], tuple[Array, Pullback]]
 
-_CHANNELS = 32
-"""Channels, of input or output, up to which groups are taken together; see docs/performance.md."""
+_CHANNELS = 16
+"""Groups are taken together up to so many channels of input or output, the fewer, and twice that of the other."""
 
 
 class _Bundle:
@@ -89,7 +89,8 @@ def conv2d(
 
 
 def _bundles(groups: int, group_inputs: int, group_outputs: int) -> list[_Bundle]:
-    length = max(_CHANNELS // max(group_inputs, group_outputs), 1)
+    fewer, more = sorted((group_inputs, group_outputs))
+    length = max(min(_CHANNELS // fewer, 2 * _CHANNELS // more), 1)
     ranges = [range(start, min(start + length, groups)) for start in range(0, groups, length)]
     return [_Bundle(some, group_inputs, group_outputs) for some in ranges]
 

@@ -2,7 +2,7 @@
 
 Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows, as in
 training image by image, all is reading the weight and writing its gradient, once each: plain loops do that, straight
-into the gradient's place.
+into the gradient's place. They run on one core, which takes all the memory gives: two were slower.
 """
 
 from typing import Any
@@ -22,8 +22,8 @@ _FEW_ROWS = 2
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
-_LEAST_NUMBERS = 2**21
-"""Fewest numbers of a weight, read or written, that are worth it."""
+_LEAST_OUTER = 2**16
+"""Fewest numbers of a weight's gradient that one row does not write, see `InPlace`."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -76,14 +76,8 @@ def _slice(part: range) -> slice:
 
 
 def _by_rows(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Pullback]:
-    inputs, outputs = weight.shape
-    y = np.zeros((len(x), outputs), np.float32) if bias is None else np.repeat(bias[None, :], len(x), axis=0)
-    pool = threads()
-    cuts = inputs * outputs >= _LEAST_NUMBERS and pool.count > 1
-    if cuts:
-        pool.run(lambda part: _forward(x, weight, part.start, part.stop, y), pool.parts(outputs, 64))
-    else:
-        _forward(x, weight, 0, outputs, y)
+    y = np.zeros((len(x), weight.shape[1]), np.float32) if bias is None else np.repeat(bias[None, :], len(x), axis=0)
+    _forward(x, weight, y)
 
     def pull(
         dy: Array, needs: tuple[bool, bool, bool], dweight: Array | None, dbias: Array | None
@@ -94,27 +88,26 @@ def _by_rows(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Pullba
         if dx is not None:
             _input_gradient(dy, weight, dx)
         if needs[1]:
-            if cuts:
-                pool.run(lambda part: _weight_gradient(x, dy, part.start, part.stop, dweight), pool.parts(inputs))
-            else:
-                _weight_gradient(x, dy, 0, inputs, dweight)
+            _weight_gradient(x, dy, dweight)
         return (
             dx,
             dweight if needs[1] else None,
             dy.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
         )
 
-    return y, InPlace(pull)
+    outer = None
+    if len(x) == 1 and weight.size >= _LEAST_OUTER:
+        outer = lambda dy: (x[0].copy(), dy[0].copy())  # noqa: E731
+    return y, InPlace(pull, outer)
 
 
 @compiled
-def _forward(x: Any, weight: Any, start: int, stop: int, y: Any) -> None:
-    """Add columns [start, stop) of x weight to y."""
-    # Slices begin at 0: their positions cannot be negative, so that the loop is vectorized.
+def _forward(x: Any, weight: Any, y: Any) -> None:
+    """Add x weight to y."""
     for row in range(x.shape[0]):
-        total = y[row, start:stop]
+        total = y[row]
         for k in range(x.shape[1]):
-            factor, line = x[row, k], weight[k, start:stop]
+            factor, line = x[row, k], weight[k]
             for j in range(total.size):
                 total[j] += factor * line[j]
 
@@ -130,8 +123,8 @@ def _input_gradient(dy: Any, weight: Any, dx: Any) -> None:
 
 
 @compiled
-def _weight_gradient(x: Any, dy: Any, start: int, stop: int, dweight: Any) -> None:
-    for k in range(start, stop):
+def _weight_gradient(x: Any, dy: Any, dweight: Any) -> None:
+    for k in range(x.shape[1]):
         factor = x[0, k]
         for j in range(dy.shape[1]):
             dweight[k, j] = factor * dy[0, j]

@@ -32,6 +32,16 @@ def sgd(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, A
         )
 
 
+def outer_update(optimizer: Any) -> Any:
+    """Return the update from a gradient's factors, for rules where it saves to write the gradient; else None."""
+    return _sgd_outer if type(optimizer).__name__ == "SGD" and not optimizer.momentum else None
+
+
+def _sgd_outer(optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float) -> None:
+    """As `sgd` without momentum, of the gradient ``left[i] * right[j]``."""
+    _outer(parameter.reshape(len(left), len(right)), left, right, _F(optimizer.lr), _F(weight_decay))
+
+
 def adam(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
     """As `xnn.optim.Adam` updates one run."""
     _adam(optimizer, parameter, gradient, slots, coupled=weight_decay, kept=1.0)
@@ -70,6 +80,14 @@ def _adam(
 def _plain(parameter: Any, gradient: Any, lr: Any, decay: Any) -> None:
     for i in range(parameter.size):
         parameter[i] -= lr * (gradient[i] + decay * parameter[i])
+
+
+@compiled
+def _outer(weight: Any, left: Any, right: Any, lr: Any, decay: Any) -> None:
+    for i in range(left.size):
+        line, factor = weight[i], left[i]
+        for j in range(right.size):
+            line[j] -= lr * (factor * right[j] + decay * line[j])
 
 
 @compiled
