@@ -1,5 +1,7 @@
 """Which functions a model computes with, and what turns the twins off."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,26 @@ def test_winograd_can_be_refused(monkeypatch):
     monkeypatch.setenv("XNN_WINOGRAD", "never")
     with pytest.raises(SettingError, match=r"^\$XNN_WINOGRAD must be 0 or 1, not 'never'$"):
         suits_winograd(geometry, 4, 32, 32)
+
+
+def test_memory_a_little_larger_serves_too():
+    from xnn.kernels.numpy import memory
+
+    memory.release()
+    address = memory.empty((1000, 100)).ctypes.data
+    smaller = memory.empty((900, 100))
+    assert smaller.ctypes.data == address
+    assert smaller.shape == (900, 100)
+    del smaller
+    assert memory.empty((700, 100)).ctypes.data != address
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+@pytest.mark.parametrize("twins", [True, False])
+def test_a_pullback_of_pooling_does_not_keep_the_image(name, twins):
+    x = np.zeros((2, 4, 4, 8), np.float32)
+    held = weakref.ref(x)
+    _, pullback = getattr(kernels.functions(xnn.backend("numpy", twins=twins)), name)(x, 2)
+    del x
+    assert held() is None
+    assert pullback(np.ones((2, 2, 2, 8), np.float32)).shape == (2, 4, 4, 8)

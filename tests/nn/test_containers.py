@@ -167,3 +167,22 @@ def test_shapes_that_do_not_fit_are_named():
         nn.Residual(nn.Linear(2)).build((3,), backend="numpy")
     with pytest.raises(ValueError, match=r"Parallel: the branches' outputs .* differ in more than the last axis"):
         nn.Parallel(nn.Conv2d(1, 3), nn.Conv2d(1, 1)).build((5, 5, 1), backend="numpy")
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+@pytest.mark.parametrize("input_gradient", [True, False])
+def test_a_last_call_gives_the_same_gradients_and_keeps_nothing(name, input_gradient, backend):
+    model = CONTAINERS[name]().build((5, 4) if name != "deep" else (4,), backend=backend, dtype="float64")
+    x = backend.asarray(random_x((3, *model.input_shape)))
+    y, pullback = model.forward(x, train=True)
+    dy = backend.asarray(random_x(y.shape, 1))
+    expected = pullback(dy, input_gradient)
+    gradients = backend.to_numpy(model.gradients.flat, copy=True)
+    model.gradients.flat[...] = 0.0
+    found = nn.consume(pullback, dy, input_gradient)
+    np.testing.assert_array_equal(backend.to_numpy(model.gradients.flat), gradients)
+    if expected is None:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(expected))
+    assert not getattr(pullback, "steps", None)

@@ -259,7 +259,7 @@ class Trainer:
             output, pullback = forward(x, train=True)
             loss, loss_pullback = loss_forward(output, labels)
             if penalty is None:
-                pullback(loss_pullback(), input_gradient=False)
+                nn.consume(pullback, loss_pullback(), input_gradient=False)
             else:
                 self._pull_penalised(loss, loss_pullback, pullback)
             if clip_norm:
@@ -286,7 +286,7 @@ class Trainer:
         penalty_loss, penalty_pullback = self.penalty.forward(self.model)
         _, sum_pullback = self._add_losses(loss, penalty_loss)
         dloss, dpenalty = sum_pullback()
-        pullback(loss_pullback(dloss), input_gradient=False)
+        nn.consume(pullback, loss_pullback(dloss), input_gradient=False)
         penalty_pullback(dpenalty)
 
     def _flush(self) -> list[float]:

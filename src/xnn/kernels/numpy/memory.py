@@ -5,8 +5,8 @@ A step makes the same large arrays as the step before. Asking the system for the
 comes back when the last array that shares it is gone, as NumPy itself would free it: who keeps an array keeps it.
 """
 
+import bisect
 import math
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,12 @@ from xnn._typing import Array
 _LEAST_BYTES = 2**16
 """Below, the allocator is fast enough."""
 
-_stock: defaultdict[int, list[Array]] = defaultdict(list)
+_MOST_WASTE = 1.25
+"""How much larger than asked for memory may be."""
+
+_stock: dict[int, list[Array]] = {}
+_sizes: list[int] = []
+"""The sizes that there ever were in the stock, in order."""
 
 
 class _Loan:
@@ -38,13 +43,25 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if size < _LEAST_BYTES:
         return np.empty(shape, dtype)
-    try:
-        memory = _stock[size].pop()
-    except IndexError:
-        memory = np.empty(size, np.uint8)
-    return np.asarray(_Loan(memory)).view(dtype).reshape(shape)
+    return np.asarray(_Loan(_take(size)))[:size].view(dtype).reshape(shape)
+
+
+def _take(size: int) -> Array:
+    """Return memory of so many bytes or a little more: the smallest in stock, or else new."""
+    for position in range(bisect.bisect_left(_sizes, size), len(_sizes)):
+        if _sizes[position] > _MOST_WASTE * size:
+            break
+        try:
+            return _stock[_sizes[position]].pop()
+        except IndexError:
+            continue
+    if size not in _stock:
+        bisect.insort(_sizes, size)
+        _stock[size] = []
+    return np.empty(size, np.uint8)
 
 
 def release() -> None:
     """Give the stock, all memory that is not on loan, back to the system."""
-    _stock.clear()
+    for memory in _stock.values():
+        memory.clear()

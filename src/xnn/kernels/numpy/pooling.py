@@ -37,8 +37,10 @@ def max_pool2d(
     taps = empty(y.shape, np.uint8)
     _each_part(_max_pool, shape, x, y, taps)
 
+    x_shape = x.shape  # Not x itself, which would be kept.
+
     def pullback(dy: Array) -> Array:
-        dx = empty(x.shape)
+        dx = empty(x_shape)
         _each_part(_max_pool_pullback, shape, np.ascontiguousarray(dy), dx, taps)
         return dx
 
@@ -55,8 +57,10 @@ def avg_pool2d(
     y = empty((len(x), shape.out_height, shape.out_width, shape.channels))
     _each_part(_avg_pool, shape, x, y)
 
+    x_shape = x.shape  # Not x itself, which would be kept.
+
     def pullback(dy: Array) -> Array:
-        dx = empty(x.shape)
+        dx = empty(x_shape)
         _each_part(_avg_pool_pullback, shape, np.ascontiguousarray(dy), dx)
         return dx
 
