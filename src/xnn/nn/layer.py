@@ -152,7 +152,8 @@ class Layer:
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
-        y, _ = self.forward(x)
+        with kernels.alone(self.backend, self.dtype):
+            y, _ = self.forward(x)
         return y
 
     def segments(self, decay_all: bool = False) -> list[Segment]:

@@ -1,4 +1,7 @@
-"""Twins of `xnn.functional.activations`: y and the derivative in one pass, the pullback in another."""
+"""Twins of `xnn.functional.activations`: a pass for y, and one for dx that works f' out anew from x or y.
+
+To keep f' instead would cost as much memory, and a pass that writes it even where nobody asks for a gradient.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,26 +17,14 @@ from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
 _F = types.float32
-_LEAST = 2**15
-_LEAST_SIMPLE = 2**19
-"""Fewest numbers that are worth waking a thread for, some 90 microseconds; with exp, and without."""
+_LEAST = 2**14
+_LEAST_SIMPLE = 2**17
+"""Fewest numbers that are worth waking a thread for: with exp, and without."""
 
 
 def relu(x: Array) -> tuple[Array, Pullback]:
     """As `xnn.functional.relu`."""
-    if not _is_plain(x):
-        return F.relu(x)
-    y = empty(x.shape)
-    threads().spread(_relu, (x, y), _LEAST_SIMPLE)
-
-    def pullback(dy: Array) -> Array:
-        if not _is_plain(dy):
-            return np.where(y > 0, dy, np.zeros_like(dy))
-        dx = empty(dy.shape)
-        threads().spread(_relu_pullback, (y, dy, dx), _LEAST_SIMPLE)
-        return dx
-
-    return y, pullback
+    return _from_y(_relu, _relu_pullback, x, _LEAST_SIMPLE) if _is_plain(x) else F.relu(x)
 
 
 def gelu(x: Array, approximate: str = "none") -> tuple[Array, Pullback]:
@@ -44,37 +35,46 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Pullback]:
     """
     if approximate != "none" or not _is_plain(x):
         return F.gelu(x, approximate)
-    return _by_derivative(_gelu, x)
+    return _applied(_gelu, x), _pullback(_gelu_pullback, x, _LEAST)
 
 
 def sigmoid(x: Array) -> tuple[Array, Pullback]:
     """As `xnn.functional.sigmoid`."""
-    return _by_derivative(_sigmoid, x) if _is_plain(x) else F.sigmoid(x)
+    return _from_y(_sigmoid, _sigmoid_pullback, x, _LEAST) if _is_plain(x) else F.sigmoid(x)
 
 
 def silu(x: Array) -> tuple[Array, Pullback]:
     """As `xnn.functional.silu`."""
-    return _by_derivative(_silu, x) if _is_plain(x) else F.silu(x)
+    return (_applied(_silu, x), _pullback(_silu_pullback, x, _LEAST)) if _is_plain(x) else F.silu(x)
 
 
 def tanh(x: Array) -> tuple[Array, Pullback]:
     """As `xnn.functional.tanh`."""
-    return _by_derivative(_tanh, x) if _is_plain(x) else F.tanh(x)
+    return _from_y(_tanh, _tanh_pullback, x, _LEAST) if _is_plain(x) else F.tanh(x)
 
 
-def _by_derivative(kernel: Callable[..., None], x: Array) -> tuple[Array, Pullback]:
-    """Return (y, pullback) of a kernel that writes y and f'(x)."""
-    y, derivative = empty(x.shape), empty(x.shape)
-    threads().spread(kernel, (x, y, derivative), _LEAST)
+def _from_y(kernel: Callable[..., None], pullback: Callable[..., None], x: Array, least: int) -> tuple[Array, Pullback]:
+    """Return (y, pullback) where f' is worked out from y."""
+    y = _applied(kernel, x, least)
+    return y, _pullback(pullback, y, _LEAST_SIMPLE)
 
-    def pullback(dy: Array) -> Array:
-        if not _is_plain(dy):
-            return dy * derivative
+
+def _applied(kernel: Callable[..., None], x: Array, least: int = _LEAST) -> Array:
+    y = empty(x.shape)
+    threads().spread(kernel, (x, y), least)
+    return y
+
+
+def _pullback(kernel: Callable[..., None], kept: Array, least: int) -> Pullback:
+    def pull(dy: Array) -> Array:
         dx = empty(dy.shape)
-        threads().spread(_multiply, (dy, derivative, dx), _LEAST_SIMPLE)
+        threads().spread(kernel, (kept, dy, dx), least)
         return dx
 
-    return y, pullback
+    def pullback(dy: Array) -> Array:
+        return pull(dy) if _is_plain(dy) else dy * pull(np.ones_like(kept))
+
+    return pullback
 
 
 def _is_plain(x: Array) -> bool:
@@ -94,12 +94,6 @@ def _relu_pullback(y: Any, dy: Any, dx: Any) -> None:
         dx[i] = dy[i] if y[i] > _F(0.0) else _F(0.0)
 
 
-@compiled
-def _multiply(a: Any, b: Any, product: Any) -> None:
-    for i in range(a.size):
-        product[i] = a[i] * b[i]
-
-
 @inlined
 def normal(x: Any) -> Any:
     """Φ(x) and φ(x)."""
@@ -116,11 +110,17 @@ def normal(x: Any) -> Any:
 
 
 @compiled
-def _gelu(x: Any, y: Any, derivative: Any) -> None:
+def _gelu(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        cdf, _ = normal(x[i])
+        y[i] = x[i] * cdf
+
+
+@compiled
+def _gelu_pullback(x: Any, dy: Any, dx: Any) -> None:
     for i in range(x.size):
         cdf, density = normal(x[i])
-        y[i] = x[i] * cdf
-        derivative[i] = cdf + x[i] * density
+        dx[i] = dy[i] * (cdf + x[i] * density)
 
 
 @inlined
@@ -132,23 +132,32 @@ def _logistic(x: Any) -> Any:
 
 
 @compiled
-def _sigmoid(x: Any, y: Any, derivative: Any) -> None:
+def _sigmoid(x: Any, y: Any) -> None:
     for i in range(x.size):
-        gate = _logistic(x[i])
-        y[i] = gate
-        derivative[i] = gate * (_F(1.0) - gate)
+        y[i] = _logistic(x[i])
 
 
 @compiled
-def _silu(x: Any, y: Any, derivative: Any) -> None:
-    for i in range(x.size):
-        gate = _logistic(x[i])
-        y[i] = x[i] * gate
-        derivative[i] = gate + x[i] * gate * (_F(1.0) - gate)
+def _sigmoid_pullback(y: Any, dy: Any, dx: Any) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] * (y[i] * (_F(1.0) - y[i]))
 
 
 @compiled
-def _tanh(x: Any, y: Any, derivative: Any) -> None:
+def _silu(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        y[i] = x[i] * _logistic(x[i])
+
+
+@compiled
+def _silu_pullback(x: Any, dy: Any, dx: Any) -> None:
+    for i in range(x.size):
+        gate = _logistic(x[i])
+        dx[i] = dy[i] * (gate + x[i] * gate * (_F(1.0) - gate))
+
+
+@compiled
+def _tanh(x: Any, y: Any) -> None:
     for i in range(x.size):
         a = abs(x[i])
         # (1 - e) / (1 + e) loses digits near 0, where the first terms of the series are exact enough.
@@ -156,6 +165,10 @@ def _tanh(x: Any, y: Any, derivative: Any) -> None:
         s = a * a
         series = a * (_F(1.0) - s * (_F(0.33333333) - s * (_F(0.13333333) - s * _F(0.053968254))))
         t = series if a < _F(0.25) else (_F(1.0) - e) / (_F(1.0) + e)
-        value = (t if x[i] >= _F(0.0) else -t) + _F(0.0) * x[i]
-        y[i] = value
-        derivative[i] = _F(1.0) - value * value
+        y[i] = (t if x[i] >= _F(0.0) else -t) + _F(0.0) * x[i]
+
+
+@compiled
+def _tanh_pullback(y: Any, dy: Any, dx: Any) -> None:
+    for i in range(y.size):
+        dx[i] = dy[i] * (_F(1.0) - y[i] * y[i])

@@ -10,6 +10,7 @@ from xnn._typing import Array, Pullback
 from xnn.errors import SettingError
 from xnn.functional.windows import Padding, Windows, is_count, windows
 from xnn.kernels.numpy import depthwise, direct, grouped, winograd
+from xnn.kernels.numpy.threads import threads
 
 WINOGRAD_VARIABLE = "XNN_WINOGRAD"
 _WINOGRAD_CHANNELS = 16
@@ -60,7 +61,9 @@ def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) ->
     """Whether Winograd's algorithm covers the geometry and is faster there than the plain sum of products."""
     covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
     tiles = images * winograd.tiles(geometry)
-    return covered and min(inputs, outputs) >= _WINOGRAD_CHANNELS and tiles >= _WINOGRAD_TILES and is_allowed()
+    # With fewer images than threads the direct way has work for all of them.
+    enough = images >= threads().count and tiles >= _WINOGRAD_TILES
+    return covered and enough and min(inputs, outputs) >= _WINOGRAD_CHANNELS and is_allowed()
 
 
 def is_allowed() -> bool:

@@ -90,32 +90,28 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
 def _product(x: Array, plan: Plan, matrix: Array, bias: Array | None, y: Array) -> None:
     """Write the rows of y that a plan gives."""
     rows, columns = matrix.shape
-    packed, shift = _packed(matrix), np.zeros(panels(columns) * WIDTH, np.float32)
+    shift = np.zeros(panels(columns) * WIDTH, np.float32)
     if bias is not None:
         shift[:columns] = bias
-    flat, result = x.reshape(-1), y.reshape(-1)
-    pixels = len(plan.at) // plan.images
+    pool = threads()
 
-    def multiply_images(part: range) -> None:
+    def multiply_some(images: range, some: range, packed: Array) -> None:
+        first = some.start * WIDTH
         _multiply_images(
-            flat, part.start, part.stop, plan.frame, plan.images, scratch("image", _size(plan)), plan.at, plan.runs,
-            plan.length, packed, shift, result, y[0].size, plan.to, columns,
+            x.reshape(-1), images.start, images.stop, plan.frame, plan.images, scratch("image", _size(plan)), plan.at,
+            plan.runs, plan.length, packed, shift[first:], y.reshape(-1)[first:], y[0].size, plan.to,
+            min(some.stop * WIDTH, columns) - first,
         )  # fmt: skip
 
-    def multiply_pixels(part: range) -> None:
-        some = slice(part.start, part.stop)
-        for image in range(len(x)):
-            _multiply_images(
-                flat, image, image + 1, plan.frame, 1, scratch("image", _size(plan)), plan.at[some], plan.runs,
-                plan.length, packed, shift, result, y[0].size, plan.to[some], columns,
-            )  # fmt: skip
-
-    if len(x) >= threads().count:
-        threads().run(multiply_images, threads().parts(len(x)))
+    if len(x) >= pool.count:
+        all_panels = range(panels(columns))
+        packed = _packed(matrix, all_panels)
+        pool.run(lambda images: multiply_some(images, all_panels, packed), pool.parts(len(x)))
     else:
-        # Too few images to give each thread one: the threads share the pixels of each.
-        least = _LEAST_PRODUCT // max(len(x) * rows * columns, 1) + 1
-        threads().run(multiply_pixels, threads().parts(pixels, least))
+        # Too few images to give each thread one: the threads share the panels.
+        least = _LEAST_PRODUCT // max(len(plan.to) // plan.images * len(x) * rows * WIDTH, 1) + 1
+        parts = pool.parts(panels(columns), least)
+        pool.run(lambda some: multiply_some(range(len(x)), some, _packed(matrix, some)), parts)
 
 
 def _weight_gradient(x: Array, dy: Array, plan: Plan) -> Array:
@@ -136,11 +132,12 @@ def _weight_gradient(x: Array, dy: Array, plan: Plan) -> Array:
     return functools.reduce(np.add, threads().run(gradient, threads().parts(len(x))))[:, :outputs]
 
 
-def _packed(matrix: Array) -> Array:
-    """Return the panels of a matrix."""
+def _packed(matrix: Array, some: range) -> Array:
+    """Return some of the panels of a matrix."""
     rows, columns = matrix.shape
-    packed = np.empty(panels(columns) * WIDTH * rows, np.float32)
-    pack(np.ascontiguousarray(matrix).reshape(-1), 0, columns, 1, rows, columns, packed)
+    first = some.start * WIDTH
+    packed = np.empty(len(some) * WIDTH * rows, np.float32)
+    pack(matrix.reshape(-1), first, columns, 1, rows, min(some.stop * WIDTH, columns) - first, packed)
     return packed
 
 

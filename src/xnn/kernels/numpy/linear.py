@@ -1,8 +1,8 @@
 """The twin of the affine map.
 
 Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows, as in
-training image by image, all is reading the weight and writing its gradient, once each: plain loops do that, straight
-into the gradient's place. They run on one core, which takes all the memory gives: two were slower.
+training image by image, all is reading the weight and writing its gradient, once each: one core takes all the memory
+gives there, two were slower.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from xnn.kernels.numpy.threads import threads
 from xnn.kernels.pullbacks import InPlace
 
 _FEW_ROWS = 2
-"""Rows up to which the loops beat BLAS."""
+"""Rows up to which a product is bound by memory."""
 
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
@@ -38,8 +38,6 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     )
     if not plain:
         return F.linear(x, weight, bias)
-    if len(x) <= _FEW_ROWS and x.flags.c_contiguous and weight.flags.c_contiguous:
-        return _by_rows(x, weight, bias)
     y = product(x, weight)
     if bias is not None:
         y += bias
@@ -49,11 +47,14 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     ) -> tuple[Array | None, Array | None, Array | None]:
         return (
             product(dy, weight.T) if needs[0] else None,
-            product(x.T, dy, dweight) if needs[1] else None,
+            _weight_gradient(x, dy, dweight) if needs[1] else None,
             dy.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
         )
 
-    return y, InPlace(pull)
+    outer = None
+    if len(x) == 1 and weight.size >= _LEAST_OUTER:
+        outer = lambda dy: (x[0].copy(), dy[0].copy())  # noqa: E731 - a name more would say no more
+    return y, InPlace(pull, outer)
 
 
 def product(a: Array, b: Array, result: Array | None = None) -> Array:
@@ -61,7 +62,7 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     (rows, terms), columns = a.shape, b.shape[1]
     y = empty((rows, columns)) if result is None else result
     pool = threads()
-    if rows * terms * columns < _LEAST_PRODUCT:
+    if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
         with pool.alone:
             return np.matmul(a, b, out=y)
     if rows > columns:
@@ -75,55 +76,16 @@ def _slice(part: range) -> slice:
     return slice(part.start, part.stop)
 
 
-def _by_rows(x: Array, weight: Array, bias: Array | None) -> tuple[Array, Pullback]:
-    y = np.zeros((len(x), weight.shape[1]), np.float32) if bias is None else np.repeat(bias[None, :], len(x), axis=0)
-    _forward(x, weight, y)
-
-    def pull(
-        dy: Array, needs: tuple[bool, bool, bool], dweight: Array | None, dbias: Array | None
-    ) -> tuple[Array | None, Array | None, Array | None]:
-        dx = empty(x.shape) if needs[0] else None
-        if needs[1] and dweight is None:
-            dweight = empty(weight.shape)
-        if dx is not None:
-            _input_gradient(dy, weight, dx)
-        if needs[1]:
-            _weight_gradient(x, dy, dweight)
-        return (
-            dx,
-            dweight if needs[1] else None,
-            dy.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
-        )
-
-    outer = None
-    if len(x) == 1 and weight.size >= _LEAST_OUTER:
-        outer = lambda dy: (x[0].copy(), dy[0].copy())  # noqa: E731
-    return y, InPlace(pull, outer)
+def _weight_gradient(x: Array, dy: Array, dweight: Array | None) -> Array:
+    if len(x) > _FEW_ROWS:
+        return product(x.T, dy, dweight)
+    result = empty((x.shape[1], dy.shape[1])) if dweight is None else dweight
+    _add_outers(x, dy, result)
+    return result
 
 
 @compiled
-def _forward(x: Any, weight: Any, y: Any) -> None:
-    """Add x weight to y."""
-    for row in range(x.shape[0]):
-        total = y[row]
-        for k in range(x.shape[1]):
-            factor, line = x[row, k], weight[k]
-            for j in range(total.size):
-                total[j] += factor * line[j]
-
-
-@compiled
-def _input_gradient(dy: Any, weight: Any, dx: Any) -> None:
-    for row in range(dy.shape[0]):
-        for k in range(weight.shape[0]):
-            total = np.float32(0.0)
-            for j in range(weight.shape[1]):
-                total += dy[row, j] * weight[k, j]
-            dx[row, k] = total
-
-
-@compiled
-def _weight_gradient(x: Any, dy: Any, dweight: Any) -> None:
+def _add_outers(x: Any, dy: Any, dweight: Any) -> None:
     for k in range(x.shape[1]):
         factor = x[0, k]
         for j in range(dy.shape[1]):

@@ -25,21 +25,22 @@ def panels(columns: int) -> int:
 @compiled
 def pack(matrix: Any, start: int, down: int, right: int, rows: int, columns: int, packed: Any) -> None:
     """Write the panels of a matrix whose element (i, j) is ``matrix[start + i * down + j * right]``, all flat."""
-    for first in range(0, columns, WIDTH):
+    whole = columns // WIDTH * WIDTH if right == 1 else 0
+    for i in range(rows):
+        at = start + i * down
+        for j in range(0, whole, WIDTH):
+            to = j * rows + i * WIDTH
+            store(packed, to, load(matrix, at + j))
+            store(packed, to + LANES, load(matrix, at + j + LANES))
+    for first in range(whole, columns, WIDTH):
         panel = packed[first * rows : (first + WIDTH) * rows]
         valid = min(WIDTH, columns - first)
-        if right == 1 and valid == WIDTH:
-            for i in range(rows):
-                at = start + i * down + first
-                store(panel, i * WIDTH, load(matrix, at))
-                store(panel, i * WIDTH + LANES, load(matrix, at + LANES))
-        else:
-            for i in range(rows):
-                at = start + i * down + first * right
-                for j in range(valid):
-                    panel[i * WIDTH + j] = matrix[at + j * right]
-                for j in range(valid, WIDTH):
-                    panel[i * WIDTH + j] = 0.0
+        for i in range(rows):
+            at = start + i * down + first * right
+            for j in range(valid):
+                panel[i * WIDTH + j] = matrix[at + j * right]
+            for j in range(valid, WIDTH):
+                panel[i * WIDTH + j] = 0.0
 
 
 @compiled
