@@ -41,6 +41,9 @@ from xnn.kernels.numpy.winograd_transforms import (
 _TILES = 128
 """Tiles in a block, about: enough rows for a product, few enough for the cache."""
 
+_MANY_WEIGHTS = 2**16
+"""Inputs times outputs from which a block is twice as long: each adds to a gradient that is in no cache any more."""
+
 _LEAST_VECTORS = 512
 _POSITIONS = 36
 _NOTHING = np.zeros(0, np.float32)
@@ -52,7 +55,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     shift = np.zeros(tiling.outputs, dtype=np.float32) if bias is None else bias
     y = empty((len(x), *windows.output, tiling.outputs))
     kernel = _transformed(weight, tiling.wide_inputs)
-    block = max(_TILES // tiles(windows), 1)
+    length = _TILES if weight.shape[2] * weight.shape[3] < _MANY_WEIGHTS else 2 * _TILES
+    block = max(length // tiles(windows), 1)
 
     def forward(part: range) -> None:
         image, inputs, outputs = _working_memory(tiling, block)
