@@ -87,14 +87,15 @@ def test_winograd_can_be_refused(monkeypatch):
     from xnn.kernels.numpy.conv import suits_winograd
 
     geometry = windows("conv2d", (32, 32), 3, 1, 1)
-    assert suits_winograd(geometry, 4, 32, 32)
-    assert not suits_winograd(geometry, 4, 3, 32)
-    assert not suits_winograd(windows("conv2d", (32, 32), 3, 2, 1), 4, 32, 32)
-    monkeypatch.setenv("XNN_WINOGRAD", "0")
+    assert suits_winograd(geometry, 16, 32, 32)
     assert not suits_winograd(geometry, 4, 32, 32)
+    assert not suits_winograd(geometry, 256, 3, 32)
+    assert not suits_winograd(windows("conv2d", (32, 32), 3, 2, 1), 64, 32, 32)
+    monkeypatch.setenv("XNN_WINOGRAD", "0")
+    assert not suits_winograd(geometry, 16, 32, 32)
     monkeypatch.setenv("XNN_WINOGRAD", "never")
     with pytest.raises(SettingError, match=r"^\$XNN_WINOGRAD must be 0 or 1, not 'never'$"):
-        suits_winograd(geometry, 4, 32, 32)
+        suits_winograd(geometry, 16, 32, 32)
 
 
 def test_memory_a_little_larger_serves_too():

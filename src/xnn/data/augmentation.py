@@ -12,12 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from xnn._typing import Array, Shape
+from xnn.data.splits import HostArray
 from xnn.errors import SettingError
 from xnn.random import Random
 
 Augmentation: TypeAlias = Callable[[Array, Random], Array]
 FILLS = ("zero", "reflect")
+
+# S. Vigna's "splitmix64", after G. Steele et al., "Fast splittable pseudorandom number generators", OOPSLA 2014.
+_INCREMENT = 0x9E3779B97F4A7C15
+_MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 class Step(NamedTuple):
@@ -52,10 +59,49 @@ class HorizontalFlip:
 
     def __call__(self, x: Array, random: Random) -> Array:
         """Return x (n, h, w, c) with about half of the images mirrored."""
-        step = self.draw(x.shape, random)
-        row, column = _positions(x, random)
-        flipped = step.columns[:, None, None] == 1
-        return _gather(x, random, row, random.backend.xp.where(flipped, x.shape[2] - 1 - column, column))
+        return _mirrored(x, self.draw(x.shape, random), random)
+
+
+@dataclass(frozen=True)
+class AlternatingFlip:
+    """Mirror each image left to right in every other epoch.
+
+    Whether it begins mirrored is a hash of its index in the data set and the seed. So of any two epochs that follow
+    each other one shows an image as it is and the other its mirror, where random flips repeat themselves half of the
+    time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+
+    `Batches` tells it which images are in a batch; alone it can't be applied.
+    """
+
+    def of(self, indices: HostArray, seed: int, epoch: int) -> "Mirror":
+        """Return the augmentation of the images at `indices` (n,) of the data set in an epoch."""
+        begins = _hash(np.asarray(indices), seed) >> np.uint64(63)
+        return Mirror((begins.astype(np.int64) + epoch) % 2)
+
+    def __call__(self, x: Array, random: Random) -> Array:
+        """Raise a TypeError: which images are mirrored depends on their indices and on the epoch."""
+        raise TypeError("AlternatingFlip needs the images' indices and the epoch; use it in Batches, or call its of()")
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror:
+    """Mirror given images left to right.
+
+    Attributes
+    ----------
+    which : (n,) array of int64, on the host
+        1 for each image that is mirrored, else 0.
+    """
+
+    which: HostArray
+
+    def draw(self, shape: Shape, random: Random) -> Step:
+        """Return which images are mirrored; nothing about it is random."""
+        return Step("mirror", None, random.backend.asarray(self.which))
+
+    def __call__(self, x: Array, random: Random) -> Array:
+        """Return x (n, h, w, c) with those images mirrored."""
+        return _mirrored(x, self.draw(x.shape, random), random)
 
 
 @dataclass(frozen=True)
@@ -151,7 +197,17 @@ class Compose:
         return x
 
 
-def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | RandomCrop | Cutout] | None:
+def for_images(augmentation: Augmentation | None, indices: HostArray, seed: int, epoch: int) -> Augmentation | None:
+    """Return an augmentation for the images at `indices` of the data set in an epoch."""
+    if type(augmentation) is AlternatingFlip:
+        return augmentation.of(indices, seed, epoch)
+    if type(augmentation) is Compose:
+        known = [for_images(each, indices, seed, epoch) for each in augmentation.augmentations]
+        return Compose(tuple(each for each in known if each is not None))
+    return augmentation
+
+
+def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | Mirror | RandomCrop | Cutout] | None:
     """Return the augmentations with a `draw` that one consists of; None if it has any other part, as a user's own.
 
     Each is drawn for the shape of the batch, in order, from the same stream, as calling the whole does.
@@ -159,17 +215,34 @@ def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | RandomCrop
     if augmentation is None:
         return []
     # Not isinstance: a subclass may apply its steps in another way.
-    if type(augmentation) is HorizontalFlip or type(augmentation) is RandomCrop or type(augmentation) is Cutout:
+    if type(augmentation) is HorizontalFlip or type(augmentation) is Mirror:
+        return [augmentation]
+    if type(augmentation) is RandomCrop or type(augmentation) is Cutout:
         return [augmentation]
     if type(augmentation) is not Compose:
         return None
-    found: list[HorizontalFlip | RandomCrop | Cutout] = []
+    found: list[HorizontalFlip | Mirror | RandomCrop | Cutout] = []
     for each in augmentation.augmentations:
         inner = parts(each)
         if inner is None:
             return None
         found += inner
     return found
+
+
+def _hash(indices: HostArray, seed: int) -> HostArray:
+    """Return uint64 words for whole numbers of at least 0, each bit of which depends on every bit of number and seed."""
+    entropy = np.random.SeedSequence([seed, 0xF119]).generate_state(1, np.uint64)
+    words = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT) + entropy
+    for shift, multiplier in _MIXING:
+        words = (words ^ (words >> np.uint64(shift))) * np.uint64(multiplier)
+    return words ^ (words >> np.uint64(31))
+
+
+def _mirrored(x: Array, step: Step, random: Random) -> Array:
+    row, column = _positions(x, random)
+    mirrored = step.columns[:, None, None] == 1
+    return _gather(x, random, row, random.backend.xp.where(mirrored, x.shape[2] - 1 - column, column))
 
 
 def _positions(x: Array, random: Random) -> tuple[Array, Array]:

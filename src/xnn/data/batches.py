@@ -7,7 +7,7 @@ import numpy as np
 from xnn import kernels
 from xnn._typing import Array
 from xnn.backends import Backend
-from xnn.data.augmentation import Augmentation, parts
+from xnn.data.augmentation import Augmentation, for_images, parts
 from xnn.data.normalization import Normalization
 from xnn.data.splits import HostArray, Split
 from xnn.errors import SettingError
@@ -43,7 +43,7 @@ class Batches:
     seed : int
         Of shuffles and augmentation.
     augment : callable, optional
-        Such as `xnn.data.RandomCrop`.
+        Such as `xnn.data.RandomCrop`; an `xnn.data.AlternatingFlip` is told the images' indices and the epoch.
     drop_last : bool
         Leave out the last batch of an epoch if it is smaller than the others.
 
@@ -125,23 +125,24 @@ class Batches:
         """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
         indices = np.arange(start, stop) if order is None else order[start:stop]
         random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
-        x = self._in_one_pass(indices, random)
+        augment = for_images(self.augment, indices, self.seed, epoch)
+        x = self._in_one_pass(indices, augment, random)
         if x is None:
-            x = self._images(indices, random)
+            x = self._images(indices, augment, random)
         return x, self.backend.asarray(self.split.labels[indices].astype(np.int64))
 
-    def _images(self, indices: HostArray, random: Random) -> Array:
+    def _images(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array:
         # Always a copy: the device may take the memory as it is, and a mapped file is read-only.
         x = self.backend.asarray(self.split.images[indices])
-        if self.augment is not None:
-            x = self.augment(x, random)
+        if augment is not None:
+            x = augment(x, random)
         if self.normalization is not None:
             return self.normalization(x, self.dtype)
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
-    def _in_one_pass(self, indices: HostArray, random: Random) -> Array | None:
+    def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array | None:
         """Return what `_images` does, by a twin of it; None where there is none for these images and augmentations."""
-        images, augmentations = self.split.images, parts(self.augment)
+        images, augmentations = self.split.images, parts(augment)
         prepare = kernels.single_pass(self.backend, "prepare_images") if self.dtype == "float32" else None
         plain = images.ndim == 4 and images.dtype == np.uint8 and images.flags.c_contiguous and images.size > 0
         if prepare is None or augmentations is None or len(augmentations) > _MOST_STEPS or not plain:

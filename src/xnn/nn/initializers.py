@@ -85,6 +85,18 @@ def dirac(shape: Shape, random: Random) -> Array:
     return weight
 
 
+def partial_dirac(shape: Shape, random: Random, gain: float = 1.0 / math.sqrt(3.0)) -> Array:
+    """Filters that pass channels on as `dirac` does; outputs beyond the inputs are random, `kaiming_uniform` with gain.
+
+    So a layer keeps what it is given and adds random features to it, as the public CIFAR-10 speed records begin
+    (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+    """
+    passed = dirac(shape, random)
+    xp, (*_, inputs, outputs) = random.backend.xp, shape
+    features = kaiming_uniform(shape, random, gain)
+    return xp.concat([passed[..., : min(inputs, outputs)], features[..., min(inputs, outputs) :]], axis=-1)
+
+
 def fans(shape: Shape) -> tuple[int, int]:
     """Return the numbers of inputs that an output sums over, and of outputs that an input reaches."""
     rows, columns = _matrix_shape("fan", shape)

@@ -8,6 +8,7 @@ to ``optimizer.lr``.
 from xnn.optim.adam import Adam, AdamW
 from xnn.optim.averaging import ExponentialMovingAverage
 from xnn.optim.clipping import clip_gradient_norm
+from xnn.optim.muon import Muon, orthogonalize
 from xnn.optim.optimizer import Model, Optimizer
 from xnn.optim.rmsprop import RMSprop
 from xnn.optim.schedules import Constant, Cosine, Linear, OneCycle, Schedule, Step
@@ -22,10 +23,12 @@ __all__ = [
     "ExponentialMovingAverage",
     "Linear",
     "Model",
+    "Muon",
     "OneCycle",
     "Optimizer",
     "RMSprop",
     "Schedule",
     "Step",
     "clip_gradient_norm",
+    "orthogonalize",
 ]

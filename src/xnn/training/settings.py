@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 from xnn.errors import RunError, SettingError, suggest
 from xnn.training.every import is_every
 
-OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop")
+OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop", "muon")
 SCHEDULES: Final = ("constant", "step", "cosine", "linear", "one-cycle")
-AUGMENTATIONS: Final = ("flip", "crop", "cutout", "none")
+AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
 DTYPES: Final = ("float32", "float64")
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
 EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for after epochs alone", is_every)
+VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
@@ -44,7 +45,7 @@ def _setting(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What to train, on what, and how. None means the model's own default.
+    """What to train, on what, and how. None means the recipe's or the model's own default.
 
     Raises
     ------
@@ -73,9 +74,26 @@ class Settings:
         None, "data", "random changes to training images", metavar="A,B", choices=AUGMENTATIONS
     )
 
-    model: str = _setting("cnn", "model", "cnn, mlp, lab6 (one hidden layer), or speed", metavar="NAME")
+    recipe: str | None = _setting(
+        None,
+        "model",
+        "a model with all that it is trained by: cnn, mlp, lab6 or speed; other flags come first",
+        metavar="NAME",
+    )
+    model: str = _setting(
+        None, "model", "cnn, mlp, lab6 (one hidden layer), or speed (default: the recipe's, or cnn)", metavar="NAME"
+    )
     hidden: int | None = _setting(
         None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=WIDTH
+    )
+    init: str | None = _setting(
+        None, "model", "first values of the convolutions' filters", metavar="NAME", choices=("kaiming", "dirac")
+    )
+    first_layer: str | None = _setting(
+        None, "model", "filters of speed's frozen first layer", metavar="NAME", choices=("random", "whitening")
+    )
+    first_bias_epochs: int | None = _setting(
+        None, "model", "epochs for which the bias of a frozen first layer is trained", metavar="N", check=AT_LEAST_ZERO
     )
     dtype: str = _setting("float32", "model", "type of all numbers", choices=DTYPES)
     threads: int | None = _setting(
@@ -92,10 +110,24 @@ class Settings:
     batch_size: int | None = _setting(None, "training", "images a step", metavar="N", check=AT_LEAST_ONE)
     lr: float | None = _setting(None, "training", "learning rate (step size)", metavar="X", check=ABOVE_ZERO)
     optimizer: str | None = _setting(None, "training", "", choices=OPTIMIZERS)
-    momentum: float | None = _setting(None, "training", "of sgd and rmsprop", metavar="X", check=BELOW_ONE)
-    weight_decay: float | None = _setting(
-        None, "training", "of the optimizer, not on biases and norms", metavar="X", check=AT_LEAST_ZERO
+    momentum: float | None = _setting(None, "training", "of sgd, rmsprop and muon", metavar="X", check=BELOW_ONE)
+    weight_decay: float | None = _setting(None, "training", "of the optimizer", metavar="X", check=AT_LEAST_ZERO)
+    decay: str | None = _setting(
+        None, "training", "what weight decay applies to; norms and biases are no weights", choices=("weights", "all")
     )
+    muon_steps: int | None = _setting(
+        None, "training", "of muon's iteration toward an orthogonal matrix", metavar="N", check=AT_LEAST_ONE
+    )
+    filter_norm: str | None = _setting(
+        None, "training", "whether muon keeps the norm of filters as it is", choices=("free", "fixed")
+    )
+    head_lr: float | None = _setting(
+        None, "training", "muon: learning rate of the last layer's weights, by sgd", metavar="X", check=ABOVE_ZERO
+    )
+    bias_lr: float | None = _setting(
+        None, "training", "muon: learning rate of biases and norms, by sgd", metavar="X", check=ABOVE_ZERO
+    )
+    sgd_momentum: float | None = _setting(None, "training", "muon: momentum of that sgd", metavar="X", check=BELOW_ONE)
     l2: float | None = _setting(
         None, "training", "strength of the L2 penalty in the loss", metavar="X", check=AT_LEAST_ZERO
     )
@@ -109,6 +141,13 @@ class Settings:
     )
     average: float | None = _setting(
         None, "training", "decay of the moving average of the weights, 0 for none", metavar="X", check=BELOW_ONE
+    )
+    test_views: int | None = _setting(
+        None,
+        "training",
+        "views of a test image to average at the end: 1, 2 (mirrored too) or 6 (moved by a pixel too)",
+        metavar="N",
+        check=VIEWS,
     )
     early_stopping: int = _setting(
         0,
@@ -137,6 +176,8 @@ class Settings:
         """Check each value, and those that depend on another."""
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.model is None:
+            object.__setattr__(self, "model", _model_of(self.recipe))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -179,7 +220,7 @@ class Settings:
         arguments = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value == field.default:
+            if value == (_model_of(self.recipe) if field.name == "model" else field.default):
                 continue
             if kind(field) is bool:
                 arguments.append(flag(field.name))
@@ -187,6 +228,11 @@ class Settings:
                 text = ",".join(value) if isinstance(value, tuple) else str(value)
                 arguments.append(f"{flag(field.name)}={text}")
         return arguments
+
+
+def _model_of(recipe: str | None) -> str:
+    """Return the name of the model where none was given: a recipe is named after its own, as in ``speed`` or ``speed-long``."""
+    return "cnn" if recipe is None else recipe.partition("-")[0]
 
 
 def known(value: T | None) -> T:

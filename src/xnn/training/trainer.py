@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,9 @@ class Trainer:
         Steps between two `Callback.interval` calls.
     held_out
         What the second data set of `fit` is called in the history.
+    predict
+        ``x -> output`` for `evaluate`, such as the mean over several views of each image; the model itself by default,
+        and always for the epochs' own rows.
 
     Attributes
     ----------
@@ -87,6 +90,7 @@ class Trainer:
         callbacks: "Sequence[Callback]" = (),
         log_every: int = 50,
         held_out: str = "validation",
+        predict: Callable[[Array], Array] | None = None,
     ) -> None:
         if log_every < 1:
             raise ValueError(f"log_every must be 1 or more, not {log_every}")
@@ -105,6 +109,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.log_every = log_every
         self.held_out = held_out
+        self.predict = model if predict is None else predict
 
         self.epoch = self.batch = self.step = 0
         self.epochs = self.batches = 0
@@ -184,7 +189,8 @@ class Trainer:
 
     def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
         """Return the loss and the accuracies over all of `data`, with the averaged weights where there are some."""
-        return self._evaluate(self._loader(data, batch_size, shuffle=False), interruptible=False)
+        loader = self._loader(data, batch_size, shuffle=False)
+        return self._evaluate(loader, self.predict, interruptible=False)
 
     def state_dict(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         """Return all that `load_state_dict` needs: arrays by name, and the rest as a JSON-able dict.
@@ -236,7 +242,7 @@ class Trainer:
         if self.batch < len(train):
             return
         try:
-            held_out = None if validation is None else self._evaluate(validation, interruptible=True)
+            held_out = None if validation is None else self._evaluate(validation, self.model, interruptible=True)
         except _Interrupted:
             return
         if held_out is not None and not math.isfinite(held_out.loss):
@@ -317,7 +323,7 @@ class Trainer:
         self.interval_sums = Sums()
         self._call("interval", row)
 
-    def _evaluate(self, data: Loader, *, interruptible: bool) -> Metrics:
+    def _evaluate(self, data: Loader, predict: Callable[[Array], Array], *, interruptible: bool) -> Metrics:
         """Pass over `data` without training; raises `_Interrupted` when asked to stop on the way."""
         sums, meter = Sums(), Meter(self.model.backend, top5=True)
         self.evaluating = True
@@ -326,7 +332,7 @@ class Trainer:
                 for x, labels in data.epoch(0):
                     if interruptible and self.stop_reason is not None:
                         raise _Interrupted
-                    output = self.model(x)
+                    output = predict(x)
                     loss, _ = self.loss.forward(output, labels)
                     if meter.add(loss, output, labels):
                         meter.flush(sums)

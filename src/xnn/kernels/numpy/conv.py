@@ -1,5 +1,6 @@
 """The twin of `xnn.functional.conv2d`: which way of computing suits a geometry."""
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -18,6 +19,9 @@ _WINOGRAD_CHANNELS = 16
 
 _WINOGRAD_TILES = 16
 """Fewest tiles that pay for transforming the weight."""
+
+_WINOGRAD_PRODUCT = 2**27
+"""Fewest multiplications of the plain sum, of some milliseconds, that pay for compiling it."""
 
 
 def conv2d(
@@ -61,8 +65,9 @@ def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) ->
     """Whether Winograd's algorithm covers the geometry and is faster there than the plain sum of products."""
     covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
     tiles = images * winograd.tiles(geometry)
+    product = 9 * images * math.prod(geometry.output) * inputs * outputs
     # With fewer images than threads the direct way has work for all of them.
-    enough = images >= threads().count and tiles >= _WINOGRAD_TILES
+    enough = images >= threads().count and tiles >= _WINOGRAD_TILES and product >= _WINOGRAD_PRODUCT
     return covered and enough and min(inputs, outputs) >= _WINOGRAD_CHANNELS and is_allowed()
 
 

@@ -16,7 +16,7 @@ from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.images import spread
 from xnn.kernels.numpy.memory import empty
-from xnn.kernels.numpy.products import WIDTH, multiply, multiply_transposed, pack, panels
+from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, pack, panels
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
 
@@ -123,7 +123,7 @@ def _weight_gradient(x: Array, dy: Array, plan: Plan) -> Array:
 
     def gradient(part: range) -> Array:
         total = np.zeros((len(rows), wide), np.float32)
-        _add_transposed(
+        _add_gradients(
             x.reshape(-1), part.start, part.stop, plan.frame, plan.images, scratch("image", _size(plan)), rows, plan.at,
             dy.reshape(-1), scratch("panels", len(plan.at) * wide), outputs, total.reshape(-1), to,
         )  # fmt: skip
@@ -137,7 +137,7 @@ def _packed(matrix: Array, some: range) -> Array:
     rows, columns = matrix.shape
     first = some.start * WIDTH
     packed = np.empty(len(some) * WIDTH * rows, np.float32)
-    pack(matrix.reshape(-1), first, columns, 1, rows, min(some.stop * WIDTH, columns) - first, packed)
+    pack(matrix.reshape(-1), first, columns, rows, min(some.stop * WIDTH, columns) - first, packed)
     return packed
 
 
@@ -231,32 +231,32 @@ def _multiply_images(
     packed: Any, bias: Any, y: Any, y_step: int, to: Any, columns: int,
 ) -> None:  # fmt: skip
     """Write what images [first, stop) of x give."""
-    size, pixels = frame.height * frame.width * frame.channels, at.size // block
+    size, pixels, zero = frame.height * frame.width * frame.channels, at.size // block, np.int64(0)
     for n in range(first, stop, block):
         rows = min(block, stop - n) * pixels
         if frame.is_padded:
             _spread_images(x, n, min(n + block, stop), frame, image)
-            multiply(image, 0, at[:rows], runs, length, packed, bias, y, n * y_step, to[:rows], columns)
+            multiply(image, zero, at[:rows], runs, length, packed, bias, y, n * y_step, to[:rows], columns)
         else:
             multiply(x, n * size, at[:rows], runs, length, packed, bias, y, n * y_step, to[:rows], columns)
 
 
 @compiled
-def _add_transposed(
+def _add_gradients(
     x: Any, first: int, stop: int, frame: Frame, block: int, image: Any, rows: Any, at: Any,
     dy: Any, packed: Any, columns: int, total: Any, to: Any,
 ) -> None:  # fmt: skip
     """Add Cᵀ dY of images [first, stop) to `total`, whose rows are whole panels."""
-    size, pixels = frame.height * frame.width * frame.channels, at.size // block
+    size, pixels, zero = frame.height * frame.width * frame.channels, at.size // block, np.int64(0)
     wide = -(-columns // WIDTH) * WIDTH
     for n in range(first, stop, block):
         count = min(block, stop - n) * pixels
-        pack(dy, n * pixels * columns, columns, 1, count, columns, packed)
+        pack(dy, n * pixels * columns, columns, count, columns, packed)
         if frame.is_padded:
             _spread_images(x, n, min(n + block, stop), frame, image)
-            multiply_transposed(image, 0, rows, at[:count], packed, wide, total, 0, to, True)
+            add_transposed(image, zero, rows, at[:count], packed, wide, total, zero, to)
         else:
-            multiply_transposed(x, n * size, rows, at[:count], packed, wide, total, 0, to, True)
+            add_transposed(x, n * size, rows, at[:count], packed, wide, total, zero, to)
 
 
 @compiled

@@ -4,6 +4,8 @@ A tile of the result, 6 rows by 16 columns, stays in twelve registers of eight n
 by. Each row of the left matrix is a place in memory, from which several runs of numbers are read; so the windows of
 a convolution are rows without being copied. The right matrix is in panels: 16 of its columns, row by row, zeros for
 those that are missing, so that a term is two loads, six broadcasts and twelve multiply-adds.
+
+Numba compiles a function anew for each literal it is called with: compiled callers pass numbers as `np.int64`.
 """
 
 from typing import Any
@@ -23,24 +25,20 @@ def panels(columns: int) -> int:
 
 
 @compiled
-def pack(matrix: Any, start: int, down: int, right: int, rows: int, columns: int, packed: Any) -> None:
-    """Write the panels of a matrix whose element (i, j) is ``matrix[start + i * down + j * right]``, all flat."""
-    whole = columns // WIDTH * WIDTH if right == 1 else 0
+def pack(matrix: Any, start: int, step: int, rows: int, columns: int, packed: Any) -> None:
+    """Write the panels of a matrix whose element (i, j) is ``matrix[start + i * step + j]``."""
+    whole = columns // WIDTH * WIDTH
     for i in range(rows):
-        at = start + i * down
+        at = start + i * step
         for j in range(0, whole, WIDTH):
             to = j * rows + i * WIDTH
             store(packed, to, load(matrix, at + j))
             store(packed, to + LANES, load(matrix, at + j + LANES))
-    for first in range(whole, columns, WIDTH):
-        panel = packed[first * rows : (first + WIDTH) * rows]
-        valid = min(WIDTH, columns - first)
-        for i in range(rows):
-            at = start + i * down + first * right
-            for j in range(valid):
-                panel[i * WIDTH + j] = matrix[at + j * right]
-            for j in range(valid, WIDTH):
-                panel[i * WIDTH + j] = 0.0
+        if whole < columns:
+            last = packed[whole * rows + i * WIDTH : whole * rows + (i + 1) * WIDTH]
+            last[:] = 0.0
+            for j in range(columns - whole):
+                last[j] = matrix[at + whole + j]
 
 
 @compiled
@@ -72,10 +70,10 @@ def multiply(
 
 
 @compiled
-def multiply_transposed(
-    a: Any, start: int, rows: Any, at: Any, packed: Any, columns: int, y: Any, y_start: int, to: Any, adds: bool
+def add_transposed(
+    a: Any, start: int, rows: Any, at: Any, packed: Any, columns: int, y: Any, y_start: int, to: Any
 ) -> None:  # fmt: skip
-    """y = aᵀ b, or y += aᵀ b.
+    """y += aᵀ b.
 
     Parameters
     ----------
@@ -84,13 +82,12 @@ def multiply_transposed(
     packed : (panels * m * 16,)
         The panels of b.
     y : (numbers,)
-        Row i of the result, (columns,), is at ``y_start + to[i]``; if y is added to, with whole panels too.
+        Row i of the result, in whole panels, is at ``y_start + to[i]``.
     """
     for k in range(0, columns, WIDTH):
-        valid = min(columns - k, WIDTH)
         panel = k * at.size
         for i in range(0, rows.size, ROWS):
-            _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to, valid, adds)
+            _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to)
 
 
 @inlined
@@ -156,8 +153,7 @@ def _narrow_tile(
 
 @inlined
 def _transposed_tile(
-    a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any,
-    valid: int, adds: bool,
+    a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any
 ) -> None:  # fmt: skip
     i1, i2, i3, i4, i5 = _next_rows(i, rows.size - 1)
     c00 = c10 = c20 = c30 = c40 = c50 = splat(np.float32(0.0))
@@ -182,20 +178,19 @@ def _transposed_tile(
         c50, c51 = c50 + x * left, c51 + x * right
     y0, y1, y2 = y_start + to[i], y_start + to[i1], y_start + to[i2]
     y3, y4, y5 = y_start + to[i3], y_start + to[i4], y_start + to[i5]
-    if adds:
-        # All are read before any is written, since the last rows may be the same one.
-        c00, c01 = _add_row(y, y0, c00, c01)
-        c10, c11 = _add_row(y, y1, c10, c11)
-        c20, c21 = _add_row(y, y2, c20, c21)
-        c30, c31 = _add_row(y, y3, c30, c31)
-        c40, c41 = _add_row(y, y4, c40, c41)
-        c50, c51 = _add_row(y, y5, c50, c51)
-    _store_row(y, y0, c00, c01, valid)
-    _store_row(y, y1, c10, c11, valid)
-    _store_row(y, y2, c20, c21, valid)
-    _store_row(y, y3, c30, c31, valid)
-    _store_row(y, y4, c40, c41, valid)
-    _store_row(y, y5, c50, c51, valid)
+    # All are read before any is written, since the last rows may be the same one.
+    c00, c01 = _add_row(y, y0, c00, c01)
+    c10, c11 = _add_row(y, y1, c10, c11)
+    c20, c21 = _add_row(y, y2, c20, c21)
+    c30, c31 = _add_row(y, y3, c30, c31)
+    c40, c41 = _add_row(y, y4, c40, c41)
+    c50, c51 = _add_row(y, y5, c50, c51)
+    _store_row(y, y0, c00, c01, WIDTH)
+    _store_row(y, y1, c10, c11, WIDTH)
+    _store_row(y, y2, c20, c21, WIDTH)
+    _store_row(y, y3, c30, c31, WIDTH)
+    _store_row(y, y4, c40, c41, WIDTH)
+    _store_row(y, y5, c50, c51, WIDTH)
 
 
 @inlined

@@ -24,7 +24,7 @@ from xnn._typing import Array, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
-from xnn.kernels.numpy.products import WIDTH, multiply, multiply_transposed, panels
+from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, panels
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
@@ -193,14 +193,14 @@ def _backward(
         if total.size > 0:
             inputs_to_planes(x, n, images, t, image, inputs, input_step)
             for k in range(_POSITIONS):
-                multiply_transposed(
+                add_transposed(
                     inputs, k * input_step, rows, places, outputs[k * output_step : (k + 1) * output_step],
-                    t.wide_outputs, total, k * size, row_places, True,
+                    t.wide_outputs, total, k * size, row_places,
                 )  # fmt: skip
         if dx.size > 0:
             for k in range(_POSITIONS):
                 multiply(
-                    outputs, k * output_step, panel_places, panel_starts, WIDTH,
+                    outputs, k * output_step, panel_places, panel_starts, np.int64(WIDTH),
                     adjoint[k * wide * t.wide_outputs : (k + 1) * wide * t.wide_outputs], nothing,
                     inputs, k * input_step, places, t.wide_inputs,
                 )  # fmt: skip

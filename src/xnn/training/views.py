@@ -1,0 +1,60 @@
+"""Several views of each test image: the model's outputs for them are averaged."""
+
+from collections.abc import Callable
+
+from xnn._typing import Array
+from xnn.nn import Layer
+
+VIEWS = (1, 2, 6)
+
+
+def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
+    """Return what maps images (n, h, w, c) to the mean of the model's outputs for several views of each.
+
+    The six views are those of K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024.
+
+    Parameters
+    ----------
+    model : Layer
+        Built, for images.
+    views : {1, 2, 6}
+        1: the image alone. 2: its mirror image too. 6: these two, with a weight of one half, and the same two of the
+        image moved by a pixel up and left, and down and right, with a quarter each. What moves in at the border
+        mirrors what is beside it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such number of views.
+    """
+    if views not in VIEWS:
+        raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, not {views!r}")
+    if views == 1:
+        return model
+
+    def mirrored(x: Array) -> Array:
+        return _take(model, x, list(range(x.shape[2]))[::-1], axis=2)
+
+    def both(x: Array) -> Array:
+        return (model(x) + model(mirrored(x))) / 2.0
+
+    def six(x: Array) -> Array:
+        return (both(x) + (both(_moved(model, x, 1)) + both(_moved(model, x, -1))) / 2.0) / 2.0
+
+    return both if views == 2 else six
+
+
+def _moved(model: Layer, x: Array, offset: int) -> Array:
+    """Return images seen through a window that is moved by 1 or -1 along both axes."""
+    for axis in (1, 2):
+        last = x.shape[axis] - 1
+        # -1 -> 1 at one end, n -> n - 2 at the other; a single line stays.
+        places = [last - abs(last - abs(place + offset)) for place in range(last + 1)] if last else [0]
+        x = _take(model, x, places, axis)
+    return x
+
+
+def _take(model: Layer, x: Array, places: list[int], axis: int) -> Array:
+    """Return the lines of x at `places` along an axis, as a new array: the twins want whole rows, not strides."""
+    xp = model.backend.xp
+    return xp.take(x, xp.asarray(places, dtype=xp.int64, device=model.backend.device), axis=axis)
