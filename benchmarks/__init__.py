@@ -1,1 +1,1 @@
-"""Measurements. Each is run by hand, as in ``python -m benchmarks.peers``; none is part of the tests."""
+"""Measurements, run by hand, as in ``python -m benchmarks.peers``; the tests see to it that they run, not how fast."""

@@ -1,4 +1,7 @@
-"""The networks that are timed, each written once for xnn and once for PyTorch."""
+"""The networks that are timed, each written once for xnn and once for PyTorch.
+
+JAX and Keras get theirs from xnn's layers (`benchmarks.peers_jax`, `benchmarks.peers_keras`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Network:
-    """One network for both libraries.
+    """One network for all libraries.
 
     Attributes
     ----------
@@ -21,6 +24,7 @@ class Network:
     batches : batch sizes to time training steps with
     xnn, torch : callables that make the network; torch's takes images (n, c, h, w)
     inference_batches : batch sizes to time inference with
+    hidden : widths of the hidden layers if the network is affine layers with ReLU between them, and else empty
     """
 
     input_shape: Shape
@@ -29,6 +33,7 @@ class Network:
     xnn: Callable[[], nn.Layer]
     torch: Callable[[], Any]
     inference_batches: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
 
 
 def _mlp(side: int, channels: int, hidden: int, classes: int, batches: tuple[int, ...]) -> Network:
@@ -41,7 +46,7 @@ def _mlp(side: int, channels: int, hidden: int, classes: int, batches: tuple[int
     def make_xnn() -> nn.Layer:
         return nn.Sequential(nn.Flatten(), nn.Linear(hidden), nn.ReLU(), nn.Linear(classes))
 
-    return Network((side, side, channels), classes, batches, make_xnn, make_torch)
+    return Network((side, side, channels), classes, batches, make_xnn, make_torch, hidden=(hidden,))
 
 
 def _conv_pool_dense() -> Network:

@@ -1,168 +1,200 @@
-"""Time training steps and inference against PyTorch's on the same machine, network, batch, precision and threads.
+"""Time training steps and inference against other libraries, on the same machine, network, batch and threads.
 
-Usage: ``python -m benchmarks.peers [--threads N] [--repeats N] [--seconds S] [--only TEXT] [--json FILE]``.
-Prints a Markdown table. A step is forward, loss, backward and an SGD update; PyTorch's memory layout is channels-last
-or channels-first, whichever is faster.
+Usage: ``python -m benchmarks.peers [--peers NAMES] [--threads N] [--repeats N] [--seconds S] [--only TEXT]
+[--markdown FILE] [--json FILE]``. NAMES are separated by commas: torch (eager PyTorch, in both of its memory layouts),
+compile (torch.compile), sklearn (MLPClassifier), jax, keras (on JAX), or all. One that is not installed is left out and
+said to be.
+
+Prints a Markdown table of milliseconds, medians over the turns. A step is forward, loss, backward and an SGD update, in
+float32. The last column is the best of PyTorch's variants that ran over xnn: above one, xnn is faster.
 """
 
 import argparse
+import importlib
+import importlib.util
 import json
 import os
-import platform
+import shutil
 import statistics
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import cores, describe, pin
+from benchmarks.peers_torch import torch_inference, torch_step
+from benchmarks.peers_xnn import xnn_inference, xnn_step
+from benchmarks.timing import alternate, median_ratio
 
-def main() -> None:
+__all__ = ["main", "torch_inference", "torch_step", "xnn_inference", "xnn_step"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A contestant besides xnn.
+
+    Attributes
+    ----------
+    title : its column in the table
+    module : holds ``variants(network, batch, kind)`` and ``STEPS``, how many steps a call of these does
+    packages : pairs of what is imported and what is installed for it
+    """
+
+    title: str
+    module: str
+    packages: tuple[tuple[str, str], ...]
+
+
+PEERS = {
+    "torch": Peer("PyTorch", "benchmarks.peers_torch", (("torch", "torch"),)),
+    "compile": Peer("PyTorch compiled", "benchmarks.peers_compile", (("torch", "torch"),)),
+    "sklearn": Peer("scikit-learn", "benchmarks.peers_sklearn", (("sklearn", "scikit-learn"),)),
+    "jax": Peer("JAX", "benchmarks.peers_jax", (("jax", "jax"),)),
+    "keras": Peer("Keras", "benchmarks.peers_keras", (("keras", "keras"), ("jax", "jax"))),
+}
+PYTORCH = ("torch", "compile")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for both libraries (default: all)")
-    parser.add_argument("--repeats", type=int, default=7, help="turns of each (default: 7)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
-    parser.add_argument("--only", default="", help="time only networks whose name holds this text")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-    # Before NumPy and PyTorch are imported: they read these once.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XNN_NUM_THREADS"):
-        os.environ[variable] = str(arguments.threads)
-
-    import numpy
-    import torch
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if min(arguments.threads, arguments.repeats) < 1 or arguments.seconds <= 0:
+        parser.error("--threads, --repeats and --seconds must be positive")
+    # Before NumPy and all others are imported.
+    pin(arguments.threads)
 
     from benchmarks.networks import NETWORKS
 
-    torch.set_num_threads(arguments.threads)
-    processor = platform.processor() or platform.machine()
-    print(f"{processor}, {arguments.threads} threads, Python {platform.python_version()}, ", end="")
-    print(f"NumPy {numpy.__version__}, PyTorch {torch.__version__}\n")
-    print("| network | what | batch | xnn, ms | PyTorch, ms | PyTorch / xnn |")
-    print("|---|---|---|---|---|---|")
-    figures = []
-    for name, network in NETWORKS.items():
-        if arguments.only in name:
-            tasks = [("training", batch) for batch in network.batches]
-            tasks += [("inference", batch) for batch in network.inference_batches]
-            for kind, batch in tasks:
-                row = compare(name, network, batch, kind, arguments.repeats, arguments.seconds)
-                figures.append(row)
-                line = "| {network} | {kind} | {batch} | {xnn:.3f} | {torch:.3f} | {ratio:.2f} |"
-                print(line.format(**row), flush=True)
+    networks = {name: network for name, network in NETWORKS.items() if arguments.only in name}
+    if not networks:
+        parser.error(f"--only {arguments.only}: no network's name holds this; there are {', '.join(NETWORKS)}")
+    peers = {name: PEERS[name] for name in arguments.peers if is_there(name)}
+    distributions = dict.fromkeys(package for peer in peers.values() for _, package in peer.packages)
+    compiler = ("numba",) if importlib.util.find_spec("numba") else ()
+    record = describe(arguments.threads, ("xnn-array", "numpy", *compiler, *distributions))
+    record |= {"repeats": arguments.repeats, "seconds": arguments.seconds, "rows": []}
+
+    lines: list[str] = []
+    for line in heading(record, peers):
+        say(line, lines)
+    for name, network in networks.items():
+        tasks = [("training", batch) for batch in network.batches]
+        tasks += [("inference", batch) for batch in network.inference_batches]
+        for kind, batch in tasks:
+            row = {"network": name, "kind": kind, "batch": batch}
+            row |= compare(network, batch, kind, peers, arguments.repeats, arguments.seconds)
+            record["rows"].append(row)
+            say(table_line(row, peers), lines)
+            warn_of_spread(row)
+    if arguments.markdown:
+        arguments.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def compare(name: str, network: Any, batch: int, kind: str, repeats: int, seconds: float) -> dict[str, Any]:
-    """Time one network at one batch size; milliseconds are medians, the ratio is the median of paired ratios."""
-    from benchmarks.timing import alternate, median_ratio
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=names, default=["torch"], help="contestants, or all (default: torch)")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads for each library (default: all cores)")
+    parser.add_argument("--repeats", type=int, default=7, help="turns of each (default: 7)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
+    parser.add_argument("--only", default="", help="time only networks whose name holds this text")
+    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
+    parser.add_argument("--json", type=Path, help="also write the machine, the versions and all turns to this file")
+    return parser
 
-    xnn_call, torch_call = {"training": (xnn_step, torch_step), "inference": (xnn_inference, torch_inference)}[kind]
-    times = alternate(
-        {
-            "xnn": xnn_call(network, batch),
-            "channels first": torch_call(network, batch, channels_last=False),
-            "channels last": torch_call(network, batch, channels_last=True),
-        },
-        repeats,
-        seconds,
-    )
-    layouts = ("channels first", "channels last")
-    best = min(layouts, key=lambda layout: statistics.median(times[layout]))
+
+def names(text: str) -> list[str]:
+    """Return the contestants that `text` names, in the table's order."""
+    chosen = [name.strip() for name in text.split(",")]
+    unknown = [name for name in chosen if name not in (*PEERS, "all")]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose from {', '.join(PEERS)}, or all")
+    return [name for name in PEERS if name in chosen or "all" in chosen]
+
+
+def is_there(name: str) -> bool:
+    """Whether a contestant can run here; says so on stderr where it cannot."""
+    missing = [package for module, package in PEERS[name].packages if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"{name}: left out, since {' and '.join(missing)} cannot be imported", file=sys.stderr)
+        return False
+    compilers = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "cl"]
+    if name == "compile" and not any(shutil.which(compiler) for compiler in compilers):
+        print(f"{name}: left out, since no C++ compiler was found ({', '.join(compilers)})", file=sys.stderr)
+        return False
+    return True
+
+
+def compare(network: Any, batch: int, kind: str, peers: dict[str, Peer], repeats: int, seconds: float) -> Any:
+    """Time one network at one batch size.
+
+    Returns
+    -------
+    dict
+        ``milliseconds``: of the fastest variant of each contestant, None where it has none; ``turns``: all measured
+        milliseconds of each variant; ``best_pytorch`` and ``ratio``: PyTorch's fastest variant, and the median over
+        the turns of its time over xnn's, None without PyTorch.
+    """
+    functions = {"xnn": {"training": xnn_step, "inference": xnn_inference}[kind](network, batch)}
+    steps: dict[str, int] = {}
+    variants: dict[str, list[str]] = {"xnn": ["xnn"]}
+    for name, peer in peers.items():
+        module = importlib.import_module(peer.module)
+        made = module.variants(network, batch, kind)
+        titled = {f"{peer.title}, {variant}" if variant else peer.title: made[variant] for variant in made}
+        variants[name] = list(titled)
+        functions |= titled
+        steps |= dict.fromkeys(titled, module.STEPS)
+    times = alternate(functions, repeats, seconds, steps)
+    medians = {variant: 1e3 * statistics.median(turns) for variant, turns in times.items()}
+    pytorch = [variant for name in PYTORCH for variant in variants.get(name, [])]
+    best = min(pytorch, key=medians.__getitem__) if pytorch else None
     return {
-        "network": name,
-        "kind": kind,
-        "batch": batch,
-        "xnn": 1e3 * statistics.median(times["xnn"]),
-        "torch": 1e3 * statistics.median(times[best]),
-        "torch_layout": best,
-        "ratio": median_ratio(times[best], times["xnn"]),
+        "milliseconds": {name: min((medians[v] for v in variants[name]), default=None) for name in variants},
+        "turns": {variant: [1e3 * turn for turn in turns] for variant, turns in times.items()},
+        "best_pytorch": best,
+        "ratio": median_ratio(times[best], times["xnn"]) if best else None,
     }
 
 
-def xnn_step(network: Any, batch: int) -> Callable[[], object]:
-    """Return a function that does one training step on NumPy."""
-    from xnn import kernels, nn, optim
-
-    model, x, y = xnn_model(network, batch)
-    optimizer, loss = optim.SGD(model, lr=1e-3), nn.SoftmaxCrossEntropy()
-
-    def step() -> None:
-        # As in a training loop.
-        with kernels.alone(model.backend):
-            logits, pullback = model.forward(x, train=True)
-            _, loss_pullback = loss.forward(logits, y)
-            pullback(loss_pullback(), input_gradient=False)
-            optimizer.step()
-
-    return step
+def warn_of_spread(row: dict[str, Any]) -> None:
+    """Say on stderr which variants' turns differ so much that something must have disturbed them."""
+    for variant, turns in row["turns"].items():
+        if max(turns) > 2 * min(turns):
+            task = f"{row['network']}, {row['kind']}, batch {row['batch']}"
+            spread = f"its turns took {min(turns):.3f} to {max(turns):.3f} ms a step"
+            print(f"{task}: {variant} was disturbed: {spread}; run again on an idle machine", file=sys.stderr)
 
 
-def xnn_inference(network: Any, batch: int) -> Callable[[], object]:
-    """Return a function that computes the logits of one batch on NumPy."""
-    model, x, _ = xnn_model(network, batch)
-    return lambda: model(x)
+def heading(record: dict[str, Any], peers: dict[str, Peer]) -> list[str]:
+    """Return the lines above the table's rows."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    titles = ["xnn", *(peer.title for peer in peers.values())]
+    columns = ["network", "what", "batch", *(f"{title}, ms" for title in titles), "best PyTorch / xnn"]
+    return [
+        f"{record['processor']}, {record['cores']} cores, {record['threads']} threads, {record['date']}; {versions}",
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+    ]
 
 
-def xnn_model(network: Any, batch: int) -> tuple[Any, Any, Any]:
-    """Return the built network, images and labels."""
-    import numpy as np
-
-    import xnn
-
-    backend = xnn.backend("numpy")
-    model = network.xnn().build(network.input_shape, backend=backend)
-    images, labels = random_batch(network, batch)
-    return model, backend.asarray(images.astype(np.float32)), labels
+def table_line(row: dict[str, Any], peers: dict[str, Peer]) -> str:
+    """Return a row of the table."""
+    times = [row["milliseconds"][name] for name in ("xnn", *peers)]
+    cells = [row["network"], row["kind"], str(row["batch"]), *("-" if ms is None else f"{ms:.3f}" for ms in times)]
+    cells.append("-" if row["ratio"] is None else f"{row['ratio']:.2f}")
+    return f"| {' | '.join(cells)} |"
 
 
-def torch_step(network: Any, batch: int, channels_last: bool) -> Callable[[], object]:
-    """Return a function that does one training step in eager PyTorch."""
-    import torch
-
-    model, x, y = torch_model(network, batch, channels_last)
-    optimizer, loss = torch.optim.SGD(model.parameters(), lr=1e-3), torch.nn.CrossEntropyLoss()
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss(model(x), y).backward()
-        optimizer.step()
-
-    return step
-
-
-def torch_inference(network: Any, batch: int, channels_last: bool) -> Callable[[], object]:
-    """Return a function that computes the logits of one batch in PyTorch's inference mode."""
-    import torch
-
-    model, x, _ = torch_model(network, batch, channels_last)
-    model.eval()
-
-    def infer() -> object:
-        with torch.inference_mode():
-            return model(x)
-
-    return infer
-
-
-def torch_model(network: Any, batch: int, channels_last: bool) -> tuple[Any, Any, Any]:
-    """Return the network, images and labels in one of PyTorch's layouts."""
-    import torch
-
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = network.torch().to(memory_format=layout)
-    images, labels = random_batch(network, batch)
-    x = torch.tensor(images.transpose(0, 3, 1, 2), dtype=torch.float32).contiguous(memory_format=layout)
-    return model, x, torch.tensor(labels)
-
-
-def random_batch(network: Any, batch: int) -> Any:
-    """Return random images and labels."""
-    import numpy as np
-
-    generator = np.random.default_rng(0)
-    images = generator.normal(size=(batch, *network.input_shape))
-    return images, generator.integers(0, network.classes, batch)
+def say(line: str, lines: list[str]) -> None:
+    """Print a line and keep it."""
+    print(line, flush=True)
+    lines.append(line)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,49 @@
 """Time an epoch of Fashion-MNIST against scikit-learn's MLPClassifier, with the same network, optimizer and batches.
 
-Usage: ``python -m benchmarks.sklearn_epoch DATA_DIR [--repeats N] [--batch N]``. DATA_DIR holds the official files.
-Both
-train 784-128-10 with ReLU by SGD with momentum for one epoch, in float32, from images in memory; turns alternate, and
-each turn begins with a new network.
+Usage: ``python -m benchmarks.sklearn_epoch DATA_DIR [--threads N] [--repeats N] [--batch N] [--images N]``. DATA_DIR
+holds the official files. Both train 784-128-10 with ReLU by SGD with momentum for one epoch, in float32, from images in
+memory; turns alternate, and each turn begins with a new network.
 """
 
 import argparse
 import statistics
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.machine import cores, pin
+from benchmarks.timing import alternate, median_ratio
 
-def main() -> None:
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_dir", help="folder with the official files of Fashion-MNIST")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads for both libraries (default: all cores)")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each (default: 5)")
     parser.add_argument("--batch", type=int, default=128, help="images a batch (default: 128)")
-    arguments = parser.parse_args()
+    parser.add_argument("--images", type=int, default=60_000, help="the first so many (default: all 60000)")
+    arguments = parser.parse_args(argv)
+    if min(arguments.threads, arguments.repeats, arguments.batch, arguments.images) < 1:
+        parser.error("--threads, --repeats, --batch and --images must be positive")
+    # Before NumPy is imported.
+    pin(arguments.threads)
 
     import numpy as np
 
     from xnn.data import load
 
     split = load("fashion-mnist", data_dir=arguments.data_dir).train
-    x = np.asarray(split.images, np.float32).reshape(len(split.images), -1) / 255
-    labels = np.asarray(split.labels, np.int64)
+    images, labels = split.images[: arguments.images], np.asarray(split.labels[: arguments.images], np.int64)
+    x = np.asarray(images, np.float32).reshape(len(images), -1) / 255
     turns = {"xnn": xnn_epoch(x, labels, arguments.batch), "scikit-learn": sklearn_epoch(x, labels, arguments.batch)}
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    for name in turns:
-        turns[name]()
-    for _ in range(arguments.repeats):
-        for name, epoch in turns.items():
-            start = time.perf_counter()
-            epoch()
-            seconds[name].append(time.perf_counter() - start)
-    ratio = statistics.median(b / a for a, b in zip(seconds["xnn"], seconds["scikit-learn"], strict=True))
+    # A turn is one call.
+    seconds = alternate(turns, arguments.repeats, 1e-9)
+    ratio = median_ratio(seconds["scikit-learn"], seconds["xnn"])
     ours, theirs = (statistics.median(seconds[name]) for name in turns)
-    print("| epoch of Fashion-MNIST | batch | xnn, s | scikit-learn, s | ratio |")
-    print("|---|---|---|---|---|")
-    print(f"| 784-128-10 | {arguments.batch} | {ours:.2f} | {theirs:.2f} | {ratio:.2f} |")
+    print("| epoch of Fashion-MNIST | batch | images | xnn, s | scikit-learn, s | scikit-learn / xnn |")
+    print("|---|---|---|---|---|---|")
+    print(f"| 784-128-10 | {arguments.batch} | {len(images)} | {ours:.3f} | {theirs:.3f} | {ratio:.2f} |")
 
 
 def xnn_epoch(x: Any, labels: Any, batch: int) -> Callable[[], object]:

@@ -5,28 +5,55 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def alternate(functions: Mapping[str, Callable[[], object]], repeats: int, seconds: float) -> dict[str, list[float]]:
-    """Time each function in turn, `repeats` times over, and return the seconds of one call, a list for each.
+def alternate(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int,
+    seconds: float,
+    steps: Mapping[str, int] | None = None,
+) -> dict[str, list[float]]:
+    """Time each function in turn, `repeats` times over, and return the seconds of one step, a list for each.
 
-    The machine's speed drifts, and so does a library's own state: taking turns puts the drift on all alike. One turn
-    calls its function as often as fits in `seconds`, at least once, after a warm-up of two calls.
+    The machine's speed drifts, and so does a library's own state: taking turns puts the drift on all alike. Each
+    repeat begins with another function, so that none always follows the same one. A turn calls its function as often
+    as fits in `seconds`, at least once, after calls that do not count: a twentieth as many, at least one, while caches
+    fill and the threads of the function before it go to sleep.
+
+    Parameters
+    ----------
+    steps
+        How many steps a call does, for functions that do several; one where a function is not named.
     """
+    steps = steps or {}
     calls = {}
     for name, function in functions.items():
+        # What is compiled or allocated at a first call.
         function()
-        start = time.perf_counter()
-        function()
-        calls[name] = max(int(seconds / (time.perf_counter() - start)), 1)
+        calls[name] = max(int(seconds / _duration(function, seconds)), 1)
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats):
-        for name, function in functions.items():
+    names = list(functions)
+    for repeat in range(repeats):
+        first = repeat % len(names)
+        for name in names[first:] + names[:first]:
+            function = functions[name]
+            for _ in range(max(calls[name] // 20, 1)):
+                function()
             start = time.perf_counter()
             for _ in range(calls[name]):
                 function()
-            times[name].append((time.perf_counter() - start) / calls[name])
+            times[name].append((time.perf_counter() - start) / calls[name] / steps.get(name, 1))
     return times
 
 
+def _duration(function: Callable[[], object], seconds: float) -> float:
+    """Return the seconds of the fastest of three calls, or of those that were over in `seconds`."""
+    durations: list[float] = []
+    while len(durations) < 3 and sum(durations) < seconds:
+        start = time.perf_counter()
+        function()
+        durations.append(time.perf_counter() - start)
+    return min(durations)
+
+
 def median_ratio(slow: list[float], fast: list[float]) -> float:
-    """Return the median over turns of slow / fast, each pair measured next to each other."""
+    """Return the median over turns of slow / fast, each pair measured in the same repeat."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))

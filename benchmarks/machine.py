@@ -1,0 +1,61 @@
+"""What a measurement ran on, and how many threads it may use.
+
+Imports nothing that computes, so that `pin` can come before NumPy and its peers are loaded.
+"""
+
+import datetime
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XNN_NUM_THREADS")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pin(threads: int) -> None:
+    """Give every library this many threads; to be called before any of them is imported, since they ask once.
+
+    Most read a variable. JAX takes one thread for each core that the process may use, so the process is also kept
+    to that many cores where the system can do so (Linux).
+    """
+    for variable in VARIABLES:
+        os.environ[variable] = str(threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def describe(threads: int, packages: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a reader needs to judge the figures: machine, how busy it was, threads, versions and date.
+
+    Parameters
+    ----------
+    packages
+        Names of installed distributions, whose versions are given beside Python's.
+    """
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        # Of the last minute, None where the system does not tell; near zero on an idle machine.
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "threads": threads,
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor, or of its architecture where the system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,33 @@
+"""scikit-learn's MLPClassifier: training steps of networks with affine layers and ReLU."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+
+from benchmarks.peers_xnn import RATE, random_batch
+
+STEPS = 16
+"""Steps a call: checking its arguments costs what a step does, and a training loop pays it once for many batches."""
+
+
+def variants(network: Any, batch: int, kind: str) -> dict[str, Callable[[], object]]:
+    """Return a function that trains on `STEPS` batches; none for other networks than MLPs, and none for inference."""
+    if not network.hidden or kind != "training":
+        return {}
+    images, labels = random_batch(network, batch * STEPS)
+    x = images.reshape(len(images), -1).astype(np.float32)
+    classifier = MLPClassifier(
+        network.hidden,
+        solver="sgd",
+        learning_rate_init=RATE,
+        momentum=0.0,
+        nesterovs_momentum=False,
+        alpha=0.0,
+        batch_size=batch,
+        shuffle=False,
+        random_state=0,
+    )
+    classifier.partial_fit(x, labels, classes=np.arange(network.classes))
+    return {"": lambda: classifier.partial_fit(x, labels)}
