@@ -125,6 +125,25 @@ def test_the_direct_product_equals_the_reference(call, stride, dilation, padding
     check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, stride, padding, dilation), twin, call)
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "batch_norm_inference"])
+@given(rows=st.integers(2, 400), channels=st.integers(1, 70), seed=st.integers(0, 99))
+def test_batch_norm_and_what_follows_it_equal_the_reference(name, rows, channels, seed):
+    generator = np.random.default_rng(seed)
+    # Of whole numbers and a shift that is none, so that no z is so near 0 that rounding decides its sign.
+    x = generator.integers(-4, 5, (rows, channels)).astype(np.float32)
+    weight, mean = (generator.integers(1, 4, channels).astype(np.float32) for _ in range(2))
+    bias = np.full(channels, 0.123, np.float32)
+    statistics = () if name == "batch_norm" else (mean, np.ones(channels, np.float32))
+    for activation in ("relu", "gelu"):
+        check_twin(
+            getattr(F, name),
+            _twin(name),
+            (x, weight, bias, *statistics),
+            {"activation": activation},
+            **BOUNDS["batch_norm"],
+        )
+
+
 @given(shape=st.tuples(*[st.integers(1, 300)] * 3), seed=st.integers(0, 9))
 def test_linear_equals_the_reference_when_cut_among_threads(shape, seed):
     rows, inputs, outputs = shape

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from xnn import kernels
 from xnn.backends import backend as make_backend
-from xnn.data import Batches, Compose, Cutout, HorizontalFlip, Normalization, RandomCrop, Split
+from xnn.data import AlternatingFlip, Batches, Compose, Cutout, HorizontalFlip, Normalization, RandomCrop, Split
 
 pytest.importorskip("numba")
 
@@ -18,7 +18,7 @@ shapes = st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st
 def augmentations(draw, shape):
     side = min(shape[1:3])
     one = st.one_of(
-        st.just(HorizontalFlip()),
+        st.sampled_from([HorizontalFlip(), AlternatingFlip()]),
         st.builds(RandomCrop, st.integers(0, side + 2)),
         st.builds(RandomCrop, st.integers(0, side - 1), st.just("reflect")),
         st.builds(Cutout, st.integers(1, side + 2)),
@@ -86,8 +86,9 @@ def test_batches_equal_the_reference_bit_for_bit(shape, seed, normalised, shuffl
         None,
         Compose((Cutout(8), HorizontalFlip(), RandomCrop(4), RandomCrop(4, "reflect"))),
         Compose((Cutout(3), Cutout(9), HorizontalFlip(), Cutout(6))),
+        Compose((AlternatingFlip(), RandomCrop(2, "reflect"))),
     ],
-    ids=["plain", "moved", "cut thrice"],
+    ids=["plain", "moved", "cut thrice", "alternating"],
 )
 @pytest.mark.parametrize("shape", [(600, 32, 32, 3), (600, 28, 28, 1)])
 def test_blocks_that_are_shared_among_threads_are_equal_too(shape, augment, calls):

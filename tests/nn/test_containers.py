@@ -186,3 +186,19 @@ def test_a_last_call_gives_the_same_gradients_and_keeps_nothing(name, input_grad
     else:
         np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(expected))
     assert not getattr(pullback, "steps", None)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU, lambda: nn.GELU("tanh"), nn.Tanh])
+@pytest.mark.parametrize("train", [True, False])
+def test_what_is_computed_together_is_as_one_after_the_other(activation, train, backend):
+    joined = nn.Sequential(nn.Linear(4), nn.BatchNorm(), activation(), activation(), nn.BatchNorm(), nn.Linear(2))
+    norm = nn.Sequential(nn.BatchNorm())
+    apart = nn.Sequential(nn.Linear(4), norm, activation(), activation(), nn.BatchNorm(), nn.Linear(2))
+    results = []
+    for model in (joined, apart):
+        model.build((3,), backend=backend, dtype="float64", seed=1)
+        y, pullback = model.forward(backend.asarray(random_x((5, 3))), train)
+        dx = pullback(backend.asarray(random_x((5, 2), 1)))
+        results.append([backend.to_numpy(a) for a in (y, dx, model.gradients.flat, model.buffers.flat)])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)

@@ -111,6 +111,18 @@ def test_layers_take_an_initializer():
     np.testing.assert_array_equal(layer.parameters["bias"], 1.0)
 
 
+@given(kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)), inputs=st.integers(1, 6), outputs=st.integers(1, 9))
+def test_partial_dirac_passes_channels_on_and_adds_random_ones(kernel, inputs, outputs):
+    shape = (*kernel, inputs, outputs)
+    values = draw("partial_dirac", shape)
+    passed = min(inputs, outputs)
+    np.testing.assert_array_equal(values[..., :passed], draw("dirac", shape)[..., :passed])
+    rest = values[..., passed:]
+    np.testing.assert_array_equal(rest, draw("kaiming_uniform", shape, gain=1 / math.sqrt(3))[..., passed:])
+    assert np.abs(rest).max(initial=0.0) <= 1 / math.sqrt(math.prod(shape[:3]))
+    assert (rest != 0).all()
+
+
 def test_the_defaults_of_layers():
     model = nn.Sequential(nn.Conv2d(64, 3), nn.BatchNorm(), nn.Flatten(), nn.Linear(64))
     model.build((5, 5, 16), backend="numpy", dtype="float64")

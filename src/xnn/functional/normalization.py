@@ -5,8 +5,12 @@ from collections.abc import Callable
 
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace
+from xnn.functional.activations import gelu, relu
 
 _Gradients = tuple[Array | None, Array | None, Array | None]
+
+ACTIVATIONS = {"relu": relu, "gelu": gelu}
+"""What batch normalization may be followed by, in one call."""
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
@@ -37,6 +41,7 @@ def batch_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
     statistics: tuple[Array, Array] | None = None,
+    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """Normalize each channel to mean 0 and variance 1 over the batch, then scale and shift.
 
@@ -57,6 +62,8 @@ def batch_norm(
     eps : float
     statistics : (mean, variance) or None
         Those of this very x, from `batch_norm_statistics`, where they are known already; the derivative is the same.
+    activation : "relu", "gelu" or None
+        Applied to the result; dy is then first taken through its pullback.
 
     Returns
     -------
@@ -65,7 +72,8 @@ def batch_norm(
     """
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
-    return _normalize(x, weight, bias, mean, variance, eps, tuple(range(x.ndim - 1)))
+    result = _normalize(x, weight, bias, mean, variance, eps, tuple(range(x.ndim - 1)))
+    return _activated("batch_norm", result, activation)
 
 
 def batch_norm_inference(
@@ -75,6 +83,7 @@ def batch_norm_inference(
     mean: Array,
     variance: Array,
     eps: float = 1e-5,
+    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """Normalize each channel by a given mean and variance, which are constants here.
 
@@ -86,6 +95,8 @@ def batch_norm_inference(
     weight, bias : (c,) or None
     mean, variance : (c,)
     eps : float
+    activation : "relu", "gelu" or None
+        As in `batch_norm`.
 
     Returns
     -------
@@ -107,7 +118,7 @@ def batch_norm_inference(
             xp.sum(dy, axis=axes) if needs[2] and bias is not None else None,
         )
 
-    return y, pullback
+    return _activated("batch_norm_inference", (y, pullback), activation)
 
 
 def layer_norm(
@@ -169,6 +180,23 @@ def _normalize(
             xp.sum(dy * normalized, axis=positions) if needs[1] and weight is not None else None,
             xp.sum(dy, axis=positions) if needs[2] and bias is not None else None,
         )
+
+    return y, pullback
+
+
+def _activated(
+    function: str, result: tuple[Array, Callable[..., _Gradients]], activation: str | None
+) -> tuple[Array, Callable[..., _Gradients]]:
+    """Follow a (value, pullback) by an activation of that name."""
+    if activation is None:
+        return result
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"{function}: activation must be one of {', '.join(ACTIVATIONS)} or None, not {activation!r}")
+    z, inner = result
+    y, outer = ACTIVATIONS[activation](z)
+
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
+        return inner(outer(dy), needs)
 
     return y, pullback
 

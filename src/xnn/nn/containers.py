@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
+from xnn.nn.activations import GELU, ReLU
 from xnn.nn.layer import Layer
+from xnn.nn.normalization import BatchNorm
 
 
 class Sequential(Layer):
     """Layers one after another: y = f_k(... f_1(x)), dx = pullback_1(... pullback_k(dy)).
 
     The pullback stops at the first layer with something to train when the input's gradient is not asked for, so the
-    layers before it, and that layer's own input gradient, cost nothing.
+    layers before it, and that layer's own input gradient, cost nothing. A `BatchNorm` and the `ReLU` or exact `GELU`
+    after it are computed together.
 
     Parameters
     ----------
@@ -25,14 +28,15 @@ class Sequential(Layer):
         """Pass the shape through all layers."""
         for number, layer in enumerate(self.layers):
             shape = self.child(str(number), layer, shape)
+        self._steps = _steps(self.layers)
         return shape
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         steps: list[tuple[Pullback, bool]] = []
         trainable_before = False
-        for layer in self.layers:
-            x, layer_pullback = layer.forward(x, train)
+        for layer, options in self._steps:
+            x, layer_pullback = layer.forward(x, train, **options)
             steps.append((layer_pullback, trainable_before))
             trainable_before = trainable_before or layer.trainable
         return x, _Chain(steps)
@@ -42,6 +46,25 @@ class Sequential(Layer):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+
+def _steps(layers: Sequence[Layer]) -> list[tuple[Layer, dict[str, str]]]:
+    """Return the layers to call, and with what; those that another one computes too are left out."""
+    steps: list[tuple[Layer, dict[str, str]]] = []
+    for layer in layers:
+        name = _activation(layer)
+        if name is not None and steps and type(steps[-1][0]) is BatchNorm and not steps[-1][1]:
+            steps[-1] = steps[-1][0], {"activation": name}
+        else:
+            steps.append((layer, {}))
+    return steps
+
+
+def _activation(layer: Layer) -> str | None:
+    """Return the name under which batch normalization knows an activation, or None."""
+    if type(layer) is GELU and layer.approximate == "none":
+        return "gelu"
+    return "relu" if type(layer) is ReLU else None
 
 
 class _Chain:

@@ -53,16 +53,19 @@ class BatchNorm(_Norm):
         self.running_variance = self.buffer("running_variance", shape[-1:], ones)
         return output
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback); in training, also update the running statistics."""
+    def forward(self, x: Array, train: bool = False, activation: str | None = None) -> tuple[Array, Pullback]:
+        """Return (y, pullback); in training, also update the running statistics.
+
+        `activation` is the name of one that follows at once, see `xnn.functional.batch_norm`.
+        """
         weight, bias = _value(self.weight), _value(self.bias)
         if train:
             mean, variance = self.functions.batch_norm_statistics(x)
             self._update(mean, variance, math.prod(x.shape[:-1]))
-            result = self.functions.batch_norm(x, weight, bias, self.eps, (mean, variance))
+            result = self.functions.batch_norm(x, weight, bias, self.eps, (mean, variance), activation)
         else:
             mean, variance = self.running_mean.value, self.running_variance.value
-            result = self.functions.batch_norm_inference(x, weight, bias, mean, variance, self.eps)
+            result = self.functions.batch_norm_inference(x, weight, bias, mean, variance, self.eps, activation)
         return self.connect(result, self.weight, self.bias)
 
     def _update(self, mean: Array, variance: Array, count: int) -> None:

@@ -1,5 +1,7 @@
 """Twins of batch normalization: one pass for the statistics, one for y; in the pullback the same.
 
+An activation that follows is part of the passes; its derivative is worked out anew from x.
+
 A thread sums over its own rows, some hundred at a time in float32 and those sums in float64, each number less the
 first row's, so that a mean that is large beside the variance does not drown it.
 """
@@ -8,13 +10,16 @@ import math
 from typing import Any
 
 import numpy as np
+from numba import types
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
-from xnn.kernels.numpy.compiled import compiled
+from xnn.kernels.numpy.activations import normal
+from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
+_F = types.float32
 _LEAST = 2**17
 _ROWS = 128
 
@@ -41,22 +46,27 @@ def batch_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
     statistics: tuple[Array, Array] | None = None,
+    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.batch_norm`."""
-    if not _is_plain(x, weight, bias):
-        return F.batch_norm(x, weight, bias, eps, statistics)
+    if not _is_plain(x, weight, bias) or activation not in _SCALES:
+        return F.batch_norm(x, weight, bias, eps, statistics, activation)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
     rows, parts = _rows(x)
-    y, r, scale = _normalize(x, weight, bias, mean, variance, eps)
+    y, r, scale, shift = _normalize(x, weight, bias, mean, variance, eps, activation)
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
     ) -> tuple[Array | None, Array | None, Array | None]:
         dy_rows = np.ascontiguousarray(dy).reshape(rows.shape)
+        # dy before the activation; without one, dy itself.
+        dz_rows = dy_rows if activation is None else empty(x.shape).reshape(rows.shape)
 
         def sums(part: range) -> Array:
             total = np.zeros((2, len(mean)))
-            _sum_products(dy_rows[_slice(part)], rows[_slice(part)], mean, total)
+            _SUMS[activation](
+                dy_rows[_slice(part)], rows[_slice(part)], mean, scale, shift, dz_rows[_slice(part)], total
+            )
             return total
 
         # Σ dy and Σ dy x̂, with dy before it is scaled by γ.
@@ -64,14 +74,14 @@ def batch_norm(
         along = along * r
         dx = None
         if needs[0]:
-            dx = empty(x.shape)
-            dx_rows = dx.reshape(rows.shape)
+            dx_rows = dz_rows if activation is not None else empty(x.shape).reshape(rows.shape)
+            dx = dx_rows.reshape(x.shape)
             # dx = scale dy - slope x + offset, which is scale (dy - mean(dy) - x̂ mean(dy x̂)).
             slope = (scale * r * along / len(rows)).astype(np.float32)
             offset = (slope * mean - scale * plain / len(rows)).astype(np.float32)
             threads().run(
                 lambda part: _combine(
-                    dy_rows[_slice(part)], rows[_slice(part)], scale, slope, offset, dx_rows[_slice(part)]
+                    dz_rows[_slice(part)], rows[_slice(part)], scale, slope, offset, dx_rows[_slice(part)]
                 ),
                 parts,
             )
@@ -91,17 +101,18 @@ def batch_norm_inference(
     mean: Array,
     variance: Array,
     eps: float = 1e-5,
+    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.batch_norm_inference`."""
-    if not _is_plain(x, weight, bias, mean, variance):
-        return F.batch_norm_inference(x, weight, bias, mean, variance, eps)
-    y, _, _ = _normalize(x, weight, bias, mean, variance, eps)
+    if not _is_plain(x, weight, bias, mean, variance) or activation not in _SCALES:
+        return F.batch_norm_inference(x, weight, bias, mean, variance, eps, activation)
+    y, _, _, _ = _normalize(x, weight, bias, mean, variance, eps, activation)
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
     ) -> tuple[Array | None, Array | None, Array | None]:
         # Rarely called: who trains through fixed statistics gets the reference's arithmetic.
-        _, reference = F.batch_norm_inference(x, weight, bias, mean, variance, eps)
+        _, reference = F.batch_norm_inference(x, weight, bias, mean, variance, eps, activation)
         gradients: tuple[Array | None, Array | None, Array | None] = reference(dy, needs)
         return gradients
 
@@ -109,17 +120,23 @@ def batch_norm_inference(
 
 
 def _normalize(
-    x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
-) -> tuple[Array, Array, Array]:
-    """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by."""
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    variance: Array,
+    eps: float,
+    activation: str | None,
+) -> tuple[Array, Array, Array, Array]:
+    """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by and what is added then."""
     r = 1.0 / np.sqrt(variance + np.float32(eps))
     scale = r if weight is None else weight * r
     shift = -mean * scale if bias is None else bias - mean * scale
     rows, parts = _rows(x)
     y = empty(x.shape)
     y_rows = y.reshape(rows.shape)
-    threads().run(lambda part: _scale(rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
-    return y, r, scale
+    threads().run(lambda part: _SCALES[activation](rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+    return y, r, scale, shift
 
 
 def _is_plain(x: Array, *others: Array | None) -> bool:
@@ -164,16 +181,69 @@ def _scale(rows: Any, scale: Any, shift: Any, y: Any) -> None:
 
 
 @compiled
-def _sum_products(dy: Any, rows: Any, mean: Any, total: Any) -> None:
+def _scale_relu(rows: Any, scale: Any, shift: Any, y: Any) -> None:
     count, channels = rows.shape
-    plain, along = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    for row in range(count):
+        for c in range(channels):
+            z = rows[row, c] * scale[c] + shift[c]
+            # Written so that NaN stays NaN.
+            y[row, c] = _F(0.0) if z <= _F(0.0) else z
+
+
+@compiled
+def _scale_gelu(rows: Any, scale: Any, shift: Any, y: Any) -> None:
+    count, channels = rows.shape
+    for row in range(count):
+        for c in range(channels):
+            z = rows[row, c] * scale[c] + shift[c]
+            cdf, _ = normal(z)
+            y[row, c] = z * cdf
+
+
+@compiled
+def _sums(dy: Any, rows: Any, mean: Any, scale: Any, shift: Any, dz: Any, total: Any) -> None:
+    """Σ dy and Σ dy (x - mean); there is no activation, and dz is dy."""
+    _add_sums(dy, rows, mean, 0, len(dy), total)
+
+
+@compiled
+def _sums_relu(dy: Any, rows: Any, mean: Any, scale: Any, shift: Any, dz: Any, total: Any) -> None:
+    """Write dz = f'(z) dy, and add Σ dz and Σ dz (x - mean)."""
+    count, channels = rows.shape
     for start in range(0, count, _ROWS):
+        stop = min(start + _ROWS, count)
+        for row in range(start, stop):
+            for c in range(channels):
+                z = rows[row, c] * scale[c] + shift[c]
+                dz[row, c] = dy[row, c] if z > _F(0.0) else _F(0.0)
+        _add_sums(dz, rows, mean, start, stop, total)
+
+
+@compiled
+def _sums_gelu(dy: Any, rows: Any, mean: Any, scale: Any, shift: Any, dz: Any, total: Any) -> None:
+    """As `_sums_relu`."""
+    count, channels = rows.shape
+    for start in range(0, count, _ROWS):
+        stop = min(start + _ROWS, count)
+        for row in range(start, stop):
+            for c in range(channels):
+                z = rows[row, c] * scale[c] + shift[c]
+                cdf, density = normal(z)
+                dz[row, c] = dy[row, c] * (cdf + z * density)
+        _add_sums(dz, rows, mean, start, stop, total)
+
+
+@inlined
+def _add_sums(dz: Any, rows: Any, mean: Any, first: int, last: int, total: Any) -> None:
+    channels = rows.shape[1]
+    plain, along = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    for start in range(first, last, _ROWS):
         plain[:] = 0.0
         along[:] = 0.0
-        for row in range(start, min(start + _ROWS, count)):
+        for row in range(start, min(start + _ROWS, last)):
             for c in range(channels):
-                plain[c] += dy[row, c]
-                along[c] += dy[row, c] * (rows[row, c] - mean[c])
+                plain[c] += dz[row, c]
+                along[c] += dz[row, c] * (rows[row, c] - mean[c])
         for c in range(channels):
             total[0, c] += plain[c]
             total[1, c] += along[c]
@@ -185,3 +255,7 @@ def _combine(dy: Any, rows: Any, scale: Any, slope: Any, offset: Any, dx: Any) -
     for row in range(count):
         for c in range(channels):
             dx[row, c] = scale[c] * dy[row, c] - slope[c] * rows[row, c] + offset[c]
+
+
+_SCALES = {None: _scale, "relu": _scale_relu, "gelu": _scale_gelu}
+_SUMS = {None: _sums, "relu": _sums_relu, "gelu": _sums_gelu}
