@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnn import models
+from xnn import models, nn
 from xnn.backends import backend as make_backend
 from xnn.errors import SettingError
 from xnn.models import Task
@@ -28,7 +29,7 @@ def test_every_model_fits_every_data_set(name, task):
         not in {
             key: value
             for key, value in settings.to_dict().items()
-            if key not in ("data_dir", "run_dir", "backend", "threads")
+            if key not in ("data_dir", "run_dir", "backend", "threads", "recipe", *models.MUON_ALONE)
         }.values()
     )
     model = models.layers(settings, task).build(task.image_shape, backend="numpy")
@@ -70,14 +71,17 @@ def test_what_is_given_overrides_the_model():
 
 
 @pytest.mark.parametrize("name", models.names())
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "muon"])
 def test_another_optimizer_brings_its_own_learning_rate(name, optimizer):
     own = models.resolve(Settings(model=name), DIGITS)
     settings = models.resolve(Settings(model=name, optimizer=optimizer), DIGITS)
     if optimizer == own.optimizer:
         assert settings == own
     else:
-        assert settings.lr == models.OPTIMIZER_DEFAULTS[optimizer]["lr"]
+        for name, value in models.OPTIMIZER_DEFAULTS[optimizer].items():
+            assert getattr(settings, name) == value
+    is_muon = [getattr(settings, name) is not None for name in models.MUON_ALONE]
+    assert is_muon == [optimizer == "muon"] * len(is_muon)
 
 
 def test_an_unknown_model_is_suggested():
@@ -89,3 +93,37 @@ def test_an_unknown_model_is_suggested():
 def test_a_warm_up_that_never_ends_is_refused():
     with pytest.raises(SettingError, match="--warmup 3: expected fewer epochs than --epochs 3"):
         models.resolve(Settings(epochs=3, warmup=3), DIGITS)
+
+
+@pytest.mark.parametrize("name", models.MUON_ALONE)
+def test_what_muon_alone_has_is_refused_for_others(name):
+    value = {"muon_steps": 3, "filter_norm": "fixed"}.get(name, 0.5)
+    with pytest.raises(SettingError, match=rf"--{name.replace('_', '-')} {value}: adamw has none; it is for .*muon"):
+        models.resolve(Settings(model="mlp", **{name: value}), DIGITS)
+    assert getattr(models.resolve(Settings(model="mlp", optimizer="muon", **{name: value}), DIGITS), name) == value
+
+
+def test_dirac_needs_convolutions():
+    with pytest.raises(SettingError, match="--init dirac: the model lab6 has no convolutions"):
+        models.resolve(Settings(model="lab6", init="dirac"), DIGITS)
+
+
+@pytest.mark.parametrize("name", ["cnn", "speed"])
+def test_dirac_passes_channels_on(name):
+    for init, passed in (("dirac", True), ("kaiming", False)):
+        settings = models.resolve(Settings(model=name, init=init), CIFAR10)
+        model = models.layers(settings, CIFAR10).build(CIFAR10.image_shape, backend="numpy")
+        filters = [layer.weight for layer in model.layers if isinstance(layer, nn.Conv2d) and layer.weight.trainable]
+        assert len(filters) == {"cnn": 3, "speed": 6}[name]
+        for weight in filters:
+            centre = weight.value[1, 1]
+            assert np.array_equal(centre[:, : centre.shape[0]], np.eye(*centre.shape)[:, : centre.shape[0]]) == passed
+
+
+def test_the_speed_net_begins_with_equally_likely_classes():
+    settings = models.resolve(Settings(model="speed"), CIFAR10)
+    model = models.layers(settings, CIFAR10).build(CIFAR10.image_shape, backend="numpy")
+    x = np.random.default_rng(0).normal(size=(8, 32, 32, 3)).astype(np.float32)
+    logits, _ = model.forward(x, train=True)
+    assert np.abs(logits).max() < 0.5
+    assert not any(name.endswith(".weight") and view.ndim == 1 for name, view in model.parameters.items())

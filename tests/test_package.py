@@ -22,7 +22,7 @@ ORDER = [
     ("nn",),
     ("optim",),
     ("data",),
-    ("training", "models"),
+    ("training", "models", "recipes"),
     ("reporting",),
     ("cli",),
 ]

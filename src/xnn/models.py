@@ -1,13 +1,17 @@
 """Named models: how each is built for a data set, and the settings it trains well with."""
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from xnn import nn
+from xnn._typing import Array, Shape
 from xnn.errors import SettingError, suggest
-from xnn.training.settings import Settings, known
+from xnn.nn.initializers import Initializer, kaiming_normal, partial_dirac
+from xnn.random import Random
+from xnn.training.settings import Settings, flag, known
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,20 @@ class Model:
     about
         One line.
     layers
-        ``(task, hidden width) -> Sequential``, not yet built.
+        ``(task, hidden width, initializer of filters) -> Sequential``, not yet built.
     hidden
         ``task -> width`` where none is given.
     defaults
         ``task -> settings``: those in which the model differs from `COMMON`.
+    filters
+        Whether it has convolutions.
     """
 
     about: str
-    layers: Callable[[Task, int], nn.Sequential]
+    layers: Callable[..., nn.Sequential]
     hidden: Callable[[Task], int]
     defaults: Callable[[Task], dict[str, Any]]
+    filters: bool = False
 
 
 COMMON: dict[str, Any] = {
@@ -71,13 +78,25 @@ COMMON: dict[str, Any] = {
     "augment": ("none",),
     "schedule": "constant",
     "weight_decay": 0.0,
+    "decay": "weights",
+    "init": "kaiming",
+    "first_layer": "random",
+    "first_bias_epochs": 0,
+    "test_views": 1,
 }
 
-OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
+MUON_ALONE = ("muon_steps", "filter_norm", "head_lr", "bias_lr", "sgd_momentum")
+"""Settings that no other optimizer has; they stay None for the others."""
+
+OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.05, "momentum": 0.9},
     "adam": {"lr": 1e-3, "momentum": 0.0},
     "adamw": {"lr": 1e-3, "momentum": 0.0},
     "rmsprop": {"lr": 1e-3, "momentum": 0.0},
+    "muon": {
+        **{"lr": 0.02, "momentum": 0.95, "muon_steps": 5, "filter_norm": "free"},
+        **{"head_lr": 0.05, "bias_lr": 0.05, "sgd_momentum": 0.9},
+    },
 }
 """For a model that is trained with another optimizer than its own."""
 
@@ -93,8 +112,8 @@ def check_name(name: str) -> None:
         raise SettingError(f"--model {name}: unknown; choose one of {', '.join(MODELS)}.{suggest(name, MODELS)}")
 
 
-def resolve(settings: Settings, task: Task) -> Settings:
-    """Return the settings with what was left to the model filled in.
+def resolve(settings: Settings, task: Task, recipe: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings with what was left open filled in: from the recipe's, then from the model's own.
 
     Raises
     ------
@@ -103,19 +122,37 @@ def resolve(settings: Settings, task: Task) -> Settings:
     """
     check_name(settings.model)
     model = MODELS[settings.model]
-    own = COMMON | model.defaults(task) | {"hidden": model.hidden(task)}
+    own = COMMON | model.defaults(task) | {"hidden": model.hidden(task)} | dict(recipe or {})
     if settings.optimizer not in (None, own["optimizer"]):
+        own = {name: value for name, value in own.items() if name not in MUON_ALONE}
         own |= OPTIMIZER_DEFAULTS[settings.optimizer or ""]
     missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
     resolved = replace(settings, **missing)
+    _check_together(resolved, model)
+    return resolved
+
+
+def _check_together(resolved: Settings, model: Model) -> None:
     if known(resolved.warmup) >= known(resolved.epochs):
         raise SettingError(f"--warmup {resolved.warmup:g}: expected fewer epochs than --epochs {resolved.epochs}")
-    return resolved
+    if resolved.optimizer != "muon":
+        for name in MUON_ALONE:
+            if getattr(resolved, name) is not None:
+                raise SettingError(
+                    f"{flag(name)} {getattr(resolved, name)}: {resolved.optimizer} has none; it is for --optimizer muon"
+                )
+    if resolved.init != "kaiming" and not model.filters:
+        raise SettingError(f"--init {resolved.init}: the model {resolved.model} has no convolutions")
+
+
+INITIALIZERS: dict[str, Initializer] = {"kaiming": kaiming_normal, "dirac": partial_dirac}
 
 
 def layers(settings: Settings, task: Task) -> nn.Sequential:
     """Return the model that resolved settings name, not yet built."""
-    return MODELS[settings.model].layers(task, known(settings.hidden))
+    model, hidden = MODELS[settings.model], known(settings.hidden)
+    # Runs from before there was a choice have no such setting.
+    return model.layers(task, hidden, INITIALIZERS[settings.init or "kaiming"])
 
 
 # --- lab6: the network and the protocol of the lab ---
@@ -127,7 +164,7 @@ def _lab6_hidden(task: Task) -> int:
     return 128 if task.inputs <= 1000 else 256
 
 
-def _lab6_layers(task: Task, hidden: int) -> nn.Sequential:
+def _lab6_layers(task: Task, hidden: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(hidden), nn.ReLU(), nn.Linear(task.classes))
 
 
@@ -146,7 +183,7 @@ def _lab6_defaults(task: Task) -> dict[str, Any]:
 # --- mlp: hidden layers with batch normalization ---
 
 
-def _mlp_layers(task: Task, hidden: int) -> nn.Sequential:
+def _mlp_layers(task: Task, hidden: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
     def block() -> list[nn.Layer]:
         return [nn.Linear(hidden, bias=False), nn.BatchNorm(), nn.ReLU()]
 
@@ -168,24 +205,25 @@ def _mlp_defaults(task: Task) -> dict[str, Any]:
 # --- cnn: convolutions that make the image smaller, each with batch normalization ---
 
 
-def _convolution(channels: int, *, stride: int = 1, pool: bool = False) -> list[nn.Layer]:
+def _convolution(channels: int, initializer: Initializer, *, stride: int = 1, pool: bool = False) -> list[nn.Layer]:
     # Pooling comes before what is computed for each pixel, so that this has a quarter of the pixels.
     pooling = [nn.MaxPool2d(2)] if pool else []
     return [
-        nn.Conv2d(channels, 3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(channels, 3, stride=stride, padding=1, bias=False, weight_initializer=initializer),
         *pooling,
         nn.BatchNorm(),
         nn.ReLU(),
     ]
 
 
-def _cnn_layers(task: Task, width: int) -> nn.Sequential:
+def _cnn_layers(task: Task, width: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
+    convolution = functools.partial(_convolution, initializer=initializer)
     if task.tiny:
-        body = [*_convolution(width), *_convolution(2 * width, pool=True)]
+        body = [*convolution(width), *convolution(2 * width, pool=True)]
     elif task.grey:
-        body = [*_convolution(width, stride=2), *_convolution(2 * width, stride=2)]
+        body = [*convolution(width, stride=2), *convolution(2 * width, stride=2)]
     else:
-        body = [layer for factor in (1, 2, 4) for layer in _convolution(factor * width, pool=True)]
+        body = [layer for factor in (1, 2, 4) for layer in convolution(factor * width, pool=True)]
     return nn.Sequential(*body, nn.Flatten(), nn.Linear(task.classes))
 
 
@@ -211,20 +249,30 @@ def _cnn_defaults(task: Task) -> dict[str, Any]:
 # --- speed: the network of the public CIFAR-10 speed records ---
 
 
-def _speed_layers(task: Task, width: int) -> nn.Sequential:
+def _speed_layers(task: Task, width: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
     """Return a frozen 2 x 2 convolution, three groups of two convolutions each, and a linear map.
 
     K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024. Images too small for all of its pooling get
-    what they have room for.
+    what they have room for. The last layer begins small, as there, so that all classes are equally likely at first.
     """
+
+    def convolution(channels: int, window: int = 1) -> list[nn.Layer]:
+        pooling = [nn.MaxPool2d(window)] if window > 1 else []
+        filters = nn.Conv2d(channels, 3, padding=1, bias=False, weight_initializer=initializer)
+        # The filters' norms say nothing that a scale could: the convolution after it can do that.
+        return [filters, *pooling, nn.BatchNorm(momentum=0.4, scale=False), nn.GELU()]
+
+    def small(shape: Shape, random: Random) -> Array:
+        return kaiming_normal(shape, random, gain=1 / math.sqrt(shape[0]))
+
     layers: list[nn.Layer] = [nn.Conv2d(8 * task.image_shape[-1], 2, trainable=False), nn.GELU()]
     side = min(task.image_shape[:2]) - 1
     for channels in (width, 4 * width, 4 * width):
         window = min(2, side)
         side //= window
-        layers += [nn.Conv2d(channels, 3, padding=1, bias=False), nn.MaxPool2d(window), nn.BatchNorm(), nn.GELU()]
-        layers += [nn.Conv2d(channels, 3, padding=1, bias=False), nn.BatchNorm(), nn.GELU()]
-    return nn.Sequential(*layers, nn.MaxPool2d(min(3, side)), nn.Flatten(), nn.Linear(task.classes, bias=False))
+        layers += [*convolution(channels, window), *convolution(channels)]
+    head = nn.Linear(task.classes, bias=False, weight_initializer=small)
+    return nn.Sequential(*layers, nn.MaxPool2d(min(3, side)), nn.Flatten(), head)
 
 
 def _speed_defaults(task: Task) -> dict[str, Any]:
@@ -242,8 +290,10 @@ def _speed_defaults(task: Task) -> dict[str, Any]:
 
 
 MODELS: dict[str, Model] = {
-    "cnn": Model("two or three convolutions", _cnn_layers, _cnn_hidden, _cnn_defaults),
+    "cnn": Model("two or three convolutions", _cnn_layers, _cnn_hidden, _cnn_defaults, filters=True),
     "mlp": Model("two hidden layers", _mlp_layers, lambda task: 128 if task.small else 512, _mlp_defaults),
     "lab6": Model("one hidden layer, trained as in the lab", _lab6_layers, _lab6_hidden, _lab6_defaults),
-    "speed": Model("the convolutions of the speed records", _speed_layers, lambda task: 64, _speed_defaults),
+    "speed": Model(
+        "the convolutions of the speed records", _speed_layers, lambda task: 64, _speed_defaults, filters=True
+    ),
 }

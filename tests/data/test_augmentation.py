@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.backends import backend as make_backend
-from xnn.data import Compose, Cutout, HorizontalFlip, RandomCrop
+from xnn.data import AlternatingFlip, Compose, Cutout, HorizontalFlip, RandomCrop
 from xnn.errors import SettingError
 from xnn.random import Random
 
@@ -114,6 +114,38 @@ def test_compose_goes_on_with_the_same_random_stream():
     random = Random(NUMPY, 5, "augment")
     expected = RandomCrop(2)(HorizontalFlip()(x, random), random)
     np.testing.assert_array_equal(augment(NUMPY, Compose((HorizontalFlip(), RandomCrop(2))), x, 5), expected)
+
+
+@given(count=st.integers(1, 40), seed=seeds, epoch=st.integers(0, 9), data=st.data())
+def test_an_alternating_flip_mirrors_every_image_in_every_other_epoch(backend, count, seed, epoch, data):
+    x = random_images((count, 2, 3, 1))
+    indices = np.array(data.draw(st.lists(st.integers(0, 2**40), min_size=count, max_size=count)))
+
+    def shown(indices, epoch):
+        return augment(backend, AlternatingFlip().of(indices, seed, epoch), x)
+
+    now, next_, after = (shown(indices, epoch + ahead) for ahead in (0, 1, 2))
+    np.testing.assert_array_equal(next_, now[:, :, ::-1])
+    np.testing.assert_array_equal(after, now)
+    # Whether one is mirrored is its own index's affair.
+    order = np.array(data.draw(st.permutations(range(count))))
+    mirrored = (now != x).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal((shown(indices[order], epoch) != x).any(axis=(1, 2, 3)), mirrored[order])
+
+
+def test_about_half_of_the_images_begin_mirrored_and_not_by_a_pattern():
+    which = {seed: AlternatingFlip().of(np.arange(10_000), seed, 0).which for seed in (0, 1)}
+    for begins in which.values():
+        assert 4800 < begins.sum() < 5200
+        # Neighbours, and images two, four or 256 apart, are alike in half of the cases.
+        for apart in (1, 2, 4, 256):
+            assert 0.47 < np.mean(begins[apart:] == begins[:-apart]) < 0.53
+    assert 0.47 < np.mean(which[0] == which[1]) < 0.53
+
+
+def test_an_alternating_flip_alone_is_refused():
+    with pytest.raises(TypeError, match=r"AlternatingFlip needs the images' indices and the epoch"):
+        augment(NUMPY, AlternatingFlip(), random_images((2, 2, 2, 1)))
 
 
 def test_impossible_settings_are_refused():

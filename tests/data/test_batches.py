@@ -4,11 +4,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.backends import backend as make_backend
-from xnn.data import Batches, Compose, Cutout, HorizontalFlip, Normalization, RandomCrop, Split, batches
+from xnn.data import (
+    AlternatingFlip,
+    Batches,
+    Compose,
+    Cutout,
+    HorizontalFlip,
+    Normalization,
+    RandomCrop,
+    Split,
+    batches,
+)
 from xnn.errors import SettingError
 
 NUMPY = make_backend("numpy")
-AUGMENT = Compose((HorizontalFlip(), RandomCrop(1), Cutout(2)))
+AUGMENT = Compose((HorizontalFlip(), Compose((AlternatingFlip(),)), RandomCrop(1), Cutout(2)))
 
 
 def split_of(count, seed=0):
@@ -117,6 +127,20 @@ def test_each_epoch_is_augmented_anew():
     (first,), (again,), (second,) = ([x for x, _ in data.epoch(epoch)] for epoch in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, second)
+
+
+@given(batch_size=st.integers(1, 20), seed=st.integers(0, 2**32), block=blocks)
+def test_alternating_flips_follow_the_images_through_shuffles_and_batches(batch_size, seed, block):
+    split = split_of(20)
+    data = Batches(split, batch_size, backend=NUMPY, seed=seed, augment=AlternatingFlip())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_BLOCK", block)
+        epochs = [{int(n): x for xs, labels in data.epoch(e) for x, n in zip(xs, labels, strict=True)} for e in (0, 1)]
+    for number, image in enumerate(split.images):
+        pair = [epoch[number] for epoch in epochs]
+        mirrored = AlternatingFlip().of(np.array([number]), seed, 0).which[0]
+        np.testing.assert_array_equal(pair[mirrored], image)
+        np.testing.assert_array_equal(pair[1 - mirrored], image[:, ::-1])
 
 
 def test_mapped_images_are_not_touched(tmp_path):

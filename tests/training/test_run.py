@@ -463,9 +463,11 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"optimizer": name, "lr": 0.01} for name in ("sgd", "adam", "adamw", "rmsprop")]
+    [{"optimizer": name, "lr": 0.01} for name in ("sgd", "adam", "adamw", "rmsprop", "muon")]
     + [{"schedule": name, "warmup": 0.3} for name in ("constant", "step", "cosine", "linear", "one-cycle")]
-    + [{"augment": ("flip", "crop", "cutout")}, {"clip_norm": 0.1}, {"label_smoothing": 0.1}, {"dtype": "float64"}],
+    + [{"augment": names} for names in (("flip", "crop", "cutout"), ("alternating-flip", "shift"))]
+    + [{"model": "cnn", "init": "dirac"}, {"decay": "all"}, {"test_views": 2}]
+    + [{"clip_norm": 0.1}, {"label_smoothing": 0.1}, {"dtype": "float64"}],
     ids=str,
 )
 def test_every_setting_trains(tmp_path, changes):

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from xnn.errors import RunError, SettingError
 from xnn.training import Settings
-from xnn.training.settings import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, BELOW_ONE, EVERY, WIDTH, flag, kind, known
+from xnn.training.settings import (
+    ABOVE_ZERO,
+    AT_LEAST_ONE,
+    AT_LEAST_ZERO,
+    BELOW_ONE,
+    EVERY,
+    VIEWS,
+    WIDTH,
+    flag,
+    kind,
+    known,
+)
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
@@ -29,6 +40,8 @@ def values(field):
         found = st.integers(0, 10**9).map(str) | st.builds(
             "{}{}".format, st.decimals(0, 10**6, places=2), st.sampled_from("smh")
         )
+    elif check == VIEWS:
+        found = st.sampled_from([1, 2, 6])
     elif wanted is bool:
         found = st.booleans()
     elif wanted is int:
@@ -97,7 +110,8 @@ def test_no_number_is_negative(name):
     "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
-    assert name in ("hidden", "epochs", "batch_size", "lr", "keep", "log_every", "threads")
+    muon = ("muon_steps", "head_lr", "bias_lr")
+    assert name in ("hidden", "epochs", "batch_size", "lr", "keep", "log_every", "threads", *muon)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 
@@ -117,6 +131,8 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"schedule": "cosin"}, "--schedule cosin: .*Did you mean 'cosine'"),
         ({"dtype": "float16"}, "--dtype float16: expected one of float32, float64"),
         ({"augment": ("flop",)}, "--augment flop: .*Did you mean 'flip'"),
+        ({"test_views": 3}, "--test-views 3: expected 1, 2 or 6"),
+        ({"decay": "some"}, "--decay some: expected one of weights, all"),
         ({"augment": ("none", "flip")}, "--augment none,flip: 'none' stands alone"),
         ({"augment": "flip"}, "--augment 'flip': expected a list of names"),
         ({"optimizer": "adamw", "momentum": 0.9}, "--momentum 0.9: adamw has none"),
@@ -141,6 +157,22 @@ def test_paths_and_whole_numbers_are_taken():
     settings = Settings(data_dir=Path("a") / "b", lr=1, augment=["flip"])
     assert (settings.data_dir, settings.lr, settings.augment) == ("a/b", 1.0, ("flip",))
     assert isinstance(settings.lr, float)
+
+
+@pytest.mark.parametrize(
+    ("given_", "model"),
+    [
+        ({}, "cnn"),
+        ({"model": "mlp"}, "mlp"),
+        ({"recipe": "speed"}, "speed"),
+        ({"recipe": "speed-long"}, "speed"),
+        ({"recipe": "speed", "model": "cnn"}, "cnn"),
+    ],
+)
+def test_a_recipe_brings_its_model_where_none_is_given(given_, model):
+    settings = Settings(**given_)
+    assert settings.model == model
+    assert Settings(**settings.to_dict()) == settings
 
 
 def test_an_unknown_name_is_suggested():

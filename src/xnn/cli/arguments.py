@@ -9,7 +9,13 @@ from xnn._version import __version__
 from xnn.errors import SettingError, suggest
 from xnn.training.settings import Settings, flag, kind
 
-GROUPS = {"data": "data", "model": "model", "training": "training (default: what suits the model)", "run": "run"}
+GROUPS = {
+    "data": "data",
+    "model": "model",
+    "training": "training (default: what suits the model)",
+    "muon": "muon (for --optimizer muon, which has sgd train what is no hidden matrix)",
+    "run": "run",
+}
 
 BESIDE_RESUME = ("epochs", "backend", "dtype", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
 """Settings that a run may change when it goes on."""
@@ -63,7 +69,7 @@ def parse(argv: Sequence[str] | None = None) -> Command:
 def _parser() -> Parser:
     parser = Parser(
         prog="xnn-train",
-        usage="%(prog)s [--dataset NAME] [--model NAME] [--epochs N] [...]\n       %(prog)s --resume RUN_DIR",
+        usage="%(prog)s [--dataset NAME] [--recipe NAME | --model NAME] [...]\n       %(prog)s --resume RUN_DIR",
         description="Train an image classifier. Without flags: handwritten digits, in seconds.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,

@@ -231,7 +231,7 @@ def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | Mirror | R
 
 
 def _hash(indices: HostArray, seed: int) -> HostArray:
-    """Return uint64 words for whole numbers of at least 0, each bit of which depends on every bit of number and seed."""
+    """Return uint64 words for indices (n,), each bit of which depends on every bit of index and seed."""
     entropy = np.random.SeedSequence([seed, 0xF119]).generate_state(1, np.uint64)
     words = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT) + entropy
     for shift, multiplier in _MIXING:

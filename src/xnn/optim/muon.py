@@ -13,7 +13,6 @@ from xnn.optim.sgd import SGD
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ADJUSTMENTS = ("none", "original", "match_rms_adamw")
-_TINY = 1e-7
 
 Choice: TypeAlias = Callable[[str, Shape], bool]
 Rate: TypeAlias = Callable[[str, Shape], float]
@@ -132,8 +131,7 @@ class Muon(Optimizer):
     def step(self) -> None:
         """Update the trainable parameters from the model's gradients, in place."""
         self.steps += 1
-        xp = self.model.backend.xp
-        vectors = {"velocity": self.slots["velocity"]}
+        xp, velocities = self.model.backend.xp, self.slots["velocity"]
         parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
         for segment in self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0):
             weight_decay = self.weight_decay if segment.decay else 0.0
@@ -142,10 +140,11 @@ class Muon(Optimizer):
                     self._sgd.lr = part.lr * (self.lr / self._first_lr)
                     self._sgd._update_run(part.start, part.stop, weight_decay * (self._first_lr / part.lr))
                     continue
-                run, shape = slice(part.start, part.stop), (-1, part.columns)
-                views = (xp.reshape(vector[run], shape, copy=False) for vector in (parameters, gradients))
-                slots = {name: xp.reshape(vector[run], shape, copy=False) for name, vector in vectors.items()}
-                self._update(*views, slots, weight_decay)
+                parameter, gradient, velocity = (
+                    xp.reshape(vector[part.start : part.stop], (-1, part.columns), copy=False)
+                    for vector in (parameters, gradients, velocities)
+                )
+                self._update(parameter, gradient, {"velocity": velocity}, weight_decay)
 
     def _within(self, start: int, stop: int) -> Iterator[_Part]:
         """Return the parts in a run; neighbours that SGD updates alike are one."""
@@ -164,7 +163,6 @@ class Muon(Optimizer):
 
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
         """Update one matrix (inputs, outputs)."""
-        xp = self.model.backend.xp
         velocity = slots["velocity"]
         velocity *= self.momentum
         velocity += gradient
@@ -173,8 +171,7 @@ class Muon(Optimizer):
             parameter *= 1.0 - self.lr * weight_decay
         inputs, outputs = parameter.shape
         if self.normalize:
-            # A matrix of zeros has no direction to keep, and stays.
-            parameter *= math.sqrt(outputs) / (xp.sqrt(xp.sum(parameter * parameter)) + _TINY)
+            parameter *= math.sqrt(outputs) / _norm(parameter)
         parameter -= (self.lr * self._adjustment(inputs, outputs)) * orthogonalize(direction, self.iterations)
 
     def _adjustment(self, inputs: int, outputs: int) -> float:
@@ -206,16 +203,22 @@ def orthogonalize(matrix: Array, iterations: int = 5) -> Array:
     (n, m) array
         Zero for a matrix of zeros.
     """
-    xp = array_namespace(matrix)
     a, b, c = COEFFICIENTS
     wide = matrix.shape[0] <= matrix.shape[1]
     # The smaller one of X Xᵀ and Xᵀ X.
     x = matrix if wide else matrix.T
-    x = x / (xp.sqrt(xp.sum(x * x)) + _TINY)
+    x = x / _norm(x)
     for _ in range(iterations):
         gram = x @ x.T
         x = a * x + (b * gram + c * (gram @ gram)) @ x
     return x if wide else x.T
+
+
+def _norm(matrix: Array) -> Array:
+    """Return the norm to divide by: 1 for a matrix of zeros, which so stays."""
+    xp = array_namespace(matrix)
+    norm = xp.sqrt(xp.sum(matrix * matrix))
+    return norm + xp.astype(norm == 0.0, norm.dtype)
 
 
 def _parts(layout: Sequence[Mapping[str, Any]], matrices: Choice | None, sgd_lr: float | Rate) -> list[_Part]:

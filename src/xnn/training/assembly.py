@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xnn import kernels, models, nn, optim
+from xnn import kernels, models, nn, optim, recipes
+from xnn._typing import Shape
 from xnn.backends import Backend, backend
 from xnn.data import (
+    AlternatingFlip,
     Batches,
     Compose,
     Cutout,
@@ -19,15 +21,20 @@ from xnn.data import (
     load,
     names,
     validation_split,
+    whitening_filters,
 )
 from xnn.errors import SettingError
 from xnn.optim import schedules
 from xnn.training.callbacks import Callback, EarlyStopping
-from xnn.training.settings import Settings, known
+from xnn.training.freezing import FreezeAfter
+from xnn.training.settings import Settings, flag, known
 from xnn.training.trainer import Trainer
+from xnn.training.views import predictor
 
 EVALUATION_BATCH = 256
 """Images a batch where nothing is learned from them: the result does not depend on it."""
+WHITENING_IMAGES = 5000
+"""Training images, the first ones, whose patches are whitened."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     UserError
         A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
+    recipes.check_name(settings)
     models.check_name(settings.model)
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
@@ -72,10 +80,11 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
         training, held_out = validation_split(dataset.train, size, seed=settings.seed)
         name = "validation"
     task = models.Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
-    settings = replace(models.resolve(settings, task), backend=chosen.name)
+    settings = replace(recipes.resolve(settings, task), backend=chosen.name)
     settings = _with_absolute_paths(settings)
     normalization = Normalization.of(training)
     model = _build(settings, task, chosen)
+    _prepare_first_layer(model, settings, training, normalization)
 
     def batches(split: Split, size: int, **options: Any) -> Batches:
         return Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
@@ -109,15 +118,39 @@ def _build(settings: Settings, task: models.Task, chosen: Backend) -> nn.Sequent
     return model
 
 
+def _prepare_first_layer(
+    model: nn.Sequential, settings: Settings, training: Split, normalization: Normalization
+) -> None:
+    """Whiten the patches of the training images, and have the bias trained, as the settings ask for."""
+    whitening, bias_epochs = settings.first_layer == "whitening", settings.first_bias_epochs or 0
+    if not (whitening or bias_epochs):
+        return
+    first = model.layers[0]
+    if not isinstance(first, nn.Conv2d) or first.weight.trainable:
+        name, value = ("first_layer", "whitening") if whitening else ("first_bias_epochs", bias_epochs)
+        raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
+    if whitening:
+        images = normalization(training.images[:WHITENING_IMAGES])
+        filters = whitening_filters(images, first.kernel)
+        first.weight.value[...] = model.backend.asarray(filters, dtype=settings.dtype)
+    if bias_epochs:
+        model.unfreeze(_FIRST_BIAS)
+
+
+_FIRST_BIAS = "0.bias"
+
+
 def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     """Return the trainer of a job."""
     settings = job.settings
     penalty, decay = settings.l2 or 0.0, settings.weight_decay or 0.0
-    if settings.optimizer != "adamw" and not settings.clip_norm:
+    if settings.optimizer not in ("adamw", "muon") and not settings.clip_norm:
         # Here the penalty's gradient is what weight decay adds; the optimizer does so in the pass it makes anyway.
         penalty, decay = 0.0, penalty + decay
     if settings.early_stopping:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
+    if settings.first_bias_epochs:
+        callbacks = [FreezeAfter(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
     return Trainer(
         job.model,
         _optimizer(job.model, settings, decay),
@@ -129,19 +162,42 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         callbacks=callbacks,
         log_every=settings.log_every,
         held_out=job.held_out_name,
+        predict=predictor(job.model, settings.test_views or 1),
     )
 
 
 def _optimizer(model: nn.Sequential, settings: Settings, weight_decay: float) -> optim.Optimizer:
     lr, momentum = known(settings.lr), settings.momentum or 0.0
+    decay: dict[str, Any] = {"weight_decay": weight_decay, "decay_all": settings.decay == "all"}
     match settings.optimizer:
         case "adam":
-            return optim.Adam(model, lr, weight_decay=weight_decay)
+            return optim.Adam(model, lr, **decay)
         case "adamw":
-            return optim.AdamW(model, lr, weight_decay=weight_decay)
+            return optim.AdamW(model, lr, **decay)
         case "rmsprop":
-            return optim.RMSprop(model, lr, momentum=momentum, weight_decay=weight_decay)
-    return optim.SGD(model, lr, momentum=momentum, nesterov=momentum > 0.0, weight_decay=weight_decay)
+            return optim.RMSprop(model, lr, momentum=momentum, **decay)
+        case "muon":
+            return _muon(model, settings, decay)
+    return optim.SGD(model, lr, momentum=momentum, nesterov=momentum > 0.0, **decay)
+
+
+def _muon(model: nn.Sequential, settings: Settings, decay: dict[str, Any]) -> optim.Muon:
+    momentum, head_lr, bias_lr = settings.momentum or 0.0, known(settings.head_lr), known(settings.bias_lr)
+
+    def sgd_lr(name: str, shape: Shape) -> float:
+        return bias_lr if len(shape) < 2 else head_lr
+
+    return optim.Muon(
+        model,
+        known(settings.lr),
+        momentum=momentum,
+        nesterov=momentum > 0.0,
+        normalize=settings.filter_norm == "fixed",
+        iterations=known(settings.muon_steps),
+        sgd_lr=sgd_lr,
+        sgd_momentum=known(settings.sgd_momentum),
+        **decay,
+    )
 
 
 def _schedule(settings: Settings, batches: int) -> schedules.Schedule | None:
@@ -163,7 +219,9 @@ def _schedule(settings: Settings, batches: int) -> schedules.Schedule | None:
 def _augment(settings: Settings) -> Compose | None:
     makers: dict[str, Callable[[], Any]] = {
         "flip": HorizontalFlip,
+        "alternating-flip": AlternatingFlip,
         "crop": lambda: RandomCrop(padding=4),
+        "shift": lambda: RandomCrop(padding=2, fill="reflect"),
         "cutout": lambda: Cutout(size=8),
     }
     chosen = [makers[name]() for name in settings.augment or () if name != "none"]

@@ -116,18 +116,16 @@ class Settings:
         None, "training", "what weight decay applies to; norms and biases are no weights", choices=("weights", "all")
     )
     muon_steps: int | None = _setting(
-        None, "training", "of muon's iteration toward an orthogonal matrix", metavar="N", check=AT_LEAST_ONE
+        None, "muon", "iterations that make an update orthogonal", metavar="N", check=AT_LEAST_ONE
     )
-    filter_norm: str | None = _setting(
-        None, "training", "whether muon keeps the norm of filters as it is", choices=("free", "fixed")
-    )
+    filter_norm: str | None = _setting(None, "muon", "whether the norm of filters is kept", choices=("free", "fixed"))
     head_lr: float | None = _setting(
-        None, "training", "muon: learning rate of the last layer's weights, by sgd", metavar="X", check=ABOVE_ZERO
+        None, "muon", "learning rate of the last layer's weights", metavar="X", check=ABOVE_ZERO
     )
-    bias_lr: float | None = _setting(
-        None, "training", "muon: learning rate of biases and norms, by sgd", metavar="X", check=ABOVE_ZERO
+    bias_lr: float | None = _setting(None, "muon", "learning rate of biases and norms", metavar="X", check=ABOVE_ZERO)
+    sgd_momentum: float | None = _setting(
+        None, "muon", "momentum of last layer, biases and norms", metavar="X", check=BELOW_ONE
     )
-    sgd_momentum: float | None = _setting(None, "training", "muon: momentum of that sgd", metavar="X", check=BELOW_ONE)
     l2: float | None = _setting(
         None, "training", "strength of the L2 penalty in the loss", metavar="X", check=AT_LEAST_ZERO
     )
@@ -231,7 +229,7 @@ class Settings:
 
 
 def _model_of(recipe: str | None) -> str:
-    """Return the name of the model where none was given: a recipe is named after its own, as in ``speed`` or ``speed-long``."""
+    """Return the model where none was given: a recipe is named after its own, as in ``speed`` or ``speed-long``."""
     return "cnn" if recipe is None else recipe.partition("-")[0]
 
 

@@ -1,0 +1,151 @@
+"""Recipes: what they set, what comes before them, and that their runs go on from any checkpoint."""
+
+import numpy as np
+import pytest
+
+from xnn import models, nn, recipes
+from xnn.data import Split
+from xnn.errors import SettingError
+from xnn.models import Task
+from xnn.training import Settings, assembly
+from xnn.training.assembly import make_trainer, prepare
+from xnn.training.views import predictor
+
+DIGITS = Task("digits", (8, 8, 1), 10, 1437)
+FASHION = Task("fashion-mnist", (28, 28, 1), 10, 60_000)
+CIFAR10 = Task("cifar10", (32, 32, 3), 10, 50_000)
+CIFAR100 = Task("cifar100", (32, 32, 3), 100, 50_000)
+TASKS = [DIGITS, FASHION, CIFAR10, CIFAR100]
+LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads"}
+
+
+@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.dataset)
+def test_a_recipe_fills_in_what_is_not_given_and_nothing_else(name, task):
+    settings = recipes.resolve(Settings(recipe=name), task)
+    chosen = recipes.RECIPES[name](task)
+    assert {key: getattr(settings, key) for key in chosen} == chosen
+    assert settings.model == name.partition("-")[0]
+    open_ = {key for key, value in settings.to_dict().items() if value is None}
+    assert open_ == LEFT_OPEN | (set() if settings.optimizer == "muon" else set(models.MUON_ALONE))
+    # The next time, as on resuming, nothing is left to fill in.
+    assert recipes.resolve(settings, task) == settings
+    model = models.layers(settings, task).build(task.image_shape, backend="numpy")
+    assert model.output_shape == (task.classes,)
+
+    given = {"epochs": 77, "lr": 0.123, "augment": ("cutout",), "label_smoothing": 0.3, "test_views": 2}
+    overridden = recipes.resolve(Settings(recipe=name, **given), task)
+    assert {key: getattr(overridden, key) for key in given} == given
+
+
+def test_another_optimizer_comes_with_its_own_rates():
+    settings = recipes.resolve(Settings(recipe="speed", optimizer="adamw"), CIFAR10)
+    assert (settings.lr, settings.head_lr) == (models.OPTIMIZER_DEFAULTS["adamw"]["lr"], None)
+    assert settings.first_layer == "whitening"
+
+
+def test_without_a_recipe_the_model_has_its_own_settings():
+    for name in models.names():
+        assert recipes.resolve(Settings(model=name), CIFAR10) == models.resolve(Settings(model=name), CIFAR10)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"recipe": "sped"}, r"--recipe sped: unknown; choose one of cnn, mlp, lab6, speed\. Did you mean 'speed'"),
+        ({"recipe": "speed", "model": "cnn"}, "--model cnn: the recipe speed is of another; leave one of the two out"),
+        ({"first_layer": "whitening"}, "--first-layer whitening: the model cnn has no frozen first layer; speed has"),
+        (
+            {"model": "mlp", "first_bias_epochs": 2},
+            "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has",
+        ),
+        ({"model": "mlp", "bias_lr": 0.1}, "--bias-lr 0.1: adamw has none; it is for --optimizer muon"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given, message):
+    with pytest.raises(SettingError, match=message):
+        prepare(Settings(backend="numpy", **given))
+
+
+# --- the recipe of the speed records, on few images and narrow ---
+
+
+@pytest.fixture
+def job():
+    return few_images()
+
+
+def few_images(**changes):
+    job = prepare(Settings(recipe="speed", backend="numpy", hidden=4, batch_size=40, epochs=4, seed=3, **changes))
+    split = job.train.split
+    job.train.split = Split(split.images[:120], split.labels[:120])
+    job.train.images = 120
+    return job
+
+
+def test_the_first_layer_whitens_the_training_images(job):
+    first = job.model.layers[0]
+    x = job.normalization(job.train.split.images)
+    outputs, _ = nn.Conv2d.forward(first, x)
+    square = np.mean(np.asarray(outputs, np.float64)[..., :4] ** 2, axis=(0, 1, 2))
+    np.testing.assert_allclose(square, 1.0, rtol=0.2)
+    assert not first.weight.trainable
+    np.testing.assert_array_equal(first.weight.value, prepare(job.settings).model.layers[0].weight.value)
+
+
+@pytest.mark.parametrize("stop", range(1, 12, 2))
+def test_a_run_goes_on_bit_for_bit(stop):
+    def trainer_until(last, start=None):
+        from xnn.training.callbacks import Callback
+
+        class Stop(Callback):
+            def step_end(self, trainer):
+                if trainer.step == last:
+                    trainer.request_stop("tested", to_resume=True)
+
+        job = few_images(augment=("alternating-flip", "shift"), average=0.9)
+        trainer = make_trainer(job, [Stop()])
+        if start is not None:
+            trainer.load_state_dict(*start)
+        trainer.fit(job.train, epochs=4)
+        return trainer
+
+    whole = trainer_until(None)
+    stopped = trainer_until(stop)
+    assert stopped.step == stop
+    resumed = trainer_until(None, stopped.state_dict())
+    assert resumed.step == whole.step == 12
+    arrays, expected = resumed.state_dict()[0], whole.state_dict()[0]
+    assert set(arrays) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+
+
+def test_the_first_bias_is_trained_for_three_epochs(job):
+    seen = []
+
+    class Watch(assembly.Callback):
+        def epoch_end(self, trainer, row):
+            seen.append(job.model.parameters["0.bias"].copy())
+
+    weight = job.model.parameters["0.weight"].copy()
+    make_trainer(job, [Watch()]).fit(job.train, epochs=4)
+    assert [bool((after != before).any()) for before, after in zip([0.0 * seen[0], *seen], seen, strict=False)] == [
+        *(True, True, True),
+        False,
+    ]
+    np.testing.assert_array_equal(job.model.parameters["0.weight"], weight)
+
+
+def test_views_are_averaged_at_the_end_and_epochs_see_one():
+    job = few_images(test_views=6)
+    trainer = make_trainer(job, [])
+    history = trainer.fit(job.train, job.held_out, epochs=1)
+    plain = make_trainer(few_images(test_views=1), [])
+    assert plain.fit(job.train, job.held_out, epochs=1)[-1]["test_loss"] == history[-1]["test_loss"]
+    assert plain.evaluate(job.test).loss == history[-1]["test_loss"]
+
+    x, labels = next(job.test.epoch(0))
+    loss, _ = trainer.loss.forward(predictor(job.model, 6)(x), labels)
+    assert trainer.evaluate((x, labels)).loss == pytest.approx(float(loss), rel=1e-6)
+    assert trainer.evaluate(job.test).loss != history[-1]["test_loss"]
