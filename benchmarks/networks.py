@@ -117,13 +117,19 @@ def _speed() -> Network:
     def make_torch() -> Any:
         from torch import nn as tnn
 
+        def norm(width: int) -> Any:
+            # xnn's has no scale; PyTorch knows it only with one, which is then not trained.
+            layer = tnn.BatchNorm2d(width)
+            layer.weight.requires_grad_(False)
+            return layer
+
         first = tnn.Conv2d(3, 24, 2).requires_grad_(False)
         layers: list[Any] = [first, tnn.GELU()]
         inputs = 24
         for width in (64, 256, 256):
             layers += [tnn.Conv2d(inputs, width, 3, padding=1, bias=False), tnn.MaxPool2d(2)]
-            layers += [tnn.BatchNorm2d(width), tnn.GELU()]
-            layers += [tnn.Conv2d(width, width, 3, padding=1, bias=False), tnn.BatchNorm2d(width), tnn.GELU()]
+            layers += [norm(width), tnn.GELU()]
+            layers += [tnn.Conv2d(width, width, 3, padding=1, bias=False), norm(width), tnn.GELU()]
             inputs = width
         return tnn.Sequential(*layers, tnn.MaxPool2d(3), tnn.Flatten(), tnn.Linear(256, 10, bias=False))
 
