@@ -12,7 +12,7 @@ from xnn._version import __version__
 from xnn.backends import Backend, backend
 
 if TYPE_CHECKING:
-    from xnn import data, functional, models, nn, optim, testing, training
+    from xnn import data, functional, models, nn, optim, recipes, reporting, testing, training
     from xnn.training import Settings, Trainer
     from xnn.training.run import train
 
@@ -27,12 +27,14 @@ __all__ = [
     "models",
     "nn",
     "optim",
+    "recipes",
+    "reporting",
     "testing",
     "train",
     "training",
 ]
 
-_PARTS = {"data", "functional", "models", "nn", "optim", "reporting", "testing", "training"}
+_PARTS = {"data", "functional", "models", "nn", "optim", "recipes", "reporting", "testing", "training"}
 _HOMES = {"Settings": "xnn.training.settings", "Trainer": "xnn.training.trainer", "train": "xnn.training.run"}
 
 

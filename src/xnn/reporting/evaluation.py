@@ -16,6 +16,7 @@ from xnn.errors import DataError, RunError
 from xnn.reporting.saved import SavedModel
 from xnn.training.assembly import EVALUATION_BATCH
 from xnn.training.metrics import Sums
+from xnn.training.views import predictor
 
 Counts = npt.NDArray[np.int64]
 
@@ -115,9 +116,9 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     batches = Batches(split, EVALUATION_BATCH, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
     loss.functions = model.functions
-    sums, answers = Sums(), []
+    sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
     for x, labels in batches.epoch(0):
-        logits = model(x)
+        logits = predict(x)
         value, _ = loss.forward(logits, labels)
         sums.loss += float(value) * int(x.shape[0])
         sums.images += int(x.shape[0])
@@ -140,7 +141,7 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
     """
     model = saved.model
     x = saved.normalization(model.backend.asarray(images), model.dtype)
-    result = softmax(model.backend.to_numpy(model(x)))
+    result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
     if not np.isfinite(result).all():
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     return result

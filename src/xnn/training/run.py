@@ -78,7 +78,7 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
     if given is not None:
         RunDirectory.check_unused(given)
     job = prepare(settings, report)
-    path = given or default_path(settings.dataset, settings.model)
+    path = given or default_path(settings.dataset, settings.recipe or settings.model)
     with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
         _introduce(job, directory, say)
         return _fit(job, directory, None, callbacks)
@@ -197,20 +197,22 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
 def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     """Write the model, the picture and, last, the result."""
     last = trainer.history[-1]
-    if job.held_out_name == "test":
+    if job.held_out_name == "test" and job.settings.test_views == 1:
         test = {name: last[f"test_{name}"] for name in ("loss", "accuracy")}
     else:
+        # For the first time, or with several views of each image, which the epochs' rows do without.
         metrics = trainer.evaluate(job.test)
         test = {"loss": metrics.loss, "accuracy": metrics.accuracy}
     with trainer.average.applied() if trainer.average else nullcontext():
         directory.write_model(job.model.state_dict(), _description(job))
     settings = job.settings
-    title = f"{job.dataset.name}, {settings.model}: {100 * test['accuracy']:.2f} % of the test images"
+    name = settings.recipe or settings.model
+    title = f"{job.dataset.name}, {name}: {100 * test['accuracy']:.2f} % of the test images"
     intervals = read_json_lines(directory.intervals)
     curves.draw(directory.curves, trainer.history, intervals, title=title, held_out=job.held_out_name)
     result = {
         "dataset": settings.dataset,
-        "recipe": settings.model,
+        "recipe": name,
         "backend": job.backend.name,
         "epochs": trainer.epoch,
         "lr": settings.lr,
