@@ -18,16 +18,15 @@ def guarded(program: str, command: Callable[[], None]) -> int:
     try:
         command()
     except UserError as error:
-        return _complain(program, error, BAD_INPUT)
+        return complain(program, error, BAD_INPUT)
     except NonFiniteLoss as error:
-        return _complain(program, error, DIVERGED)
+        return complain(program, error, DIVERGED)
     except (MemoryError, RuntimeError) as error:
-        # PyTorch has no type of its own for the memory of the CPU, only these words.
-        if isinstance(error, RuntimeError) and not re.search(r"allocate memory|out of memory", str(error)):
+        if not is_out_of_memory(error):
             raise
-        return _complain(program, f"out of memory ({error})", BAD_INPUT)
+        return complain(program, f"out of memory ({error})", BAD_INPUT)
     except KeyboardInterrupt:
-        return _complain(program, "stopped", INTERRUPTED)
+        return complain(program, "stopped", INTERRUPTED)
     return 0
 
 
@@ -41,6 +40,13 @@ def say(line: str) -> None:
     print(line)
 
 
-def _complain(program: str, error: object, code: int) -> int:
+def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether it was memory that an operation lacked."""
+    # PyTorch has no type of its own for the memory of the CPU, only these words.
+    return isinstance(error, MemoryError) or bool(re.search(r"allocate memory|out of memory", str(error)))
+
+
+def complain(program: str, error: object, code: int) -> int:
+    """Print an error on one line of standard error, and return the exit code."""
     print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code

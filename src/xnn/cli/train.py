@@ -1,17 +1,17 @@
 """``xnn-train``: train an image classifier from the command line."""
 
-import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from xnn.cli.arguments import Command, parse
+from xnn.cli.frame import BAD_INPUT, DIVERGED, complain, is_out_of_memory
 from xnn.cli.signals import StopSignals
 from xnn.errors import NonFiniteLoss, UserError
 from xnn.training.run_directory import StoppedAtOnce
 
-BAD_INPUT, DIVERGED, SIGNALLED = 2, 3, 128
+SIGNALLED = 128
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NonFiniteLoss as error:
         return _complain(error, DIVERGED)
     except (MemoryError, RuntimeError) as error:
-        # PyTorch has no type of its own for the memory of the CPU, only these words.
-        if isinstance(error, RuntimeError) and not re.search(r"allocate memory|out of memory", str(error)):
+        if not is_out_of_memory(error):
             raise
         return _complain(f"out of memory ({error}); try a smaller --batch-size or --hidden", BAD_INPUT)
     except KeyboardInterrupt as stop:
@@ -41,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"xnn-train: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+    return complain("xnn-train", error, code)
 
 
 def _how_to_go_on(directory: Path) -> str:

@@ -33,12 +33,3 @@ def crop(
             source = ((i + top) * line + j + left) * wide
             target = start + (i * width + j) * channels
             copy(image, source, x, target, channels)
-
-
-@inlined
-def add(source: Any, at: int, target: Any, to: int, count: int) -> None:
-    """target[to : to + count] += source[at : at + count]."""
-    # Views begin at 0: their positions cannot be negative, so that the loop is vectorized.
-    terms, sums = source[at : at + count], target[to : to + count]
-    for i in range(count):
-        sums[i] += terms[i]
