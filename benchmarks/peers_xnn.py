@@ -9,14 +9,14 @@ RATE = 1e-3
 
 def xnn_step(network: Any, batch: int) -> Callable[[], object]:
     """Return a function that does one training step on NumPy."""
-    from xnn import kernels, nn, optim
+    from xnn import nn, optim
 
     model, x, y = xnn_model(network, batch)
     optimizer, loss = optim.SGD(model, lr=RATE), nn.SoftmaxCrossEntropy()
 
     def step() -> None:
         # As in a training loop.
-        with kernels.alone(model.backend):
+        with model.alone():
             logits, pullback = model.forward(x, train=True)
             _, loss_pullback = loss.forward(logits, y)
             nn.consume(pullback, loss_pullback(), input_gradient=False)

@@ -1,10 +1,13 @@
 """The affine map."""
 
 from xnn._typing import Array, Pullback
+from xnn.functional.activations import activated
 from xnn.functional._common import check_floating, check_shape, namespace, rows
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+def linear(
+    x: Array, weight: Array, bias: Array | None = None, activation: str | None = None
+) -> tuple[Array, Pullback]:
     """Affine map y = x W + b.
 
     With X and dY flattened to two axes, y_ij = Σ_k x_ik w_kj + b_j, so for a loss L with dY = ∂L/∂Y::
@@ -16,6 +19,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     x : (..., n)
     weight : (n, m)
     bias : (m,) or None
+    activation : "relu", "gelu" or None
+        Applied to y, in one call.
 
     Returns
     -------
@@ -40,4 +45,4 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
         dbias = namespace(dy).sum(rows(dy), axis=0) if needs[2] and bias is not None else None
         return dx, dweight, dbias
 
-    return y, pullback
+    return activated("linear", (y, pullback), activation)

@@ -5,12 +5,9 @@ from collections.abc import Callable
 
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace
-from xnn.functional.activations import gelu, relu
+from xnn.functional.activations import activated
 
 _Gradients = tuple[Array | None, Array | None, Array | None]
-
-ACTIVATIONS = {"relu": relu, "gelu": gelu}
-"""What batch normalization may be followed by, in one call."""
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
@@ -73,7 +70,7 @@ def batch_norm(
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
     result = _normalize(x, weight, bias, mean, variance, eps, tuple(range(x.ndim - 1)))
-    return _activated("batch_norm", result, activation)
+    return activated("batch_norm", result, activation)
 
 
 def batch_norm_inference(
@@ -118,7 +115,7 @@ def batch_norm_inference(
             xp.sum(dy, axis=axes) if needs[2] and bias is not None else None,
         )
 
-    return _activated("batch_norm_inference", (y, pullback), activation)
+    return activated("batch_norm_inference", (y, pullback), activation)
 
 
 def layer_norm(
@@ -180,23 +177,6 @@ def _normalize(
             xp.sum(dy * normalized, axis=positions) if needs[1] and weight is not None else None,
             xp.sum(dy, axis=positions) if needs[2] and bias is not None else None,
         )
-
-    return y, pullback
-
-
-def _activated(
-    function: str, result: tuple[Array, Callable[..., _Gradients]], activation: str | None
-) -> tuple[Array, Callable[..., _Gradients]]:
-    """Follow a (value, pullback) by an activation of that name."""
-    if activation is None:
-        return result
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"{function}: activation must be one of {', '.join(ACTIVATIONS)} or None, not {activation!r}")
-    z, inner = result
-    y, outer = ACTIVATIONS[activation](z)
-
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
-        return inner(outer(dy), needs)
 
     return y, pullback
 

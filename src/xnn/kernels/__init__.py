@@ -78,15 +78,19 @@ def set_threads(count: int) -> None:
         pool.threads()
 
 
-def alone(backend: Backend, dtype: str = "float32") -> AbstractContextManager[None]:
+def alone(
+    backend: Backend, dtype: str = "float32", *, but_for_products: bool = False
+) -> AbstractContextManager[None]:
     """Return a context in which nothing but the twins' threads computes, which spares each twin to see to it.
 
-    Where there are none, as for float64, BLAS keeps its threads.
+    `but_for_products` lets BLAS use its own threads in the products of affine maps, which is faster where nothing else
+    is spread over ours. Where there are no twins, as for float64, BLAS keeps its threads.
     """
-    if dtype == "float32" and backend.twins and backend.library == "numpy" and _is_served("numpy"):
-        context: AbstractContextManager[None] = _load("numpy", "threads").threads().alone
-        return context
-    return nullcontext()
+    if dtype != "float32" or not backend.twins or backend.library != "numpy" or not _is_served("numpy"):
+        return nullcontext()
+    pool = _load("numpy", "threads").threads()
+    context: AbstractContextManager[None] = pool.alone_but_for_products if but_for_products else pool.alone
+    return context
 
 
 def functions(backend: Backend) -> Functions:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.activations import GELU, ReLU
 from xnn.nn.layer import Layer
+from xnn.nn.linear import Linear
 from xnn.nn.normalization import BatchNorm
 
 
@@ -13,7 +14,7 @@ class Sequential(Layer):
 
     The pullback stops at the first layer with something to train when the input's gradient is not asked for, so the
     layers before it, and that layer's own input gradient, cost nothing. A `BatchNorm` and the `ReLU` or exact `GELU`
-    after it are computed together.
+    after it are computed together, and so are a `Linear` and the `ReLU` after it.
 
     Parameters
     ----------
@@ -53,15 +54,19 @@ def _steps(layers: Sequence[Layer]) -> list[tuple[Layer, dict[str, str]]]:
     steps: list[tuple[Layer, dict[str, str]]] = []
     for layer in layers:
         name = _activation(layer)
-        if name is not None and steps and type(steps[-1][0]) is BatchNorm and not steps[-1][1]:
+        if name is not None and steps and name in _TAKEN_ALONG.get(type(steps[-1][0]), ()) and not steps[-1][1]:
             steps[-1] = steps[-1][0], {"activation": name}
         else:
             steps.append((layer, {}))
     return steps
 
 
+_TAKEN_ALONG: dict[type[Layer], tuple[str, ...]] = {BatchNorm: ("relu", "gelu"), Linear: ("relu",)}
+"""Activations that a layer computes along with its own function."""
+
+
 def _activation(layer: Layer) -> str | None:
-    """Return the name under which batch normalization knows an activation, or None."""
+    """Return the name under which other functions know an activation, or None."""
     if type(layer) is GELU and layer.approximate == "none":
         return "gelu"
     return "relu" if type(layer) is ReLU else None

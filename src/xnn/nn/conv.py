@@ -27,6 +27,8 @@ class Conv2d(Layer):
         False keeps weight and bias as they are initialized, as `Layer.freeze` does.
     """
 
+    spreads = True
+
     def __init__(
         self,
         channels: int,

@@ -1,6 +1,7 @@
 """What every layer is: parameters, plus a function that returns its value and its pullback."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from xnn import kernels
@@ -33,7 +34,11 @@ class Layer:
         Of a built model: mappings of name to view, in the model's order; ``.flat`` is the whole vector.
     trainable : bool
         Whether any parameter in this layer or inside it is trainable.
+    spreads : bool
+        Of a class of layers: whether its twin spreads its work over xnn's own threads, to which BLAS's are in the way.
     """
+
+    spreads = False
 
     backend: Backend
     dtype: str
@@ -148,13 +153,18 @@ class Layer:
             layer.functions = kernels.functions(backend)
         self._draw(seed)
         self._refresh()
+        self._spreads = any(layer.spreads for layer in self._named_layers().values())
         return self
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
-        with kernels.alone(self.backend, self.dtype):
+        with self.alone():
             y, _ = self.forward(x)
         return y
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context for many calls of a built model, such as training, see `xnn.kernels.alone`."""
+        return kernels.alone(self.backend, self.dtype, but_for_products=not self._spreads)
 
     def segments(self, decay_all: bool = False) -> list[Segment]:
         """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.

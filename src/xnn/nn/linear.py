@@ -42,10 +42,11 @@ class Linear(Layer):
         )
         return (*shape[:-1], self.features)
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
+    def forward(self, x: Array, train: bool = False, activation: str | None = None) -> tuple[Array, Pullback]:
+        """Return (y, pullback); `activation` is the name of one that follows at once, see `xnn.functional.linear`."""
         bias = None if self.bias is None else self.bias.value
-        return self.connect(self.functions.linear(x, self.weight.value, bias), self.weight, self.bias)
+        result = self.functions.linear(x, self.weight.value, bias, activation)
+        return self.connect(result, self.weight, self.bias)
 
     def flops(self) -> int:
         """2 n m for each position."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xnn import kernels, nn
+from xnn import nn
 from xnn._typing import Array
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
@@ -157,7 +157,7 @@ class Trainer:
         self.stop_reason, self._to_resume = None, False
         # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with self.clock.running(), kernels.alone(self.model.backend, self.model.dtype), quiet:
+        with self.clock.running(), self.model.alone(), quiet:
             self._call("fit_begin")
             while self.epoch < epochs and self.stop_reason is None:
                 self._run_epoch(train, validation)

@@ -24,7 +24,7 @@ _LEAST_SIMPLE = 2**17
 
 def relu(x: Array) -> tuple[Array, Pullback]:
     """As `xnn.functional.relu`."""
-    return _from_y(_relu, _relu_pullback, x, _LEAST_SIMPLE) if _is_plain(x) else F.relu(x)
+    return _from_y(_relu, relu_pullback, x, _LEAST_SIMPLE) if _is_plain(x) else F.relu(x)
 
 
 def gelu(x: Array, approximate: str = "none") -> tuple[Array, Pullback]:
@@ -89,7 +89,7 @@ def _relu(x: Any, y: Any) -> None:
 
 
 @compiled
-def _relu_pullback(y: Any, dy: Any, dx: Any) -> None:
+def relu_pullback(y: Any, dy: Any, dx: Any) -> None:
     for i in range(y.size):
         dx[i] = dy[i] if y[i] > _F(0.0) else _F(0.0)
 

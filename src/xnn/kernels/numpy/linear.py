@@ -11,11 +11,13 @@ import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.kernels.numpy.activations import relu_pullback
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 from xnn.kernels.pullbacks import InPlace
 
+_F = np.float32
 _FEW_ROWS = 2
 """Rows up to which a product is bound by memory."""
 
@@ -26,7 +28,9 @@ _LEAST_OUTER = 2**16
 """Fewest numbers of a weight's gradient that one row does not write, see `InPlace`."""
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+def linear(
+    x: Array, weight: Array, bias: Array | None = None, activation: str | None = None
+) -> tuple[Array, Pullback]:
     """As `xnn.functional.linear`."""
     plain = (
         x.ndim == 2
@@ -35,26 +39,42 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
         and x.dtype == np.float32
         and weight.dtype == np.float32
         and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == np.float32))
+        and activation in (None, "relu")
     )
     if not plain:
-        return F.linear(x, weight, bias)
+        return F.linear(x, weight, bias, activation)
     y = product(x, weight)
-    if bias is not None:
+    if activation is not None:
+        _shift_relu(y, np.zeros(len(y[0]), np.float32) if bias is None else bias)
+    elif bias is not None:
         y += bias
+
+    def before_activation(dy: Array) -> Array:
+        return dy if activation is None else _masked(y, dy)
 
     def pull(
         dy: Array, needs: tuple[bool, bool, bool], dweight: Array | None, dbias: Array | None
     ) -> tuple[Array | None, Array | None, Array | None]:
+        dz = before_activation(dy)
         return (
-            product(dy, weight.T) if needs[0] else None,
-            _weight_gradient(x, dy, dweight) if needs[1] else None,
-            dy.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
+            product(dz, weight.T) if needs[0] else None,
+            _weight_gradient(x, dz, dweight) if needs[1] else None,
+            dz.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
         )
 
     outer = None
     if len(x) == 1 and weight.size >= _LEAST_OUTER:
-        outer = lambda dy: (x[0].copy(), dy[0].copy())  # noqa: E731 - a name more would say no more
+        outer = lambda dy: (x[0].copy(), before_activation(dy)[0].copy())  # noqa: E731 - a name more would say no more
     return y, InPlace(pull, outer)
+
+
+def _masked(y: Array, dy: Array) -> Array:
+    """dy where y is positive, else 0."""
+    if dy.dtype != np.float32 or not dy.flags.c_contiguous:
+        return np.where(y > 0.0, dy, np.zeros((), dy.dtype))
+    dz = empty(dy.shape)
+    relu_pullback(y.reshape(-1), dy.reshape(-1), dz.reshape(-1))
+    return dz
 
 
 def product(a: Array, b: Array, result: Array | None = None) -> Array:
@@ -64,6 +84,9 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     pool = threads()
     if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
         with pool.alone:
+            return np.matmul(a, b, out=y)
+    if pool.alone.has_exceptions:
+        with pool.alone.lifted():
             return np.matmul(a, b, out=y)
     if rows > columns:
         pool.run(lambda part: np.matmul(a[_slice(part)], b, out=y[_slice(part)]), pool.parts(rows))
@@ -82,6 +105,16 @@ def _weight_gradient(x: Array, dy: Array, dweight: Array | None) -> Array:
     result = empty((x.shape[1], dy.shape[1])) if dweight is None else dweight
     _add_outers(x, dy, result)
     return result
+
+
+@compiled
+def _shift_relu(y: Any, bias: Any) -> None:
+    for i in range(y.shape[0]):
+        row = y[i]
+        for j in range(row.size):
+            z = row[j] + bias[j]
+            # Written so that NaN stays NaN.
+            row[j] = _F(0.0) if z <= _F(0.0) else z
 
 
 @compiled

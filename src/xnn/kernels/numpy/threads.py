@@ -5,10 +5,11 @@ with BLAS held to one thread. OpenBLAS's own threads would spin, waiting for the
 A part depends on the number of threads alone, so sums over the batch come out the same bit for bit each time.
 """
 
+import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -33,6 +34,8 @@ class Threads:
     ----------
     alone : context manager
         Holds BLAS to one thread inside the block, so that its own threads are not in the way.
+    alone_but_for_products : context manager
+        The same, except that inside `blas_at_will` BLAS has its threads.
     """
 
     def __init__(self, count: int) -> None:
@@ -42,6 +45,7 @@ class Threads:
         # Held by the thread whose work is spread; another that comes meanwhile computes on its own.
         self._busy = threading.Lock()
         self.alone = _Alone()
+        self.alone_but_for_products = _AloneButForProducts(self.alone)
 
     def parts(self, length: int, least: int = 1) -> list[range]:
         """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
@@ -127,6 +131,7 @@ class _Alone:
         self._lock = threading.Lock()
         self._depth = 0
         self._before: list[int] = []
+        self.exceptions = 0
 
     def limit(self, count: int) -> None:
         """Have BLAS use no more than `count` threads anywhere in the process."""
@@ -147,6 +152,39 @@ class _Alone:
             if self._depth == 0:
                 for library, count in zip(self.libraries, self._before, strict=True):
                     library.set_num_threads(count)
+
+
+    @property
+    def has_exceptions(self) -> bool:
+        """Whether BLAS is held to one thread nowhere, or but for products."""
+        return self._depth == self.exceptions
+
+    @contextlib.contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Context in which BLAS has its threads; to be entered where `has_exceptions`."""
+        if self._depth == 0:
+            yield
+            return
+        for library, count in zip(self.libraries, self._before, strict=True):
+            library.set_num_threads(count)
+        try:
+            yield
+        finally:
+            for library in self.libraries:
+                library.set_num_threads(1)
+
+
+class _AloneButForProducts:
+    def __init__(self, alone: _Alone) -> None:
+        self._alone = alone
+
+    def __enter__(self) -> None:
+        self._alone.__enter__()
+        self._alone.exceptions += 1
+
+    def __exit__(self, *exception: object) -> None:
+        self._alone.exceptions -= 1
+        self._alone.__exit__(*exception)
 
 
 @functools.cache
