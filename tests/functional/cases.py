@@ -201,7 +201,7 @@ def _case(name: str, calls: st.SearchStrategy[Call], **facts: Any) -> Case:
 
 
 CASES = (
-    _case("linear", _linear()),
+    _case("linear", _activated(_linear())),
     _case("conv2d", _conv2d()),
     _case("max_pool2d", _pooling(True)),
     _case("avg_pool2d", _pooling(False)),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnn import kernels
+from xnn import kernels, nn
 from xnn.errors import SettingError
 from xnn.kernels import threads as setting
 
@@ -63,6 +63,38 @@ def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
     with threads().alone, threads().alone:
         assert all(library.get_num_threads() == 1 for library in libraries)
     assert [library.get_num_threads() for library in libraries] == before
+
+
+def test_blas_has_its_threads_for_products_where_nothing_else_forbids_it():
+    pool, count = Threads(2), 2
+    before = [library.get_num_threads() for library in pool.alone.libraries]
+
+    def seen():
+        return [library.get_num_threads() for library in pool.alone.libraries]
+
+    with pool.alone_but_for_products:
+        assert seen() == [1] * len(before)
+        assert pool.alone.has_exceptions
+        with pool.alone.lifted():
+            assert seen() == before
+        assert seen() == [1] * len(before)
+        with pool.alone:
+            assert not pool.alone.has_exceptions
+        assert not any(pool.run(lambda part: pool.alone.has_exceptions, pool.parts(count)))
+    assert pool.alone.has_exceptions
+    with pool.alone, pool.alone_but_for_products:
+        assert not pool.alone.has_exceptions
+    with pool.alone.lifted():
+        assert seen() == before
+    assert seen() == before
+
+
+def test_a_model_lets_blas_have_its_threads_unless_it_convolves():
+    affine = nn.Sequential(nn.Linear(3), nn.ReLU(), nn.Linear(2)).build((4,), backend="numpy")
+    convolving = nn.Sequential(nn.Residual(nn.Conv2d(1, 3, padding=1)), nn.Flatten()).build((4, 4, 1), backend="numpy")
+    for model, expected in ((affine, True), (convolving, False)):
+        with model.alone():
+            assert threads().alone.has_exceptions is expected
 
 
 def test_the_setting(monkeypatch):

@@ -1,13 +1,11 @@
 """The affine map."""
 
 from xnn._typing import Array, Pullback
-from xnn.functional.activations import activated
 from xnn.functional._common import check_floating, check_shape, namespace, rows
+from xnn.functional.activations import activated
 
 
-def linear(
-    x: Array, weight: Array, bias: Array | None = None, activation: str | None = None
-) -> tuple[Array, Pullback]:
+def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None) -> tuple[Array, Pullback]:
     """Affine map y = x W + b.
 
     With X and dY flattened to two axes, y_ij = Σ_k x_ik w_kj + b_j, so for a loss L with dY = ∂L/∂Y::

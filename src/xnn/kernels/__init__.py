@@ -78,9 +78,7 @@ def set_threads(count: int) -> None:
         pool.threads()
 
 
-def alone(
-    backend: Backend, dtype: str = "float32", *, but_for_products: bool = False
-) -> AbstractContextManager[None]:
+def alone(backend: Backend, dtype: str = "float32", *, but_for_products: bool = False) -> AbstractContextManager[None]:
     """Return a context in which nothing but the twins' threads computes, which spares each twin to see to it.
 
     `but_for_products` lets BLAS use its own threads in the products of affine maps, which is faster where nothing else

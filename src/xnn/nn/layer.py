@@ -153,7 +153,6 @@ class Layer:
             layer.functions = kernels.functions(backend)
         self._draw(seed)
         self._refresh()
-        self._spreads = any(layer.spreads for layer in self._named_layers().values())
         return self
 
     def __call__(self, x: Array) -> Array:
@@ -221,6 +220,7 @@ class Layer:
         self._children: dict[str, Layer] = {}
         self.input_shape = shape
         self.output_shape = self.initialize(shape)
+        self._spreads: bool = self.spreads or any(child._spreads for child in self._children.values())
         return self.output_shape
 
     def _named_layers(self) -> "dict[str, Layer]":

@@ -90,6 +90,7 @@ def _relu(x: Any, y: Any) -> None:
 
 @compiled
 def relu_pullback(y: Any, dy: Any, dx: Any) -> None:
+    """Write dx from y = relu(x) and dy, all (numbers,)."""
     for i in range(y.size):
         dx[i] = dy[i] if y[i] > _F(0.0) else _F(0.0)
 

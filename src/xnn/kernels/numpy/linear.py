@@ -28,9 +28,7 @@ _LEAST_OUTER = 2**16
 """Fewest numbers of a weight's gradient that one row does not write, see `InPlace`."""
 
 
-def linear(
-    x: Array, weight: Array, bias: Array | None = None, activation: str | None = None
-) -> tuple[Array, Pullback]:
+def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None) -> tuple[Array, Pullback]:
     """As `xnn.functional.linear`."""
     plain = (
         x.ndim == 2

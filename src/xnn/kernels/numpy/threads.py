@@ -153,7 +153,6 @@ class _Alone:
                 for library, count in zip(self.libraries, self._before, strict=True):
                     library.set_num_threads(count)
 
-
     @property
     def has_exceptions(self) -> bool:
         """Whether BLAS is held to one thread nowhere, or but for products."""
@@ -165,8 +164,8 @@ class _Alone:
         if self._depth == 0:
             yield
             return
-        for library, count in zip(self.libraries, self._before, strict=True):
-            library.set_num_threads(count)
+        for library, before in zip(self.libraries, self._before, strict=True):
+            library.set_num_threads(before)
         try:
             yield
         finally:

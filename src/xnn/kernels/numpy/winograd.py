@@ -71,10 +71,10 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     ) -> tuple[Array | None, Array | None, Array | None]:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
-        adjoint = _transformed(weight.transpose(0, 1, 3, 2), tiling.wide_outputs) if needs[0] else _NOTHING
+        adjoint = _transformed(weight, tiling.wide_outputs, adjoint=True) if needs[0] else _NOTHING
 
         def backward(part: range) -> Array:
-            total = np.zeros((_POSITIONS, tiling.wide_inputs, tiling.wide_outputs) if needs[1] else 0, np.float32)
+            total = empty((_POSITIONS, tiling.wide_inputs, tiling.wide_outputs)) if needs[1] else _NOTHING
             image, inputs, outputs = _working_memory(tiling, block)
             _backward(
                 x.reshape(-1), dy.reshape(-1), part.start, part.stop, block, tiling, image, inputs, outputs, adjoint,
@@ -113,16 +113,17 @@ def _working_memory(tiling: Tiling, images: int) -> tuple[Array, Array, Array]:
     return image, inputs, scratch("outputs", _POSITIONS * _distance(count, tiling.wide_outputs))
 
 
-def _transformed(weight: Array, rows: int) -> Array:
-    """G w Gᵀ, each position's matrix in panels and with as many rows: (36 * panels * rows * 16,)."""
+def _transformed(weight: Array, rows: int, adjoint: bool = False) -> Array:
+    """G w Gᵀ, or that of each tap transposed: each position in panels of so many rows, (36 * panels * rows * 16,)."""
     inputs, outputs = weight.shape[2:]
-    if (rows, outputs % WIDTH) != (inputs, 0):
-        weight = np.pad(weight, ((0, 0), (0, 0), (0, rows - inputs), (0, -outputs % WIDTH)))
-    numbers = weight.reshape(9, rows, -1, WIDTH).transpose(0, 2, 1, 3).reshape(-1)
-    step = numbers.size // 9
+    # Rows, their distance, columns, and theirs.
+    shape = (outputs, 1, inputs, outputs) if adjoint else (inputs, outputs, outputs, 1)
+    step = panels(shape[2]) * WIDTH * rows
     planes = empty((_POSITIONS * step,))
     threads().run(
-        lambda part: weight_to_planes(numbers, step, part.start * LANES, part.stop * LANES, planes),
+        lambda part: weight_to_planes(
+            weight.reshape(-1), inputs * outputs, *shape, rows, part.start, part.stop, planes
+        ),
         threads().parts(step // LANES, _LEAST_VECTORS),
     )
     return planes
@@ -130,12 +131,13 @@ def _transformed(weight: Array, rows: int) -> Array:
 
 def _weight_gradient(totals: list[Array], weight: Array) -> Array:
     """Gᵀ dU G, of the sum of what the threads found."""
-    wide = np.zeros((3, 3, *totals[0].shape[1:]), dtype=np.float32)
+    wide = empty((3, 3, *totals[0].shape[1:]))
     numbers, step = wide.reshape(-1), totals[0][0].size
 
     def add(part: range) -> None:
-        for total in totals:
-            planes_to_weight(total.reshape(-1), step, part.start * LANES, part.stop * LANES, numbers)
+        for number, total in enumerate(totals):
+            start, stop = part.start * LANES, part.stop * LANES
+            planes_to_weight(total.reshape(-1), step, start, stop, numbers, number == 0)
 
     threads().run(add, threads().parts(step // LANES, _LEAST_VECTORS))
     return wide[:, :, : weight.shape[2], : weight.shape[3]]
@@ -179,7 +181,8 @@ def _backward(
     x: Any, dy: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
     adjoint: Any, dx: Any, total: Any,
 ) -> None:  # fmt: skip
-    """Add to dU, where there is a total for it, and write dx, where there is room for it."""
+    """Write dU, where there is a total for it, and dx, where there is room for it."""
+    total[:] = 0.0
     size, wide = t.wide_inputs * t.wide_outputs, -(-t.wide_inputs // WIDTH) * WIDTH
     rows, row_places = np.arange(t.wide_inputs), _steps(t.wide_inputs, t.wide_outputs)
     nothing = np.zeros(wide, np.float32)

@@ -13,6 +13,8 @@ panels of 16 channels, as a right matrix of `products` does.
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.images import crop, spread
 from xnn.kernels.numpy.products import WIDTH
@@ -304,12 +306,34 @@ def _weight_line_adjoint(u0: Any, u1: Any, u2: Any, u3: Any, u4: Any, u5: Any) -
 
 
 @compiled
-def weight_to_planes(weight: Any, step: int, start: int, stop: int, planes: Any) -> None:
-    """G w Gᵀ of the numbers [start, stop), whole vectors, of a weight whose 9 taps are `step` apart."""
-    for at in range(start, stop, LANES):
-        a = _weight_line(load(weight, at), load(weight, at + 3 * step), load(weight, at + 6 * step))
-        b = _weight_line(load(weight, at + step), load(weight, at + 4 * step), load(weight, at + 7 * step))
-        d = _weight_line(load(weight, at + 2 * step), load(weight, at + 5 * step), load(weight, at + 8 * step))
+def weight_to_planes(
+    weight: Any, tap_step: int, rows: int, row_step: int, columns: int, column_step: int, wide_rows: int,
+    start: int, stop: int, planes: Any,
+) -> None:  # fmt: skip
+    """G w Gᵀ in 36 planes, each in panels of 16 columns.
+
+    Parameters
+    ----------
+    weight : (numbers,)
+        Element (i, j) of a tap is ``weight[tap * tap_step + i * row_step + j * column_step]``.
+    wide_rows : int
+        Rows of a panel; those that are missing are zero, and so are missing columns.
+    start, stop : int
+        Which vectors of a plane to write.
+    planes : (36 * panels * wide_rows * 16,)
+    """
+    step = -(-columns // WIDTH) * WIDTH * wide_rows
+    taps = np.zeros(9 * LANES, np.float32)
+    for vector in range(start, stop):
+        row, column = vector // 2 % wide_rows, vector // (2 * wide_rows) * WIDTH + vector % 2 * LANES
+        count = min(columns - column, LANES) if row < rows else 0
+        if count < LANES:
+            taps[:] = 0.0
+        _gather(weight, row * row_step + column * column_step, tap_step, column_step, count, taps)
+        a = _weight_line(load(taps, 0), load(taps, 3 * LANES), load(taps, 6 * LANES))
+        b = _weight_line(load(taps, LANES), load(taps, 4 * LANES), load(taps, 7 * LANES))
+        d = _weight_line(load(taps, 2 * LANES), load(taps, 5 * LANES), load(taps, 8 * LANES))
+        at = vector * LANES
         _store6(planes, at, step, _weight_line(a[0], b[0], d[0]))
         _store6(planes, at + 6 * step, step, _weight_line(a[1], b[1], d[1]))
         _store6(planes, at + 12 * step, step, _weight_line(a[2], b[2], d[2]))
@@ -318,9 +342,20 @@ def weight_to_planes(weight: Any, step: int, start: int, stop: int, planes: Any)
         _store6(planes, at + 30 * step, step, _weight_line(a[5], b[5], d[5]))
 
 
+@inlined
+def _gather(weight: Any, start: int, tap_step: int, column_step: int, count: int, taps: Any) -> None:
+    for tap in range(9):
+        first = start + tap * tap_step
+        if column_step == 1 and count == LANES:
+            store(taps, tap * LANES, load(weight, first))
+        else:
+            for lane in range(count):
+                taps[tap * LANES + lane] = weight[first + lane * column_step]
+
+
 @compiled
-def planes_to_weight(planes: Any, step: int, start: int, stop: int, weight: Any) -> None:
-    """Adjoint of `weight_to_planes`, added to the weight."""
+def planes_to_weight(planes: Any, step: int, start: int, stop: int, weight: Any, is_first: bool) -> None:
+    """Gᵀ u G of the numbers [start, stop), whole vectors, of planes `step` apart; the first written, others added."""
     for at in range(start, stop, LANES):
         # A column of a tile is every sixth plane.
         a = _weight_line_adjoint(*_load6(planes, at, 6 * step))
@@ -329,6 +364,9 @@ def planes_to_weight(planes: Any, step: int, start: int, stop: int, weight: Any)
         e = _weight_line_adjoint(*_load6(planes, at + 3 * step, 6 * step))
         f = _weight_line_adjoint(*_load6(planes, at + 4 * step, 6 * step))
         g = _weight_line_adjoint(*_load6(planes, at + 5 * step, 6 * step))
+        if is_first:
+            for tap in range(9):
+                store(weight, at + tap * step, splat(0.0))
         _add3(weight, at, step, _weight_line_adjoint(a[0], b[0], d[0], e[0], f[0], g[0]))
         _add3(weight, at + 3 * step, step, _weight_line_adjoint(a[1], b[1], d[1], e[1], f[1], g[1]))
         _add3(weight, at + 6 * step, step, _weight_line_adjoint(a[2], b[2], d[2], e[2], f[2], g[2]))
