@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import machine, memory, networks, peers, peers_xnn, sklearn_epoch, timing, winograd_error
+from benchmarks import data_size, machine, memory, networks, peers, peers_xnn, sklearn_epoch, timing, winograd_error
 from benchmarks.networks import NETWORKS
 
 from xnn import nn, optim
@@ -272,6 +272,19 @@ def test_memory_measures_a_step(run):
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("/proc/self/clear_refs is missing: the benchmark needs Linux")
     assert float(run(memory, "--measure", "xnn", "--batches", "4").out) >= 0
+
+
+def test_data_size_trains_on_a_mapped_file_in_a_process_of_its_own(run, tmp_path):
+    if not Path("/proc/self/status").exists():
+        pytest.skip("/proc/self/status is missing: the benchmark needs Linux")
+    path = tmp_path / "sizes.json"
+    options = ("--images", "1", "30", "--batch", "4", "--steps", "20", "--threads", "1", "--json", path)
+    (table,) = tables(run(data_size, *options).out)
+    assert [(row["images"], row["batch"]) for row in table] == [("1", "4"), ("30", "4")]
+    for row, figures in zip(table, json.loads(path.read_text(encoding="utf-8")), strict=True):
+        assert int(row["images"]) == figures["images"]
+        assert figures["microseconds"] > 0
+        assert 10 < figures["mib"] < 2000
 
 
 def test_scikit_learn_epoch_prints_a_table(run, data_dir):

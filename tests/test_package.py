@@ -22,7 +22,9 @@ ORDER = [
     ("nn",),
     ("optim",),
     ("data",),
-    ("training", "models", "recipes"),
+    ("tasks",),
+    ("recipes",),
+    ("training", "models"),
     ("reporting",),
     ("cli",),
 ]

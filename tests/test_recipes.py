@@ -1,12 +1,14 @@
 """Recipes: what they set, what comes before them, and that their runs go on from any checkpoint."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from xnn import models, nn, recipes
 from xnn.data import Split
 from xnn.errors import SettingError
-from xnn.models import Task
+from xnn.tasks import Task
 from xnn.training import Settings, assembly
 from xnn.training.assembly import make_trainer, prepare
 from xnn.training.views import predictor
@@ -22,31 +24,32 @@ LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads"}
 @pytest.mark.parametrize("name", recipes.names())
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.dataset)
 def test_a_recipe_fills_in_what_is_not_given_and_nothing_else(name, task):
-    settings = recipes.resolve(Settings(recipe=name), task)
+    settings = models.resolve(Settings(recipe=name), task)
     chosen = recipes.RECIPES[name](task)
     assert {key: getattr(settings, key) for key in chosen} == chosen
     assert settings.model == name.partition("-")[0]
     open_ = {key for key, value in settings.to_dict().items() if value is None}
     assert open_ == LEFT_OPEN | (set() if settings.optimizer == "muon" else set(models.MUON_ALONE))
     # The next time, as on resuming, nothing is left to fill in.
-    assert recipes.resolve(settings, task) == settings
+    assert models.resolve(settings, task) == settings
     model = models.layers(settings, task).build(task.image_shape, backend="numpy")
     assert model.output_shape == (task.classes,)
 
     given = {"epochs": 77, "lr": 0.123, "augment": ("cutout",), "label_smoothing": 0.3, "test_views": 2}
-    overridden = recipes.resolve(Settings(recipe=name, **given), task)
+    overridden = models.resolve(Settings(recipe=name, **given), task)
     assert {key: getattr(overridden, key) for key in given} == given
 
 
 def test_another_optimizer_comes_with_its_own_rates():
-    settings = recipes.resolve(Settings(recipe="speed", optimizer="adamw"), CIFAR10)
+    settings = models.resolve(Settings(recipe="speed", optimizer="adamw"), CIFAR10)
     assert (settings.lr, settings.head_lr) == (models.OPTIMIZER_DEFAULTS["adamw"]["lr"], None)
     assert settings.first_layer == "whitening"
 
 
-def test_without_a_recipe_the_model_has_its_own_settings():
-    for name in models.names():
-        assert recipes.resolve(Settings(model=name), CIFAR10) == models.resolve(Settings(model=name), CIFAR10)
+@pytest.mark.parametrize("name", models.names())
+def test_a_models_name_stands_for_the_recipe_of_that_name(name):
+    settings = models.resolve(Settings(model=name), CIFAR10)
+    assert dataclasses.replace(settings, recipe=name) == models.resolve(Settings(recipe=name), CIFAR10)
 
 
 @pytest.mark.parametrize(

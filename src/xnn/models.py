@@ -1,6 +1,5 @@
-"""Named models: how each is built for a data set, and the settings it trains well with."""
+"""Named models: how each is built for a data set, and what its recipe leaves open."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,37 +10,9 @@ from xnn._typing import Array, Shape
 from xnn.errors import SettingError, suggest
 from xnn.nn.initializers import Initializer, kaiming_normal, partial_dirac
 from xnn.random import Random
+from xnn.recipes import RECIPES
+from xnn.tasks import Task
 from xnn.training.settings import Settings, flag, known
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a model is to learn: the facts about a data set that a model's size and settings depend on."""
-
-    dataset: str
-    image_shape: tuple[int, ...]
-    classes: int
-    images: int
-
-    @property
-    def inputs(self) -> int:
-        """Numbers in an image."""
-        return math.prod(self.image_shape)
-
-    @property
-    def grey(self) -> bool:
-        """Whether the images have one channel."""
-        return self.image_shape[-1] == 1
-
-    @property
-    def small(self) -> bool:
-        """Whether there are so few images that small batches are fast enough."""
-        return self.images < 10_000
-
-    @property
-    def tiny(self) -> bool:
-        """Whether the images are as small as those of the digits."""
-        return min(self.image_shape[:2]) < 16
 
 
 @dataclass(frozen=True)
@@ -56,8 +27,6 @@ class Model:
         ``(task, hidden width, initializer of filters) -> Sequential``, not yet built.
     hidden
         ``task -> width`` where none is given.
-    defaults
-        ``task -> settings``: those in which the model differs from `COMMON`.
     filters
         Whether it has convolutions.
     """
@@ -65,7 +34,6 @@ class Model:
     about: str
     layers: Callable[..., nn.Sequential]
     hidden: Callable[[Task], int]
-    defaults: Callable[[Task], dict[str, Any]]
     filters: bool = False
 
 
@@ -83,18 +51,20 @@ COMMON: dict[str, Any] = {
     "first_layer": "random",
     "first_bias_epochs": 0,
     "test_views": 1,
+    "evaluate_every": 1,
 }
 
 MUON_ALONE = ("muon_steps", "filter_norm", "head_lr", "bias_lr", "sgd_momentum")
 """Settings that no other optimizer has; they stay None for the others."""
 
 OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {"lr": 0.05, "momentum": 0.9},
-    "adam": {"lr": 1e-3, "momentum": 0.0},
-    "adamw": {"lr": 1e-3, "momentum": 0.0},
-    "rmsprop": {"lr": 1e-3, "momentum": 0.0},
+    "sgd": {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "decay": "weights"},
+    "adam": {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0, "decay": "weights"},
+    "adamw": {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.01, "decay": "weights"},
+    "rmsprop": {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0, "decay": "weights"},
     "muon": {
-        **{"lr": 0.02, "momentum": 0.95, "muon_steps": 5, "filter_norm": "free"},
+        **{"lr": 0.02, "momentum": 0.95, "weight_decay": 0.01, "decay": "weights"},
+        **{"muon_steps": 5, "filter_norm": "free"},
         **{"head_lr": 0.05, "bias_lr": 0.05, "sgd_momentum": 0.9},
     },
 }
@@ -106,23 +76,33 @@ def names() -> list[str]:
     return list(MODELS)
 
 
-def check_name(name: str) -> None:
-    """Raise a `SettingError` if no model has this name."""
-    if name not in MODELS:
-        raise SettingError(f"--model {name}: unknown; choose one of {', '.join(MODELS)}.{suggest(name, MODELS)}")
+def check_names(settings: Settings) -> None:
+    """Raise a `SettingError` if no model or recipe has the name that is given, or the two do not belong together."""
+    if settings.recipe is not None:
+        _check_known("recipe", settings.recipe, RECIPES)
+    _check_known("model", settings.model, MODELS)
+    if settings.recipe is not None and settings.model != settings.recipe.partition("-")[0]:
+        raise SettingError(
+            f"--model {settings.model}: the recipe {settings.recipe} is of another; leave one of the two out"
+        )
 
 
-def resolve(settings: Settings, task: Task, recipe: Mapping[str, Any] | None = None) -> Settings:
-    """Return the settings with what was left open filled in: from the recipe's, then from the model's own.
+def _check_known(kind: str, name: str, table: Mapping[str, object]) -> None:
+    if name not in table:
+        raise SettingError(f"--{kind} {name}: unknown; choose one of {', '.join(table)}.{suggest(name, table)}")
+
+
+def resolve(settings: Settings, task: Task) -> Settings:
+    """Return the settings with what was left open filled in by the recipe, or by the one with the model's name.
 
     Raises
     ------
     SettingError
-        There is no such model, or the values do not go together.
+        There is no such model or recipe, or the values do not go together.
     """
-    check_name(settings.model)
+    check_names(settings)
     model = MODELS[settings.model]
-    own = COMMON | model.defaults(task) | {"hidden": model.hidden(task)} | dict(recipe or {})
+    own = COMMON | {"hidden": model.hidden(task)} | RECIPES[settings.recipe or settings.model](task)
     if settings.optimizer not in (None, own["optimizer"]):
         own = {name: value for name, value in own.items() if name not in MUON_ALONE}
         own |= OPTIMIZER_DEFAULTS[settings.optimizer or ""]
@@ -168,19 +148,13 @@ def _lab6_layers(task: Task, hidden: int, initializer: Initializer = kaiming_nor
     return nn.Sequential(nn.Flatten(), nn.Linear(hidden), nn.ReLU(), nn.Linear(task.classes))
 
 
-def _lab6_defaults(task: Task) -> dict[str, Any]:
-    # The lab had no data set as small as the digits: its step size would need hundreds of passes there.
-    return {
-        "optimizer": "sgd",
-        "momentum": 0.0,
-        "lr": 1e-3 if task.small else 1e-4,
-        "batch_size": 1,
-        "l2": 1e-3,
-        "epochs": 1 if task.grey and not task.small else 20,
-    }
-
-
 # --- mlp: hidden layers with batch normalization ---
+
+
+def _mlp_hidden(task: Task) -> int:
+    if task.small:
+        return 128
+    return 512 if task.grey else 1024
 
 
 def _mlp_layers(task: Task, hidden: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
@@ -190,26 +164,14 @@ def _mlp_layers(task: Task, hidden: int, initializer: Initializer = kaiming_norm
     return nn.Sequential(nn.Flatten(), *block(), *block(), nn.Linear(task.classes))
 
 
-def _mlp_defaults(task: Task) -> dict[str, Any]:
-    return {
-        "optimizer": "adamw",
-        "momentum": 0.0,
-        "lr": 2e-3,
-        "weight_decay": 0.01,
-        "schedule": "one-cycle",
-        "batch_size": 64 if task.small else 128,
-        "epochs": 20 if task.small else 10,
-    }
-
-
 # --- cnn: convolutions that make the image smaller, each with batch normalization ---
 
 
-def _convolution(channels: int, initializer: Initializer, *, stride: int = 1, pool: bool = False) -> list[nn.Layer]:
+def _convolution(channels: int, initializer: Initializer, pool: bool) -> list[nn.Layer]:
     # Pooling comes before what is computed for each pixel, so that this has a quarter of the pixels.
     pooling = [nn.MaxPool2d(2)] if pool else []
     return [
-        nn.Conv2d(channels, 3, stride=stride, padding=1, bias=False, weight_initializer=initializer),
+        nn.Conv2d(channels, 3, padding=1, bias=False, weight_initializer=initializer),
         *pooling,
         nn.BatchNorm(),
         nn.ReLU(),
@@ -217,33 +179,21 @@ def _convolution(channels: int, initializer: Initializer, *, stride: int = 1, po
 
 
 def _cnn_layers(task: Task, width: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
-    convolution = functools.partial(_convolution, initializer=initializer)
-    if task.tiny:
-        body = [*convolution(width), *convolution(2 * width, pool=True)]
-    elif task.grey:
-        body = [*convolution(width, stride=2), *convolution(2 * width, stride=2)]
-    else:
-        body = [layer for factor in (1, 2, 4) for layer in convolution(factor * width, pool=True)]
-    return nn.Sequential(*body, nn.Flatten(), nn.Linear(task.classes))
+    # Multiples of the width, and whether the image is halved there: to 4 x 4 pixels from the 32 x 32 of CIFAR.
+    plan = [(1, False), (2, True)] if task.tiny else [(1, True), (2, True), (2, False), (4, True), (4, False)]
+    layers: list[nn.Layer] = []
+    side = min(task.image_shape[:2])
+    for factor, pool in plan:
+        layers += _convolution(factor * width, initializer, pool)
+        side //= 2 if pool else 1
+    summary = [] if task.tiny else [nn.MaxPool2d(min(4, side))]
+    return nn.Sequential(*layers, *summary, nn.Flatten(), nn.Linear(task.classes))
 
 
 def _cnn_hidden(task: Task) -> int:
     if task.tiny:
         return 16
-    return 24 if task.grey else 32
-
-
-def _cnn_defaults(task: Task) -> dict[str, Any]:
-    return {
-        "optimizer": "sgd",
-        "momentum": 0.9,
-        "lr": 0.1,
-        "weight_decay": 5e-4,
-        "schedule": "one-cycle",
-        "batch_size": 32 if task.small else 128,
-        "epochs": 10,
-        "augment": ("none",) if task.grey else ("flip", "crop"),
-    }
+    return 48 if task.grey else 64
 
 
 # --- speed: the network of the public CIFAR-10 speed records ---
@@ -275,25 +225,9 @@ def _speed_layers(task: Task, width: int, initializer: Initializer = kaiming_nor
     return nn.Sequential(*layers, nn.MaxPool2d(min(3, side)), nn.Flatten(), head)
 
 
-def _speed_defaults(task: Task) -> dict[str, Any]:
-    return {
-        "optimizer": "sgd",
-        "momentum": 0.9,
-        "lr": 0.1,
-        "weight_decay": 5e-4,
-        "label_smoothing": 0.2,
-        "schedule": "one-cycle",
-        "batch_size": 250,
-        "epochs": 10,
-        "augment": ("none",) if task.grey else ("flip", "crop"),
-    }
-
-
 MODELS: dict[str, Model] = {
-    "cnn": Model("two or three convolutions", _cnn_layers, _cnn_hidden, _cnn_defaults, filters=True),
-    "mlp": Model("two hidden layers", _mlp_layers, lambda task: 128 if task.small else 512, _mlp_defaults),
-    "lab6": Model("one hidden layer, trained as in the lab", _lab6_layers, _lab6_hidden, _lab6_defaults),
-    "speed": Model(
-        "the convolutions of the speed records", _speed_layers, lambda task: 64, _speed_defaults, filters=True
-    ),
+    "cnn": Model("two or five convolutions", _cnn_layers, _cnn_hidden, filters=True),
+    "mlp": Model("two hidden layers", _mlp_layers, _mlp_hidden),
+    "lab6": Model("one hidden layer, trained as in the lab", _lab6_layers, _lab6_hidden),
+    "speed": Model("the convolutions of the speed records", _speed_layers, lambda task: 64, filters=True),
 }

@@ -23,7 +23,7 @@ from xnn.training.run_directory import METRICS, RunDirectory, default_path
 
 RESULT = {
     *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
-    *("seconds", "parameters", "seed", "versions"),
+    *("seconds", "peak_memory_mib", "parameters", "seed", "versions"),
 }
 TIMES = ("seconds", "images_per_second")
 

@@ -139,6 +139,16 @@ def test_a_stop_during_evaluation_leaves_the_epoch_open(small):
     assert (trainer.epoch, trainer.batch, len(trainer.history)) == (0, 7, 0)
 
 
+@given(every=st.integers(1, 6), epochs=st.integers(1, 6), stop=st.integers(1, 6))
+def test_the_held_out_images_are_looked_at_when_due_and_at_the_end(small, every, epochs, stop):
+    trainer = small.make_trainer(evaluate_every=every)
+    data = small.separable(0)
+    trainer.fit(data, data, epochs=min(stop, epochs))
+    history = trainer.fit(data, data, epochs=epochs)
+    due = {epoch for epoch in range(1, epochs + 1) if epoch % every == 0} | {min(stop, epochs), epochs}
+    assert {row["epoch"] for row in history if "validation_loss" in row} == due
+
+
 @given(stop=st.integers(1, 7), validated=st.booleans(), saved=st.booleans(), rate=st.sampled_from([1e-6, 0.02, 0.4]))
 def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(small, stop, validated, saved, rate):
     """After 7 steps the epoch's row may still wait for the evaluation; then the rate that is set anew did nothing."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xnn.models import Task
+from xnn.tasks import Task
 
 
 def lab6(task: Task) -> dict[str, Any]:

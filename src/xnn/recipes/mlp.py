@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from xnn.models import Task
+from xnn.tasks import Task
 
 
 def mlp(task: Task) -> dict[str, Any]:
     """Return settings for a model that sees no neighbourhoods: augmentation has to show it what stays the same."""
     return {
-        "hidden": 128 if task.small else 512 if task.grey else 1024,
         "optimizer": "adamw",
         "momentum": 0.0,
         "lr": 2e-3,

@@ -83,7 +83,7 @@ def plain_settings(given: Settings) -> Settings:
     SettingError
         Something was given that ``MLPClassifier`` has not, or the model is not made of linear layers.
     """
-    models.check_name(given.model)
+    models.check_names(given)
     if given.model not in ("mlp", "lab6"):
         raise SettingError(f"--model {given.model}: scikit-learn has linear layers only; choose mlp or lab6")
     optimizer = given.optimizer or ("sgd" if given.model == "lab6" else "adam")

@@ -11,6 +11,7 @@ from xnn.backends import Backend, backend
 from xnn.data import Normalization
 from xnn.errors import RunError, UserError
 from xnn.paths import expanded, reason
+from xnn.tasks import Task
 from xnn.training.checkpoints import read_tensors
 from xnn.training.files import read_json_lines
 from xnn.training.history import History, Row
@@ -165,11 +166,11 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
 
 def _build(description: Mapping[str, Any], chosen: Backend) -> SavedModel:
     settings = Settings.from_dict(description["settings"])
-    models.check_name(settings.model)
+    models.check_names(settings)
     height, width, channels = description["image_shape"]
     shape, classes = (height, width, channels), tuple(description["classes"])
     # The number of training images decides on defaults alone, and these settings have no defaults left to fill in.
-    task = models.Task(settings.dataset, shape, len(classes), images=0)
+    task = Task(settings.dataset, shape, len(classes), images=0)
     model = models.layers(settings, task)
     model.build(shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
     numbers = description["normalization"]

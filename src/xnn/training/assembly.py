@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xnn import kernels, models, nn, optim, recipes
+from xnn import kernels, models, nn, optim
 from xnn._typing import Shape
 from xnn.backends import Backend, backend
 from xnn.data import (
@@ -25,6 +25,7 @@ from xnn.data import (
 )
 from xnn.errors import SettingError
 from xnn.optim import schedules
+from xnn.tasks import Task
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.freezing import FreezeAfter
 from xnn.training.settings import Settings, flag, known
@@ -68,8 +69,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     UserError
         A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
-    recipes.check_name(settings)
-    models.check_name(settings.model)
+    models.check_names(settings)
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
     chosen = backend(settings.backend)
@@ -79,8 +79,8 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
         size = settings.validation if settings.validation < 1 else int(settings.validation)
         training, held_out = validation_split(dataset.train, size, seed=settings.seed)
         name = "validation"
-    task = models.Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
-    settings = replace(recipes.resolve(settings, task), backend=chosen.name)
+    task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
+    settings = replace(models.resolve(settings, task), backend=chosen.name)
     settings = _with_absolute_paths(settings)
     normalization = Normalization.of(training)
     model = _build(settings, task, chosen)
@@ -108,7 +108,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     return replace(settings, dataset=absolute(settings.dataset))
 
 
-def _build(settings: Settings, task: models.Task, chosen: Backend) -> nn.Sequential:
+def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
     try:
         model = models.layers(settings, task)
         model.build(task.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
@@ -161,6 +161,8 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
         callbacks=callbacks,
         log_every=settings.log_every,
+        # Runs from before there was a choice have no such setting.
+        evaluate_every=settings.evaluate_every or 1,
         held_out=job.held_out_name,
         predict=predictor(job.model, settings.test_views or 1),
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -197,7 +198,7 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
 def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, Any]:
     """Write the model, the picture and, last, the result."""
     last = trainer.history[-1]
-    if job.held_out_name == "test" and job.settings.test_views == 1:
+    if "test_loss" in last and job.settings.test_views == 1:
         test = {name: last[f"test_{name}"] for name in ("loss", "accuracy")}
     else:
         # For the first time, or with several views of each image, which the epochs' rows do without.
@@ -220,6 +221,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, An
         "test_loss": test["loss"],
         "test_accuracy": test["accuracy"],
         "seconds": trainer.clock.elapsed,
+        "peak_memory_mib": _peak_memory(),
         "parameters": int(job.model.parameters.flat.shape[0]),
         "seed": settings.seed,
         "versions": _versions(job.backend.library),
@@ -245,6 +247,17 @@ def _description(job: Job) -> dict[str, Any]:
 
 PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "checkpoint_every", "log_every")
 """Settings that say where and how a run was made, not what it computed."""
+
+
+def _peak_memory() -> float | None:
+    """The most memory this process ever had, in MiB; None on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # KiB on Linux, bytes on macOS.
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _versions(library: str) -> dict[str, str]:

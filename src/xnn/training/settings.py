@@ -147,6 +147,13 @@ class Settings:
         metavar="N",
         check=VIEWS,
     )
+    evaluate_every: int | None = _setting(
+        None,
+        "training",
+        "epochs from one look at the held-out images to the next; the last epoch always has one",
+        metavar="N",
+        check=AT_LEAST_ONE,
+    )
     early_stopping: int = _setting(
         0,
         "training",

@@ -59,6 +59,8 @@ class Trainer:
         Steps between two `Callback.interval` calls.
     held_out
         What the second data set of `fit` is called in the history.
+    evaluate_every
+        Epochs from one evaluation on it to the next; the last epoch always has one.
     predict
         ``x -> output`` for `evaluate`, such as the mean over several views of each image; the model itself by default,
         and always for the epochs' own rows.
@@ -90,10 +92,13 @@ class Trainer:
         callbacks: "Sequence[Callback]" = (),
         log_every: int = 50,
         held_out: str = "validation",
+        evaluate_every: int = 1,
         predict: Callable[[Array], Array] | None = None,
     ) -> None:
         if log_every < 1:
             raise ValueError(f"log_every must be 1 or more, not {log_every}")
+        if evaluate_every < 1:
+            raise ValueError(f"evaluate_every must be 1 or more, not {evaluate_every}")
         for name, part in (("optimizer", optimizer), ("average", average)):
             if part is not None and part.model is not model:
                 raise ValueError(f"the {name} is of another model; make it of the model that is to be trained")
@@ -109,6 +114,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.log_every = log_every
         self.held_out = held_out
+        self.evaluate_every = evaluate_every
         self.predict = model if predict is None else predict
 
         self.epoch = self.batch = self.step = 0
@@ -241,8 +247,11 @@ class Trainer:
             self.model.backend.synchronize()
         if self.batch < len(train):
             return
+        is_due = (self.epoch + 1) % self.evaluate_every == 0 or self.epoch + 1 == self.epochs
         try:
-            held_out = None if validation is None else self._evaluate(validation, self.model, interruptible=True)
+            held_out = None
+            if validation is not None and is_due:
+                held_out = self._evaluate(validation, self.model, interruptible=True)
         except _Interrupted:
             return
         if held_out is not None and not math.isfinite(held_out.loss):
