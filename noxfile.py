@@ -3,6 +3,7 @@
 ``nox -s tests-cpu`` is all it takes to check a clone; what follows ``--`` goes to pytest.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -27,9 +28,12 @@ ONE_THREAD = {
 }
 # What the suite imports when it runs on CuPy.
 GPU_MODULES = (
-    "cupy", "array_api_compat", "array_api_strict", "hypothesis", "matplotlib", "PIL", "pooch", "pytest", "rich",
+    "cupy", "array_api_compat", "hypothesis", "matplotlib", "PIL", "platformdirs", "pooch", "pytest", "rich",
     "safetensors",
 )  # fmt: skip
+# CuPy's wheels by the driver's version of CUDA; a driver also serves what is older than it is.
+CUDA_EXTRAS = {13: "cuda13", 12: "cuda12"}
+COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 
 
 @nox.session(name="tests-cpu")
@@ -42,16 +46,19 @@ def tests_cpu(session: nox.Session) -> None:
 @nox.session(name="tests-gpu", venv_params=["--system-site-packages"])
 def tests_gpu(session: nox.Session) -> None:
     """Run the same suite on CuPy; skipped, with the reason, where no CUDA device answers."""
-    version = cuda_version()
-    if version is None:
-        session.skip("no CUDA device answers: nvidia-smi is missing or names no driver")
-    environment = {"XNN_HYPOTHESIS_PROFILE": "gpu"}
     # What is already there serves, so that this also works where no index can be reached.
-    if all(imports(session, name) for name in GPU_MODULES):
-        environment["PYTHONPATH"] = str(Path("src").resolve())
+    missing = [name for name in GPU_MODULES if not imports(session, name)]
+    try:
+        extra = None if "cupy" not in missing and cupy_answers(session) else cuda_extra()
+    except NoDevice as reason:
+        session.skip(str(reason))
+    environment = {"XNN_HYPOTHESIS_PROFILE": "gpu"}
+    if missing:
+        extras = ["test", extra] if "cupy" in missing else ["test"]
+        session.install("-e", f".[{','.join(extras)}]")
     else:
-        cuda = [] if imports(session, "cupy") else [f"cuda{version}"]
-        session.install("-e", f".[{','.join(['test', *cuda])}]")
+        paths = [str(Path("src").resolve()), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     session.run("python", "-m", "pytest", "--backends=cupy", *session.posargs, env=environment)
 
 
@@ -126,18 +133,52 @@ def build(session: nox.Session) -> None:
         session.run(*train, external=True)
 
 
-def cuda_version() -> int | None:
-    """Return the major version of CUDA that the driver serves, or None where no device answers."""
-    if shutil.which("nvidia-smi") is None:
-        return None
-    answer = subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=False)
-    found = re.search(r"CUDA Version:\s*(\d+)", answer.stdout)
-    if answer.returncode or found is None:
-        return None
-    return 13 if int(found[1]) >= 13 else 12
+class NoDevice(Exception):  # noqa: N818 - a reason to skip, not an error
+    """There is no CUDA device to test on; says why."""
+
+
+def cuda_extra() -> str:
+    """Return the extra with the CuPy that goes with the driver, or raise NoDevice."""
+    version = cuda_version()
+    for least, extra in CUDA_EXTRAS.items():
+        if version >= least:
+            return extra
+    raise NoDevice(
+        f"the driver serves CUDA {version}, and CuPy 14 needs CUDA {min(CUDA_EXTRAS)} or newer: update the driver"
+    )
+
+
+def cuda_version() -> int:
+    """Return the major version of CUDA that the driver serves, as nvidia-smi tells, or raise NoDevice."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        raise NoDevice("no CUDA device answers: there is no nvidia-smi, which comes with NVIDIA's driver")
+    try:
+        answer = subprocess.run([program], capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoDevice(f"no CUDA device answers: nvidia-smi does not run ({error})") from None
+    if answer.returncode:
+        said = (answer.stdout + answer.stderr).strip().partition("\n")[0]
+        raise NoDevice(f"no CUDA device answers: nvidia-smi fails with code {answer.returncode} ({said})")
+    found = re.search(r"CUDA (?:\w+ )?Version:\s*(\d+)", answer.stdout)
+    if found is None:
+        raise NoDevice("no CUDA device answers: nvidia-smi names no version of CUDA")
+    return int(found[1])
+
+
+def cupy_answers(session: nox.Session) -> bool:
+    """Whether the CuPy that is already there finds a device; it needs no nvidia-smi for that."""
+    answer = subprocess.run([python_of(session), "-c", COUNT_DEVICES], capture_output=True, text=True, check=False)
+    return answer.returncode == 0 and int(answer.stdout.split()[-1]) > 0
 
 
 def imports(session: nox.Session, name: str) -> bool:
     """Whether the session's Python can import a module."""
-    python = str(Path(session.bin) / "python")
-    return subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0
+    command = [python_of(session), "-c", f"import {name}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def python_of(session: nox.Session) -> str:
+    """Return the Python that `session.run("python")` takes: with ``nox --no-venv`` that of the surroundings."""
+    folders = [*(session.bin_paths or []), *os.environ["PATH"].split(os.pathsep)]
+    return shutil.which("python", path=os.pathsep.join(folders)) or sys.executable

@@ -10,11 +10,13 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xnn import _tf32
 from xnn._typing import Array, Namespace
 from xnn.errors import BackendError, suggest
 
@@ -22,7 +24,9 @@ ENVIRONMENT_VARIABLE = "XNN_BACKEND"
 TWINS_VARIABLE = "XNN_TWINS"
 LIBRARIES = ("numpy", "cupy", "torch", "array_api_strict")
 DTYPES = ("float32", "float64")
-"""Floating-point types that a model may compute in."""
+"""Floating-point types that a model's parameters may have."""
+PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
+"""What the products of a model in float32 may be computed in; ``"float32"`` stands for its dtype, in full."""
 
 
 class Backend:
@@ -53,6 +57,8 @@ class Backend:
         to_numpy: Callable[[Array], npt.NDArray[Any]] = np.asarray,
         synchronize: Callable[[], None] = lambda: None,
         activate: Callable[[], object] = lambda: None,
+        free_memory: Callable[[], int | None] = lambda: None,
+        make_products: Callable[[], _tf32.Products | None] = lambda: None,
     ) -> None:
         self.library = library
         self.name = library if device_name is None else f"{library}:{device_name}"
@@ -62,6 +68,8 @@ class Backend:
         self._to_numpy = to_numpy
         self._synchronize = synchronize
         self._activate = activate
+        self._free_memory = free_memory
+        self._make_products = make_products
 
     def asarray(self, x: Any, dtype: str | None = None) -> Array:
         """Return `x` (a NumPy array, a nested list, or an array of this library) on the device.
@@ -105,6 +113,32 @@ class Backend:
         no such notion, and nothing happens.
         """
         self._activate()
+
+    def free_memory(self) -> int | None:
+        """Return how many bytes of the device's own memory are free; None on the CPU, where that is not asked."""
+        return self._free_memory()
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those of `PRECISIONS` that models can compute in here."""
+        tf32 = ("tf32",) if self.has_tf32 else ()
+        return ("float32", *tf32, *(name for name in ("float16", "bfloat16") if hasattr(self.xp, name)))
+
+    @property
+    def has_tf32(self) -> bool:
+        """Whether `products` has something to choose."""
+        return self._products is not None
+
+    def products(self, tf32: bool) -> AbstractContextManager[None]:
+        """Return a context in which float32 products are computed in TF32, or in full; nothing where there is no TF32.
+
+        In PyTorch and CuPy this is a setting of the whole process, which is put back afterwards.
+        """
+        return nullcontext() if self._products is None else self._products(tf32)
+
+    @functools.cached_property
+    def _products(self) -> _tf32.Products | None:
+        return self._make_products()
 
     def describe(self) -> str:
         """Return a phrase for people, such as ``numpy 2.4.1 on the CPU``."""
@@ -196,21 +230,33 @@ def _make_cupy(device: str) -> Backend:
     if device and not device.isdecimal():
         raise BackendError(f"backend 'cupy:{device}': the device is a number, as in 'cupy:0'")
     cupy = _import("cupy")
-    count = _cuda_device_count(cupy)
+    number, count = int(device or 0), _cuda_device_count(cupy)
     if count == 0:
         raise BackendError(
-            "backend 'cupy': CuPy is installed but no CUDA device answers; check the driver with nvidia-smi, "
-            "or use --backend numpy"
+            f"backend 'cupy:{number}': CuPy {cupy.__version__} is installed but no CUDA device answers"
+            f"{_cuda_complaint(cupy)}; see with nvidia-smi whether there is a driver and whether its CUDA is as new as "
+            "CuPy's, or use --backend numpy"
         )
-    number = int(device or 0)
     if number >= count:
+        there = "one answers, 'cupy:0'" if count == 1 else f"{count} answer, numbers 0 to {count - 1}"
         raise BackendError(
-            f"backend 'cupy:{number}': there is no such device; {count} answer: numbers 0 to {count - 1}"
+            f"backend 'cupy:{number}': there is no such device; {there}; choose among those that nvidia-smi and "
+            "$CUDA_VISIBLE_DEVICES show"
         )
     import array_api_compat.cupy as xp
 
     cuda_device = cupy.cuda.Device(number)
-    return Backend("cupy", str(number), xp, cuda_device, cupy.asnumpy, cuda_device.synchronize, cuda_device.use)
+    return Backend(
+        "cupy",
+        str(number),
+        xp,
+        cuda_device,
+        cupy.asnumpy,
+        cuda_device.synchronize,
+        cuda_device.use,
+        lambda: int(cuda_device.mem_info[0]),
+        lambda: _tf32.of_cupy(cuda_device.compute_capability),
+    )
 
 
 def _make_torch(device: str) -> Backend:
@@ -230,7 +276,19 @@ def _make_torch(device: str) -> Backend:
         if torch_device.type == "cuda":
             torch.cuda.synchronize(torch_device)
 
-    return Backend("torch", str(torch_device), xp, torch_device, lambda x: np.asarray(x.detach().cpu()), synchronize)
+    def free_memory() -> int | None:
+        return int(torch.cuda.mem_get_info(torch_device)[0]) if torch_device.type == "cuda" else None
+
+    return Backend(
+        "torch",
+        str(torch_device),
+        xp,
+        torch_device,
+        lambda x: np.asarray(x.detach().cpu()),
+        synchronize,
+        free_memory=free_memory,
+        make_products=lambda: _tf32.of_torch(torch, torch_device),
+    )
 
 
 def _make_strict(device: str) -> Backend:
@@ -298,6 +356,15 @@ def _cuda_device_count(cupy: Any) -> int:
         return int(cupy.cuda.runtime.getDeviceCount())
     except cupy.cuda.runtime.CUDARuntimeError:
         return 0
+
+
+def _cuda_complaint(cupy: Any) -> str:
+    """Return why no device answers, in brackets, as far as the driver says so."""
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f" ({str(error).partition(chr(10))[0]})"
+    return ""
 
 
 def _device_phrase(backend: Backend) -> str:

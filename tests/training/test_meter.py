@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xnn.backends import backend as make_backend
+from xnn.training import metrics
 from xnn.training.metrics import Meter, Metrics, Sums, ranks
 
 
@@ -114,3 +115,24 @@ def test_the_meter_asks_for_a_flush_before_memory_grows():
     assert answers == [False, False, False, True]
     most = np.zeros(2**14, dtype="int64")
     assert not Meter(make_backend("numpy")).add(np.asarray(0.0), np.zeros((len(most), 2)), most)
+
+
+@given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8), most=st.integers(0, 20))
+@example(seed=0, sizes=[2, 2, 2, 2, 2], most=3)
+def test_a_device_lets_go_of_logits_without_being_read(backend, seed, sizes, most):
+    """Nothing but a flush gives numbers to the host, so this holds on every library but NumPy, which asks for one."""
+    sums, expected = Sums(), Sums()
+    meter, undisturbed = Meter(backend, top5=True), Meter(make_backend("numpy"), top5=True)
+    for batch in batches_of(seed, sizes, 7):
+        undisturbed.add(*map(np.asarray, batch))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(metrics, "_MOST_PENDING", most)
+            patch.setattr(type(backend), "to_numpy", None)
+            before = meter._images
+            is_full = meter.add(*(backend.asarray(np.asarray(array)) for array in batch))
+        assert is_full == (backend.library == "numpy" and before + len(batch[-1]) > most)
+        assert backend.library == "numpy" or meter._images <= most
+    losses = meter.flush(sums)
+    assert losses == undisturbed.flush(expected)
+    assert sums == expected
+    assert meter.flush(sums) == []

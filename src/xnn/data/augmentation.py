@@ -75,8 +75,11 @@ class AlternatingFlip:
 
     def of(self, indices: HostArray, seed: int, epoch: int) -> "Mirror":
         """Return the augmentation of the images at `indices` (n,) of the data set in an epoch."""
-        begins = _hash(np.asarray(indices), seed) >> np.uint64(63)
-        return Mirror((begins.astype(np.int64) + epoch) % 2)
+        return self.from_beginning(begins_mirrored(np.asarray(indices), seed), epoch)
+
+    def from_beginning(self, begins: Array, epoch: int) -> "Mirror":
+        """Return the augmentation in an epoch of images of which `begins` (n,) tells what `begins_mirrored` does."""
+        return Mirror((begins + epoch) % 2)
 
     def __call__(self, x: Array, random: Random) -> Array:
         """Raise a TypeError: which images are mirrored depends on their indices and on the epoch."""
@@ -89,11 +92,11 @@ class Mirror:
 
     Attributes
     ----------
-    which : (n,) array of int64, on the host
+    which : (n,) array of int64, on the host or where the images are
         1 for each image that is mirrored, else 0.
     """
 
-    which: HostArray
+    which: Array
 
     def draw(self, shape: Shape, random: Random) -> Step:
         """Return which images are mirrored; nothing about it is random."""
@@ -197,12 +200,12 @@ class Compose:
         return x
 
 
-def for_images(augmentation: Augmentation | None, indices: HostArray, seed: int, epoch: int) -> Augmentation | None:
-    """Return an augmentation for the images at `indices` of the data set in an epoch."""
+def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], epoch: int) -> Augmentation | None:
+    """Return an augmentation for images in an epoch, where `begins` is asked for their `begins_mirrored`."""
     if type(augmentation) is AlternatingFlip:
-        return augmentation.of(indices, seed, epoch)
+        return augmentation.from_beginning(begins(), epoch)
     if type(augmentation) is Compose:
-        known = [for_images(each, indices, seed, epoch) for each in augmentation.augmentations]
+        known = [for_images(each, begins, epoch) for each in augmentation.augmentations]
         return Compose(tuple(each for each in known if each is not None))
     return augmentation
 
@@ -228,6 +231,11 @@ def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | Mirror | R
             return None
         found += inner
     return found
+
+
+def begins_mirrored(indices: HostArray, seed: int) -> HostArray:
+    """Return for the images at `indices` (n,) if an `AlternatingFlip` mirrors them in epoch 0: 1 or 0, of int64."""
+    return (_hash(indices, seed) >> np.uint64(63)).astype(np.int64)
 
 
 def _hash(indices: HostArray, seed: int) -> HostArray:

@@ -1,5 +1,6 @@
 """The batches of an epoch, on the device, as a pure function of (seed, epoch)."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,7 +9,8 @@ from xnn import kernels
 from xnn._typing import Array
 from xnn.backends import Backend
 from xnn.data.augmentation import Augmentation, for_images, parts
-from xnn.data.normalization import Normalization
+from xnn.data.normalization import Normalization, scaled
+from xnn.data.residence import RESIDENT_DTYPES, DeviceCopy, DeviceSource, HostSource, Source, device_copy
 from xnn.data.splits import HostArray, Split
 from xnn.errors import SettingError
 from xnn.random import Random
@@ -16,7 +18,7 @@ from xnn.random import Random
 _MOST_STEPS = 63
 """Steps of augmentation that the twin has bits for."""
 
-# Images that are gathered, moved to the device, augmented and normalised at once; batches are views of such a block. So
+# Images that are gathered, augmented and normalised at once; batches are views of such a block. So
 # a batch of one image costs little more than a slice.
 _BLOCK = 512
 
@@ -24,7 +26,10 @@ _BLOCK = 512
 class Batches:
     """One split, ready to train on.
 
-    Images stay uint8 until they are on the device; there they are augmented, then normalised.
+    Images stay uint8 until they are on the device; there they are augmented, then normalised. On any library but NumPy
+    the whole split is sent to the device once, in the first epoch, and its batches are gathered there. All `Batches` of
+    one `Split` share that copy, which lives as long as the split and does not see what is later written to its arrays.
+    A split that is too large for this stays on the host, and is sent block by block.
 
     Parameters
     ----------
@@ -46,6 +51,10 @@ class Batches:
         Such as `xnn.data.RandomCrop`; an `xnn.data.AlternatingFlip` is told the images' indices and the epoch.
     drop_last : bool
         Leave out the last batch of an epoch if it is smaller than the others.
+    resident : bool, optional
+        Whether the split goes to the device as a whole. By default it does if its images take no more than half of the
+        memory that the device has free, or 1 GiB where that is not known, as on PyTorch's CPU. The batches are the same
+        either way. NumPy computes where the images are, and takes no notice.
 
     Attributes
     ----------
@@ -57,7 +66,8 @@ class Batches:
     SettingError
         If the batch size is not positive, or larger than the split with `drop_last`.
     TypeError
-        If a normalization is given for images that are not uint8.
+        If a normalization is given for images that are not uint8, or images of a type that is neither uint8 nor one
+        that models compute in are to be `resident`.
     """
 
     def __init__(
@@ -72,6 +82,7 @@ class Batches:
         seed: int = 0,
         augment: Augmentation | None = None,
         drop_last: bool = False,
+        resident: bool | None = None,
     ) -> None:
         if batch_size < 1:
             raise SettingError(f"the batch size must be at least 1, not {batch_size}")
@@ -79,6 +90,8 @@ class Batches:
             raise SettingError(f"a batch size of {batch_size} leaves no whole batch of {len(split)} images")
         if normalization is not None and split.images.dtype != np.uint8:
             raise TypeError(f"a normalization needs uint8 images, not {split.images.dtype}; leave it out")
+        if resident and split.images.dtype.name not in RESIDENT_DTYPES:
+            raise TypeError(f"resident images must be of {', '.join(RESIDENT_DTYPES)}, not {split.images.dtype}")
         self.split = split
         self.batch_size = batch_size
         self.backend = backend
@@ -88,6 +101,7 @@ class Batches:
         self.seed = seed
         self.augment = augment
         self.drop_last = drop_last
+        self.resident = resident
         self.images = len(split) // batch_size * batch_size if drop_last else len(split)
 
     def __len__(self) -> int:
@@ -112,36 +126,53 @@ class Batches:
         size = self.batch_size
         block_size = max(_BLOCK // size, 1) * size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
+        source = self._source(order)
         first_image = start * size
         for block_start in range(first_image // block_size * block_size, self.images, block_size):
             block_stop = min(block_start + block_size, self.images)
-            x, labels = self._block(epoch, order, block_start, block_stop)
+            x, labels = self._block(epoch, source, block_start, block_stop)
             count = block_stop - block_start
             for first in range(max(first_image - block_start, 0), count, size):
                 last = min(first + size, count)
                 yield x[first:last, ...], labels[first:last]
 
-    def _block(self, epoch: int, order: HostArray | None, start: int, stop: int) -> tuple[Array, Array]:
-        """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
-        indices = np.arange(start, stop) if order is None else order[start:stop]
-        random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
-        augment = for_images(self.augment, indices, self.seed, epoch)
-        x = self._in_one_pass(indices, augment, random)
-        if x is None:
-            x = self._images(indices, augment, random)
-        return x, self.backend.asarray(self.split.labels[indices].astype(np.int64))
+    def _source(self, order: HostArray | None) -> Source:
+        if self._copy is None:
+            return HostSource(self.split, self.backend, order)
+        return DeviceSource(self._copy, order)
 
-    def _images(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array:
-        # Always a copy: the device may take the memory as it is, and a mapped file is read-only.
-        x = self.backend.asarray(self.split.images[indices])
+    @functools.cached_property
+    def _copy(self) -> DeviceCopy | None:
+        return device_copy(self.split, self.backend, self.resident)
+
+    @functools.cached_property
+    def _factors(self) -> tuple[Array, Array] | None:
+        """What the normalization multiplies a row of pixels by, and then subtracts, on the device."""
+        if self.normalization is None:
+            return None
+        images = self.split.images
+        scale, shift = self.normalization.factors(images.shape[-2] if images.ndim > 2 else 1)
+        return self.backend.asarray(scale, self.dtype), self.backend.asarray(shift, self.dtype)
+
+    def _block(self, epoch: int, source: Source, start: int, stop: int) -> tuple[Array, Array]:
+        """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
+        random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
+        augment = for_images(self.augment, lambda: source.begins(start, stop, self.seed), epoch)
+        x = self._in_one_pass(source.indices(start, stop), augment, random) if type(source) is HostSource else None
+        if x is None:
+            x = self._prepared(source.images(start, stop), augment, random)
+        return x, source.labels(start, stop)
+
+    def _prepared(self, x: Array, augment: Augmentation | None, random: Random) -> Array:
+        """Return images augmented and normalised, always in a new array."""
         if augment is not None:
             x = augment(x, random)
-        if self.normalization is not None:
-            return self.normalization(x, self.dtype)
+        if self._factors is not None:
+            return scaled(x, *self._factors)
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
     def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array | None:
-        """Return what `_images` does, by a twin of it; None where there is none for these images and augmentations."""
+        """Return what `_prepared` does, by a twin of it; None where it cannot do these images or augmentations."""
         images, augmentations = self.split.images, parts(augment)
         prepare = kernels.single_pass(self.backend, "prepare_images") if self.dtype == "float32" else None
         plain = images.ndim == 4 and images.dtype == np.uint8 and images.flags.c_contiguous and images.size > 0

@@ -62,11 +62,17 @@ class Normalization:
 
         It is computed as ``x * (1 / (255 std)) - mean / std``: two passes.
         """
-        xp = array_namespace(x)
-        kind = getattr(xp, dtype)
         # Along whole rows of pixels: a loop over three channels alone would be several times slower on the CPU.
-        scale, shift = self.factors(x.shape[-2] if x.ndim > 1 else 1)
-        y = xp.reshape(xp.astype(x, kind), (-1, len(scale)))
-        y *= xp.asarray(scale, dtype=kind, device=device(x))
-        y -= xp.asarray(shift, dtype=kind, device=device(x))
-        return xp.reshape(y, x.shape)
+        factors = self.factors(x.shape[-2] if x.ndim > 1 else 1)
+        xp = array_namespace(x)
+        scale, shift = (xp.asarray(each, dtype=getattr(xp, dtype), device=device(x)) for each in factors)
+        return scaled(x, scale, shift)
+
+
+def scaled(x: Array, scale: Array, shift: Array) -> Array:
+    """Return ``x * scale - shift`` for rows of pixels of x, in the dtype of the factors, each (numbers of a row,)."""
+    xp = array_namespace(x)
+    y = xp.reshape(xp.astype(x, scale.dtype), (-1, scale.shape[0]))
+    y *= scale
+    y -= shift
+    return xp.reshape(y, x.shape)

@@ -35,7 +35,8 @@ def max_pool2d(
     y = xp.asarray(first, copy=True)
     index = xp.zeros(y.shape, dtype=xp.uint8 if geometry.taps <= 256 else xp.int32, device=x.device)
     for number, tap in enumerate(others, start=1):
-        index[tap > y] = number
+        # Not by a mask as an index: a device would have to be asked how many places it has.
+        index = xp.maximum(index, xp.astype(tap > y, index.dtype) * number)
         y = xp.maximum(y, tap)
 
     def pullback(dy: Array) -> Array:

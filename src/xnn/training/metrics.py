@@ -1,13 +1,13 @@
 """What training and evaluation measure, without waiting for the device at every step."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from xnn._typing import Array
 from xnn.backends import Backend
 
 _MOST_PENDING = 1 << 14
-"""Images whose logits may wait on the device for a flush: 6 MiB at 100 classes in float32."""
+"""Images whose logits may wait on the device, or on NumPy for a flush: 6 MiB at 100 classes in float32."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,26 @@ def ranks(xp: Any, logits: Array, labels: Array) -> Array:
     return classes - 1 - xp.sum(xp.astype(behind, xp.int64), axis=1)
 
 
+class _Counted(NamedTuple):
+    """Batches whose logits are not needed any more, all arrays on the device."""
+
+    losses: Array
+    sizes: list[int]
+    hits: list[Array]
+    """How many images were right, and how many among the five best; shorter where that has no meaning."""
+
+
 class Meter:
     """Collects losses and logits of batches on the device and adds them to sums when asked to.
 
-    Losses are added one by one in float64 on the host, so that the sums do not depend on when `flush` was called.
+    Nothing is read from the device but by `flush`. Losses are added one by one in float64 on the host, so that the sums
+    do not depend on when it was called.
     """
 
     def __init__(self, backend: Backend, top5: bool = False) -> None:
         self.backend = backend
         self.top5 = top5
+        self._counted: list[_Counted] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -89,38 +100,57 @@ class Meter:
         self._images = 0
 
     def add(self, loss: Array, logits: Array, labels: Array) -> bool:
-        """Note one batch; returns whether so much waits that it is time to `flush`."""
+        """Note one batch; returns whether it is time to `flush`.
+
+        That is so on NumPy alone, where reading costs nothing. A device counts, and lets go of the logits.
+        """
         self._losses.append(loss)
         self._logits.append(logits)
         self._labels.append(labels)
         self._images += labels.shape[0]
-        return self._images > _MOST_PENDING
+        is_full = self._images > _MOST_PENDING
+        if is_full and self.backend.library != "numpy":
+            self._count()
+            return False
+        return is_full
 
     def flush(self, *sums: Sums) -> list[float]:
         """Add what was noted to each of `sums`, and return the losses of those batches."""
-        if not self._losses:
+        self._count()
+        if not self._counted:
             return []
-        stacked = self.backend.xp.stack(self._losses)
+        counted, self._counted = self._counted, []
+        xp = self.backend.xp
+        # All is given to the device before it is waited for.
+        stacked = xp.concat([part.losses for part in counted])
+        hits = [xp.stack(kind) for kind in zip(*(part.hits for part in counted), strict=True)]
         losses: list[float] = self.backend.to_numpy(stacked).tolist()
-        sizes = [labels.shape[0] for labels in self._labels]
-        correct, top5 = self._hits()
+        correct, top5 = [*(int(self.backend.to_numpy(kind).sum()) for kind in hits), None, None][:2]
+        sizes = [size for part in counted for size in part.sizes]
         for total in sums:
             for loss, size in zip(losses, sizes, strict=True):
                 total.loss += loss * size
-            total.images += self._images
+            total.images += sum(sizes)
             total.add(correct, top5)
-        self._clear()
         return losses
 
-    def _hits(self) -> tuple[int | None, int | None]:
+    def _count(self) -> None:
+        """Turn what was noted into few numbers, on the device."""
+        if not self._losses:
+            return
+        sizes = [labels.shape[0] for labels in self._labels]
+        self._counted.append(_Counted(self.backend.xp.stack(self._losses), sizes, self._hits()))
+        self._clear()
+
+    def _hits(self) -> list[Array]:
         xp = self.backend.xp
         if not is_classification(xp, self._logits[0], self._labels[0]):
-            return None, None
+            return []
         logits, labels = xp.concat(self._logits), xp.concat(self._labels)
         if self.top5 and logits.shape[1] > 5:
             rank = ranks(xp, logits, labels)
-            return _count(xp, rank == 0), _count(xp, rank < 5)
-        return _count(xp, xp.argmax(logits, axis=1) == labels), None
+            return [_total(xp, rank == 0), _total(xp, rank < 5)]
+        return [_total(xp, xp.argmax(logits, axis=1) == labels)]
 
 
 def is_classification(xp: Any, logits: Array, labels: Array) -> bool:
@@ -128,5 +158,5 @@ def is_classification(xp: Any, logits: Array, labels: Array) -> bool:
     return logits.ndim == 2 and labels.ndim == 1 and bool(xp.isdtype(labels.dtype, "integral"))
 
 
-def _count(xp: Any, mask: Array) -> int:
-    return int(xp.sum(xp.astype(mask, xp.int64)))
+def _total(xp: Any, mask: Array) -> Array:
+    return xp.sum(xp.astype(mask, xp.int64))

@@ -1,0 +1,63 @@
+"""TF32 products: how PyTorch and CuPy are told to round the factors of float32 products to 10 bits, or not to."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+Products = Callable[[bool], AbstractContextManager[None]]
+"""``tf32 -> context``: in the context float32 products are computed so, or in full."""
+
+
+def of_torch(torch: Any, device: Any) -> Products | None:
+    """Return what chooses on a device of PyTorch; None where there is nothing to choose."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    return torch_products(torch.backends)
+
+
+def torch_products(backends: Any) -> Products:
+    """Return what sets the flags of ``torch.backends`` and puts them back."""
+    matmul, cudnn = backends.cuda.matmul, backends.cudnn
+    # Newer versions warn where the older names are read.
+    is_new = hasattr(matmul, "fp32_precision")
+    name = "fp32_precision" if is_new else "allow_tf32"
+    places = (matmul, cudnn.conv if is_new else cudnn)
+
+    @contextmanager
+    def products(tf32: bool) -> Iterator[None]:
+        before = [getattr(place, name) for place in places]
+        for place in places:
+            setattr(place, name, ("tf32" if tf32 else "ieee") if is_new else tf32)
+        try:
+            yield
+        finally:
+            for place, value in zip(places, before, strict=True):
+                setattr(place, name, value)
+
+    return products
+
+
+def of_cupy(compute_capability: str) -> Products | None:
+    """Return what chooses on a device of CuPy of that compute capability; None where there is nothing to choose."""
+    if int(compute_capability) < 80:
+        return None
+    return cupy_products(importlib.import_module("cupy._core._routines_linalg"))
+
+
+def cupy_products(linalg: Any) -> Products:
+    """Return what sets the type that CuPy's products are added up in, and puts it back.
+
+    CuPy's public switch is an environment variable that is read once; these functions are what it sets.
+    """
+
+    @contextmanager
+    def products(tf32: bool) -> Iterator[None]:
+        before = linalg.get_compute_type("float32")
+        linalg.set_compute_type("float32", linalg.COMPUTE_TYPE_TF32 if tf32 else linalg.COMPUTE_TYPE_DEFAULT)
+        try:
+            yield
+        finally:
+            linalg.set_compute_type("float32", before)
+
+    return products

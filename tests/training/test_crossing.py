@@ -1,0 +1,122 @@
+"""A run that goes on with another array library: what is carried over, and that it ends where it would have."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.training.watching import random_images
+from xnn import data, nn, optim
+from xnn.backends import backend as make_backend
+from xnn.training import Callback, Trainer, checkpoints
+
+STEPS, EPOCHS = 4, 2
+SHAPE, CLASSES = (6, 5, 2), 7
+OPTIMIZERS = {
+    "sgd": lambda model: optim.SGD(model, 0.05, weight_decay=1e-3),
+    "nesterov": lambda model: optim.SGD(model, 0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adam": lambda model: optim.Adam(model, 0.005, weight_decay=1e-3),
+    "adamw": lambda model: optim.AdamW(model, 0.005),
+    "rmsprop": lambda model: optim.RMSprop(model, 0.005, momentum=0.9),
+    "muon": lambda model: optim.Muon(model, 0.01, normalize=True, weight_decay=1e-3, sgd_lr=0.05),
+}
+AUGMENT = data.Compose((data.AlternatingFlip(), data.RandomCrop(1, "reflect"), data.Cutout(2)))
+# Whole runs, of each optimizer on each backend.
+FEW = settings(max_examples=max(settings().max_examples // 5, 1))
+optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return data.Split(*random_images(19, SHAPE, CLASSES))
+
+
+class StopAt(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def step_end(self, trainer):
+        if trainer.step == self.step:
+            trainer.request_stop("a test", to_resume=True)
+
+
+def make(backend, split, optimizer, dtype="float64", stop=None):
+    """A trainer with whatever has a state or a place in a random stream, and its batches."""
+    backend = make_backend(backend)
+    # No bias where batch normalization follows: its gradient is rounding alone, and Adam would blow that up.
+    model = nn.Sequential(
+        nn.Conv2d(4, 3, padding="same", bias=False), nn.BatchNorm(), nn.GELU(), nn.MaxPool2d(2), nn.Dropout(0.2),
+        nn.Flatten(), nn.Linear(8), nn.Tanh(), nn.Linear(CLASSES),
+    ).build(SHAPE, backend=backend, seed=1, dtype=dtype)  # fmt: skip
+    trainer = Trainer(
+        model,
+        OPTIMIZERS[optimizer](model),
+        schedule=optim.schedules.Cosine(0.01, STEPS * EPOCHS, warmup_steps=2),
+        loss=nn.SoftmaxCrossEntropy(label_smoothing=0.1),
+        penalty=nn.L2Penalty(1e-3),
+        clip_norm=1.0,
+        average=optim.ExponentialMovingAverage(model, 0.8),
+        callbacks=[StopAt(stop)],
+    )
+    options = {"backend": backend, "normalization": data.Normalization.of(split), "dtype": dtype, "seed": 2}
+    return trainer, data.Batches(split, 5, augment=AUGMENT, **options)
+
+
+def passed_on(trainer, to, folder):
+    """Have another trainer go on from a checkpoint file of one, and return what the file holds."""
+    saved = checkpoints.load(checkpoints.save(folder, *trainer.state_dict()))
+    to.load_state_dict(saved.arrays, saved.info)
+    return saved
+
+
+def without_times(info):
+    history = [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in info["history"]]
+    return {k: v for k, v in info.items() if "seconds" not in k} | {"history": history}
+
+
+@optimizers
+@FEW
+@given(stop=st.integers(1, STEPS * EPOCHS - 1), dtype=st.sampled_from(["float32", "float64"]), way=st.booleans())
+def test_a_checkpoint_holds_the_same_on_every_backend(backend, split, tmp_path_factory, optimizer, stop, dtype, way):
+    """To the bit, in both directions: so what is carried over is not rounded or reordered."""
+    here, there = ("numpy", backend) if way else (backend, "numpy")
+    first, batches = make(here, split, optimizer, dtype, stop)
+    first.fit(batches, epochs=EPOCHS)
+    assert first.step == stop
+    second, _ = make(there, split, optimizer, dtype)
+    saved = passed_on(first, second, tmp_path_factory.mktemp("checkpoints"))
+    arrays, info = second.state_dict()
+    assert arrays.keys() == saved.arrays.keys()
+    assert any(name.startswith("optimizer/") for name in arrays) == (optimizer != "sgd")
+    for name, array in arrays.items():
+        assert array.dtype == saved.arrays[name].dtype
+        assert array.tobytes() == saved.arrays[name].tobytes(), name
+    assert without_times(info) == without_times(saved.info)
+
+
+@optimizers
+@FEW
+@given(stops=st.sets(st.integers(1, STEPS * EPOCHS - 1), min_size=1, max_size=2))
+def test_a_run_that_moves_between_backends_ends_where_it_would_have(backend, split, tmp_path_factory, optimizer, stops):
+    """Anywhere in an epoch, and back again; apart from the rounding of float64."""
+    whole, batches = make("numpy", split, optimizer)
+    whole.fit(batches, batches, epochs=EPOCHS)
+    expected, expected_info = whole.state_dict()
+
+    trainer = None
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for number, stop in enumerate([*sorted(stops), None]):
+        successor, batches = make(("numpy", backend)[number % 2], split, optimizer, stop=stop)
+        if trainer is not None:
+            passed_on(trainer, successor, folder)
+        trainer = successor
+        trainer.fit(batches, batches, epochs=EPOCHS)
+    arrays, info = trainer.state_dict()
+    assert (info["epoch"], info["step"]) == (EPOCHS, STEPS * EPOCHS)
+    assert info["random_counter"] == expected_info["random_counter"]
+    assert info["optimizer_steps"] == info["average_steps"] == STEPS * EPOCHS
+    for name, array in expected.items():
+        np.testing.assert_allclose(arrays[name], array, rtol=1e-7, atol=1e-9, err_msg=name)
+    for row, expected_row in zip(info["history"], expected_info["history"], strict=True):
+        for column in ("train_loss", "train_accuracy", "validation_loss", "lr"):
+            assert row[column] == pytest.approx(expected_row[column], rel=1e-8), column
