@@ -64,6 +64,8 @@ def go_together(chosen):
         chosen = chosen | {"validation": float(int(chosen["validation"]))}
     if chosen.get("early_stopping") and not chosen.get("validation"):
         chosen = chosen | {"validation": 0.25}
+    if chosen.get("dtype") == "float64":
+        chosen = chosen | {"precision": "float32"}
     return chosen
 
 
@@ -130,6 +132,8 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"optimizer": "adm"}, "--optimizer adm: expected one of .*Did you mean 'adam'"),
         ({"schedule": "cosin"}, "--schedule cosin: .*Did you mean 'cosine'"),
         ({"dtype": "float16"}, "--dtype float16: expected one of float32, float64"),
+        ({"precision": "half"}, "--precision half: expected one of float32, tf32, float16, bfloat16"),
+        ({"precision": "tf32", "dtype": "float64"}, "--precision tf32: is for --dtype float32, not float64"),
         ({"augment": ("flop",)}, "--augment flop: .*Did you mean 'flip'"),
         ({"test_views": 3}, "--test-views 3: expected 1, 2 or 6"),
         ({"decay": "some"}, "--decay some: expected one of weights, all"),

@@ -17,7 +17,7 @@ GROUPS = {
     "run": "run",
 }
 
-BESIDE_RESUME = ("epochs", "backend", "dtype", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
+BESIDE_RESUME = ("epochs", "backend", "dtype", "precision", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
 """Settings that a run may change when it goes on."""
 
 

@@ -39,6 +39,16 @@ def check_floating(function: str, **arrays: Array | None) -> None:
             )
 
 
+def sum_dtype(x: Array) -> Any:
+    """Return the dtype to add up many numbers of `x` in: float32 for narrower types, else None, for x's own."""
+    return _sum_dtype(namespace(x), x.dtype)
+
+
+@functools.cache
+def _sum_dtype(xp: Namespace, dtype: Any) -> Any:
+    return xp.float32 if xp.finfo(dtype).bits < 32 else None
+
+
 def check_array(function: str, name: str, array: Array) -> Namespace:
     """Return the namespace of `array`, or raise TypeError if it is none."""
     try:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_axes, check_floating, check_shape, namespace
+from xnn.functional._common import check_axes, check_floating, check_shape, namespace, sum_dtype
 from xnn.functional.windows import Padding, Windows, is_count, scatter, take, windows
 
 _BLOCK_ELEMENTS = 2**20
@@ -50,6 +50,7 @@ def conv2d(
     -------
     y : (n, p, q, o)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
 
     References
     ----------
@@ -75,7 +76,7 @@ def conv2d(
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
     ) -> tuple[Array | None, Array | None, Array | None]:
-        dx, dmatrix = [], xp.zeros_like(matrix)
+        dx, dmatrix = [], xp.zeros_like(matrix, dtype=sum_dtype(matrix))
         for block in blocks:
             drows = _grouped(dy[block, ...], groups)
             if needs[0]:
@@ -85,7 +86,7 @@ def conv2d(
         return (
             _joined(dx) if needs[0] else None,
             _ungrouped(dmatrix, weight.shape) if needs[1] else None,
-            xp.sum(dy, axis=(0, 1, 2)) if needs[2] and bias is not None else None,
+            xp.sum(dy, axis=(0, 1, 2), dtype=sum_dtype(dy)) if needs[2] and bias is not None else None,
         )
 
     return y, pullback

@@ -1,7 +1,7 @@
 """The affine map."""
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_floating, check_shape, namespace, rows
+from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_dtype
 from xnn.functional.activations import activated
 
 
@@ -24,6 +24,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
     -------
     y : (..., m)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+        A sum over the batch, dbias is made and returned in float32 where x has a narrower type.
     """
     check_floating("linear", x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
@@ -40,7 +41,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
     ) -> tuple[Array | None, Array | None, Array | None]:
         dx = dy @ weight.T if needs[0] else None
         dweight = rows(x).T @ rows(dy) if needs[1] else None
-        dbias = namespace(dy).sum(rows(dy), axis=0) if needs[2] and bias is not None else None
+        dbias = None
+        if needs[2] and bias is not None:
+            dbias = namespace(dy).sum(rows(dy), axis=0, dtype=sum_dtype(dy))
         return dx, dweight, dbias
 
     return activated("linear", (y, pullback), activation)

@@ -13,7 +13,8 @@ from xnn.nn.activations import (
     Softplus,
     Tanh,
 )
-from xnn.nn.containers import Concatenate, Parallel, Residual, Sequential, consume
+from xnn.nn.chain import consume
+from xnn.nn.containers import Concatenate, Parallel, Residual, Sequential
 from xnn.nn.conv import Conv2d
 from xnn.nn.layer import Layer
 from xnn.nn.linear import Linear

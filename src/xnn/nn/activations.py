@@ -7,6 +7,8 @@ from xnn.nn.layer import Layer
 class ReLU(Layer):
     """Rectifier max(x, 0)."""
 
+    arithmetic = "given"
+
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         return self.connect(self.functions.relu(x))
@@ -14,6 +16,8 @@ class ReLU(Layer):
 
 class LeakyReLU(Layer):
     """Leaky rectifier: x where x > 0, slope x elsewhere."""
+
+    arithmetic = "given"
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope

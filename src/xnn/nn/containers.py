@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.activations import GELU, ReLU
+from xnn.nn.chain import Chain
 from xnn.nn.layer import Layer
 from xnn.nn.linear import Linear
 from xnn.nn.normalization import BatchNorm
@@ -21,6 +22,8 @@ class Sequential(Layer):
     *layers : Layer
         Named "0", "1", ... inside the model; ``model[i]`` gives one back.
     """
+
+    arithmetic = "given"
 
     def __init__(self, *layers: Layer) -> None:
         self.layers = checked("Sequential", layers)
@@ -40,7 +43,7 @@ class Sequential(Layer):
             x, layer_pullback = layer.forward(x, train, **options)
             steps.append((layer_pullback, trainable_before))
             trainable_before = trainable_before or layer.trainable
-        return x, _Chain(steps)
+        return x, Chain(steps)
 
     def __getitem__(self, number: int) -> Layer:
         return self.layers[number]
@@ -72,40 +75,6 @@ def _activation(layer: Layer) -> str | None:
     return "relu" if type(layer) is ReLU else None
 
 
-class _Chain:
-    """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns."""
-
-    __slots__ = ("steps",)
-
-    def __init__(self, steps: list[tuple[Pullback, bool]]) -> None:
-        self.steps = steps
-
-    def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        for pullback, is_needed in reversed(self.steps):
-            dy = pullback(dy, input_gradient or is_needed)
-            if dy is None:
-                break
-        return dy
-
-    def consume(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        while self.steps and dy is not None:
-            pullback, is_needed = self.steps.pop()
-            dy = consume(pullback, dy, input_gradient or is_needed)
-        self.steps.clear()
-        return dy
-
-
-def consume(pullback: Pullback, dy: Array, input_gradient: bool = True) -> Array | None:
-    """Call a layer's pullback for the last time.
-
-    What each layer kept for it is let go as soon as it was used, so that a step needs less memory at its peak. From
-    then on a pullback of `Sequential` returns its argument.
-    """
-    once = pullback.consume if isinstance(pullback, _Chain) else pullback
-    dx: Array | None = once(dy, input_gradient)
-    return dx
-
-
 class Residual(Layer):
     """Sum of a body and a shortcut: y = body(x) + shortcut(x), dx = the sum of both pullbacks of dy.
 
@@ -115,6 +84,8 @@ class Residual(Layer):
     shortcut : Layer or None
         None is the identity; then the body must keep the shape.
     """
+
+    arithmetic = "given"
 
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
         (self.body,) = checked("Residual", (body,))
@@ -166,6 +137,8 @@ class Parallel(Layer):
     *branches : Layer
         Named "0", "1", ... inside the model; their outputs may differ in the last axis alone.
     """
+
+    arithmetic = "given"
 
     def __init__(self, *branches: Layer) -> None:
         self.branches = checked("Parallel", branches)

@@ -28,6 +28,7 @@ class Conv2d(Layer):
     """
 
     spreads = True
+    arithmetic = "low"
 
     def __init__(
         self,
@@ -74,9 +75,9 @@ class Conv2d(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        bias = None if self.bias is None else self.bias.value
+        bias = None if self.bias is None else self.bias.operand
         result = self.functions.conv2d(
-            x, self.weight.value, bias, self.stride, self.padding, self.dilation, self.groups
+            x, self.weight.operand, bias, self.stride, self.padding, self.dilation, self.groups
         )
         return self.connect(result, self.weight, self.bias)
 

@@ -1,7 +1,7 @@
 """What every layer is: parameters, plus a function that returns its value and its pullback."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
 
 from xnn import kernels
@@ -11,7 +11,8 @@ from xnn.backends import backend as make_backend
 from xnn.functional.windows import is_count
 from xnn.kernels.pullbacks import InPlace
 from xnn.nn.initializers import Initializer, zeros
-from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, segments
+from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, check_state, segments
+from xnn.nn.precision import LOWER, check_precision, lower, restore
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
 
@@ -24,8 +25,9 @@ class Layer:
 
     Attributes
     ----------
-    backend, dtype, random :
-        Set in every layer by `build`: where its arrays live, the name of their dtype, and the model's random numbers.
+    backend, dtype, precision, random :
+        Set in every layer by `build`: where its arrays live, the name of their dtype, what products are computed in,
+        and the model's random numbers.
     functions :
         Set likewise: the functions of `xnn.functional`, or their faster twins on this backend.
     input_shape, output_shape : tuple of int
@@ -36,12 +38,18 @@ class Layer:
         Whether any parameter in this layer or inside it is trainable.
     spreads : bool
         Of a class of layers: whether its twin spreads its work over xnn's own threads, to which BLAS's are in the way.
+    arithmetic : "full", "low" or "given"
+        Of a class of layers: what `forward` computes in where the model's precision is a lower type: in the parameters'
+        dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two comes. Its
+        output has the type of its input in any case.
     """
 
     spreads = False
+    arithmetic = "full"
 
     backend: Backend
     dtype: str
+    precision: str
     random: Random
     functions: kernels.Functions
     input_shape: Shape
@@ -50,6 +58,7 @@ class Layer:
     gradients: Gradients
     buffers: Views
     trainable: bool
+    _has_tf32: bool
 
     # What a layer implements -------------------------------------------------------------------------------
 
@@ -125,6 +134,7 @@ class Layer:
         backend: Backend | str | None = None,
         seed: int = 0,
         dtype: str = "float32",
+        precision: str = "float32",
     ) -> Self:
         """Infer all shapes, make the flat vectors, and draw initial values; return the layer itself.
 
@@ -137,6 +147,15 @@ class Layer:
         seed : int
             The same seed gives the same values on every backend and in every dtype.
         dtype : "float32" or "float64"
+        precision : "float32", "tf32", "float16" or "bfloat16"
+            What the products are computed in; each but the first, which stands for `dtype` itself, is for a dtype of
+            float32, which the parameters keep, and only on some backends. With ``"float16"`` training has to scale the
+            loss, as a `Trainer` does: see the page on precision.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not allowed, the backend does not offer the precision, or a layer does not fit its input.
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
@@ -145,12 +164,17 @@ class Layer:
                 f"input_shape must be a tuple of positive integers, such as (28, 28, 1), not {input_shape!r}"
             )
         backend = make_backend(backend)
+        check_precision(precision, backend, dtype)
         random = Random(backend, seed, "layers")
         self._prepare(tuple(input_shape))
         self._adopt_arrays(backend, dtype)
-        for layer in self._named_layers().values():
-            layer.backend, layer.dtype, layer.random = backend, dtype, random
+        layers = self._named_layers()
+        for layer in layers.values():
+            layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
             layer.functions = kernels.functions(backend)
+            layer._has_tf32 = backend.has_tf32
+        if precision in LOWER:
+            lower(self, layers, self._all_parameters, precision)
         self._draw(seed)
         self._refresh()
         return self
@@ -162,8 +186,15 @@ class Layer:
         return y
 
     def alone(self) -> AbstractContextManager[None]:
-        """Return a context for many calls of a built model, such as training, see `xnn.kernels.alone`."""
-        return kernels.alone(self.backend, self.dtype, but_for_products=not self._spreads)
+        """Return a context for many calls of a built model, such as training.
+
+        In it nothing is in the way of the twins' threads, see `xnn.kernels.alone`, and TF32 is used or not, as the
+        model's precision has it.
+        """
+        alone = kernels.alone(self.backend, self.dtype, but_for_products=not self._spreads)
+        if not self._has_tf32:
+            return alone
+        return _both(alone, self.backend.products(self.precision == "tf32"))
 
     def segments(self, decay_all: bool = False) -> list[Segment]:
         """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
@@ -204,7 +235,7 @@ class Layer:
             If a name is missing or unexpected, or a shape differs; nothing has been changed then.
         """
         named = {**self.parameters, **self.buffers}
-        _check_state(named, state)
+        check_state(named, state)
         for name, view in named.items():
             view[...] = self.backend.asarray(state[name], dtype=self.dtype)
 
@@ -218,6 +249,7 @@ class Layer:
         self._parameters: dict[str, Parameter] = {}
         self._buffers: dict[str, Buffer] = {}
         self._children: dict[str, Layer] = {}
+        restore(self)
         self.input_shape = shape
         self.output_shape = self.initialize(shape)
         self._spreads: bool = self.spreads or any(child._spreads for child in self._children.values())
@@ -255,7 +287,8 @@ class Layer:
         self.gradients = Gradients(parameters, order, backend, dtype)
         self.buffers = Views(buffers, list(buffers), backend, dtype)
         for name, parameter in parameters.items():
-            parameter.value, parameter.gradient = self.parameters[name], self.gradients.place(name)
+            parameter.value = parameter.operand = self.parameters[name]
+            parameter.gradient = self.gradients.place(name)
         for name, buffer in buffers.items():
             buffer.value = self.buffers[name]
 
@@ -299,18 +332,11 @@ class Layer:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
 
 
+@contextmanager
+def _both(first: AbstractContextManager[None], second: AbstractContextManager[None]) -> Iterator[None]:
+    with first, second:
+        yield
+
+
 def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
-
-
-def _check_state(named: Mapping[str, Array], state: Mapping[str, Any]) -> None:
-    problems = [f"'{name}' is missing" for name in named if name not in state]
-    problems += [f"'{name}' is not in the model" for name in state if name not in named]
-    for name, view in named.items():
-        shape = getattr(state.get(name), "shape", None)
-        if name in state and shape is None:
-            problems.append(f"'{name}' is a {type(state[name]).__name__}, not an array")
-        elif name in state and tuple(shape or ()) != tuple(view.shape):
-            problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(view.shape)}")
-    if problems:
-        raise ValueError(f"the state does not fit the model: {'; '.join(problems)}")

@@ -20,6 +20,8 @@ class Linear(Layer):
         See `xnn.nn.initializers`.
     """
 
+    arithmetic = "low"
+
     def __init__(
         self,
         features: int,
@@ -44,8 +46,8 @@ class Linear(Layer):
 
     def forward(self, x: Array, train: bool = False, activation: str | None = None) -> tuple[Array, Pullback]:
         """Return (y, pullback); `activation` is the name of one that follows at once, see `xnn.functional.linear`."""
-        bias = None if self.bias is None else self.bias.value
-        result = self.functions.linear(x, self.weight.value, bias, activation)
+        bias = None if self.bias is None else self.bias.operand
+        result = self.functions.linear(x, self.weight.operand, bias, activation)
         return self.connect(result, self.weight, self.bias)
 
     def flops(self) -> int:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xnn._typing import Array, Shape
 from xnn.backends import Backend
@@ -25,6 +25,9 @@ class Parameter:
         False while frozen: its gradient is then not computed, and no optimizer touches it.
     value, gradient : array
         Views of the model's flat vectors, from `Layer.build` on.
+    operand : array
+        What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, made anew by
+        each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
     outer : pair of arrays, or None
         (left, right) whose outer product the gradient is, where it was not written yet; to read `gradient` writes it.
     """
@@ -34,6 +37,7 @@ class Parameter:
     decay: bool = True
     trainable: bool = True
     value: Array = field(default=None, repr=False)
+    operand: Array = field(default=None, repr=False)
     outer: tuple[Array, Array] | None = field(default=None, repr=False)
     _gradient: Array = field(default=None, repr=False)
 
@@ -184,3 +188,17 @@ def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], dec
             run = Segment(runs.pop().start, run.stop, run.decay)
         runs.append(run)
     return runs
+
+
+def check_state(named: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+    """Raise ValueError, with all that is wrong, unless `state` has an array of the right shape for each name."""
+    problems = [f"'{name}' is missing" for name in named if name not in state]
+    problems += [f"'{name}' is not in the model" for name in state if name not in named]
+    for name, view in named.items():
+        shape = getattr(state.get(name), "shape", None)
+        if name in state and shape is None:
+            problems.append(f"'{name}' is a {type(state[name]).__name__}, not an array")
+        elif name in state and tuple(shape or ()) != tuple(view.shape):
+            problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(view.shape)}")
+    if problems:
+        raise ValueError(f"the state does not fit the model: {'; '.join(problems)}")

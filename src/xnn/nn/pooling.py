@@ -10,6 +10,8 @@ from xnn.nn.layer import Layer
 
 
 class _Pool2d(Layer):
+    arithmetic = "given"
+
     def __init__(
         self, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
     ) -> None:
@@ -59,6 +61,8 @@ class AvgPool2d(_Pool2d):
 
 class GlobalAvgPool2d(Layer):
     """Mean of each channel over all pixels: (h, w, c) -> (c,)."""
+
+    arithmetic = "given"
 
     def initialize(self, shape: Shape) -> Shape:
         """Return (c,)."""

@@ -9,6 +9,8 @@ from xnn.nn.layer import Layer
 class Flatten(Layer):
     """Join all axes but the batch: (h, w, c) -> (h * w * c,)."""
 
+    arithmetic = "given"
+
     def initialize(self, shape: Shape) -> Shape:
         """Return (m,)."""
         return (math.prod(shape),)
@@ -26,6 +28,8 @@ class Reshape(Layer):
     *shape : int
         Without the batch axis, as many elements as the input's.
     """
+
+    arithmetic = "given"
 
     def __init__(self, *shape: int) -> None:
         self.shape = shape
@@ -50,6 +54,8 @@ class Dropout(Layer):
     ----------
     rate : float in [0, 1)
     """
+
+    arithmetic = "given"
 
     def __init__(self, rate: float) -> None:
         if not 0.0 <= rate < 1.0:

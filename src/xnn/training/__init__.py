@@ -4,6 +4,7 @@ from xnn.training.callbacks import Callback, Checkpoint, EarlyStopping, JsonLine
 from xnn.training.history import History
 from xnn.training.loaders import ArrayBatches, Loader
 from xnn.training.metrics import Metrics
+from xnn.training.precision import LossScaler, LossScaling
 from xnn.training.settings import Settings
 from xnn.training.trainer import Trainer
 
@@ -15,6 +16,8 @@ __all__ = [
     "History",
     "JsonLines",
     "Loader",
+    "LossScaler",
+    "LossScaling",
     "Metrics",
     "Settings",
     "Trainer",

@@ -28,6 +28,7 @@ from xnn.optim import schedules
 from xnn.tasks import Task
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.freezing import FreezeAfter
+from xnn.training.precision import check_precision
 from xnn.training.settings import Settings, flag, known
 from xnn.training.trainer import Trainer
 from xnn.training.views import predictor
@@ -73,6 +74,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
     chosen = backend(settings.backend)
+    check_precision(settings.precision, chosen)
     dataset = load(settings.dataset, data_dir=settings.data_dir, labels=settings.labels, report=report)
     training, held_out, name = dataset.train, dataset.test, "test"
     if settings.validation:
@@ -111,7 +113,9 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
     try:
         model = models.layers(settings, task)
-        model.build(task.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
+        model.build(
+            task.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype, precision=settings.precision
+        )
     except ValueError as error:
         size = "x".join(map(str, task.image_shape))
         raise SettingError(f"--model {settings.model} does not fit images of {size}: {error}") from error

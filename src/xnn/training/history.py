@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from xnn.training.metrics import Metrics
+
 Row = dict[str, Any]
 
 
@@ -30,6 +32,16 @@ class History(list[Row]):
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
         )
+
+
+def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, lr: float | None, seconds: float) -> Row:
+    """Return the row of an epoch, counted from 1; `name` is that of the data it was judged on, if it was."""
+    row: Row = {"epoch": epoch, "train_loss": train.loss, "train_accuracy": train.accuracy}
+    if held_out is not None:
+        row |= {f"{name}_loss": held_out.loss, f"{name}_accuracy": held_out.accuracy}
+        if held_out.top5_accuracy is not None:
+            row[f"{name}_top5_accuracy"] = held_out.top5_accuracy
+    return row | {"lr": lr, "seconds": seconds, "images_per_second": train.images / seconds}
 
 
 def _cell(value: Any) -> str:

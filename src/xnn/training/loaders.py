@@ -1,10 +1,11 @@
 """What the trainer reads batches from: `xnn.data.Batches`, or a pair of arrays made to look like it."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from xnn import nn
 from xnn._typing import Array
 from xnn.backends import Backend
 
@@ -21,6 +22,10 @@ class Loader(Protocol):
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Yield the batches of an epoch (from 0) beginning with batch `start`: a pure function of its arguments."""
+
+
+Data: TypeAlias = Loader | tuple[Array, Array]
+"""Batches, or a pair of arrays (x, labels) to be cut into some."""
 
 
 class ArrayBatches:
@@ -106,3 +111,30 @@ class ArrayBatches:
             else:
                 chosen = order[part]
                 yield xp.take(self._x, chosen, axis=0), xp.take(self._labels, chosen, axis=0)
+
+
+def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, loss: Any) -> Loader:
+    """Return the batches of a data set that a model is trained or judged on by a loss.
+
+    Raises
+    ------
+    ValueError
+        Arrays do not fit the model, or are labels that it has no outputs for.
+    """
+    if not isinstance(data, tuple):
+        return data
+    x, labels = data
+    shape = tuple(model.input_shape)
+    if tuple(x.shape[1:]) != shape:
+        raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
+    indices = isinstance(loss, nn.SoftmaxCrossEntropy) and len(model.output_shape) == 1
+    return ArrayBatches(
+        x,
+        labels,
+        batch_size,
+        backend=model.backend,
+        dtype=model.dtype,
+        shuffle=shuffle,
+        seed=model.random.seed,
+        classes=model.output_shape[-1] if indices else None,
+    )

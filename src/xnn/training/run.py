@@ -105,7 +105,7 @@ def resume(
         Takes a line for each damaged checkpoint that is passed over, and one where another library, device, dtype,
         number of threads or version computes than did before; `report` does where it is None.
     **changes
-        Settings to replace: ``epochs``, ``backend``, ``dtype``, ``threads``, ``data_dir``, ``keep``,
+        Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
 
     Raises

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from xnn.backends import PRECISIONS
 from xnn.errors import RunError, SettingError, suggest
 from xnn.training.every import is_every
 
@@ -154,6 +155,12 @@ class Settings:
         metavar="N",
         check=AT_LEAST_ONE,
     )
+    precision: str = _setting(
+        "float32",
+        "training",
+        "what products are computed in; the weights stay float32, and float16 scales the loss",
+        choices=PRECISIONS,
+    )
     early_stopping: int = _setting(
         0,
         "training",
@@ -188,6 +195,10 @@ class Settings:
     def _check_together(self) -> None:
         if self.momentum and self.optimizer in ("adam", "adamw"):
             raise SettingError(f"--momentum {self.momentum}: {self.optimizer} has none; leave it out")
+        if self.precision != "float32" and self.dtype != "float32":
+            raise SettingError(
+                f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
+            )
         if self.early_stopping and not self.validation:
             raise SettingError(
                 f"--early-stopping {self.early_stopping}: needs --validation, or the test set would choose when to stop"

@@ -42,6 +42,8 @@ def save(trainer: "Trainer") -> tuple[Arrays, dict[str, Any]]:
         "layout": model.layout(),
         "dtype": model.dtype,
     }
+    if trainer.scaler is not None:
+        info["loss_scaling"] = trainer.scaler.state_dict()
     for name, part in _stepped(trainer).items():
         kept = part.state_dict()
         info[f"{name}_steps"] = kept["steps"]
@@ -60,6 +62,9 @@ def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: M
     model.parameters.flat[...] = model.backend.asarray(arrays["parameters"])
     model.buffers.flat[...] = model.backend.asarray(arrays["buffers"])
     model.random.counter = info["random_counter"]
+    if trainer.scaler is not None:
+        # A checkpoint of another precision has none.
+        trainer.scaler.load_state_dict(info.get("loss_scaling"))
     trainer.optimizer.lr = info["lr"]
     # Older checkpoints lack it: the rate that they have is the last step's, unless it was changed by hand since.
     trainer.last_lr = info.get("last_lr", info["lr"])

@@ -16,15 +16,14 @@ from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
 from xnn.optim.schedules import Schedule
 from xnn.training import state
 from xnn.training.callbacks import step_hooks_of
-from xnn.training.history import History, Row
-from xnn.training.loaders import ArrayBatches, Loader
+from xnn.training.history import History, epoch_row
+from xnn.training.loaders import Data, Loader, loader_of
 from xnn.training.metrics import Meter, Metrics, Sums
+from xnn.training.precision import LossScaler, LossScaling
 from xnn.training.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from xnn.training.callbacks import Callback
-
-Data = Loader | tuple[Array, Array]
 
 _GLANCE = 0.25
 """Seconds after which the running loss is read again, for those who watch."""
@@ -53,6 +52,9 @@ class Trainer:
         Largest norm of the gradient.
     average
         Moving average of the weights; evaluation uses it.
+    loss_scaling
+        How the loss is scaled before its pullback; None leaves it as it is, but for a model in float16, whose gradients
+        need it.
     callbacks
         Called in order; see `Callback`.
     log_every
@@ -77,6 +79,8 @@ class Trainer:
         Learning rate of the last step done, which the optimizer's need no longer be; None before the first.
     stop_reason : str or None
         Why `fit` returned before all epochs were done.
+    scaler : LossScaler or None
+        What scales the loss; then an interval's row has its scale and how many steps were skipped, too.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Trainer:
         penalty: Any = None,
         clip_norm: float | None = None,
         average: ExponentialMovingAverage | None = None,
+        loss_scaling: LossScaling | None = None,
         callbacks: "Sequence[Callback]" = (),
         log_every: int = 50,
         held_out: str = "validation",
@@ -111,6 +116,9 @@ class Trainer:
         self.penalty = penalty
         self.clip_norm = clip_norm
         self.average = average
+        if loss_scaling is None and model.precision == "float16":
+            loss_scaling = LossScaling()
+        self.scaler = None if loss_scaling is None else LossScaler(loss_scaling, model, optimizer, average)
         self.callbacks = list(callbacks)
         self.log_every = log_every
         self.held_out = held_out
@@ -161,6 +169,8 @@ class Trainer:
         validation = None if validation is None else self._loader(validation, batch_size, shuffle=False)
         self.epochs, self.batches = epochs, len(train)
         self.stop_reason, self._to_resume = None, False
+        # Another backend may have been made since the model was built.
+        self.model.backend.activate()
         # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with self.clock.running(), self.model.alone(), quiet:
@@ -221,23 +231,7 @@ class Trainer:
         self._meter = Meter(self.model.backend)
 
     def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
-        if not isinstance(data, tuple):
-            return data
-        x, labels = data
-        shape = tuple(self.model.input_shape)
-        if tuple(x.shape[1:]) != shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
-        indices = isinstance(self.loss, nn.SoftmaxCrossEntropy) and len(self.model.output_shape) == 1
-        return ArrayBatches(
-            x,
-            labels,
-            batch_size,
-            backend=self.model.backend,
-            dtype=self.model.dtype,
-            shuffle=shuffle,
-            seed=self.model.random.seed,
-            classes=self.model.output_shape[-1] if indices else None,
-        )
+        return loader_of(data, batch_size, shuffle=shuffle, model=self.model, loss=self.loss)
 
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
         """Do the rest of the present epoch; where it was not stopped, add its row and go to the next."""
@@ -256,7 +250,9 @@ class Trainer:
             return
         if held_out is not None and not math.isfinite(held_out.loss):
             raise self._non_finite(f"the {self.held_out} loss", held_out.loss, self.step)
-        self.history.append(self._row(held_out))
+        seconds = self.epoch_clock.elapsed
+        row = epoch_row(self.epoch + 1, self.epoch_sums.metrics(), held_out, self.held_out, self.last_lr, seconds)
+        self.history.append(row)
         self.epoch += 1
         self.batch = 0
         self.epoch_sums, self.epoch_clock = Sums(), Stopwatch()
@@ -265,24 +261,30 @@ class Trainer:
         """Step through the rest of the epoch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
         step_hooks = step_hooks_of(self.callbacks)
-        optimizer, schedule, penalty, average = self.optimizer, self.schedule, self.penalty, self.average
+        optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
-        glance = perf_counter() + _GLANCE
+        is_plain = self.penalty is None and scaler is None
+        # To look costs nothing on NumPy; a device would have to be waited for.
+        glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
         for x, labels in train.epoch(self.epoch, self.batch):
             if schedule is not None:
                 optimizer.lr = schedule(self.step)
+            if scaler is not None:
+                scaler.begin()
             output, pullback = forward(x, train=True)
             loss, loss_pullback = loss_forward(output, labels)
-            if penalty is None:
+            if is_plain:
                 nn.consume(pullback, loss_pullback(), input_gradient=False)
             else:
-                self._pull_penalised(loss, loss_pullback, pullback)
+                self._pull(loss, loss_pullback, pullback)
             if clip_norm:
                 clip_gradient_norm(self.model, clip_norm)
             step_optimizer()
             self.last_lr = optimizer.lr
             if average is not None:
                 average.update()
+            if scaler is not None:
+                scaler.end()
             self.batch += 1
             self.step += 1
             full = note(loss, output, labels)
@@ -297,12 +299,21 @@ class Trainer:
                 break
         self._flush()
 
-    def _pull_penalised(self, loss: Array, loss_pullback: Any, pullback: Any) -> None:
-        penalty_loss, penalty_pullback = self.penalty.forward(self.model)
-        _, sum_pullback = self._add_losses(loss, penalty_loss)
-        dloss, dpenalty = sum_pullback()
+    def _pull(self, loss: Array, loss_pullback: Any, pullback: Any) -> None:
+        """Fill the gradients where a penalty is added to the loss, or the loss is scaled."""
+        dloss: Any = 1.0
+        dpenalty, penalty_pullback = 1.0, None
+        if self.penalty is not None:
+            penalty_loss, penalty_pullback = self.penalty.forward(self.model)
+            _, sum_pullback = self._add_losses(loss, penalty_loss)
+            dloss, dpenalty = sum_pullback()
+        if self.scaler is not None:
+            dloss = dloss * self.scaler.scale
         nn.consume(pullback, loss_pullback(dloss), input_gradient=False)
-        penalty_pullback(dpenalty)
+        if self.scaler is not None:
+            self.scaler.unscale()
+        if penalty_pullback is not None:
+            penalty_pullback(dpenalty)
 
     def _flush(self) -> list[float]:
         """Read the losses since the last flush and see that they are finite."""
@@ -312,10 +323,11 @@ class Trainer:
                 raise self._non_finite("the training loss", loss, step)
         return losses
 
-    def _non_finite(self, what: str, loss: float, step: int) -> NonFiniteLoss:
+    def _non_finite(self, what: str, value: float | str, step: int) -> NonFiniteLoss:
+        other = ", or --precision float32" if self.model.precision == "float16" else ""
         return NonFiniteLoss(
-            f"{what} became {loss} in epoch {self.epoch + 1}, step {step}: "
-            f"try a lower --lr than {self.peak_lr:g}, or --clip-norm 1"
+            f"{what} became {value} in epoch {self.epoch + 1}, step {step}: "
+            f"try a lower --lr than {self.peak_lr:g}, or --clip-norm 1{other}"
         )
 
     def _end_interval(self) -> None:
@@ -329,6 +341,10 @@ class Trainer:
             "interval_loss": interval.loss,
             "lr": self.last_lr,
         }
+        if self.scaler is not None:
+            if self.scaler.is_futile:
+                raise self._non_finite("a gradient", "infinite or NaN at a loss scale of 1", self.step)
+            row |= self.scaler.report()
         self.interval_sums = Sums()
         self._call("interval", row)
 
@@ -349,19 +365,6 @@ class Trainer:
             self.evaluating = False
         meter.flush(sums)
         return sums.metrics()
-
-    def _row(self, held_out: Metrics | None) -> Row:
-        train = self.epoch_sums.metrics()
-        row: Row = {"epoch": self.epoch + 1, "train_loss": train.loss, "train_accuracy": train.accuracy}
-        if held_out is not None:
-            row[f"{self.held_out}_loss"] = held_out.loss
-            row[f"{self.held_out}_accuracy"] = held_out.accuracy
-            if held_out.top5_accuracy is not None:
-                row[f"{self.held_out}_top5_accuracy"] = held_out.top5_accuracy
-        row["lr"] = self.last_lr
-        row["seconds"] = self.epoch_clock.elapsed
-        row["images_per_second"] = train.images / self.epoch_clock.elapsed
-        return row
 
     def _call(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks:

@@ -1,0 +1,149 @@
+"""Computing in a type that is lower than the parameters': which layers do, and where numbers are cast."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from xnn._typing import Array, Pullback
+from xnn.backends import PRECISIONS, Backend
+from xnn.nn.chain import Chain
+from xnn.nn.parameters import Views
+
+if TYPE_CHECKING:
+    from xnn.nn.layer import Layer
+
+LOWER = ("float16", "bfloat16")
+"""Precisions that are types of their own, narrower than the parameters'."""
+
+
+def check_precision(precision: str, backend: Backend, dtype: str) -> None:
+    """Raise ValueError, with what to do, unless models of that dtype can compute so on a backend."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if precision == "float32":
+        return
+    if dtype != "float32":
+        raise ValueError(f"precision {precision} is for dtype float32, not {dtype}; leave one of the two out")
+    offered = backend.precisions
+    if precision not in offered:
+        raise ValueError(f"precision {precision} is not offered by {backend.name}, which has {', '.join(offered)}")
+
+
+def lower(model: "Layer", layers: Mapping[str, "Layer"], parameters: Mapping[str, Any], precision: str) -> None:
+    """Have a built model compute in a lower type.
+
+    Parameters
+    ----------
+    model : Layer
+    layers : mapping of name to Layer
+        The model itself, and all that is inside it.
+    parameters : mapping of name to Parameter
+        All of the model's.
+    precision : one of `LOWER`
+    """
+    backend = model.backend
+    low, full = backend.dtype(precision), backend.dtype(model.dtype)
+    copies = _Copies(model, parameters, precision)
+    low_layers = [layer for layer in layers.values() if layer.arithmetic == "low"]
+    low_parameters = {id(parameter) for layer in low_layers for parameter in layer._parameters.values()}
+    for name, parameter in parameters.items():
+        if id(parameter) in low_parameters:
+            parameter.operand = copies.views[name]
+    for layer in layers.values():
+        if layer.arithmetic != "given":
+            inside, other = (low, full) if layer.arithmetic == "low" else (full, low)
+            layer.__dict__["forward"] = Boundary(layer.forward, layer, inside, other, copies)
+    # From outside the model is float32, whatever its class.
+    inside, other = (full, low) if model.arithmetic == "full" else (low, full)
+    model.__dict__["forward"] = Boundary(model.forward, model, inside, other, copies, full)
+
+
+def restore(layer: "Layer") -> None:
+    """Undo `lower` for one layer, which is to be built anew."""
+    if isinstance(layer.__dict__.get("forward"), Boundary):
+        del layer.__dict__["forward"]
+
+
+class _Copies:
+    """A model's parameters in a lower type, as they are when a forward pass begins."""
+
+    def __init__(self, model: "Layer", parameters: Mapping[str, Any], precision: str) -> None:
+        starts = model.parameters.starts
+        self.model = model
+        self.views = Views(parameters, sorted(starts, key=starts.__getitem__), model.backend, precision)
+        self.are_new = False
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Make the copies anew, once for all that the block calls."""
+        flat = self.views.flat
+        flat[...] = self.model.backend.xp.astype(self.model.parameters.flat, flat.dtype)
+        self.are_new = True
+        try:
+            yield
+        finally:
+            self.are_new = False
+
+
+class Boundary:
+    """A layer's forward that is computed in one type, whichever of two its input has.
+
+    Parameters
+    ----------
+    forward : callable
+        ``(x, train, **options) -> (y, pullback)``, the layer's own.
+    layer : Layer
+    inside, other : dtype
+        What x is cast to, and what it is cast from; x of any third type is the layer's to refuse.
+    copies : _Copies
+        Of the model's parameters: made anew by each call from outside, be it of the model or of a layer in it.
+    outside : dtype, optional
+        Of y; by default x's.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., tuple[Array, Pullback]],
+        layer: "Layer",
+        inside: Any,
+        other: Any,
+        copies: _Copies,
+        outside: Any = None,
+    ) -> None:
+        self.forward = forward
+        self.layer = layer
+        self.inside = inside
+        self.other = other
+        self.copies = copies
+        self.outside = outside
+
+    def __call__(self, x: Array, train: bool = False, **options: Any) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        if self.copies.are_new:
+            return self._call(x, train, options)
+        with self.copies.renewed():
+            return self._call(x, train, options)
+
+    def _call(self, x: Array, train: bool, options: dict[str, Any]) -> tuple[Array, Pullback]:
+        xp = self.layer.backend.xp
+        outside = x.dtype if self.outside is None else self.outside
+        steps: list[tuple[Pullback, bool]] = []
+        if x.dtype == self.other:
+            steps.append((_cast_pullback(xp, x.dtype), False))
+            x = xp.astype(x, self.inside)
+        y, pullback = self.forward(x, train, **options)
+        steps.append((pullback, False))
+        if y.dtype != outside:
+            # Not only the input's gradient is behind this cast, but the parameters' too.
+            steps.append((_cast_pullback(xp, y.dtype), True))
+            y = xp.astype(y, outside)
+        return y, pullback if len(steps) == 1 else Chain(steps)
+
+
+def _cast_pullback(xp: Any, dtype: Any) -> Pullback:
+    """Return the pullback of a cast from `dtype`."""
+
+    def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
+        return xp.astype(dy, dtype, copy=False) if input_gradient else None
+
+    return pullback
