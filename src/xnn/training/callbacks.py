@@ -31,11 +31,11 @@ class Callback:
         """After every step, and after the `interval` that is due then; costs nothing where it is not overridden."""
 
     def interval(self, trainer: "Trainer", row: Row) -> None:
-        """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr`` and, where the
-        loss is scaled, ``loss_scale`` and ``skipped_steps`` (of all training).
+        """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr``.
 
-        ``passes`` is how often the data has been gone through, a real number, ``minibatch_loss`` the loss of the step's
-        own batch, ``interval_loss`` the mean over the images since the last interval.
+        Where the loss is scaled, it has ``loss_scale`` and ``skipped_steps`` (of all training) too. ``passes`` is how
+        often the data has been gone through, a real number, ``minibatch_loss`` the loss of the step's own batch,
+        ``interval_loss`` the mean over the images since the last interval.
         """
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
