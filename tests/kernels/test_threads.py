@@ -74,16 +74,16 @@ def test_blas_has_its_threads_for_products_where_nothing_else_forbids_it():
 
     with pool.alone_but_for_products:
         assert seen() == [1] * len(before)
-        assert pool.alone.has_exceptions
+        assert pool.alone.allows_products
         with pool.alone.lifted():
             assert seen() == before
         assert seen() == [1] * len(before)
         with pool.alone:
-            assert not pool.alone.has_exceptions
-        assert not any(pool.run(lambda part: pool.alone.has_exceptions, pool.parts(count)))
-    assert pool.alone.has_exceptions
+            assert not pool.alone.allows_products
+        assert not any(pool.run(lambda part: pool.alone.allows_products, pool.parts(count)))
+    assert pool.alone.allows_products
     with pool.alone, pool.alone_but_for_products:
-        assert not pool.alone.has_exceptions
+        assert not pool.alone.allows_products
     with pool.alone.lifted():
         assert seen() == before
     assert seen() == before
@@ -94,7 +94,7 @@ def test_a_model_lets_blas_have_its_threads_unless_it_convolves():
     convolving = nn.Sequential(nn.Residual(nn.Conv2d(1, 3, padding=1)), nn.Flatten()).build((4, 4, 1), backend="numpy")
     for model, expected in ((affine, True), (convolving, False)):
         with model.alone():
-            assert threads().alone.has_exceptions is expected
+            assert threads().alone.allows_products is expected
 
 
 def test_the_setting(monkeypatch):

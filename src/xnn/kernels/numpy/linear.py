@@ -83,7 +83,7 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
         with pool.alone:
             return np.matmul(a, b, out=y)
-    if pool.alone.has_exceptions:
+    if pool.alone.allows_products:
         with pool.alone.lifted():
             return np.matmul(a, b, out=y)
     if rows > columns:

@@ -35,7 +35,7 @@ class Threads:
     alone : context manager
         Holds BLAS to one thread inside the block, so that its own threads are not in the way.
     alone_but_for_products : context manager
-        The same, except that inside `blas_at_will` BLAS has its threads.
+        The same, except that a large product may lift it for as long as it takes.
     """
 
     def __init__(self, count: int) -> None:
@@ -131,7 +131,7 @@ class _Alone:
         self._lock = threading.Lock()
         self._depth = 0
         self._before: list[int] = []
-        self.exceptions = 0
+        self._exceptions = 0
 
     def limit(self, count: int) -> None:
         """Have BLAS use no more than `count` threads anywhere in the process."""
@@ -139,28 +139,38 @@ class _Alone:
             library.set_num_threads(min(count, library.get_num_threads()))
 
     def __enter__(self) -> None:
+        self.hold()
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+    def hold(self, but_for_products: bool = False) -> None:
+        """Hold BLAS to one thread until `release` is called likewise."""
         with self._lock:
             if self._depth == 0:
                 self._before = [library.get_num_threads() for library in self.libraries]
                 for library in self.libraries:
                     library.set_num_threads(1)
             self._depth += 1
+            self._exceptions += but_for_products
 
-    def __exit__(self, *exception: object) -> None:
+    def release(self, but_for_products: bool = False) -> None:
+        """Undo `hold`."""
         with self._lock:
             self._depth -= 1
+            self._exceptions -= but_for_products
             if self._depth == 0:
                 for library, count in zip(self.libraries, self._before, strict=True):
                     library.set_num_threads(count)
 
     @property
-    def has_exceptions(self) -> bool:
+    def allows_products(self) -> bool:
         """Whether BLAS is held to one thread nowhere, or but for products."""
-        return self._depth == self.exceptions
+        return self._depth == self._exceptions
 
     @contextlib.contextmanager
     def lifted(self) -> Iterator[None]:
-        """Context in which BLAS has its threads; to be entered where `has_exceptions`."""
+        """Context in which BLAS has its threads; to be entered where `allows_products`."""
         if self._depth == 0:
             yield
             return
@@ -178,12 +188,10 @@ class _AloneButForProducts:
         self._alone = alone
 
     def __enter__(self) -> None:
-        self._alone.__enter__()
-        self._alone.exceptions += 1
+        self._alone.hold(but_for_products=True)
 
     def __exit__(self, *exception: object) -> None:
-        self._alone.exceptions -= 1
-        self._alone.__exit__(*exception)
+        self._alone.release(but_for_products=True)
 
 
 @functools.cache
