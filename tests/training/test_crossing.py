@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.watching import random_images
+from tests.training.watching import StopAt, random_images
 from xnn import data, nn, optim
 from xnn.backends import backend as make_backend
-from xnn.training import Callback, Trainer, checkpoints
+from xnn.training import Trainer, checkpoints
 
 STEPS, EPOCHS = 4, 2
 SHAPE, CLASSES = (6, 5, 2), 7
@@ -29,15 +29,6 @@ optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.fixture(scope="module")
 def split():
     return data.Split(*random_images(19, SHAPE, CLASSES))
-
-
-class StopAt(Callback):
-    def __init__(self, step):
-        self.step = step
-
-    def step_end(self, trainer):
-        if trainer.step == self.step:
-            trainer.request_stop("a test", to_resume=True)
 
 
 def make(backend, split, optimizer, dtype="float64", stop=None):

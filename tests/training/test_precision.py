@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.training.watching import StopAt
 from xnn import data, nn, optim
 from xnn import functional as F
 from xnn.backends import Backend
@@ -311,15 +312,6 @@ def test_an_activation_that_overflows_is_an_error_that_names_a_way_out():
 
 
 # --- Resuming ---
-
-
-class StopAt(Callback):
-    def __init__(self, step):
-        self.step = step
-
-    def step_end(self, trainer):
-        if trainer.step == self.step:
-            trainer.request_stop("enough", to_resume=True)
 
 
 @given(stop=st.integers(1, 11), precision=st.sampled_from(["float16", "float32"]), seed=st.integers(0, 9))
