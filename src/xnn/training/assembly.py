@@ -27,7 +27,7 @@ from xnn.errors import SettingError
 from xnn.optim import schedules
 from xnn.tasks import Task
 from xnn.training.callbacks import Callback, EarlyStopping
-from xnn.training.freezing import FreezeAfter
+from xnn.training.freezing import FadeOut
 from xnn.training.precision import check_precision
 from xnn.training.settings import Settings, flag, known
 from xnn.training.trainer import Trainer
@@ -154,7 +154,7 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     if settings.early_stopping:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
     if settings.first_bias_epochs:
-        callbacks = [FreezeAfter(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
+        callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
     return Trainer(
         job.model,
         _optimizer(job.model, settings, decay),

@@ -1,29 +1,52 @@
-"""Freezing a part of the model after some epochs."""
+"""Training a part of the model less and less, and after some epochs no more."""
 
 from typing import TYPE_CHECKING
 
+from xnn._typing import Array
 from xnn.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
 
 
-class FreezeAfter(Callback):
-    """Stops training some parameters once so many epochs are done, also those done before a resume.
+class FadeOut(Callback):
+    """Lets the learning rate of one parameter fall to zero over the first epochs, and freezes it then.
+
+    With N steps in these epochs, step i (0, 1, ...) moves the parameter by the share 1 - i / N of what the optimizer
+    did. Where a step is proportional to the learning rate, this is that share of the rate. A weight average sees the
+    whole step.
+
+    It has to come before callbacks that save.
 
     Parameters
     ----------
     name
-        Of a parameter, or the beginning of names, as `nn.Layer.freeze` takes it.
+        Of the parameter.
     epochs
-        How many.
+        How many; those done before a resume count.
     """
 
     def __init__(self, name: str, epochs: int) -> None:
         self.name = name
         self.epochs = epochs
+        self._before: Array | None = None
 
     def epoch_begin(self, trainer: "Trainer") -> None:
         """Freeze from that epoch on."""
         if trainer.epoch >= self.epochs:
             trainer.model.freeze(self.name)
+            self._before = None
+        else:
+            self._before = self._copy(trainer)
+
+    def step_end(self, trainer: "Trainer") -> None:
+        """Take back a part of the step."""
+        if self._before is None:
+            return
+        share = 1.0 - (trainer.step - 1) / (self.epochs * trainer.batches)
+        value = trainer.model.parameters[self.name]
+        value[...] = self._before + share * (value - self._before)
+        self._before = self._copy(trainer)
+
+    def _copy(self, trainer: "Trainer") -> Array:
+        return trainer.model.backend.xp.asarray(trainer.model.parameters[self.name], copy=True)
