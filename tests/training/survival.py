@@ -1,8 +1,8 @@
 """Ends runs at chosen moments, by SIGKILL or by a failing disk, and goes on with them until they are complete.
 
-A program of its own, ``python -m tests.training.survival FOLDER HARM SEED BLOWS``, because it forks: once everything is
-imported and compiled, a process for a run costs milliseconds. It prints what it has struck, and fails where a run did
-not end as an undisturbed one did.
+A program of its own, ``python -m tests.training.survival FOLDER WHAT HARM SEED BLOWS``, because it forks: once
+everything is imported and compiled, a process for a run costs milliseconds. It prints what it has struck, and fails
+where a run did not end as an undisturbed one did.
 """
 
 import errno
@@ -23,10 +23,17 @@ from xnn.cli.train import main
 from xnn.nn import Sequential
 from xnn.training import checkpoints
 
-RUN = [
-    *("--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"),
-    *("--average", "0.9", "--augment", "crop", "--keep", "2", "--checkpoint-every", "4", "--log-every", "5"),
+COMMON = [
+    *("--epochs", "2", "--batch-size", "64", "--backend", "numpy", "--average", "0.9"),
+    *("--keep", "2", "--checkpoint-every", "4", "--log-every", "5"),
 ]
+RUNS = {
+    "mlp": ["--model", "mlp", "--hidden", "8", "--augment", "crop", *COMMON],
+    "speed": [
+        *("--recipe", "speed", "--hidden", "2", "--first-bias-epochs", "1", "--test-views", "6"),
+        *("--augment", "alternating-flip,shift", *COMMON),
+    ],
+}
 """23 steps an epoch, so a checkpoint after steps 4, 8, 12, 16, 20, after the epoch, after 24, ..."""
 
 TIMES = re.compile(rb'"(seconds|images_per_second|peak_memory_mib)": [0-9.e+-]+')
@@ -125,9 +132,9 @@ class Watch:
         return perform()
 
 
-def start(folder: Path, run: Path, blow: Blow | None) -> tuple[int, list[str], str]:
+def start(what: str, folder: Path, run: Path, blow: Blow | None) -> tuple[int, list[str], str]:
     """Begin the run, or go on with it, in a process; return its status, its events and its standard error."""
-    arguments = ["--resume", str(run)] if (run / "config.json").exists() else [*RUN, "--run-dir", str(run)]
+    arguments = ["--resume", str(run)] if (run / "config.json").exists() else [*RUNS[what], "--run-dir", str(run)]
     log, error = folder / "events", folder / "stderr"
     process = os.fork()
     if process == 0:
@@ -164,7 +171,9 @@ def check_checkpoints(run: Path) -> None:
     assert not list(run.rglob("*.tmp"))
 
 
-def disturb(folder: Path, run: Path, harm: str, first: list[tuple[str, str]], draw: random.Random) -> list[str]:
+def disturb(
+    what: str, folder: Path, run: Path, harm: str, first: list[tuple[str, str]], draw: random.Random
+) -> list[str]:
     """Strike process after process of a run until one ends well; return what was struck."""
     struck: list[str] = []
     blows = list(first)
@@ -173,7 +182,7 @@ def disturb(folder: Path, run: Path, harm: str, first: list[tuple[str, str]], dr
         number = 1 if call else draw.randrange(1, 41)
         # Past so many blows no more come: only those that save before they are struck get anywhere.
         blow = Blow(harm, call, name, number, random.Random(draw.random())) if len(struck) < 8 else None
-        code, events, error = start(folder, run, blow)
+        code, events, error = start(what, folder, run, blow)
         if code == 0:
             assert error == "", error
             assert not blows, f"the run was over before {blows}"
@@ -191,11 +200,11 @@ def disturb(folder: Path, run: Path, harm: str, first: list[tuple[str, str]], dr
             return struck
 
 
-def survive(folder: Path, harm: str, seed: int, wanted: int) -> list[str]:
+def survive(what: str, folder: Path, harm: str, seed: int, wanted: int) -> list[str]:
     """Disturb runs until `wanted` blows were struck, and compare each with an undisturbed one."""
     assert threading.active_count() == 1, "forking needs a process with one thread"
     whole = folder / "whole"
-    code, _, error = start(folder, whole, None)
+    code, _, error = start(what, folder, whole, None)
     assert code == 0, error
     expected, draw = content(whole), random.Random(seed)
     struck: list[str] = []
@@ -205,7 +214,7 @@ def survive(folder: Path, harm: str, seed: int, wanted: int) -> list[str]:
         if harm == "fail":
             first = [blow for blow in first if blow[0] != "step"]
         run = folder / f"run-{chain}"
-        struck += disturb(folder, run, harm, first, draw)
+        struck += disturb(what, folder, run, harm, first, draw)
         found = content(run)
         different = [name for name in expected if found[name] != expected[name]]
         assert not different, (chain, different, struck)
@@ -215,6 +224,7 @@ def survive(folder: Path, harm: str, seed: int, wanted: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    where, what, seed, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    assert main([*RUN, "--quiet", "--run-dir", str(where / "warm")]) == 0  # imports and compiles all that runs need
-    print(json.dumps(survive(where, what, seed, count)))
+    where, what, harm, seed, count = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    # Imports and compiles all that runs need.
+    assert main([*RUNS[what], "--quiet", "--run-dir", str(where / "warm")]) == 0
+    print(json.dumps(survive(what, where, harm, seed, count)))

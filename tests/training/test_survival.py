@@ -24,10 +24,10 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 
-def disturb(folder, harm):
-    """Strike runs at 40 moments, or at 1000 when there is time, and return which they were."""
+def disturb(folder, harm, what="mlp"):
+    """Strike runs of a kind at 40 moments, or at 1000 when there is time, and return which they were."""
     blows = 1000 if settings.default.max_examples >= 1000 else 40
-    program = [sys.executable, "-m", "tests.training.survival", str(folder), harm, "0", str(blows)]
+    program = [sys.executable, "-m", "tests.training.survival", str(folder), what, harm, "0", str(blows)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XNN_")} | ONE_THREAD
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -46,8 +46,9 @@ AT_LEAST = {
 
 
 @forks
-def test_a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one(tmp_path):
-    assert disturb(tmp_path, "kill") >= AT_LEAST | {"step "}
+@pytest.mark.parametrize("what", ["mlp", "speed"])
+def test_a_run_that_is_killed_at_any_moment_ends_as_an_undisturbed_one(tmp_path, what):
+    assert disturb(tmp_path, "kill", what) >= AT_LEAST | {"step "}
 
 
 @forks
