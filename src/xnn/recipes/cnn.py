@@ -31,8 +31,15 @@ def cnn(task: Task) -> dict[str, Any]:
         "weight_decay": 1e-4,
         "schedule": "linear",
         "batch_size": 1000,
-        "epochs": 12,
+        "epochs": _epochs(task),
         "label_smoothing": 0.1,
         "augment": ("alternating-flip", "shift"),
         "test_views": 2,
+        "evaluate_every": 4,
     }
+
+
+def _epochs(task: Task) -> int:
+    if task.grey:
+        return 10
+    return 16 if task.classes >= 100 else 12
