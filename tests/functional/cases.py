@@ -83,8 +83,8 @@ def _pooling(draw, distinct):
 
 
 @st.composite
-def _global_pooling(draw):
-    return Call((draw(shapes(4, 4).flatmap(arrays)),), {}, (0,))
+def _global_pooling(draw, distinct):
+    return Call((draw(arrays(draw(shapes(4, 4)), distinct=distinct)),), {}, (0,))
 
 
 @st.composite
@@ -205,7 +205,8 @@ CASES = (
     _case("conv2d", _conv2d()),
     _case("max_pool2d", _pooling(True)),
     _case("avg_pool2d", _pooling(False)),
-    _case("global_avg_pool2d", _global_pooling()),
+    _case("global_avg_pool2d", _global_pooling(False)),
+    _case("global_max_pool2d", _global_pooling(True)),
     # Where the variance vanishes, rounding in x - mean is multiplied by 1 / sqrt(eps), twice in the gradient.
     _case("batch_norm", _activated(_norm(False)), single=1e-2),
     _case("batch_norm_inference", _activated(_norm_inference())),

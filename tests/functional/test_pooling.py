@@ -100,6 +100,18 @@ def test_global_pooling_is_the_mean_over_pixels(shape, data):
     np.testing.assert_allclose(pullback(np.ones(y.shape)), np.full(shape, 1.0 / (shape[1] * shape[2])), rtol=1e-14)
 
 
+@given(shape=st.tuples(*[st.integers(1, 4)] * 4), seed=st.integers(0, 9))
+def test_global_max_pooling_is_pooling_by_a_window_of_all_pixels(backend, shape, seed):
+    """Also where several are the largest: of few different numbers many are equal."""
+    x = np.random.default_rng(seed).integers(0, 3, shape).astype(np.float64)
+    expected, expected_pullback = F.max_pool2d(x, shape[1:3])
+    y, pullback = F.global_max_pool2d(backend.asarray(x))
+    np.testing.assert_array_equal(backend.to_numpy(y), expected[:, 0, 0, :])
+    dy = dy_like(expected)
+    dx = backend.to_numpy(pullback(backend.asarray(dy[:, 0, 0, :])))
+    np.testing.assert_array_equal(dx, expected_pullback(dy))
+
+
 @pytest.mark.parametrize("function", [F.max_pool2d, F.avg_pool2d])
 @pytest.mark.parametrize(
     ("shape", "options", "culprit"),
@@ -129,8 +141,8 @@ def test_bad_arguments_are_named(function, shape, options, culprit):
         function(np.ones(shape), **options)
 
 
-def test_global_pooling_takes_images_alone():
-    with pytest.raises(
-        ValueError, match=r"^global_avg_pool2d: x must have 4 axes \(n, h, w, c\), not the shape \(2, 3\)$"
-    ):
-        F.global_avg_pool2d(np.ones((2, 3)))
+@pytest.mark.parametrize("function", [F.global_avg_pool2d, F.global_max_pool2d])
+def test_global_pooling_takes_images_alone(function):
+    name = function.__name__
+    with pytest.raises(ValueError, match=rf"^{name}: x must have 4 axes \(n, h, w, c\), not the shape \(2, 3\)$"):
+        function(np.ones((2, 3)))

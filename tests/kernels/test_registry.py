@@ -119,3 +119,13 @@ def test_a_pullback_of_pooling_does_not_keep_the_image(name, twins):
     del x
     assert held() is None
     assert pullback(np.ones((2, 2, 2, 8), np.float32)).shape == (2, 4, 4, 8)
+
+
+@pytest.mark.parametrize("twins", [True, False])
+def test_a_pullback_of_global_pooling_does_not_keep_the_image(twins):
+    x = np.zeros((2, 4, 4, 8), np.float32)
+    held = weakref.ref(x)
+    _, pullback = kernels.functions(xnn.backend("numpy", twins=twins)).global_max_pool2d(x)
+    del x
+    assert held() is None
+    assert pullback(np.ones((2, 8), np.float32)).shape == (2, 4, 4, 8)

@@ -72,6 +72,7 @@ EXAMPLES = (
     _unary(nn.MaxPool2d, F.max_pool2d, (5, 4, 2), window=2, stride=(1, 2), padding="same"),
     _unary(nn.AvgPool2d, F.avg_pool2d, (5, 4, 2), window=(2, 3), stride=None, padding=1),
     _unary(nn.GlobalAvgPool2d, F.global_avg_pool2d, (5, 4, 2)),
+    _unary(nn.GlobalMaxPool2d, F.global_max_pool2d, (5, 4, 2)),
     _unary(nn.Flatten, F.flatten, (5, 4, 2)),
     Example("Reshape", lambda: nn.Reshape(4, 3), (2, 6), lambda x, _: F.reshape(x, (x.shape[0], 4, 3))[0]),
     Example(

@@ -72,6 +72,7 @@ def test_a_call_is_inference(example, backend):
         (lambda: nn.MaxPool2d(2, 1, 2), (5, 5, 3), "that see no pixel"),
         (lambda: nn.AvgPool2d(2), (5,), "AvgPool2d: the input must be images"),
         (nn.GlobalAvgPool2d, (5, 5), "GlobalAvgPool2d: the input must be images"),
+        (nn.GlobalMaxPool2d, (5, 5), "GlobalMaxPool2d: the input must be images"),
         (lambda: nn.Reshape(4), (5,), r"Reshape: an input of shape \(5,\) cannot take the shape \(4,\)"),
         (lambda: nn.Dropout(1.0), (5,), r"Dropout: rate must be in \[0, 1\), not 1.0"),
         (lambda: nn.Dropout(float("nan")), (5,), "Dropout: rate"),

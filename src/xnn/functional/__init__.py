@@ -27,7 +27,7 @@ from xnn.functional.normalization import (
     batch_norm_statistics,
     layer_norm,
 )
-from xnn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
+from xnn.functional.pooling import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
 from xnn.functional.shaping import add, concatenate, flatten, reshape
 from xnn.functional.softmax import log_softmax, softmax
 
@@ -45,6 +45,7 @@ __all__ = [
     "flatten",
     "gelu",
     "global_avg_pool2d",
+    "global_max_pool2d",
     "huber",
     "l2_penalty",
     "layer_norm",

@@ -1,4 +1,4 @@
-"""Pooling of images: the largest or the mean of each window, or the mean of all pixels."""
+"""Pooling of images: the largest or the mean of each window, or of all pixels."""
 
 from collections.abc import Sequence
 
@@ -75,6 +75,36 @@ def avg_pool2d(
         return scatter(geometry, [dy / geometry.taps] * geometry.taps)
 
     return y, pullback
+
+
+def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
+    """Largest value of each channel over all pixels.
+
+    `max_pool2d` with a window as large as the image: dx is dy where the maximum is, at the first pixel of equal ones in
+    row-major order, and 0 elsewhere.
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+
+    Returns
+    -------
+    y : (n, c)
+    pullback : dy -> dx
+    """
+    check_floating("global_max_pool2d", x=x)
+    check_axes("global_max_pool2d", "x", x, "n, h, w, c")
+    xp = namespace(x)
+    shape = x.shape
+    pixels = xp.reshape(x, (shape[0], shape[1] * shape[2], shape[3]))
+    first = xp.argmax(pixels, axis=1, keepdims=True)
+
+    def pullback(dy: Array) -> Array:
+        number = xp.arange(shape[1] * shape[2], dtype=first.dtype, device=dy.device)
+        dy = dy[:, None, :]
+        return xp.reshape(xp.where(number[None, :, None] == first, dy, xp.zeros_like(dy)), shape)
+
+    return xp.max(pixels, axis=1), pullback
 
 
 def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:

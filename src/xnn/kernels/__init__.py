@@ -27,6 +27,7 @@ _TWINS = {
         "conv2d": "conv",
         "dropout": "dropout",
         "gelu": "activations",
+        "global_max_pool2d": "pooling",
         "linear": "linear",
         "max_pool2d": "pooling",
         "relu": "activations",

@@ -28,7 +28,7 @@ from xnn.nn.losses import (
 )
 from xnn.nn.normalization import BatchNorm, LayerNorm
 from xnn.nn.parameters import Buffer, Parameter, Segment, Views
-from xnn.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from xnn.nn.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from xnn.nn.shaping import Dropout, Flatten, Reshape
 from xnn.nn.summary import Summary, SummaryRow
 
@@ -45,6 +45,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "Huber",
     "L2Penalty",
     "Layer",

@@ -59,6 +59,20 @@ class AvgPool2d(_Pool2d):
         return self.connect(self.functions.avg_pool2d(x, self.window, self.stride, self.padding))
 
 
+class GlobalMaxPool2d(Layer):
+    """Largest value of each channel over all pixels: (h, w, c) -> (c,), for images of any size."""
+
+    arithmetic = "given"
+
+    def initialize(self, shape: Shape) -> Shape:
+        """Return (c,)."""
+        return image_shape("GlobalMaxPool2d", shape)[2:]
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback)."""
+        return self.connect(self.functions.global_max_pool2d(x))
+
+
 class GlobalAvgPool2d(Layer):
     """Mean of each channel over all pixels: (h, w, c) -> (c,)."""
 

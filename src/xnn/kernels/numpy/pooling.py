@@ -47,6 +47,14 @@ def max_pool2d(
     return y, pullback
 
 
+def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
+    """As `xnn.functional.global_max_pool2d`."""
+    if x.ndim != 4 or _shape("max_pool2d", x, x.shape[1:3], None, 0) is None:
+        return F.global_max_pool2d(x)
+    y, pullback = max_pool2d(x, x.shape[1:3])
+    return y.reshape(len(x), -1), lambda dy: pullback(dy.reshape(y.shape))
+
+
 def avg_pool2d(
     x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
 ) -> tuple[Array, Pullback]:
