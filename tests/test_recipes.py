@@ -62,6 +62,13 @@ def test_a_models_name_stands_for_the_recipe_of_that_name(name):
             {"model": "mlp", "first_bias_epochs": 2},
             "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has",
         ),
+        ({"window": 5}, "--window 5: needs --window-share too"),
+        ({"window_share": 0.5}, "--window-share 0.5: needs --window too"),
+        ({"window": 9, "window_share": 0.5}, "--window 9: expected at most 8, for images of 8x8"),
+        (
+            {"model": "mlp", "window": 5, "window_share": 0.5},
+            "--window 5: the model mlp does not take images of 5x5: .*25",
+        ),
         ({"model": "mlp", "bias_lr": 0.1}, "--bias-lr 0.1: adamw has none; it is for --optimizer muon"),
     ],
 )
@@ -106,7 +113,7 @@ def test_a_run_goes_on_bit_for_bit(stop):
                 if trainer.step == last:
                     trainer.request_stop("tested", to_resume=True)
 
-        job = few_images(augment=("alternating-flip", "shift"), average=0.9)
+        job = few_images(augment=("alternating-flip", "shift"), average=0.9, window=6, window_share=0.5)
         trainer = make_trainer(job, [Stop()])
         if start is not None:
             trainer.load_state_dict(*start)
@@ -122,6 +129,13 @@ def test_a_run_goes_on_bit_for_bit(stop):
     assert set(arrays) == set(expected)
     for name, array in expected.items():
         np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize(("share", "small"), [(0.0, 0), (0.2, 0), (0.5, 2), (0.7, 2), (0.99, 3)])
+def test_the_first_epochs_see_windows(share, small):
+    job = few_images(window=6, window_share=share)
+    sides = [{x.shape[1] for x, _ in job.train.epoch(epoch)} for epoch in range(4)]
+    assert sides == [{6}] * small + [{8}] * (4 - small)
 
 
 def test_the_first_bias_is_trained_for_three_epochs(job):

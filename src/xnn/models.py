@@ -47,6 +47,8 @@ COMMON: dict[str, Any] = {
     "schedule": "constant",
     "weight_decay": 0.0,
     "decay": "weights",
+    "window": 0,
+    "window_share": 0.0,
     "init": "kaiming",
     "first_layer": "random",
     "first_bias_epochs": 0,
@@ -106,10 +108,19 @@ def resolve(settings: Settings, task: Task) -> Settings:
     if settings.optimizer not in (None, own["optimizer"]):
         own = {name: value for name, value in own.items() if name not in MUON_ALONE}
         own |= OPTIMIZER_DEFAULTS[settings.optimizer or ""]
+    _check_window(settings, own)
     missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
     resolved = replace(settings, **missing)
     _check_together(resolved, model)
     return resolved
+
+
+def _check_window(settings: Settings, own: Mapping[str, Any]) -> None:
+    """Raise a `SettingError` if half of what windows need was given, and the recipe does not have the other half."""
+    for name, other in (("window", "window_share"), ("window_share", "window")):
+        value = getattr(settings, name)
+        if value and getattr(settings, other) is None and not own[other]:
+            raise SettingError(f"{flag(name)} {value}: needs {flag(other)} too")
 
 
 def _check_together(resolved: Settings, model: Model) -> None:
@@ -182,12 +193,10 @@ def _cnn_layers(task: Task, width: int, initializer: Initializer = kaiming_norma
     # Multiples of the width, and whether the image is halved there: to 4 x 4 pixels from the 32 x 32 of CIFAR.
     plan = [(1, False), (2, True)] if task.tiny else [(1, True), (2, True), (2, False), (4, True), (4, False)]
     layers: list[nn.Layer] = []
-    side = min(task.image_shape[:2])
     for factor, pool in plan:
         layers += _convolution(factor * width, initializer, pool)
-        side //= 2 if pool else 1
-    summary = [] if task.tiny else [nn.MaxPool2d(min(4, side))]
-    return nn.Sequential(*layers, *summary, nn.Flatten(), nn.Linear(task.classes))
+    summary = nn.Flatten() if task.tiny else nn.GlobalMaxPool2d()
+    return nn.Sequential(*layers, summary, nn.Linear(task.classes))
 
 
 def _cnn_hidden(task: Task) -> int:
@@ -231,7 +240,7 @@ def _speed_layers(task: Task, width: int, initializer: Initializer = kaiming_nor
         side //= window
         layers += [*convolution(channels, window), *convolution(channels)]
     head = nn.Linear(task.classes, bias=False, weight_initializer=small)
-    return nn.Sequential(*layers, nn.MaxPool2d(min(3, side)), nn.Flatten(), head)
+    return nn.Sequential(*layers, nn.GlobalMaxPool2d(), head)
 
 
 MODELS: dict[str, Model] = {

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.backends import backend as make_backend
-from xnn.data import AlternatingFlip, Compose, Cutout, HorizontalFlip, RandomCrop
+from xnn.data import Compose, Cutout, HorizontalFlip, RandomCrop, RandomWindow
 from xnn.errors import SettingError
 from xnn.random import Random
 
@@ -116,36 +116,23 @@ def test_compose_goes_on_with_the_same_random_stream():
     np.testing.assert_array_equal(augment(NUMPY, Compose((HorizontalFlip(), RandomCrop(2))), x, 5), expected)
 
 
-@given(count=st.integers(1, 40), seed=seeds, epoch=st.integers(0, 9), data=st.data())
-def test_an_alternating_flip_mirrors_every_image_in_every_other_epoch(backend, count, seed, epoch, data):
-    x = random_images((count, 2, 3, 1))
-    indices = np.array(data.draw(st.lists(st.integers(0, 2**40), min_size=count, max_size=count)))
-
-    def shown(indices, epoch):
-        return augment(backend, AlternatingFlip().of(indices, seed, epoch), x)
-
-    now, next_, after = (shown(indices, epoch + ahead) for ahead in (0, 1, 2))
-    np.testing.assert_array_equal(next_, now[:, :, ::-1])
-    np.testing.assert_array_equal(after, now)
-    # Whether one is mirrored is its own index's affair.
-    order = np.array(data.draw(st.permutations(range(count))))
-    mirrored = (now != x).any(axis=(1, 2, 3))
-    np.testing.assert_array_equal((shown(indices[order], epoch) != x).any(axis=(1, 2, 3)), mirrored[order])
+@given(shape=shapes, dtype=dtypes, seed=seeds, data=st.data())
+def test_a_window_is_a_square_of_its_own_image(backend, shape, dtype, seed, data):
+    size = data.draw(st.integers(1, min(shape[1:3])))
+    x = random_images(shape, dtype)
+    y = augment(backend, RandomWindow(size), x, seed)
+    assert y.shape == (shape[0], size, size, shape[3])
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y, augment(NUMPY, RandomWindow(size), x, seed))
+    for image, whole in zip(y, x, strict=True):
+        squares = np.lib.stride_tricks.sliding_window_view(whole, (size, size), axis=(0, 1))
+        assert (squares == np.moveaxis(image, -1, 0)).all(axis=(2, 3, 4)).any()
 
 
-def test_about_half_of_the_images_begin_mirrored_and_not_by_a_pattern():
-    which = {seed: AlternatingFlip().of(np.arange(10_000), seed, 0).which for seed in (0, 1)}
-    for begins in which.values():
-        assert 4800 < begins.sum() < 5200
-        # Neighbours, and images two, four or 256 apart, are alike in half of the cases.
-        for apart in (1, 2, 4, 256):
-            assert 0.47 < np.mean(begins[apart:] == begins[:-apart]) < 0.53
-    assert 0.47 < np.mean(which[0] == which[1]) < 0.53
-
-
-def test_an_alternating_flip_alone_is_refused():
-    with pytest.raises(TypeError, match=r"AlternatingFlip needs the images' indices and the epoch"):
-        augment(NUMPY, AlternatingFlip(), random_images((2, 2, 2, 1)))
+def test_windows_are_at_all_places(backend):
+    x = np.arange(20, dtype=np.uint8).reshape(1, 4, 5, 1).repeat(400, axis=0)
+    corners = augment(backend, RandomWindow(2), x)[:, 0, 0, 0]
+    assert set(corners.tolist()) == {5 * top + left for top in range(3) for left in range(4)}
 
 
 def test_impossible_settings_are_refused():
@@ -155,5 +142,9 @@ def test_impossible_settings_are_refused():
         RandomCrop(1, "edge")
     with pytest.raises(SettingError, match=r"size of Cutout must be at least 1, not 0"):
         Cutout(0)
+    with pytest.raises(SettingError, match=r"size of RandomWindow must be at least 1, not 0"):
+        RandomWindow(0)
+    with pytest.raises(ValueError, match=r"cannot cut 5x5 pixels out of images of 4x6"):
+        RandomWindow(5)(np.zeros((1, 4, 6, 1), np.uint8), Random(NUMPY, 0))
     with pytest.raises(ValueError, match=r"cannot reflect 4 pixels of images of 4x6"):
         RandomCrop(4, "reflect")(np.zeros((1, 4, 6, 1), np.uint8), Random(NUMPY, 0))

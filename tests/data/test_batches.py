@@ -9,16 +9,20 @@ from xnn.data import (
     Batches,
     Compose,
     Cutout,
+    FirstEpochs,
     HorizontalFlip,
     Normalization,
     RandomCrop,
+    RandomWindow,
     Split,
     batches,
 )
 from xnn.errors import SettingError
 
 NUMPY = make_backend("numpy")
-AUGMENT = Compose((HorizontalFlip(), Compose((AlternatingFlip(),)), RandomCrop(1), Cutout(2)))
+AUGMENT = Compose(
+    (HorizontalFlip(), Compose((AlternatingFlip(),)), RandomCrop(1), Cutout(2), FirstEpochs(RandomWindow(2), 3))
+)
 
 
 def split_of(count, seed=0):

@@ -15,15 +15,19 @@ from xnn.data import (
     Batches,
     Compose,
     Cutout,
+    FirstEpochs,
     HorizontalFlip,
     Normalization,
     RandomCrop,
+    RandomWindow,
     Split,
     residence,
 )
 from xnn.data import batches as batches_module
 
-AUGMENT = Compose((HorizontalFlip(), AlternatingFlip(), RandomCrop(1, "reflect"), Cutout(2)))
+AUGMENT = Compose(
+    (HorizontalFlip(), AlternatingFlip(), RandomCrop(1, "reflect"), Cutout(2), FirstEpochs(RandomWindow(2), 1))
+)
 
 
 def split_of(count, dtype="uint8"):

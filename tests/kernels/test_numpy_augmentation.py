@@ -7,25 +7,49 @@ from hypothesis import strategies as st
 
 from xnn import kernels
 from xnn.backends import backend as make_backend
-from xnn.data import AlternatingFlip, Batches, Compose, Cutout, HorizontalFlip, Normalization, RandomCrop, Split
+from xnn.data import (
+    AlternatingFlip,
+    Batches,
+    Compose,
+    Cutout,
+    FirstEpochs,
+    HorizontalFlip,
+    Normalization,
+    RandomCrop,
+    RandomWindow,
+    Split,
+)
 
 pytest.importorskip("numba")
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st.integers(1, 4))
 
 
-@st.composite
-def augmentations(draw, shape):
-    side = min(shape[1:3])
-    one = st.one_of(
+def one_of(side):
+    return st.one_of(
         st.sampled_from([HorizontalFlip(), AlternatingFlip()]),
         st.builds(RandomCrop, st.integers(0, side + 2)),
         st.builds(RandomCrop, st.integers(0, side - 1), st.just("reflect")),
         st.builds(Cutout, st.integers(1, side + 2)),
     )
+
+
+@st.composite
+def augmentations(draw, shape):
+    side = min(shape[1:3])
+    one = one_of(side)
     several = st.lists(one, max_size=5).map(lambda parts: Compose(tuple(parts)))
     nested = st.tuples(several, one).map(Compose)
-    return draw(st.none() | one | several | nested)
+    return draw(st.none() | one | several | nested | windowed(side))
+
+
+@st.composite
+def windowed(draw, side):
+    """A window among others, and perhaps another one in it."""
+    size = draw(st.integers(1, side))
+    parts = draw(st.lists(one_of(side), max_size=2))
+    parts += [FirstEpochs(RandomWindow(size), 2), *draw(st.lists(one_of(size), max_size=2))]
+    return Compose((*parts, RandomWindow(draw(st.integers(1, size)))) if draw(st.booleans()) else tuple(parts))
 
 
 def split_of(shape, dtype=np.uint8):
@@ -87,8 +111,9 @@ def test_batches_equal_the_reference_bit_for_bit(shape, seed, normalised, shuffl
         Compose((Cutout(8), HorizontalFlip(), RandomCrop(4), RandomCrop(4, "reflect"))),
         Compose((Cutout(3), Cutout(9), HorizontalFlip(), Cutout(6))),
         Compose((AlternatingFlip(), RandomCrop(2, "reflect"))),
+        Compose((RandomCrop(2, "reflect"), RandomWindow(17), Cutout(5))),
     ],
-    ids=["plain", "moved", "cut thrice", "alternating"],
+    ids=["plain", "moved", "cut thrice", "alternating", "windows"],
 )
 @pytest.mark.parametrize("shape", [(600, 32, 32, 3), (600, 28, 28, 1)])
 def test_blocks_that_are_shared_among_threads_are_equal_too(shape, augment, calls):

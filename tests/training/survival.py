@@ -31,6 +31,7 @@ RUNS = {
     "mlp": ["--model", "mlp", "--hidden", "8", "--augment", "crop", *COMMON],
     "speed": [
         *("--recipe", "speed", "--hidden", "2", "--first-bias-epochs", "1", "--test-views", "6"),
+        *("--window", "6", "--window-share", "0.5"),
         *("--augment", "alternating-flip,shift", *COMMON),
     ],
 }

@@ -1,7 +1,8 @@
 """Data sets, batches and augmentation."""
 
-from xnn.data.augmentation import AlternatingFlip, Compose, Cutout, HorizontalFlip, RandomCrop
+from xnn.data.augmentation import Compose, Cutout, HorizontalFlip, RandomCrop, RandomWindow
 from xnn.data.batches import Batches
+from xnn.data.by_epoch import AlternatingFlip, FirstEpochs
 from xnn.data.normalization import Normalization
 from xnn.data.sources import load, names
 from xnn.data.splits import Dataset, Split, validation_split
@@ -13,9 +14,11 @@ __all__ = [
     "Compose",
     "Cutout",
     "Dataset",
+    "FirstEpochs",
     "HorizontalFlip",
     "Normalization",
     "RandomCrop",
+    "RandomWindow",
     "Split",
     "load",
     "names",

@@ -1,30 +1,23 @@
 """Random changes to training images, on the device, each image on its own.
 
-Each takes images (n, h, w, c) of any dtype and a `Random`, and returns the same shape and dtype. The same seed, stream
-and counter give the same images on every backend. All are one gather: for each pixel of the result, the row and column
-of its own image that it comes from, or that it is blank (0: black, in uint8).
+Each takes images (n, h, w, c) of any dtype and a `Random`, and returns the same dtype and, but for `RandomWindow`, the
+same shape. The same seed, stream and counter give the same images on every backend. All are one gather: for each pixel
+of the result, the row and column of its own image that it comes from, or that it is blank (0: black, in uint8).
 
 What is random about an augmentation, its `Step`, is drawn first and then applied, so that a faster way to apply it
 draws the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from xnn._typing import Array, Shape
-from xnn.data.splits import HostArray
 from xnn.errors import SettingError
 from xnn.random import Random
 
 Augmentation: TypeAlias = Callable[[Array, Random], Array]
 FILLS = ("zero", "reflect")
-
-# S. Vigna's "splitmix64", after G. Steele et al., "Fast splittable pseudorandom number generators", OOPSLA 2014.
-_INCREMENT = 0x9E3779B97F4A7C15
-_MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 class Step(NamedTuple):
@@ -32,9 +25,9 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    kind : {"mirror", "shift", "reflect", "blank"}
+    kind : {"mirror", "shift", "reflect", "blank", "window"}
         Mirrored; seen through a window that is moved, beyond whose edge is nothing, or the mirrored image; a square
-        blanked.
+        blanked, or all but a square cut off.
     rows, columns : (n,) array of int64
         Along each axis: 1 if it is mirrored, else 0; by how many pixels the window is moved; the square's first
         position. None in place of `rows` stands for zeros.
@@ -60,30 +53,6 @@ class HorizontalFlip:
     def __call__(self, x: Array, random: Random) -> Array:
         """Return x (n, h, w, c) with about half of the images mirrored."""
         return _mirrored(x, self.draw(x.shape, random), random)
-
-
-@dataclass(frozen=True)
-class AlternatingFlip:
-    """Mirror each image left to right in every other epoch.
-
-    Whether it begins mirrored is a hash of its index in the data set and the seed. So of any two epochs that follow
-    each other one shows an image as it is and the other its mirror, where random flips repeat themselves half of the
-    time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
-
-    `Batches` tells it which images are in a batch; alone it can't be applied.
-    """
-
-    def of(self, indices: HostArray, seed: int, epoch: int) -> "Mirror":
-        """Return the augmentation of the images at `indices` (n,) of the data set in an epoch."""
-        return self.from_beginning(begins_mirrored(np.asarray(indices), seed), epoch)
-
-    def from_beginning(self, begins: Array, epoch: int) -> "Mirror":
-        """Return the augmentation in an epoch of images of which `begins` (n,) tells what `begins_mirrored` does."""
-        return Mirror((begins + epoch) % 2)
-
-    def __call__(self, x: Array, random: Random) -> Array:
-        """Raise a TypeError: which images are mirrored depends on their indices and on the epoch."""
-        raise TypeError("AlternatingFlip needs the images' indices and the epoch; use it in Batches, or call its of()")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +157,48 @@ class Cutout:
 
 
 @dataclass(frozen=True)
+class RandomWindow:
+    """Cut a square out of an image, at a random place.
+
+    A network that ends in a global pooling learns from small images in a fraction of the time, such as in the first
+    epochs (`FirstEpochs`).
+
+    Attributes
+    ----------
+    size : int
+        The side of the square in pixels.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise SettingError(f"the size of RandomWindow must be at least 1, not {self.size}")
+
+    def draw(self, shape: Shape, random: Random) -> Step:
+        """Draw where each of the images of a shape (n, h, w, c) is cut."""
+        count, height, width, _ = shape
+        if self.size > min(height, width):
+            raise ValueError(
+                f"RandomWindow cannot cut {self.size}x{self.size} pixels out of images of {height}x{width}"
+            )
+        top = random.integers(0, height - self.size + 1, (count,))
+        left = random.integers(0, width - self.size + 1, (count,))
+        return Step("window", top, left, self.size)
+
+    def __call__(self, x: Array, random: Random) -> Array:
+        """Return a square (n, size, size, c) of each image of x (n, h, w, c)."""
+        step = self.draw(x.shape, random)
+        xp, device = random.backend.xp, random.backend.device
+        place = xp.arange(self.size, dtype=xp.int64, device=device)
+        row, column = (
+            step.rows[:, None, None] + place[None, :, None],
+            step.columns[:, None, None] + place[None, None, :],
+        )
+        return _gather(x, random, row, column)
+
+
+@dataclass(frozen=True)
 class Compose:
     """Do several augmentations, one after the other."""
 
@@ -200,31 +211,26 @@ class Compose:
         return x
 
 
-def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], epoch: int) -> Augmentation | None:
-    """Return an augmentation for images in an epoch, where `begins` is asked for their `begins_mirrored`."""
-    if type(augmentation) is AlternatingFlip:
-        return augmentation.from_beginning(begins(), epoch)
-    if type(augmentation) is Compose:
-        known = [for_images(each, begins, epoch) for each in augmentation.augmentations]
-        return Compose(tuple(each for each in known if each is not None))
-    return augmentation
+Part: TypeAlias = HorizontalFlip | Mirror | RandomCrop | Cutout | RandomWindow
+"""An augmentation with a `draw`."""
 
 
-def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | Mirror | RandomCrop | Cutout] | None:
+def parts(augmentation: Augmentation | None) -> list[Part] | None:
     """Return the augmentations with a `draw` that one consists of; None if it has any other part, as a user's own.
 
-    Each is drawn for the shape of the batch, in order, from the same stream, as calling the whole does.
+    Each is drawn for the shape of the batch that it gets, in order, from the same stream, as calling the whole does
+    (`drawn`).
     """
     if augmentation is None:
         return []
     # Not isinstance: a subclass may apply its steps in another way.
     if type(augmentation) is HorizontalFlip or type(augmentation) is Mirror:
         return [augmentation]
-    if type(augmentation) is RandomCrop or type(augmentation) is Cutout:
+    if type(augmentation) is RandomCrop or type(augmentation) is Cutout or type(augmentation) is RandomWindow:
         return [augmentation]
     if type(augmentation) is not Compose:
         return None
-    found: list[HorizontalFlip | Mirror | RandomCrop | Cutout] = []
+    found: list[Part] = []
     for each in augmentation.augmentations:
         inner = parts(each)
         if inner is None:
@@ -233,18 +239,14 @@ def parts(augmentation: Augmentation | None) -> list[HorizontalFlip | Mirror | R
     return found
 
 
-def begins_mirrored(indices: HostArray, seed: int) -> HostArray:
-    """Return for the images at `indices` (n,) if an `AlternatingFlip` mirrors them in epoch 0: 1 or 0, of int64."""
-    return (_hash(indices, seed) >> np.uint64(63)).astype(np.int64)
-
-
-def _hash(indices: HostArray, seed: int) -> HostArray:
-    """Return uint64 words for indices (n,), each bit of which depends on every bit of index and seed."""
-    entropy = np.random.SeedSequence([seed, 0xF119]).generate_state(1, np.uint64)
-    words = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT) + entropy
-    for shift, multiplier in _MIXING:
-        words = (words ^ (words >> np.uint64(shift))) * np.uint64(multiplier)
-    return words ^ (words >> np.uint64(31))
+def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> tuple[list[Step], Shape]:
+    """Return the steps of augmentations that images (n, h, w, c) go through, and the shape they then have."""
+    steps: list[Step] = []
+    for each in augmentations:
+        steps.append(each.draw(shape, random))
+        if steps[-1].kind == "window":
+            shape = (shape[0], steps[-1].size, steps[-1].size, shape[3])
+    return steps, shape
 
 
 def _mirrored(x: Array, step: Step, random: Random) -> Array:
@@ -274,4 +276,4 @@ def _gather(x: Array, random: Random, row: Array, column: Array, blank: Array | 
     if blank is not None:
         pixels = xp.concat([pixels, xp.zeros((1, channels), dtype=x.dtype, device=device)])
         source = xp.where(blank, count * height * width, source)
-    return xp.reshape(xp.take(pixels, xp.reshape(source, (-1,)), axis=0), x.shape)
+    return xp.reshape(xp.take(pixels, xp.reshape(source, (-1,)), axis=0), (*source.shape, channels))

@@ -8,7 +8,8 @@ import numpy as np
 from xnn import kernels
 from xnn._typing import Array
 from xnn.backends import Backend
-from xnn.data.augmentation import Augmentation, for_images, parts
+from xnn.data.augmentation import Augmentation, drawn, parts
+from xnn.data.by_epoch import for_images
 from xnn.data.normalization import Normalization, scaled
 from xnn.data.residence import RESIDENT_DTYPES, DeviceCopy, DeviceSource, HostSource, Source, device_copy
 from xnn.data.splits import HostArray, Split
@@ -102,6 +103,7 @@ class Batches:
         self.augment = augment
         self.drop_last = drop_last
         self.resident = resident
+        self._known_factors: dict[int, tuple[Array, Array]] = {}
         self.images = len(split) // batch_size * batch_size if drop_last else len(split)
 
     def __len__(self) -> int:
@@ -145,14 +147,13 @@ class Batches:
     def _copy(self) -> DeviceCopy | None:
         return device_copy(self.split, self.backend, self.resident)
 
-    @functools.cached_property
-    def _factors(self) -> tuple[Array, Array] | None:
-        """What the normalization multiplies a row of pixels by, and then subtracts, on the device."""
-        if self.normalization is None:
-            return None
-        images = self.split.images
-        scale, shift = self.normalization.factors(images.shape[-2] if images.ndim > 2 else 1)
-        return self.backend.asarray(scale, self.dtype), self.backend.asarray(shift, self.dtype)
+    def _factors(self, normalization: Normalization, width: int) -> tuple[Array, Array]:
+        """What the normalization multiplies a row of so many pixels by, and then subtracts, on the device."""
+        if width not in self._known_factors:
+            scale, shift = normalization.factors(width)
+            factors = self.backend.asarray(scale, self.dtype), self.backend.asarray(shift, self.dtype)
+            self._known_factors[width] = factors
+        return self._known_factors[width]
 
     def _block(self, epoch: int, source: Source, start: int, stop: int) -> tuple[Array, Array]:
         """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
@@ -167,8 +168,8 @@ class Batches:
         """Return images augmented and normalised, always in a new array."""
         if augment is not None:
             x = augment(x, random)
-        if self._factors is not None:
-            return scaled(x, *self._factors)
+        if self.normalization is not None:
+            return scaled(x, *self._factors(self.normalization, x.shape[-2] if len(x.shape) > 2 else 1))
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
     def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array | None:
@@ -183,5 +184,6 @@ class Batches:
         factors = unscaled if self.normalization is None else self.normalization.factors(width)
         if len(factors[0]) != width * channels:
             return None
-        steps = [each.draw((len(indices), *images.shape[1:]), random) for each in augmentations]
-        return prepare(images, indices, steps, *(np.asarray(each, np.float32) for each in factors))
+        steps, shape = drawn(augmentations, (len(indices), *images.shape[1:]), random)
+        line = shape[2] * channels
+        return prepare(images, indices, steps, *(np.asarray(each[:line], np.float32) for each in factors))

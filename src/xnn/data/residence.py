@@ -7,7 +7,7 @@ import numpy as np
 
 from xnn._typing import Array
 from xnn.backends import DTYPES, Backend
-from xnn.data.augmentation import begins_mirrored
+from xnn.data.by_epoch import begins_mirrored
 from xnn.data.splits import HostArray, Split
 
 RESIDENT_DTYPES = ("uint8", *DTYPES)

@@ -14,9 +14,11 @@ from xnn.data import (
     Compose,
     Cutout,
     Dataset,
+    FirstEpochs,
     HorizontalFlip,
     Normalization,
     RandomCrop,
+    RandomWindow,
     Split,
     load,
     names,
@@ -86,6 +88,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     settings = _with_absolute_paths(settings)
     normalization = Normalization.of(training)
     model = _build(settings, task, chosen)
+    _check_window(model, settings, task)
     _prepare_first_layer(model, settings, training, normalization)
 
     def batches(split: Split, size: int, **options: Any) -> Batches:
@@ -120,6 +123,22 @@ def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
         size = "x".join(map(str, task.image_shape))
         raise SettingError(f"--model {settings.model} does not fit images of {size}: {error}") from error
     return model
+
+
+def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
+    """Raise a `SettingError` if there is no such window in the images, or the model can't take one."""
+    window = settings.window or 0
+    if not window or not settings.window_share:
+        return
+    height, width, channels = task.image_shape
+    if window > min(height, width):
+        raise SettingError(f"--window {window}: expected at most {min(height, width)}, for images of {height}x{width}")
+    try:
+        model(model.backend.xp.zeros((1, window, window, channels), dtype=model.backend.dtype(settings.dtype)))
+    except ValueError as error:
+        raise SettingError(
+            f"--window {window}: the model {settings.model} does not take images of {window}x{window}: {error}"
+        ) from error
 
 
 def _prepare_first_layer(
@@ -231,4 +250,7 @@ def _augment(settings: Settings) -> Compose | None:
         "cutout": lambda: Cutout(size=8),
     }
     chosen = [makers[name]() for name in settings.augment or () if name != "none"]
+    epochs = int(known(settings.epochs) * (settings.window_share or 0.0))
+    if settings.window and epochs:
+        chosen.append(FirstEpochs(RandomWindow(settings.window), epochs))
     return Compose(tuple(chosen)) if chosen else None

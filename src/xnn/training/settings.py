@@ -75,6 +75,17 @@ class Settings:
         None, "data", "random changes to training images", metavar="A,B", choices=AUGMENTATIONS
     )
 
+    window: int | None = _setting(
+        None,
+        "data",
+        "side of squares, cut out of the training images at random, that the first epochs see; 0 for none",
+        metavar="N",
+        check=AT_LEAST_ZERO,
+    )
+    window_share: float | None = _setting(
+        None, "data", "share of the epochs that see the squares of --window", metavar="X", check=BELOW_ONE
+    )
+
     recipe: str | None = _setting(
         None,
         "model",

@@ -1,5 +1,6 @@
 """The way of images from a data set into a batch, in one pass: gathered, augmented and normalised."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,8 @@ from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
-_KINDS = {"mirror": 0, "shift": 1, "reflect": 2, "blank": 3}
-_MIRROR, _SHIFT, _REFLECT, _BLANK = _KINDS.values()
+_KINDS = {"mirror": 0, "shift": 1, "reflect": 2, "blank": 3, "window": 4}
+_MIRROR, _, _REFLECT, _BLANK, _ = _KINDS.values()
 _F = types.float32
 # Unsigned, so that no index needs a look whether it counts from the end.
 _PLACE = types.uint64
@@ -31,14 +32,15 @@ def prepare_images(images: Array, indices: Array, steps: Sequence[Any], scale: A
         May be a mapped file.
     indices : (m,) of int64
     steps : sequence of `xnn.data.augmentation.Step`, at most 63
-    scale, shift : (w c,) of float32
-        For each number of a line of pixels.
+    scale, shift : (v c,) of float32
+        For each number of a line of the v pixels that an image has after the steps.
     """
-    shape = images.shape[1:]
+    shapes = _shapes(steps, images.shape[1:])
+    shape = shapes[-1]
     # One kind of array for the compiler, whether the images are mapped or may be written to.
     flat = np.asarray(images).reshape(len(images), -1)
     flat.flags.writeable = False
-    batch = empty((len(indices), flat.shape[1]))
+    batch = empty((len(indices), math.prod(shape)))
     drawn = _numbers(steps, len(indices))
     if len(scale) < _SHORT:
         scale, shift = np.tile(scale, shape[0]), np.tile(shift, shape[0])
@@ -47,13 +49,21 @@ def prepare_images(images: Array, indices: Array, steps: Sequence[Any], scale: A
     def prepare(part: range) -> None:
         own = slice(part.start, part.stop)
         if steps:
-            changed = _change(flat, indices[own], steps, drawn[own], shape)
+            changed = _change(flat, indices[own], steps, drawn[own], shapes)
             _scale(changed, np.arange(len(part)), scale, shift, batch[own])
         else:
             _scale(flat, indices[own], scale, shift, batch[own])
 
     pool.run(prepare, pool.parts(len(indices), _LEAST // max(flat.shape[1], 1) + 1))
     return batch.reshape(-1, *shape)
+
+
+def _shapes(steps: Sequence[Any], shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes (h, w, c) of an image before each step, and after the last one."""
+    shapes = [shape]
+    for step in steps:
+        shapes.append((step.size, step.size, shape[2]) if step.kind == "window" else shapes[-1])
+    return shapes
 
 
 def _numbers(steps: Sequence[Any], count: int) -> Array:
@@ -65,37 +75,41 @@ def _numbers(steps: Sequence[Any], count: int) -> Array:
     return numbers
 
 
-def _change(images: Array, indices: Array, steps: Sequence[Any], numbers: Array, shape: tuple[int, ...]) -> Array:
+def _change(
+    images: Array, indices: Array, steps: Sequence[Any], numbers: Array, shapes: Sequence[tuple[int, ...]]
+) -> Array:
     """Return a copy of the images at `indices` (m, h w c), after all steps."""
-    count, (height, width, channels) = len(indices), shape
-    kinds = np.array([(_KINDS[step.kind], step.size) for step in steps], np.int64)
+    count, line, (height, width, channels) = len(indices), shapes[0][1] * shapes[0][2], shapes[-1]
+    rules = np.array(
+        [(_KINDS[step.kind], step.size, *before[:2]) for step, before in zip(steps, shapes[:-1], strict=True)]
+    )
     traces = empty((count, height + width, 2), np.int64)
-    _trace(kinds, numbers, height, width, traces)
-    changed = empty((count, images.shape[1]), np.uint8)
+    _trace(rules, numbers, height, width, traces)
+    changed = empty((count, height * width * channels), np.uint8)
     places, special = np.empty(width * channels, np.uint32), np.empty(width, np.int64)
-    _gather(images, indices, traces, shape, places, special, changed)
+    _gather(images, indices, traces, line, (height, width, channels), places, special, changed)
     changed.flags.writeable = False
     return changed
 
 
 @compiled
-def _trace(kinds: Any, numbers: Any, height: int, width: int, traces: Any) -> None:
+def _trace(rules: Any, numbers: Any, height: int, width: int, traces: Any) -> None:
     """Of each row, then of each column, write where it comes from, -1 for outside, and which squares it is level with.
 
-    The squares are bits. Later steps are the first to go back through.
+    The squares are bits. Later steps are the first to go back through. Of each step `rules` have the kind, the size,
+    and the height and the width of the image before it.
     """
     for i in range(numbers.shape[0]):
         for j in range(height + width):
             axis = 0 if j < height else 1
-            length = height if j < height else width
             position = j if j < height else j - height
             bits = 0
-            for step in range(kinds.shape[0] - 1, -1, -1):
-                kind, number = kinds[step, 0], numbers[i, axis, step]
+            for step in range(rules.shape[0] - 1, -1, -1):
+                kind, length, number = rules[step, 0], rules[step, 2 + axis], numbers[i, axis, step]
                 if kind == _MIRROR:
                     position = length - 1 - position if number else position
                 elif kind == _BLANK:
-                    if number <= position < number + kinds[step, 1]:
+                    if number <= position < number + rules[step, 1]:
                         bits |= 1 << step
                 else:
                     position += number
@@ -109,8 +123,13 @@ def _trace(kinds: Any, numbers: Any, height: int, width: int, traces: Any) -> No
 
 
 @compiled
-def _gather(images: Any, indices: Any, traces: Any, shape: Any, places: Any, special: Any, changed: Any) -> None:
-    """Gather line by line, then blank what has to be among the columns that may be blank, which are `special`."""
+def _gather(
+    images: Any, indices: Any, traces: Any, length: int, shape: Any, places: Any, special: Any, changed: Any
+) -> None:
+    """Gather line by line, then blank what has to be among the columns that may be blank, which are `special`.
+
+    A line of an image has `length` numbers before the steps; `shape` is an image's after them.
+    """
     height, width, channels = shape
     for i in range(indices.size):
         image, trace, target = images[indices[i]], traces[i], changed[i]
@@ -124,7 +143,7 @@ def _gather(images: Any, indices: Any, traces: Any, shape: Any, places: Any, spe
                 count += 1
         for j in range(height):
             row, line = trace[j, 0], _PLACE(j * places.size)
-            start = _PLACE(row * places.size if row >= 0 else 0)
+            start = _PLACE(row * length if row >= 0 else 0)
             for k in range(places.size):
                 target[line + _PLACE(k)] = image[start + _PLACE(places[k])]
             for m in range(count if row >= 0 else width):

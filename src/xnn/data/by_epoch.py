@@ -1,0 +1,93 @@
+"""Augmentations that depend on the epoch, and on which images a batch has.
+
+`Batches` asks for what they come to in an epoch (`for_images`); alone they can't be applied.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from xnn._typing import Array
+from xnn.data.augmentation import Augmentation, Compose, Mirror
+from xnn.data.splits import HostArray
+from xnn.errors import SettingError
+from xnn.random import Random
+
+# S. Vigna's "splitmix64", after G. Steele et al., "Fast splittable pseudorandom number generators", OOPSLA 2014.
+_INCREMENT = 0x9E3779B97F4A7C15
+_MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+
+
+@dataclass(frozen=True)
+class AlternatingFlip:
+    """Mirror each image left to right in every other epoch.
+
+    Whether it begins mirrored is a hash of its index in the data set and the seed. So of any two epochs that follow
+    each other one shows an image as it is and the other its mirror, where random flips repeat themselves half of the
+    time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+
+    `Batches` tells it which images are in a batch; alone it can't be applied.
+    """
+
+    def of(self, indices: HostArray, seed: int, epoch: int) -> Mirror:
+        """Return the augmentation of the images at `indices` (n,) of the data set in an epoch."""
+        return self.from_beginning(begins_mirrored(np.asarray(indices), seed), epoch)
+
+    def from_beginning(self, begins: Array, epoch: int) -> Mirror:
+        """Return the augmentation in an epoch of images of which `begins` (n,) tells what `begins_mirrored` does."""
+        return Mirror((begins + epoch) % 2)
+
+    def __call__(self, x: Array, random: Random) -> Array:
+        """Raise a TypeError: which images are mirrored depends on their indices and on the epoch."""
+        raise TypeError("AlternatingFlip needs the images' indices and the epoch; use it in Batches, or call its of()")
+
+
+@dataclass(frozen=True)
+class FirstEpochs:
+    """Do an augmentation in the first epochs only.
+
+    Attributes
+    ----------
+    augmentation : callable
+    epochs : int
+        In how many.
+    """
+
+    augmentation: Augmentation
+    epochs: int
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise SettingError(f"the epochs of FirstEpochs must not be negative, not {self.epochs}")
+
+    def __call__(self, x: Array, random: Random) -> NoReturn:
+        """Raise a TypeError: what is to be done depends on the epoch."""
+        raise TypeError("FirstEpochs needs the epoch; use it in Batches")
+
+
+def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], epoch: int) -> Augmentation | None:
+    """Return an augmentation for images in an epoch, where `begins` is asked for their `begins_mirrored`."""
+    if type(augmentation) is AlternatingFlip:
+        return augmentation.from_beginning(begins(), epoch)
+    if type(augmentation) is FirstEpochs:
+        return for_images(augmentation.augmentation, begins, epoch) if epoch < augmentation.epochs else None
+    if type(augmentation) is Compose:
+        known = [for_images(each, begins, epoch) for each in augmentation.augmentations]
+        return Compose(tuple(each for each in known if each is not None))
+    return augmentation
+
+
+def begins_mirrored(indices: HostArray, seed: int) -> HostArray:
+    """Return for the images at `indices` (n,) if an `AlternatingFlip` mirrors them in epoch 0: 1 or 0, of int64."""
+    return (_hash(indices, seed) >> np.uint64(63)).astype(np.int64)
+
+
+def _hash(indices: HostArray, seed: int) -> HostArray:
+    """Return uint64 words for indices (n,), each bit of which depends on every bit of index and seed."""
+    entropy = np.random.SeedSequence([seed, 0xF119]).generate_state(1, np.uint64)
+    words = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT) + entropy
+    for shift, multiplier in _MIXING:
+        words = (words ^ (words >> np.uint64(shift))) * np.uint64(multiplier)
+    return words ^ (words >> np.uint64(31))
