@@ -163,9 +163,7 @@ def _lab6_layers(task: Task, hidden: int, initializer: Initializer = kaiming_nor
 
 
 def _mlp_hidden(task: Task) -> int:
-    if task.small:
-        return 128
-    return 512 if task.grey else 1024
+    return 128 if task.small else 1024
 
 
 def _mlp_layers(task: Task, hidden: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:
