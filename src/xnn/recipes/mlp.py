@@ -8,14 +8,15 @@ from xnn.tasks import Task
 def mlp(task: Task) -> dict[str, Any]:
     """Return settings for a model that sees no neighbourhoods: augmentation has to show it what stays the same.
 
-    Grey images are taken as they are: of Fashion-MNIST's training images, 6,000 of them held out, the recipe got 91.4 %
-    right, 90.7 % where the others were moved by a pixel, and no more than with either where they were mirrored.
+    Grey images are taken as they are: of 6,000 training images of Fashion-MNIST, held out, the recipe got 91.5 %
+    right, 90.7 % where the others were moved by a pixel, 91.1 % where squares of them were blanked, and 91.3 % where
+    they were mirrored.
     """
     settings = {
         "optimizer": "adamw",
         "momentum": 0.0,
         "lr": 2e-3 if task.small else 3e-3,
-        "weight_decay": 0.05,
+        "weight_decay": 0.2 if task.grey and not task.small else 0.05,
         "schedule": "one-cycle",
         "batch_size": 64 if task.small else 256,
         "label_smoothing": 0.1,
