@@ -163,7 +163,9 @@ def _lab6_layers(task: Task, hidden: int, initializer: Initializer = kaiming_nor
 
 
 def _mlp_hidden(task: Task) -> int:
-    return 128 if task.small else 1024
+    if task.small:
+        return 128
+    return 768 if task.grey else 1024
 
 
 def _mlp_layers(task: Task, hidden: int, initializer: Initializer = kaiming_normal) -> nn.Sequential:

@@ -22,5 +22,5 @@ def mlp(task: Task) -> dict[str, Any]:
         "label_smoothing": 0.1,
     }
     if task.grey:
-        return settings | {"epochs": 20 if task.small else 24, "augment": ("none",)}
+        return settings | {"epochs": 20, "augment": ("none",)}
     return settings | {"epochs": 30 if task.small else 60, "augment": ("flip", "shift"), "test_views": 6}
