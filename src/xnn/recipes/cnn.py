@@ -42,4 +42,4 @@ def cnn(task: Task) -> dict[str, Any]:
 def _epochs(task: Task) -> int:
     if task.grey:
         return 10
-    return 16 if task.classes >= 100 else 12
+    return 14 if task.classes >= 100 else 12
