@@ -31,15 +31,9 @@ def cnn(task: Task) -> dict[str, Any]:
         "weight_decay": 1e-4,
         "schedule": "linear",
         "batch_size": 1000,
-        "epochs": _epochs(task),
+        "epochs": 10 if task.grey else 12,
         "label_smoothing": 0.1,
         "augment": ("alternating-flip", "shift"),
         "test_views": 2,
         "evaluate_every": 4,
     }
-
-
-def _epochs(task: Task) -> int:
-    if task.grey:
-        return 10
-    return 14 if task.classes >= 100 else 12
