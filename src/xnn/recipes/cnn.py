@@ -8,8 +8,8 @@ from xnn.tasks import Task
 def cnn(task: Task) -> dict[str, Any]:
     """Return the settings of a convolutional network: the default for images.
 
-    Grey images are mirrored, not moved: of 6,000 training images of Fashion-MNIST, held out, 94.1 % were right after
-    seven epochs, and 94.0 % with batches of 1,000 at a rate of 0.2.
+    Grey images are mirrored, not moved, in smaller batches: of 6,000 training images of Fashion-MNIST, held out,
+    94.12 % were right after seven epochs, and 93.95 % with batches of 1,000 at a rate of 0.2.
     """
     if task.small:
         return {
@@ -22,10 +22,10 @@ def cnn(task: Task) -> dict[str, Any]:
             "epochs": 10,
             "augment": ("none",) if task.grey else ("alternating-flip", "crop"),
         }
-    return {
+    settings = {
         "init": "dirac",
         "optimizer": "muon",
-        "lr": 0.14 if task.grey else 0.2,
+        "lr": 0.2,
         "momentum": 0.6,
         "muon_steps": 3,
         "filter_norm": "fixed",
@@ -34,10 +34,13 @@ def cnn(task: Task) -> dict[str, Any]:
         "sgd_momentum": 0.85,
         "weight_decay": 1e-4,
         "schedule": "linear",
-        "batch_size": 500 if task.grey else 1000,
-        "epochs": 6 if task.grey else 12,
+        "batch_size": 1000,
+        "epochs": 12,
         "label_smoothing": 0.1,
-        "augment": ("alternating-flip",) if task.grey else ("alternating-flip", "shift"),
+        "augment": ("alternating-flip", "shift"),
         "test_views": 2,
         "evaluate_every": 4,
     }
+    if task.grey:
+        return settings | {"lr": 0.14, "batch_size": 500, "epochs": 6, "augment": ("alternating-flip",)}
+    return settings
