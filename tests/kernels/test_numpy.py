@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.functional.cases import CASES
@@ -162,6 +162,18 @@ def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, 
         # A sum next to 0 may have either sign, and then a derivative of 0 or 1: whole numbers have exact sums.
         args = [None if array is None else np.rint(2 * array) for array in (x, weight, bias)]
         check_twin(F.linear, _twin("linear"), args, {"activation": activation})
+
+
+@settings(max_examples=10)
+@given(
+    shape=st.sampled_from([(1, 2**20), (2, 2**20), (3, 350_001), (1025, 1023), (3001, 350), (2**20 + 1, 1)]),
+    seed=st.integers(0, 9),
+    activation=st.sampled_from([None, "relu"]),
+)
+def test_a_single_row_equals_the_reference_whoever_reads_the_weight(shape, seed, activation):
+    generator = np.random.default_rng(seed)
+    args = [generator.integers(-2, 3, size).astype(np.float32) for size in ((1, shape[0]), shape, shape[1:])]
+    check_twin(F.linear, _twin("linear"), args, {"activation": activation})
 
 
 @given(

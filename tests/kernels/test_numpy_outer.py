@@ -9,6 +9,7 @@ import xnn
 from xnn import nn, optim
 
 pytest.importorskip("numba")
+from xnn.kernels.numpy import optimizers
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model, lr=0.1),
@@ -73,6 +74,19 @@ def test_whoever_looks_finds_the_last_gradient(last):
     np.testing.assert_allclose(model.gradients.flat, plain.gradients.flat, rtol=1e-4, atol=1e-6)
     assert not _is_pending(model)
     np.testing.assert_array_equal(model.layers[2].weight.gradient, model.gradients["2.weight"])
+
+
+@pytest.mark.parametrize("least", [1, 1000, 2**18])
+@given(rows=st.integers(1, 70), columns=st.integers(1, 70), decay=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 9))
+def test_the_update_is_the_rules_however_many_share_it(least, rows, columns, decay, seed):
+    generator = np.random.default_rng(seed)
+    left, right, weight = (generator.normal(size=size).astype(np.float32) for size in (rows, columns, rows * columns))
+    model = nn.Sequential(nn.Linear(1)).build((1,), backend="numpy")
+    expected = weight - 0.1 * (np.outer(left, right).reshape(-1) + decay * weight)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimizers, "_LEAST", least)
+        optimizers.outer_update(optim.SGD(model, lr=0.1))(optim.SGD(model, lr=0.1), weight, left, right, decay)
+    np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_factors_are_copies():

@@ -1,10 +1,12 @@
 """The twin of the affine map.
 
 Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows, as in
-training image by image, all is reading the weight and writing its gradient, once each: one core takes all the memory
-gives there, two were slower.
+training image by image, all is reading the weight and writing its gradient, once each. There one core does it, except
+that a large weight and a single row are read by all, each its own rows of the weight; they are the same ones at the
+update (`optimizers.outer_update`).
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ _FEW_ROWS = 2
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
+_LEAST_READ = 2**20
+"""Fewest numbers of a weight that are worth waking a thread for where each is used once."""
+
 _LEAST_OUTER = 2**16
 """Fewest numbers of a weight's gradient that one row does not write, see `InPlace`."""
 
@@ -41,7 +46,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
     )
     if not plain:
         return F.linear(x, weight, bias, activation)
-    y = product(x, weight)
+    y = _row_product(x, weight) if len(x) == 1 and weight.size >= _LEAST_READ else product(x, weight)
     if activation is not None:
         _shift_relu(y, np.zeros(len(y[0]), np.float32) if bias is None else bias)
     elif bias is not None:
@@ -91,6 +96,13 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     else:
         pool.run(lambda part: np.matmul(a, b[:, _slice(part)], out=y[:, _slice(part)]), pool.parts(columns))
     return y
+
+
+def _row_product(x: Array, weight: Array) -> Array:
+    """Return x weight for one row x, each thread with its own rows of the weight."""
+    pool = threads()
+    sums = pool.run(lambda part: np.matmul(x[:, _slice(part)], weight[_slice(part)]), pool.parts(len(weight)))
+    return functools.reduce(np.add, sums)
 
 
 def _slice(part: range) -> slice:

@@ -39,7 +39,14 @@ def outer_update(optimizer: Any) -> Any:
 
 def _sgd_outer(optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float) -> None:
     """As `sgd` without momentum, of the gradient ``left[i] * right[j]``."""
-    _outer(parameter.reshape(len(left), len(right)), left, right, _F(optimizer.lr), _F(weight_decay))
+    lr, decay = _F(optimizer.lr), _F(weight_decay)
+    weight, pool = parameter.reshape(len(left), len(right)), threads()
+
+    def update(part: range) -> None:
+        rows = slice(part.start, part.stop)
+        _outer(weight[rows], left[rows], right, lr, decay)
+
+    pool.run(update, pool.parts(len(left), -(-_LEAST // len(right))))
 
 
 def adam(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
