@@ -62,6 +62,7 @@ def test_a_models_name_stands_for_the_recipe_of_that_name(name):
             {"model": "mlp", "first_bias_epochs": 2},
             "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has",
         ),
+        ({"whitening_eps": 0.1}, "--whitening-eps 0.1: needs --first-layer whitening too"),
         ({"window": 5}, "--window 5: needs --window-share too"),
         ({"window_share": 0.5}, "--window-share 0.5: needs --window too"),
         ({"window": 9, "window_share": 0.5}, "--window 9: expected at most 8, for images of 8x8"),
@@ -101,6 +102,15 @@ def test_the_first_layer_whitens_the_training_images(job):
     np.testing.assert_allclose(square, 1.0, rtol=0.2)
     assert not first.weight.trainable
     np.testing.assert_array_equal(first.weight.value, prepare(job.settings).model.layers[0].weight.value)
+
+
+def test_what_whitening_adds_to_the_variances_is_a_setting():
+    # A filter has the norm 1 / √(variance + eps).
+    variances = {
+        eps: 1.0 / np.sum(few_images(whitening_eps=eps).model.parameters["0.weight"] ** 2, axis=(0, 1, 2)) - eps
+        for eps in (0.01, 0.3)
+    }
+    np.testing.assert_allclose(variances[0.01], variances[0.3], atol=1e-4)
 
 
 @pytest.mark.parametrize("stop", range(1, 12, 2))

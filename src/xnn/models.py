@@ -7,6 +7,7 @@ from typing import Any
 
 from xnn import nn
 from xnn._typing import Array, Shape
+from xnn.data.whitening import WHITENING_EPS
 from xnn.errors import SettingError, suggest
 from xnn.nn.initializers import Initializer, kaiming_normal, partial_dirac
 from xnn.random import Random
@@ -51,6 +52,7 @@ COMMON: dict[str, Any] = {
     "window_share": 0.0,
     "init": "kaiming",
     "first_layer": "random",
+    "whitening_eps": WHITENING_EPS,
     "first_bias_epochs": 0,
     "test_views": 1,
     "evaluate_every": 1,
@@ -108,19 +110,22 @@ def resolve(settings: Settings, task: Task) -> Settings:
     if settings.optimizer not in (None, own["optimizer"]):
         own = {name: value for name, value in own.items() if name not in MUON_ALONE}
         own |= OPTIMIZER_DEFAULTS[settings.optimizer or ""]
-    _check_window(settings, own)
+    _check_halves(settings, own)
     missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
     resolved = replace(settings, **missing)
     _check_together(resolved, model)
     return resolved
 
 
-def _check_window(settings: Settings, own: Mapping[str, Any]) -> None:
-    """Raise a `SettingError` if half of what windows need was given, and the recipe does not have the other half."""
+def _check_halves(settings: Settings, own: Mapping[str, Any]) -> None:
+    """Raise a `SettingError` if half of what goes together was given, and the recipe does not have the other half."""
     for name, other in (("window", "window_share"), ("window_share", "window")):
         value = getattr(settings, name)
         if value and getattr(settings, other) is None and not own[other]:
             raise SettingError(f"{flag(name)} {value}: needs {flag(other)} too")
+    eps = settings.whitening_eps
+    if eps not in (None, own["whitening_eps"]) and (settings.first_layer or own["first_layer"]) != "whitening":
+        raise SettingError(f"--whitening-eps {eps}: needs --first-layer whitening too")
 
 
 def _check_together(resolved: Settings, model: Model) -> None:

@@ -25,6 +25,7 @@ from xnn.data import (
     validation_split,
     whitening_filters,
 )
+from xnn.data.whitening import WHITENING_EPS
 from xnn.errors import SettingError
 from xnn.optim import schedules
 from xnn.tasks import Task
@@ -154,7 +155,8 @@ def _prepare_first_layer(
         raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
     if whitening:
         images = normalization(training.images[:WHITENING_IMAGES])
-        filters = whitening_filters(images, first.kernel)
+        # Runs from before there was a choice have no such setting.
+        filters = whitening_filters(images, first.kernel, settings.whitening_eps or WHITENING_EPS)
         first.weight.value[...] = model.backend.asarray(filters, dtype=settings.dtype)
     if bias_epochs:
         model.unfreeze(_FIRST_BIAS)

@@ -104,6 +104,9 @@ class Settings:
     first_layer: str | None = _setting(
         None, "model", "filters of speed's frozen first layer", metavar="NAME", choices=("random", "whitening")
     )
+    whitening_eps: float | None = _setting(
+        None, "model", "added to the variances that whitening divides by", metavar="X", check=ABOVE_ZERO
+    )
     first_bias_epochs: int | None = _setting(
         None, "model", "epochs for which the bias of a frozen first layer is trained", metavar="N", check=AT_LEAST_ZERO
     )
