@@ -81,11 +81,11 @@ def test_whoever_looks_finds_the_last_gradient(last):
 def test_the_update_is_the_rules_however_many_share_it(least, rows, columns, decay, seed):
     generator = np.random.default_rng(seed)
     left, right, weight = (generator.normal(size=size).astype(np.float32) for size in (rows, columns, rows * columns))
-    model = nn.Sequential(nn.Linear(1)).build((1,), backend="numpy")
+    optimizer = optim.SGD(nn.Sequential(nn.Linear(1)).build((1,), backend="numpy"), lr=0.1)
     expected = weight - 0.1 * (np.outer(left, right).reshape(-1) + decay * weight)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizers, "_LEAST", least)
-        optimizers.outer_update(optim.SGD(model, lr=0.1))(optim.SGD(model, lr=0.1), weight, left, right, decay)
+        optimizers.outer_update(optimizer)(optimizer, weight, left, right, decay)
     np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
 
 

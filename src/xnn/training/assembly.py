@@ -25,7 +25,6 @@ from xnn.data import (
     validation_split,
     whitening_filters,
 )
-from xnn.data.whitening import WHITENING_EPS
 from xnn.errors import SettingError
 from xnn.optim import schedules
 from xnn.tasks import Task
@@ -155,8 +154,7 @@ def _prepare_first_layer(
         raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
     if whitening:
         images = normalization(training.images[:WHITENING_IMAGES])
-        # Runs from before there was a choice have no such setting.
-        filters = whitening_filters(images, first.kernel, settings.whitening_eps or WHITENING_EPS)
+        filters = whitening_filters(images, first.kernel, known(settings.whitening_eps))
         first.weight.value[...] = model.backend.asarray(filters, dtype=settings.dtype)
     if bias_epochs:
         model.unfreeze(_FIRST_BIAS)
