@@ -2,8 +2,8 @@
 
 Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows, as in
 training image by image, all is reading the weight and writing its gradient, once each. There one core does it, except
-that a large weight and a single row are read by all, each its own rows of the weight; they are the same ones at the
-update (`optimizers.outer_update`).
+that for a single row all read a large weight, each its own rows of it; the update (`optimizers.outer_update`) gives
+each the same ones.
 """
 
 import functools
