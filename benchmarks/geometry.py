@@ -99,8 +99,13 @@ def main() -> None:
         # Enough images that each thread has several blocks of the most tiles.
         many = 64 * arguments.threads
         runner.settings(
-            Setting("Winograd, tiles a block", winograd, "_TILES", (32, 64, 128, 256)),
-            [Convolution(many, 16, 64, 64), Convolution(many, 8, 64, 64), Convolution(many, 8, 256, 256)],
+            Setting("Winograd, numbers of a block in a plane", winograd, "_PLANE", (2**12, 2**13, 2**14, 2**15, 2**16)),
+            [Convolution(many, 16, 64, 64), Convolution(many, 16, 64, 256), Convolution(many, 8, 64, 64)],
+            by_winograd,
+        )
+        runner.settings(
+            Setting("Winograd, weights for each tile of a block", winograd, "_WEIGHTS", (2**7, 2**8, 2**9, 2**10)),
+            [Convolution(many, 8, 128, 256), Convolution(many, 8, 256, 256)],
             by_winograd,
         )
         widths = ((2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (4, 16))

@@ -1,5 +1,7 @@
 """Every twin for NumPy equals its reference, wherever it is called."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -107,14 +109,17 @@ def _images(draw):
     )
 
 
-@given(call=_images(), padding=st.sampled_from([0, 1, 2, "same", ((0, 1), (3, 0))]))
-def test_winograd_equals_the_reference(call, padding):
+@given(call=_images(), padding=st.sampled_from([0, 1, 2, "same", ((0, 1), (3, 0))]), block=st.sampled_from([1, 2**14]))
+def test_winograd_equals_the_reference_whatever_a_block_and_whatever_memory_holds(call, padding, block):
     from xnn.kernels.numpy import winograd
 
     def twin(x, weight, bias):
         return winograd.conv2d(x, weight, bias, windows("conv2d", x.shape[1:3], 3, 1, padding))
 
-    check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, 1, padding), twin, call)
+    with mock.patch.object(winograd, "_PLANE", block):
+        y, pullback = twin(*(np.full_like(call[0], np.nan), *call[1:]))
+        pullback(y)
+        check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, 1, padding), twin, call)
 
 
 @given(call=_images(), stride=st.integers(1, 3), dilation=st.integers(1, 2), padding=st.sampled_from([2, "same"]))

@@ -254,9 +254,9 @@ def _add_gradients(
         pack(dy, n * pixels * columns, columns, count, columns, packed)
         if frame.is_padded:
             _spread_images(x, n, min(n + block, stop), frame, image)
-            add_transposed(image, zero, rows, at[:count], packed, wide, total, zero, to)
+            add_transposed(image, zero, rows, at[:count], packed, count, wide, total, zero, to)
         else:
-            add_transposed(x, n * size, rows, at[:count], packed, wide, total, zero, to)
+            add_transposed(x, n * size, rows, at[:count], packed, count, wide, total, zero, to)
 
 
 @compiled

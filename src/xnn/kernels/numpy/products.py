@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xnn.kernels.numpy.compiled import compiled, inlined
-from xnn.kernels.numpy.simd import LANES, load, load_splat, splat, store, store_some
+from xnn.kernels.numpy.simd import LANES, load, load_splat, prefetch, splat, store, store_some
 
 ROWS = 6
 WIDTH = 2 * LANES
@@ -71,7 +71,7 @@ def multiply(
 
 @compiled
 def add_transposed(
-    a: Any, start: int, rows: Any, at: Any, packed: Any, columns: int, y: Any, y_start: int, to: Any
+    a: Any, start: int, rows: Any, at: Any, packed: Any, length: int, columns: int, y: Any, y_start: int, to: Any
 ) -> None:  # fmt: skip
     """y += aᵀ b.
 
@@ -79,13 +79,13 @@ def add_transposed(
     ----------
     a : (numbers,)
         Element (m, i) is ``a[start + rows[i] + at[m]]``.
-    packed : (panels * m * 16,)
-        The panels of b.
+    packed : (numbers,)
+        The panels of b, which begin `length` rows apart.
     y : (numbers,)
         Row i of the result, in whole panels, is at ``y_start + to[i]``.
     """
     for k in range(0, columns, WIDTH):
-        panel = k * at.size
+        panel = k * length
         for i in range(0, rows.size, ROWS):
             _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to)
 
@@ -97,6 +97,8 @@ def _tile(
 ) -> None:  # fmt: skip
     # Rows that are missing at the end are the last one again, computed and written twice.
     m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
+    for row in (m, m1, m2, m3, m4, m5):
+        prefetch(y, y_start + to[row])
     left, right = load(bias, k), load(bias, k + LANES)
     c00 = c10 = c20 = c30 = c40 = c50 = left
     c01 = c11 = c21 = c31 = c41 = c51 = right
@@ -156,6 +158,8 @@ def _transposed_tile(
     a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any
 ) -> None:  # fmt: skip
     i1, i2, i3, i4, i5 = _next_rows(i, rows.size - 1)
+    for row in (i, i1, i2, i3, i4, i5):
+        prefetch(y, y_start + to[row])
     c00 = c10 = c20 = c30 = c40 = c50 = splat(np.float32(0.0))
     c01 = c11 = c21 = c31 = c41 = c51 = splat(np.float32(0.0))
     a0, a1, a2 = start + rows[i], start + rows[i1], start + rows[i2]

@@ -72,6 +72,22 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @instruction
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """prefetch(array, index): fetch the line there, which will be written."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        name = "llvm.prefetch.p0"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(function, [address, ir.Constant(number, 1), ir.Constant(number, 3), ir.Constant(number, 1)])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), generate
+
+
+@instruction
 def store_some(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
     """store_some(array, index, value, count): write the first `count` of the eight numbers."""
 

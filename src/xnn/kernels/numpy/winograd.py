@@ -11,7 +11,8 @@ All steps are linear, so the pullback is their adjoints in reverse, and exact fo
     dw = weight_to_planesᵀ(dU)      dx = inputs_to_planesᵀ(dD)
 
 Blocks of images go through all steps while they are in cache. D is made again in the pullback, not kept. The planes of
-U and dM are in panels, as `products` takes them.
+U and dM are in panels, as `products` takes them. Positions that only outputs beyond the edge of an image depend on are
+left out of the products.
 """
 
 import functools
@@ -38,11 +39,14 @@ from xnn.kernels.numpy.winograd_transforms import (
     weight_to_planes,
 )
 
-_TILES = 128
-"""Tiles in a block, about: enough rows for a product, few enough for the cache."""
+_PLANE = 2**14
+"""Numbers of a block in its planes of inputs and outputs together, for one position: few enough for the cache."""
 
-_MANY_WEIGHTS = 2**16
-"""Inputs times outputs from which a block is twice as long: each adds to a gradient that is in no cache any more."""
+_WEIGHTS = 2**8
+"""Weights for each tile, at most: a block reads all of them, and adds to their gradients, which may be in no cache."""
+
+_TILES = 256
+"""Tiles in a block, at most."""
 
 _LEAST_VECTORS = 512
 _POSITIONS = 36
@@ -55,8 +59,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     shift = np.zeros(tiling.outputs, dtype=np.float32) if bias is None else bias
     y = empty((len(x), *windows.output, tiling.outputs))
     kernel = _transformed(weight, tiling.wide_inputs)
-    length = _TILES if weight.shape[2] * weight.shape[3] < _MANY_WEIGHTS else 2 * _TILES
-    block = max(length // tiles(windows), 1)
+    block = max(_length(*weight.shape[2:]) // tiles(windows), 1)
 
     def forward(part: range) -> None:
         image, inputs, outputs = _working_memory(tiling, block)
@@ -92,6 +95,11 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
 def tiles(windows: Windows) -> int:
     """Return the number of tiles of an image."""
     return math.prod(-(-length // 4) for length in windows.output)
+
+
+def _length(inputs: int, outputs: int) -> int:
+    """Return about how many tiles a block has."""
+    return min(max(_PLANE // (inputs + outputs), inputs * outputs // _WEIGHTS), _TILES)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -156,6 +164,43 @@ def _steps(count: int, step: int) -> Any:
 
 
 @compiled
+def _channels(count: int, tiles: int) -> Any:
+    """Where in a plane each channel begins, if eight of all tiles come first, then the next eight."""
+    channels = np.arange(count)
+    return channels // LANES * (tiles * LANES) + channels % LANES
+
+
+@compiled
+def _order(images: int, t: Tiling) -> Any:
+    """Return which row of a plane is each tile's, (images * rows * columns,), and where three of four parts begin.
+
+    The last of six positions adds to the last of four outputs alone, which a tile that reaches over the right or the
+    lower edge of the image is without. So that the tiles with a use for a position are always in one piece, those over
+    the right edge come first; then the whole ones, those over the lower edge, and those over both.
+    """
+    high, wide = t.out_height // 4, t.out_width // 4
+    whole = images * high * (t.columns - wide)
+    low = whole + images * high * wide
+    corner = low + images * (t.rows - high) * wide
+    free = np.array([whole, 0, low, corner])
+    order = np.empty(images * t.rows * t.columns, np.int64)
+    for tile in range(order.size):
+        row, column = tile // t.columns % t.rows, tile % t.columns
+        part = 2 * int(row >= high) + int(column >= wide)
+        order[tile] = free[part]
+        free[part] += 1
+    return order, (whole, low, corner)
+
+
+@compiled
+def _used(position: int, parts: Any, tiles: int) -> Any:
+    """Return the first row of a plane whose tile has a use for that position, and where such rows end."""
+    whole, low, corner = parts
+    is_last_row, is_last_column = position // 6 == 5, position % 6 == 5
+    return whole if is_last_column else 0, low if is_last_row else corner if is_last_column else tiles
+
+
+@compiled
 def _forward(
     x: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
     kernel: Any, bias: Any, y: Any,
@@ -164,16 +209,17 @@ def _forward(
     start, nothing = np.zeros(1, np.int64), np.zeros(t.wide_outputs, np.float32)
     for n in range(first, stop, block):
         images = min(block, stop - n)
-        tiles = images * t.rows * t.columns
-        input_step, output_step = _distance(tiles, t.wide_inputs), _distance(tiles, t.wide_outputs)
-        at, to = _steps(tiles, t.wide_inputs), _steps(tiles, t.wide_outputs)
-        inputs_to_planes(x, n, images, t, image, inputs, input_step)
+        order, parts = _order(images, t)
+        input_step, output_step = _distance(order.size, t.wide_inputs), _distance(order.size, t.wide_outputs)
+        at, to = _steps(order.size, t.wide_inputs), _steps(order.size, t.wide_outputs)
+        inputs_to_planes(x, n, images, t, order, image, inputs, input_step, t.wide_inputs, np.int64(LANES))
         for k in range(_POSITIONS):
+            top, end = _used(k, parts, order.size)
             multiply(
-                inputs, k * input_step, at, start, t.wide_inputs, kernel[k * size : (k + 1) * size], nothing,
-                outputs, k * output_step, to, t.wide_outputs,
+                inputs, k * input_step, at[top:end], start, t.wide_inputs, kernel[k * size : (k + 1) * size], nothing,
+                outputs, k * output_step, to[top:end], t.wide_outputs,
             )  # fmt: skip
-        planes_to_outputs(outputs, output_step, n, images, t, image, bias, y)
+        planes_to_outputs(outputs, output_step, n, images, t, order, image, bias, y)
 
 
 @compiled
@@ -184,27 +230,34 @@ def _backward(
     """Write dU, where there is a total for it, and dx, where there is room for it."""
     total[:] = 0.0
     size, wide = t.wide_inputs * t.wide_outputs, -(-t.wide_inputs // WIDTH) * WIDTH
-    rows, row_places = np.arange(t.wide_inputs), _steps(t.wide_inputs, t.wide_outputs)
-    nothing = np.zeros(wide, np.float32)
+    row_places, nothing = _steps(t.wide_inputs, t.wide_outputs), np.zeros(wide, np.float32)
     for n in range(first, stop, block):
         images = min(block, stop - n)
-        tiles = images * t.rows * t.columns
+        order, parts = _order(images, t)
+        tiles = order.size
         input_step, output_step = _distance(tiles, t.wide_inputs), _distance(tiles, t.wide_outputs)
-        places, panel_places = _steps(tiles, t.wide_inputs), _steps(tiles, WIDTH)
-        panel_starts = _steps(t.wide_outputs // WIDTH, tiles * WIDTH)
-        outputs_to_planes(dy, n, images, t, image, outputs, output_step)
+        outputs_to_planes(dy, n, images, t, order, image, outputs, output_step)
         if total.size > 0:
-            inputs_to_planes(x, n, images, t, image, inputs, input_step)
+            tile_places, channels = _steps(tiles, LANES), _channels(t.wide_inputs, tiles)
+            inputs_to_planes(x, n, images, t, order, image, inputs, input_step, np.int64(LANES), tiles * LANES)
             for k in range(_POSITIONS):
+                top, end = _used(k, parts, tiles)
                 add_transposed(
-                    inputs, k * input_step, rows, places, outputs[k * output_step : (k + 1) * output_step],
-                    t.wide_outputs, total, k * size, row_places,
+                    inputs, k * input_step, channels, tile_places[top:end],
+                    outputs[k * output_step + top * WIDTH : (k + 1) * output_step], tiles, t.wide_outputs,
+                    total, k * size, row_places,
                 )  # fmt: skip
         if dx.size > 0:
+            places, panel_places = _steps(tiles, t.wide_inputs), _steps(tiles, WIDTH)
+            panel_starts = _steps(t.wide_outputs // WIDTH, tiles * WIDTH)
             for k in range(_POSITIONS):
+                top, end = _used(k, parts, tiles)
+                plane = inputs[k * input_step : k * input_step + tiles * t.wide_inputs]
+                plane[: top * t.wide_inputs] = 0.0
+                plane[end * t.wide_inputs :] = 0.0
                 multiply(
-                    outputs, k * output_step, panel_places, panel_starts, np.int64(WIDTH),
+                    outputs, k * output_step, panel_places[top:end], panel_starts, np.int64(WIDTH),
                     adjoint[k * wide * t.wide_outputs : (k + 1) * wide * t.wide_outputs], nothing,
-                    inputs, k * input_step, places, t.wide_inputs,
+                    inputs, k * input_step, places[top:end], t.wide_inputs,
                 )  # fmt: skip
-            planes_to_inputs(inputs, input_step, n, images, t, image, dx)
+            planes_to_inputs(inputs, input_step, n, images, t, order, image, dx)

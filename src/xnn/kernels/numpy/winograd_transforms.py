@@ -7,8 +7,8 @@ convolutional neural networks", 2015)::
 
 Each function below takes one of the maps over all tiles of one image. Images come padded: with a margin, rounded up
 to whole tiles, and with channels rounded up to a multiple of eight, so that no tile is an exception. The transformed
-tiles lie in 36 planes, one for each position inside a tile, of one row a tile; those of the adjoint of outputs in
-panels of 16 channels, as a right matrix of `products` does.
+tiles lie in 36 planes, one for each position inside a tile, of one row a tile, in an order that the caller says; those
+of the adjoint of outputs in panels of 16 channels, as a right matrix of `products` does.
 """
 
 from typing import Any, NamedTuple
@@ -48,21 +48,39 @@ class Tiling(NamedTuple):
 
 
 @compiled
-def inputs_to_planes(x: Any, first: int, count: int, t: Tiling, image: Any, planes: Any, stride: int) -> None:
-    """Transform `count` images of x from `first` on; `image` is working memory for one padded image."""
+def inputs_to_planes(
+    x: Any, first: int, count: int, t: Tiling, order: Any, image: Any, planes: Any, stride: int, row: int, vector: int
+) -> None:
+    """Transform `count` images of x from `first` on.
+
+    Parameters
+    ----------
+    order : (count * rows * columns,)
+        Which row of the planes is each tile's.
+    image : (numbers,)
+        Working memory for one padded image.
+    stride, row, vector
+        Numbers from a plane to the next, from a row to the next, and from eight channels to the next eight.
+    """
+    tiles = t.rows * t.columns
     for n in range(count):
         spread(x, (first + n) * t.height * t.width * t.inputs, t.height, t.width, t.inputs, t.top, t.left,
                 4 * t.rows + 2, 4 * t.columns + 2, t.wide_inputs, image)  # fmt: skip
-        transform_input(image, t.rows, t.columns, t.wide_inputs, planes, stride, n * t.rows * t.columns)
+        transform_input(
+            image, t.rows, t.columns, t.wide_inputs, planes, stride, order[n * tiles : (n + 1) * tiles], row, vector
+        )
 
 
 @compiled
 def planes_to_outputs(
-    planes: Any, stride: int, first: int, count: int, t: Tiling, image: Any, bias: Any, y: Any
+    planes: Any, stride: int, first: int, count: int, t: Tiling, order: Any, image: Any, bias: Any, y: Any
 ) -> None:
     """Transform back into `count` images of y from `first` on, and add the bias."""
+    tiles = t.rows * t.columns
     for n in range(count):
-        transform_output(planes, stride, n * t.rows * t.columns, t.rows, t.columns, t.wide_outputs, image)
+        transform_output(
+            planes, stride, order[n * tiles : (n + 1) * tiles], t.rows, t.columns, t.wide_outputs, image
+        )  # fmt: skip
         start = (first + n) * t.out_height * t.out_width * t.outputs
         for i in range(t.out_height):
             for j in range(t.out_width):
@@ -74,24 +92,30 @@ def planes_to_outputs(
 
 
 @compiled
-def outputs_to_planes(dy: Any, first: int, count: int, t: Tiling, image: Any, planes: Any, stride: int) -> None:
+def outputs_to_planes(
+    dy: Any, first: int, count: int, t: Tiling, order: Any, image: Any, planes: Any, stride: int
+) -> None:
     """Adjoint of `planes_to_outputs`, without the bias."""
+    tiles = t.rows * t.columns
     for n in range(count):
         spread(dy, (first + n) * t.out_height * t.out_width * t.outputs, t.out_height, t.out_width, t.outputs, 0, 0,
                 4 * t.rows, 4 * t.columns, t.wide_outputs, image)  # fmt: skip
-        tiles = t.rows * t.columns
         transform_output_adjoint(
-            image, t.rows, t.columns, t.wide_outputs, planes, stride, n * tiles, count * tiles
-        )  # fmt: skip
+            image, t.rows, t.columns, t.wide_outputs, planes, stride, order[n * tiles : (n + 1) * tiles], order.size
+        )
 
 
 @compiled
-def planes_to_inputs(planes: Any, stride: int, first: int, count: int, t: Tiling, image: Any, dx: Any) -> None:
+def planes_to_inputs(
+    planes: Any, stride: int, first: int, count: int, t: Tiling, order: Any, image: Any, dx: Any
+) -> None:
     """Adjoint of `inputs_to_planes`: `count` images of dx from `first` on."""
-    line = 4 * t.columns + 2
+    tiles, line = t.rows * t.columns, 4 * t.columns + 2
     for n in range(count):
         image[: (4 * t.rows + 2) * line * t.wide_inputs] = 0.0
-        transform_input_adjoint(planes, stride, n * t.rows * t.columns, t.rows, t.columns, t.wide_inputs, image)
+        transform_input_adjoint(
+            planes, stride, order[n * tiles : (n + 1) * tiles], t.rows, t.columns, t.wide_inputs, image
+        )  # fmt: skip
         crop(image, line, t.wide_inputs, t.top, t.left, dx, (first + n) * t.height * t.width * t.inputs,
              t.height, t.width, t.inputs)  # fmt: skip
 
@@ -130,12 +154,14 @@ def _output_line_adjoint(y0: Any, y1: Any, y2: Any, y3: Any) -> Any:
 
 
 @inlined
-def transform_input(image: Any, rows: int, columns: int, channels: int, planes: Any, stride: int, first: int) -> None:
-    """Bᵀ x B of each tile of image (4 rows + 2, 4 columns + 2, channels), into row `first` on of the planes."""
+def transform_input(
+    image: Any, rows: int, columns: int, channels: int, planes: Any, stride: int, order: Any, row: int, vector: int
+) -> None:
+    """Bᵀ x B of each tile of image (4 rows + 2, 4 columns + 2, channels), into its row of the planes."""
     line = (4 * columns + 2) * channels
     for tile in range(rows * columns):
         corner = (tile // columns) * 4 * line + (tile % columns) * 4 * channels
-        target = (first + tile) * channels
+        target = order[tile] * row
         for c in range(0, channels, LANES):
             at = corner + c
             a = _input_column(image, at, line)
@@ -144,7 +170,7 @@ def transform_input(image: Any, rows: int, columns: int, channels: int, planes: 
             e = _input_column(image, at + 3 * channels, line)
             f = _input_column(image, at + 4 * channels, line)
             g = _input_column(image, at + 5 * channels, line)
-            to = target + c
+            to = target + c // LANES * vector
             _store_input_row(planes, to, stride, a[0], b[0], d[0], e[0], f[0], g[0])
             _store_input_row(planes, to + 6 * stride, stride, a[1], b[1], d[1], e[1], f[1], g[1])
             _store_input_row(planes, to + 12 * stride, stride, a[2], b[2], d[2], e[2], f[2], g[2])
@@ -193,12 +219,12 @@ def _load6(planes: Any, at: int, step: int) -> Any:
 
 
 @inlined
-def transform_output(planes: Any, stride: int, first: int, rows: int, columns: int, channels: int, image: Any) -> None:
-    """Aᵀ m A of each tile, from row `first` on of the planes into image (4 rows, 4 columns, channels)."""
+def transform_output(planes: Any, stride: int, order: Any, rows: int, columns: int, channels: int, image: Any) -> None:
+    """Aᵀ m A of each tile, from its row of the planes into image (4 rows, 4 columns, channels)."""
     line = 4 * columns * channels
     for tile in range(rows * columns):
         corner = (tile // columns) * 4 * line + (tile % columns) * 4 * channels
-        source = (first + tile) * channels
+        source = order[tile] * channels
         for c in range(0, channels, LANES):
             at = source + c
             # A column of a tile is every sixth plane.
@@ -225,9 +251,9 @@ def _store4(image: Any, to: int, channels: int, values: Any) -> None:
 
 @inlined
 def transform_output_adjoint(
-    image: Any, rows: int, columns: int, channels: int, planes: Any, stride: int, first: int, tiles: int
+    image: Any, rows: int, columns: int, channels: int, planes: Any, stride: int, order: Any, tiles: int
 ) -> None:
-    """A dy Aᵀ of each tile of image (4 rows, 4 columns, channels), into row `first` on of the planes' panels."""
+    """A dy Aᵀ of each tile of image (4 rows, 4 columns, channels), into its row, of `tiles`, of the planes' panels."""
     line = 4 * columns * channels
     for tile in range(rows * columns):
         corner = (tile // columns) * 4 * line + (tile % columns) * 4 * channels
@@ -237,7 +263,7 @@ def transform_output_adjoint(
             b = _output_column_adjoint(image, at + channels, line)
             d = _output_column_adjoint(image, at + 2 * channels, line)
             e = _output_column_adjoint(image, at + 3 * channels, line)
-            to = (c // WIDTH * tiles + first + tile) * WIDTH + c % WIDTH
+            to = (c // WIDTH * tiles + order[tile]) * WIDTH + c % WIDTH
             _store6(planes, to, stride, _output_line_adjoint(a[0], b[0], d[0], e[0]))
             _store6(planes, to + 6 * stride, stride, _output_line_adjoint(a[1], b[1], d[1], e[1]))
             _store6(planes, to + 12 * stride, stride, _output_line_adjoint(a[2], b[2], d[2], e[2]))
@@ -255,13 +281,13 @@ def _output_column_adjoint(image: Any, at: int, line: int) -> Any:
 
 @inlined
 def transform_input_adjoint(
-    planes: Any, stride: int, first: int, rows: int, columns: int, channels: int, image: Any
+    planes: Any, stride: int, order: Any, rows: int, columns: int, channels: int, image: Any
 ) -> None:
-    """B d Bᵀ of each tile, from row `first` on of the planes, added to image (4 rows + 2, 4 columns + 2, channels)."""
+    """B d Bᵀ of each tile, from its row of the planes, added to image (4 rows + 2, 4 columns + 2, channels)."""
     line = (4 * columns + 2) * channels
     for tile in range(rows * columns):
         corner = (tile // columns) * 4 * line + (tile % columns) * 4 * channels
-        source = (first + tile) * channels
+        source = order[tile] * channels
         for c in range(0, channels, LANES):
             at = source + c
             a = _input_line_adjoint(*_load6(planes, at, 6 * stride))
