@@ -80,6 +80,15 @@ def test_singular_values_come_near_one_and_singular_vectors_stay(backend, rows, 
     np.testing.assert_allclose(product, product.T, atol=1e-9)
 
 
+@given(rows=st.integers(1, 40), columns=st.integers(1, 40), seed=SEEDS, digits=st.integers(1, 12))
+def test_singular_values_whose_squares_are_lost_in_float32_do_no_harm(rows, columns, seed, digits):
+    u, _, vt = np.linalg.svd(np.random.default_rng(seed).normal(size=(rows, columns)), full_matrices=False)
+    matrix = ((u * np.logspace(0, -digits, len(vt))) @ vt).astype(np.float32)
+    found = optim.orthogonalize(matrix)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, host_orthogonalized(matrix.astype(np.float64)), rtol=0, atol=2e-3)
+
+
 @given(rows=SIDES, columns=SIDES, seed=SEEDS, iterations=st.integers(1, 7))
 def test_the_transposed_matrix_gives_the_transposed_result(backend, rows, columns, seed, iterations):
     matrix = np.random.default_rng(seed).normal(size=(rows, columns))
