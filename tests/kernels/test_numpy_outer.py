@@ -85,7 +85,7 @@ def test_the_update_is_the_rules_however_many_share_it(least, rows, columns, dec
     expected = weight - 0.1 * (np.outer(left, right).reshape(-1) + decay * weight)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimizers, "_LEAST", least)
-        optimizers.outer_update(optimizer)(optimizer, weight, left, right, decay)
+        optimizers.outer_update(optimizers.sgd, optimizer)(optimizer, weight, left, right, decay)
     np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
 
 

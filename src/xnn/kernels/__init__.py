@@ -144,9 +144,10 @@ def outer_update(backend: Backend, optimizer: Any) -> Any:
 
     ``(optimizer, parameter, left, right, weight_decay)``, with the weight as a vector.
     """
-    if update(backend, type(optimizer)) is None or backend.library != "numpy":
+    twin = update(backend, type(optimizer))
+    if twin is None or backend.library != "numpy":
         return None
-    return _load(backend.library, "optimizers").outer_update(optimizer)
+    return _load(backend.library, "optimizers").outer_update(twin, optimizer)
 
 
 @functools.cache

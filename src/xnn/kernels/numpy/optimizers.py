@@ -32,9 +32,9 @@ def sgd(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, A
         )
 
 
-def outer_update(optimizer: Any) -> Any:
-    """Return the update from a gradient's factors, for rules where it saves to write the gradient; else None."""
-    return _sgd_outer if type(optimizer).__name__ == "SGD" and not optimizer.momentum else None
+def outer_update(update: Any, optimizer: Any) -> Any:
+    """Return what updates from a gradient's factors as `update` does from it, where that saves; else None."""
+    return _sgd_outer if update is sgd and not optimizer.momentum else None
 
 
 def _sgd_outer(optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float) -> None:
