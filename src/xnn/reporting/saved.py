@@ -10,7 +10,7 @@ from xnn import models, nn
 from xnn.backends import Backend, backend
 from xnn.data import Normalization
 from xnn.errors import RunError, UserError
-from xnn.paths import expanded, reason
+from xnn.paths import reason
 from xnn.tasks import Task
 from xnn.training.checkpoints import read_tensors
 from xnn.training.files import read_json_lines
@@ -52,8 +52,7 @@ class SavedRun:
         RunError
             There is no run at `path`, or one of its files is damaged.
         """
-        directory = RunDirectory(expanded(path, "run directory", RunError))
-        _check_there(directory)
+        directory = RunDirectory.existing(path, "run directory")
         try:
             settings = Settings.from_dict(directory.read_config())
         except RunError:
@@ -73,16 +72,6 @@ class SavedRun:
     def held_out(self) -> str:
         """What the epochs were judged on: ``test`` or ``validation``."""
         return "validation" if self.settings.validation else "test"
-
-
-def _check_there(directory: RunDirectory) -> None:
-    try:
-        if not directory.path.is_dir():
-            raise RunError(f"run directory {directory.path}: there is no such folder")
-        if not directory.config.is_file():
-            raise RunError(f"run directory {directory.path}: there is no run in it (no config.json)")
-    except OSError as error:
-        raise RunError(f"run directory {directory.path}: cannot be read: {reason(error)}") from error
 
 
 def _read_result(path: Path) -> dict[str, Any] | None:
@@ -144,8 +133,7 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     BackendError
         The backend is not there.
     """
-    directory = RunDirectory(expanded(path, "run directory", RunError))
-    _check_there(directory)
+    directory = RunDirectory.existing(path, "run directory")
     if not directory.model.is_file():
         raise RunError(
             f"run directory {directory.path}: there is no model in it (no {directory.model.name}); it is written "

@@ -133,16 +133,28 @@ class RunDirectory:
         RunError
             There is no such folder, no run in it, another process trains in it, or it cannot be used.
         """
-        directory = cls(expanded(path, "--resume", RunError))
-        try:
-            if not directory.path.is_dir():
-                raise RunError(f"--resume {path}: there is no such folder")
-            if not directory.config.is_file():
-                raise RunError(f"--resume {path}: there is no run in it (no config.json)")
-        except OSError as error:
-            raise RunError(f"--resume {path}: cannot be used: {reason(error)}") from error
+        directory = cls.existing(path, "--resume")
         with directory._locked("--resume", path):
             yield directory
+
+    @classmethod
+    def existing(cls, path: str | Path, given: str) -> "RunDirectory":
+        """Return the folder of an earlier run, not locked; `given` is what errors call it.
+
+        Raises
+        ------
+        RunError
+            There is no such folder, no run in it, or it cannot be used.
+        """
+        directory = cls(expanded(path, given, RunError))
+        try:
+            if not directory.path.is_dir():
+                raise RunError(f"{given} {path}: there is no such folder")
+            if not directory.config.is_file():
+                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
+        except OSError as error:
+            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+        return directory
 
     @contextmanager
     def _locked(self, given: str, path: str | Path) -> Iterator[None]:
