@@ -18,13 +18,13 @@ def speed(task: Task) -> dict[str, Any]:
     Its loss is a sum over the batch, here it is the mean: SGD's learning rates are multiplied by the batch size. Per
     step it takes the share ``2e-6 * batch`` of biases and last layer, here ``lr * weight_decay`` of all.
 
-    Where it departs from the record: noise in colour images (docs/results.md) is blown up less, and a hundred classes
-    are learned in smaller batches, with more decay, for longer.
+    Where it departs from the record: noise in colour images (docs/results.md) is blown up less, batches are smaller,
+    and a hundred classes are learned with more decay, for longer. Grey images are not moved, and seen by a narrower
+    network: of 6,000 training images of Fashion-MNIST, held out, 95.05 % were right after six epochs, and 94.97 %
+    after four with a width of 64, which take longer.
     """
-    many = task.classes >= 100
-    batch = 100 if task.small else 1000 if many else 2000
-    lr = 0.17 if many else 0.24
-    return {
+    batch, lr, epochs = _pace(task)
+    settings = {
         "init": "dirac",
         "first_layer": "whitening",
         "whitening_eps": WHITENING_EPS if task.grey else 5e-3,
@@ -37,14 +37,28 @@ def speed(task: Task) -> dict[str, Any]:
         "head_lr": 0.67 * batch / _FEATURES**2,
         "bias_lr": 0.053 * batch,
         "sgd_momentum": 0.85,
-        "weight_decay": (5e-6 if many else 2e-6) * batch / lr,
+        "weight_decay": (5e-6 if task.classes >= 100 else 2e-6) * batch / lr,
         "decay": "all",
         "schedule": "linear",
         "batch_size": batch,
-        "epochs": 16 if many else 8,
+        "epochs": epochs,
         "label_smoothing": 0.2,
-        "augment": ("none",) if task.grey and task.small else ("alternating-flip", "shift"),
-        "test_views": 1 if task.grey and task.small else 6,
+        "augment": ("alternating-flip", "shift"),
+        "test_views": 6,
         # A look at the test images takes as long as a tenth of an epoch.
-        "evaluate_every": 4,
+        "evaluate_every": 5,
     }
+    if task.grey and task.small:
+        return settings | {"augment": ("none",), "test_views": 1}
+    if task.grey:
+        return settings | {"hidden": 48, "augment": ("alternating-flip",), "test_views": 2}
+    return settings
+
+
+def _pace(task: Task) -> tuple[int, float, int]:
+    """Return the images of a batch, the learning rate, and the epochs."""
+    if task.small:
+        return 100, 0.24, 8
+    if task.grey:
+        return 500, 0.14, 6
+    return 1000, 0.17, 16 if task.classes >= 100 else 10
