@@ -1,7 +1,7 @@
 """Convolution by Winograd's F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 windows that move by one pixel.
 
-With the maps of `winograd_transforms` a convolution is, for each of the 36 positions k inside a transformed tile, a
-product of matrices over all tiles t::
+With the maps of `winograd_transforms` and `winograd_weights` a convolution is, for each of the 36 positions k inside a
+transformed tile, a product of matrices over all tiles t::
 
     D = inputs_to_planes(x)    U = weight_to_planes(w)    M_k = D_k U_k    y = planes_to_outputs(M)
 
@@ -35,9 +35,8 @@ from xnn.kernels.numpy.winograd_transforms import (
     outputs_to_planes,
     planes_to_inputs,
     planes_to_outputs,
-    planes_to_weight,
-    weight_to_planes,
 )
+from xnn.kernels.numpy.winograd_weights import planes_to_weight, weight_to_planes
 
 _PLANE = 2**14
 """Numbers of a block in its planes of inputs and outputs together, for one position: few enough for the cache."""
