@@ -1,10 +1,11 @@
 """Every twin for NumPy equals its reference, wherever it is called."""
 
+import dataclasses
 from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.functional.cases import CASES
@@ -120,6 +121,63 @@ def test_winograd_equals_the_reference_whatever_a_block_and_whatever_memory_hold
         y, pullback = twin(*(np.full_like(call[0], np.nan), *call[1:]))
         pullback(y)
         check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, 1, padding), twin, call)
+
+
+@given(
+    call=_images(),
+    padding=st.sampled_from([0, 1, ((0, 1), (3, 0))]),
+    pool=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    block=st.sampled_from([1, 2**14]),
+)
+def test_winograd_pools_as_pooling_does(call, padding, pool, block):
+    from xnn.kernels.numpy import winograd
+
+    x, weight, bias = call
+    geometry = windows("conv2d", x.shape[1:3], 3, 1, padding)
+    # What no window of the pooling sees is left out, so the tiles may lie otherwise, and the sums be rounded so.
+    seen = tuple(length // window * window for length, window in zip(geometry.output, pool, strict=True))
+    assume(all(seen))
+    z, inner = winograd.conv2d(x, weight, bias, dataclasses.replace(geometry, output=seen))
+    np.testing.assert_allclose(
+        z, F.conv2d(x, weight, bias, padding=padding)[0][:, : seen[0], : seen[1]], rtol=1e-3, atol=1e-3
+    )
+    expected, outer = _twin("max_pool2d")(z, pool)
+    dy = np.random.default_rng(0).normal(size=expected.shape).astype(np.float32)
+    with mock.patch.object(winograd, "_PLANE", block):
+        y, pullback = winograd.conv2d(np.full_like(x, np.nan), weight, bias, geometry, pool)
+        pullback(y)
+        y, pullback = winograd.conv2d(x, weight, bias, geometry, pool)
+        dx, dweight, dbias = pullback(dy)
+        gradients = pullback(dy, (False, True, False))
+    np.testing.assert_array_equal(y, expected)
+    # Sums over other images at once, and over pixels where dy is 0.
+    for found, wanted in zip((dx, dweight, dbias), inner(outer(dy)), strict=True):
+        assert (found is None) == (wanted is None)
+        if wanted is not None:
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * max(np.abs(wanted).max(), 1.0))
+    np.testing.assert_array_equal(gradients[1], dweight)
+    assert gradients[0] is gradients[2] is None
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(1, 3), (1, 20), (20, 20), (4, 20)])
+@pytest.mark.parametrize("pool", [2, (3, 2), (18, 18)])
+def test_every_way_of_convolution_is_pooled(groups, channels, pool, monkeypatch):
+    monkeypatch.setattr("xnn.kernels.numpy.conv._WINOGRAD_PRODUCT", 0)
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(4, 18, 18, channels)).astype(np.float32)
+    weight = generator.normal(size=(3, 3, channels // groups, 20)).astype(np.float32)
+    twin, options = _twin("conv2d"), {"padding": 1, "groups": groups}
+    z, inner = twin(x, weight, **options)
+    expected, outer = _twin("max_pool2d")(z, pool)
+    y, pullback = twin(x, weight, **options, pool=pool)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    for found, wanted in zip(pullback(y), inner(outer(y)), strict=True):
+        assert (found is None) == (wanted is None)
+        if wanted is not None:
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    for wrong in (0, 19, (1, 2, 3)):
+        with pytest.raises(ValueError, match=r"max_pool2d"):
+            twin(x, weight, **options, pool=wrong)
 
 
 @given(call=_images(), stride=st.integers(1, 3), dilation=st.integers(1, 2), padding=st.sampled_from([2, "same"]))

@@ -208,3 +208,25 @@ def test_what_is_computed_together_is_as_one_after_the_other(activation, train, 
         results.append([backend.to_numpy(a) for a in (y, dx, model.gradients.flat, model.buffers.flat)])
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(("channels", "dtype"), [(2, "float64"), (24, "float32")])
+@pytest.mark.parametrize(
+    "pool", [{"window": 2}, {"window": (3, 2)}, {"window": 3, "stride": 2}, {"window": 2, "padding": 1}]
+)
+def test_convolution_and_pooling_together_are_as_one_after_the_other(pool, channels, dtype, train, backend):
+    def layers():
+        return nn.Conv2d(channels, 3, padding=1), nn.MaxPool2d(**pool), nn.Conv2d(3, 2)
+
+    joined, apart = nn.Sequential(*layers()), nn.Sequential(*(nn.Sequential(layer) for layer in layers()))
+    results = []
+    for model in (joined, apart):
+        model.build((9, 10, channels), backend=backend, dtype=dtype)
+        model.parameters.flat[...] = backend.asarray(random_x(model.parameters.flat.shape, 2), dtype=dtype)
+        y, pullback = model.forward(backend.asarray(random_x((40, 9, 10, channels)), dtype=dtype), train)
+        dx = pullback(backend.asarray(np.ones(y.shape), dtype=dtype))
+        results.append([backend.to_numpy(a) for a in (y, dx, model.gradients.flat)])
+    rtol = 1e-4 if dtype == "float32" else 1e-12
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * np.abs(expected).max())

@@ -1,13 +1,16 @@
 """Layers made of layers: each composes its parts' pullbacks in reverse."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.activations import GELU, ReLU
 from xnn.nn.chain import Chain
+from xnn.nn.conv import Conv2d
 from xnn.nn.layer import Layer
 from xnn.nn.linear import Linear
 from xnn.nn.normalization import BatchNorm
+from xnn.nn.pooling import MaxPool2d
 
 
 class Sequential(Layer):
@@ -15,7 +18,8 @@ class Sequential(Layer):
 
     The pullback stops at the first layer with something to train when the input's gradient is not asked for, so the
     layers before it, and that layer's own input gradient, cost nothing. A `BatchNorm` and the `ReLU` or exact `GELU`
-    after it are computed together, and so are a `Linear` and the `ReLU` after it.
+    after it are computed together, and so are a `Linear` and the `ReLU` after it, and a `Conv2d` and the `MaxPool2d`
+    after it whose windows lie side by side.
 
     Parameters
     ----------
@@ -52,27 +56,27 @@ class Sequential(Layer):
         return len(self.layers)
 
 
-def _steps(layers: Sequence[Layer]) -> list[tuple[Layer, dict[str, str]]]:
+def _steps(layers: Sequence[Layer]) -> list[tuple[Layer, dict[str, Any]]]:
     """Return the layers to call, and with what; those that another one computes too are left out."""
-    steps: list[tuple[Layer, dict[str, str]]] = []
+    steps: list[tuple[Layer, dict[str, Any]]] = []
     for layer in layers:
-        name = _activation(layer)
-        if name is not None and steps and name in _TAKEN_ALONG.get(type(steps[-1][0]), ()) and not steps[-1][1]:
-            steps[-1] = steps[-1][0], {"activation": name}
+        option = _taken_along(layer)
+        if option is not None and steps and type(steps[-1][0]) in option[0] and not steps[-1][1]:
+            steps[-1] = steps[-1][0], option[1]
         else:
             steps.append((layer, {}))
     return steps
 
 
-_TAKEN_ALONG: dict[type[Layer], tuple[str, ...]] = {BatchNorm: ("relu", "gelu"), Linear: ("relu",)}
-"""Activations that a layer computes along with its own function."""
-
-
-def _activation(layer: Layer) -> str | None:
-    """Return the name under which other functions know an activation, or None."""
+def _taken_along(layer: Layer) -> tuple[tuple[type[Layer], ...], dict[str, Any]] | None:
+    """Return which layers compute this one along with their own function, if it follows them, and what asks for it."""
+    if type(layer) is ReLU:
+        return (BatchNorm, Linear), {"activation": "relu"}
     if type(layer) is GELU and layer.approximate == "none":
-        return "gelu"
-    return "relu" if type(layer) is ReLU else None
+        return (BatchNorm,), {"activation": "gelu"}
+    if type(layer) is MaxPool2d and layer.stride == layer.window and layer.padding == 0:
+        return (Conv2d,), {"pool": layer.window}
+    return None
 
 
 class Residual(Layer):

@@ -73,11 +73,11 @@ class Conv2d(Layer):
                 parameter.trainable = self.starts_trainable
         return (*geometry.output, self.channels)
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
+    def forward(self, x: Array, train: bool = False, pool: Sequence[int] | None = None) -> tuple[Array, Pullback]:
+        """Return (y, pullback); `pool` is the window of a pooling that follows at once, see `xnn.functional.conv2d`."""
         bias = None if self.bias is None else self.bias.operand
         result = self.functions.conv2d(
-            x, self.weight.operand, bias, self.stride, self.padding, self.dilation, self.groups
+            x, self.weight.operand, bias, self.stride, self.padding, self.dilation, self.groups, pool
         )
         return self.connect(result, self.weight, self.bias)
 

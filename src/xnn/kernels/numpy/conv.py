@@ -9,8 +9,10 @@ import numpy as np
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.errors import SettingError
+from xnn.functional.pooling import pooled, pooling_windows
 from xnn.functional.windows import Padding, Windows, is_count, windows
 from xnn.kernels.numpy import depthwise, direct, grouped, winograd
+from xnn.kernels.numpy.pooling import MOST_TAPS, max_pool2d
 from xnn.kernels.numpy.threads import threads
 
 WINOGRAD_VARIABLE = "XNN_WINOGRAD"
@@ -32,16 +34,17 @@ def conv2d(
     padding: Padding = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
+    pool: int | Sequence[int] | None = None,
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.conv2d`, for float32; all else takes the reference."""
     if not _is_plain(x, weight, bias, groups):
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups, pool)
     geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
     if groups == 1:
-        return _one_group(x, weight, bias, geometry)
+        return _one_group(x, weight, bias, geometry, pool)
     if groups == x.shape[3]:
-        return depthwise.conv2d(x, weight, bias, geometry)
-    return grouped.conv2d(_one_group, x, weight, bias, geometry, groups)
+        return pooled(depthwise.conv2d(x, weight, bias, geometry), pool, max_pool2d)
+    return pooled(grouped.conv2d(_one_group, x, weight, bias, geometry, groups), pool, max_pool2d)
 
 
 def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
@@ -55,10 +58,17 @@ def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
     return fits and (bias is None or bias.shape == weight.shape[3:])
 
 
-def _one_group(x: Array, weight: Array, bias: Array | None, geometry: Windows) -> tuple[Array, Pullback]:
-    if suits_winograd(geometry, *x.shape[:1], *weight.shape[2:]):
+def _one_group(
+    x: Array, weight: Array, bias: Array | None, geometry: Windows, pool: int | Sequence[int] | None = None
+) -> tuple[Array, Pullback]:
+    if not suits_winograd(geometry, *x.shape[:1], *weight.shape[2:]):
+        return pooled(direct.conv2d(x, weight, bias, geometry), pool, max_pool2d)
+    if pool is None:
         return winograd.conv2d(x, weight, bias, geometry)
-    return direct.conv2d(x, weight, bias, geometry)
+    window = pooling_windows("max_pool2d", geometry.output, pool, None, 0)
+    if window.taps > MOST_TAPS:
+        return pooled(winograd.conv2d(x, weight, bias, geometry), pool, max_pool2d)
+    return winograd.conv2d(x, weight, bias, geometry, window.kernel)
 
 
 def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) -> bool:

@@ -25,11 +25,14 @@ def spread(
 
 @inlined
 def crop(
-    image: Any, line: int, wide: int, top: int, left: int, x: Any, start: int, height: int, width: int, channels: int
-) -> None:
-    """Copy the image from (top, left) on of a larger one, whose lines are (line, wide), to x[start]."""
+    image: Any, rows: int, line: int, wide: int, top: int, left: int,
+    x: Any, start: int, height: int, width: int, channels: int,
+) -> None:  # fmt: skip
+    """Copy the image from (top, left) on of a larger one, (rows, line, wide), to x[start]; what it lacks is zero."""
     for i in range(height):
         for j in range(width):
-            source = ((i + top) * line + j + left) * wide
             target = start + (i * width + j) * channels
-            copy(image, source, x, target, channels)
+            if i + top < rows and j + left < line:
+                copy(image, ((i + top) * line + j + left) * wide, x, target, channels)
+            else:
+                x[target : target + channels] = 0.0

@@ -13,10 +13,15 @@ from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
+MOST_TAPS = 255
+"""Of a window: which of them it was is kept in one byte."""
+
 _LEAST = 2**17
 
 
-class _Shape(NamedTuple):
+class Pooling(NamedTuple):
+    """The shapes of images and of the windows that cover them side by side."""
+
     height: int
     width: int
     channels: int
@@ -35,13 +40,13 @@ def max_pool2d(
         return F.max_pool2d(x, window, stride, padding)
     y = empty((len(x), shape.out_height, shape.out_width, shape.channels))
     taps = empty(y.shape, np.uint8)
-    _each_part(_max_pool, shape, x, y, taps)
+    _each_part(take_largest, shape, x, y, taps)
 
     x_shape = x.shape  # Not x itself, which would be kept.
 
     def pullback(dy: Array) -> Array:
         dx = empty(x_shape)
-        _each_part(_max_pool_pullback, shape, np.ascontiguousarray(dy), dx, taps)
+        _each_part(spread_to_largest, shape, np.ascontiguousarray(dy), dx, taps)
         return dx
 
     return y, pullback
@@ -77,17 +82,17 @@ def avg_pool2d(
 
 def _shape(
     function: str, x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
-) -> _Shape | None:
+) -> Pooling | None:
     """Return what the kernels need to know, or None where they do not apply."""
     if x.ndim != 4 or x.dtype != np.float32 or not x.flags.c_contiguous or x.size == 0:
         return None
     w = pooling_windows(function, x.shape[1:3], window, stride, padding)
-    if w.stride != w.kernel or w.is_padded or w.taps > np.iinfo(np.uint8).max:
+    if w.stride != w.kernel or w.is_padded or w.taps > MOST_TAPS:
         return None
-    return _Shape(*w.size, x.shape[3], *w.kernel, *w.output)
+    return Pooling(*w.size, x.shape[3], *w.kernel, *w.output)
 
 
-def _each_part(kernel: Any, shape: _Shape, *arrays: Array) -> None:
+def _each_part(kernel: Any, shape: Pooling, *arrays: Array) -> None:
     pool = threads()
     per_image = shape.height * shape.width * shape.channels
     parts = pool.parts(len(arrays[0]), _LEAST // per_image + 1)
@@ -95,9 +100,13 @@ def _each_part(kernel: Any, shape: _Shape, *arrays: Array) -> None:
 
 
 @compiled
-def _max_pool(s: _Shape, x: Any, y: Any, taps: Any) -> None:
+def take_largest(s: Pooling, x: Any, y: Any, taps: Any) -> None:
+    """Set y to the largest numbers of the windows of x, and taps to where in its window each is.
+
+    x may have more rows, columns and channels than `s` says.
+    """
     if s.window_height == s.window_width == 2:
-        _max_pool_by_two(s, x, y, taps)
+        _take_largest_of_four(s, x, y, taps)
         return
     # As wide as the numbers it goes with, without which the loop would not be vectorized.
     held = np.empty(s.channels, np.int32)
@@ -106,7 +115,7 @@ def _max_pool(s: _Shape, x: Any, y: Any, taps: Any) -> None:
             for q in range(s.out_width):
                 top, left = p * s.window_height, q * s.window_width
                 best = y[n, p, q]
-                best[:] = x[n, top, left]
+                best[:] = x[n, top, left, : s.channels]
                 held[:] = 0
                 for tap in range(1, s.window_height * s.window_width):
                     candidate = x[n, top + tap // s.window_width, left + tap % s.window_width]
@@ -116,7 +125,7 @@ def _max_pool(s: _Shape, x: Any, y: Any, taps: Any) -> None:
 
 
 @inlined
-def _max_pool_by_two(s: _Shape, x: Any, y: Any, taps: Any) -> None:
+def _take_largest_of_four(s: Pooling, x: Any, y: Any, taps: Any) -> None:
     for n in range(x.shape[0]):
         for p in range(s.out_height):
             for q in range(s.out_width):
@@ -137,7 +146,8 @@ def _larger(best: Any, held: Any, value: Any, tap: Any) -> Any:
 
 
 @compiled
-def _max_pool_pullback(s: _Shape, dy: Any, dx: Any, taps: Any) -> None:
+def spread_to_largest(s: Pooling, dy: Any, dx: Any, taps: Any) -> None:
+    """Adjoint of `take_largest`; channels of dx beyond those of dy are left as they are within the windows."""
     for n in range(dy.shape[0]):
         _clear_rest(s, n, dx)
         for p in range(s.out_height):
@@ -149,7 +159,7 @@ def _max_pool_pullback(s: _Shape, dy: Any, dx: Any, taps: Any) -> None:
 
 
 @compiled
-def _avg_pool(s: _Shape, x: Any, y: Any) -> None:
+def _avg_pool(s: Pooling, x: Any, y: Any) -> None:
     share = np.float32(1.0 / (s.window_height * s.window_width))
     for n in range(x.shape[0]):
         for p in range(s.out_height):
@@ -163,7 +173,7 @@ def _avg_pool(s: _Shape, x: Any, y: Any) -> None:
 
 
 @compiled
-def _avg_pool_pullback(s: _Shape, dy: Any, dx: Any) -> None:
+def _avg_pool_pullback(s: Pooling, dy: Any, dx: Any) -> None:
     share = np.float32(1.0 / (s.window_height * s.window_width))
     for n in range(dy.shape[0]):
         _clear_rest(s, n, dx)
@@ -176,7 +186,7 @@ def _avg_pool_pullback(s: _Shape, dy: Any, dx: Any) -> None:
 
 
 @compiled
-def _clear_rest(s: _Shape, n: int, dx: Any) -> None:
+def _clear_rest(s: Pooling, n: int, dx: Any) -> None:
     """Set to zero the pixels below and to the right of the last windows."""
     rows, columns = s.out_height * s.window_height, s.out_width * s.window_width
     dx[n, rows:] = 0.0

@@ -12,7 +12,7 @@ All steps are linear, so the pullback is their adjoints in reverse, and exact fo
 
 Blocks of images go through all steps while they are in cache. D is made again in the pullback, not kept. The planes of
 U and dM are in panels, as `products` takes them. Positions that only outputs beyond the edge of an image depend on are
-left out of the products.
+left out of the products. Where pooling follows, images are pooled one by one, and y and dy are the pooled ones.
 """
 
 import functools
@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from xnn._typing import Array, Pullback
-from xnn.functional.windows import Windows
+from xnn.functional.windows import Pair, Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.pooling import Pooling
 from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, panels
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
+from xnn.kernels.numpy.winograd_pooling import largest_to_planes, planes_to_largest
 from xnn.kernels.numpy.winograd_transforms import (
     Tiling,
     inputs_to_planes,
@@ -50,21 +52,29 @@ _TILES = 256
 _LEAST_VECTORS = 512
 _POSITIONS = 36
 _NOTHING = np.zeros(0, np.float32)
+_NO_TAPS = np.zeros((0, 0, 0, 0), np.uint8)
 
 
-def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tuple[Array, Pullback]:
-    """Return (y, pullback) for contiguous float32 arrays and a 3 x 3 window with stride and dilation 1."""
-    tiling = _tiling(windows, weight.shape[2], weight.shape[3])
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, windows: Windows, pool: Pair | None = None
+) -> tuple[Array, Pullback]:
+    """Return (y, pullback) for contiguous float32 arrays and a 3 x 3 window with stride and dilation 1.
+
+    `pool` is the window of a pooling that follows, of no more than 255 taps and no larger than the result.
+    """
+    tiling, pooling = _tiling(windows, weight.shape[2], weight.shape[3], pool or (1, 1))
     shift = np.zeros(tiling.outputs, dtype=np.float32) if bias is None else bias
-    y = empty((len(x), *windows.output, tiling.outputs))
+    y = empty((len(x), pooling.out_height, pooling.out_width, tiling.outputs))
+    taps = _NO_TAPS if pool is None else empty(y.shape, np.uint8)
     kernel = _transformed(weight, tiling.wide_inputs)
-    block = max(_length(*weight.shape[2:]) // tiles(windows), 1)
+    block = max(_length(*weight.shape[2:]) // (tiling.rows * tiling.columns), 1)
 
     def forward(part: range) -> None:
         image, inputs, outputs = _working_memory(tiling, block)
         _forward(
-            x.reshape(-1), part.start, part.stop, block, tiling, image, inputs, outputs, kernel, shift, y.reshape(-1)
-        )
+            x.reshape(-1), part.start, part.stop, block, tiling, image, inputs, outputs, kernel, shift,
+            pooling, y, taps,
+        )  # fmt: skip
 
     threads().run(forward, threads().parts(len(x)))
 
@@ -79,8 +89,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
             total = empty((_POSITIONS, tiling.wide_inputs, tiling.wide_outputs)) if needs[1] else _NOTHING
             image, inputs, outputs = _working_memory(tiling, block)
             _backward(
-                x.reshape(-1), dy.reshape(-1), part.start, part.stop, block, tiling, image, inputs, outputs, adjoint,
-                _NOTHING if dx is None else dx.reshape(-1), total.reshape(-1),
+                x.reshape(-1), dy, taps, part.start, part.stop, block, tiling, pooling, image, inputs, outputs,
+                adjoint, _NOTHING if dx is None else dx.reshape(-1), total.reshape(-1),
             )  # fmt: skip
             return total
 
@@ -102,13 +112,20 @@ def _length(inputs: int, outputs: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _tiling(windows: Windows, inputs: int, outputs: int) -> Tiling:
-    (height, width), (out_height, out_width), (top, left) = windows.size, windows.output, windows.before
+def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair) -> tuple[Tiling, Pooling]:
+    """Return how images are cut into tiles, and pooled; (1, 1) stands for no pooling.
+
+    The last rows and columns, if they are too few for a window of the pooling, are not computed.
+    """
+    (height, width), (top, left) = windows.size, windows.before
+    down, across = (length // window for length, window in zip(windows.output, pool, strict=True))
+    out_height, out_width = down * pool[0], across * pool[1]
     rows, columns = -(-out_height // 4), -(-out_width // 4)
     wide_inputs, wide_outputs = -(-inputs // LANES) * LANES, panels(outputs) * WIDTH
-    return Tiling(
+    tiling = Tiling(
         height, width, inputs, top, left, out_height, out_width, outputs, rows, columns, wide_inputs, wide_outputs
     )
+    return tiling, Pooling(out_height, out_width, outputs, *pool, down, across)
 
 
 def _working_memory(tiling: Tiling, images: int) -> tuple[Array, Array, Array]:
@@ -202,8 +219,9 @@ def _used(position: int, parts: Any, tiles: int) -> Any:
 @compiled
 def _forward(
     x: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
-    kernel: Any, bias: Any, y: Any,
+    kernel: Any, bias: Any, pooling: Pooling, y: Any, taps: Any,
 ) -> None:  # fmt: skip
+    """Write y; where pooling follows, which there are taps for, the pooled y and the taps."""
     size = t.wide_inputs * t.wide_outputs
     start, nothing = np.zeros(1, np.int64), np.zeros(t.wide_outputs, np.float32)
     for n in range(first, stop, block):
@@ -218,13 +236,16 @@ def _forward(
                 inputs, k * input_step, at[top:end], start, t.wide_inputs, kernel[k * size : (k + 1) * size], nothing,
                 outputs, k * output_step, to[top:end], t.wide_outputs,
             )  # fmt: skip
-        planes_to_outputs(outputs, output_step, n, images, t, order, image, bias, y)
+        if taps.size > 0:
+            planes_to_largest(outputs, output_step, n, images, t, order, image, bias, pooling, y, taps)
+        else:
+            planes_to_outputs(outputs, output_step, n, images, t, order, image, bias, y.reshape(-1))
 
 
 @compiled
 def _backward(
-    x: Any, dy: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
-    adjoint: Any, dx: Any, total: Any,
+    x: Any, dy: Any, taps: Any, first: int, stop: int, block: int, t: Tiling, pooling: Pooling,
+    image: Any, inputs: Any, outputs: Any, adjoint: Any, dx: Any, total: Any,
 ) -> None:  # fmt: skip
     """Write dU, where there is a total for it, and dx, where there is room for it."""
     total[:] = 0.0
@@ -235,7 +256,10 @@ def _backward(
         order, parts = _order(images, t)
         tiles = order.size
         input_step, output_step = _distance(tiles, t.wide_inputs), _distance(tiles, t.wide_outputs)
-        outputs_to_planes(dy, n, images, t, order, image, outputs, output_step)
+        if taps.size > 0:
+            largest_to_planes(dy, taps, n, images, t, order, image, outputs, output_step, pooling)
+        else:
+            outputs_to_planes(dy.reshape(-1), n, images, t, order, image, outputs, output_step)
         if total.size > 0:
             tile_places, channels = _steps(tiles, LANES), _channels(t.wide_inputs, tiles)
             inputs_to_planes(x, n, images, t, order, image, inputs, input_step, np.int64(LANES), tiles * LANES)

@@ -114,8 +114,8 @@ def planes_to_inputs(
         transform_input_adjoint(
             planes, stride, order[n * tiles : (n + 1) * tiles], t.rows, t.columns, t.wide_inputs, image
         )  # fmt: skip
-        crop(image, line, t.wide_inputs, t.top, t.left, dx, (first + n) * t.height * t.width * t.inputs,
-             t.height, t.width, t.inputs)  # fmt: skip
+        crop(image, 4 * t.rows + 2, line, t.wide_inputs, t.top, t.left,
+             dx, (first + n) * t.height * t.width * t.inputs, t.height, t.width, t.inputs)  # fmt: skip
 
 
 @inlined
