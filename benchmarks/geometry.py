@@ -5,7 +5,8 @@ Prints Markdown tables of forward and both gradients. In the first two a cell is
 over that of Winograd's algorithm, the median of paired ratios; it is bold where the rule in `xnn.kernels.numpy.conv`
 takes Winograd's, so the rule is right where bold cells, and no others, are above 1. In the others a cell is
 milliseconds, the median, of the geometry in its row with the setting in its column; the chosen setting's column says
-so, and the fastest of a row is bold. ``--only`` takes rows by the text in ``TABLE: ROW``.
+so, and the fastest of a row is bold. The last table has pooling computed along with Winograd's convolution, and
+after it. ``--only`` takes rows by the text in ``TABLE: ROW``.
 """
 
 import contextlib
@@ -115,6 +116,9 @@ def main() -> None:
             [Convolution(_BATCH, 16, 64, 64 // i * o, groups=64 // i) for i, o in widths],
             by_groups,
         )
+        # Those of the speed net, and of cnn.
+        layers = ((31, 24, 64), (15, 64, 256), (7, 256, 256), (16, 64, 128), (8, 128, 256))
+        runner.pooling("Pooling along with Winograd", [Convolution(8 * _BATCH, *layer) for layer in layers])
     write(arguments.json, about, runner.figures)
 
 
@@ -154,6 +158,20 @@ class Runner:
             print_row([row, *cells])
             self._keep(title, row, setting.name, times, chosen=setting.chosen)
 
+    def pooling(self, title: str, convolutions: list[Convolution]) -> None:
+        """Print what it saves to pool along with a convolution."""
+        from benchmarks.timing import median_ratio
+
+        columns = ("after it, ms", "along with it, ms")
+        by_name = {str(convolution): convolution for convolution in convolutions}
+        for row in self._chosen(title, list(by_name), ["convolution", *columns, "ratio"]):
+            times = self._time(
+                dict(zip(columns, (pooled(by_name[row], along) for along in (False, True)), strict=True))
+            )
+            ratio = median_ratio(*(times[column] for column in columns))
+            print_row([row, *(milliseconds(statistics.median(times[column])) for column in columns), f"{ratio:.2f}"])
+            self._keep(title, row, "pooling", times, ratio=round(ratio, 3))
+
     def _chosen(self, title: str, rows: list[str], columns: Sequence[str]) -> Iterator[str]:
         """Yield the rows that are asked for, after the head of their table."""
         asked = [row for row in rows if self.only in f"{title}: {row}"]
@@ -188,6 +206,20 @@ def by_winograd(convolution: Convolution) -> Callable[[], object]:
     return _both_directions(convolution, lambda x, weight: winograd.conv2d(x, weight, None, geometry))
 
 
+def pooled(convolution: Convolution, along: bool) -> Callable[[], object]:
+    """Return forward and both gradients of convolution and pooling, in one call or in two."""
+    from xnn.functional.pooling import pooled
+    from xnn.kernels.numpy import winograd
+    from xnn.kernels.numpy.pooling import max_pool2d
+
+    geometry, window = _windows(convolution), (2, 2)
+    if along:
+        return _both_directions(convolution, lambda x, weight: winograd.conv2d(x, weight, None, geometry, window), 2)
+    return _both_directions(
+        convolution, lambda x, weight: pooled(winograd.conv2d(x, weight, None, geometry), window, max_pool2d), 2
+    )
+
+
 def by_groups(convolution: Convolution) -> Callable[[], object]:
     """Return forward and both gradients as the twin has it."""
     from xnn.kernels.numpy import conv
@@ -209,7 +241,7 @@ def _windows(c: Convolution) -> Any:
     return windows("conv2d", (c.side, c.side), c.kernel, c.stride, c.padding)
 
 
-def _both_directions(c: Convolution, function: Callable[[Any, Any], Any]) -> Callable[[], object]:
+def _both_directions(c: Convolution, function: Callable[[Any, Any], Any], pool: int = 1) -> Callable[[], object]:
     """Return a call of (y, pullback) = function(x, weight) and then of the pullback, for random numbers."""
     import numpy as np
 
@@ -217,7 +249,7 @@ def _both_directions(c: Convolution, function: Callable[[Any, Any], Any]) -> Cal
     shapes = (
         (c.images, c.side, c.side, c.inputs),
         (c.kernel, c.kernel, c.inputs // c.groups, c.outputs),
-        (c.images, *_windows(c).output, c.outputs),
+        (c.images, *(length // pool for length in _windows(c).output), c.outputs),
     )
     x, weight, dy = (generator.normal(size=shape).astype(np.float32) for shape in shapes)
     return lambda: function(x, weight)[1](dy)

@@ -237,7 +237,10 @@ def test_pin_sets_variables_and_cores():
 # --- the other benchmarks ---
 
 
-@pytest.mark.parametrize(("name", "only"), [("functions", "relu"), ("geometry", "1 x 1")])
+@pytest.mark.parametrize(
+    ("name", "only"),
+    [("functions", "relu"), ("geometry", "1 x 1"), ("geometry", "along with Winograd: 3 x 3, 256 x 7")],
+)
 def test_tables_of_functions(run, tmp_path, name, only):
     module = importlib.import_module(f"benchmarks.{name}")
     path = tmp_path / "figures.json"

@@ -123,6 +123,16 @@ def test_winograd_equals_the_reference_whatever_a_block_and_whatever_memory_hold
         check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, 1, padding), twin, call)
 
 
+@given(length=st.integers(1, 60))
+def test_tiles_cover_an_axis_with_the_fewest_positions(length):
+    from xnn.kernels.numpy.winograd_tiles import tiles_along
+
+    count, whole = tiles_along(length)
+    assert 4 * whole + 3 * (count - whole) >= length
+    fewest = min(6 * four + 5 * three for four in range(16) for three in range(21) if 4 * four + 3 * three >= length)
+    assert 6 * whole + 5 * (count - whole) == fewest
+
+
 @given(
     call=_images(),
     padding=st.sampled_from([0, 1, ((0, 1), (3, 0))]),

@@ -74,7 +74,7 @@ def _one_group(
 def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) -> bool:
     """Whether Winograd's algorithm covers the geometry and is faster there than the plain sum of products."""
     covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
-    tiles = images * winograd.tiles(geometry)
+    tiles = images * math.prod(-(-length // 4) for length in geometry.output)
     product = 9 * images * math.prod(geometry.output) * inputs * outputs
     # With fewer images than threads the direct way has work for all of them.
     enough = images >= threads().count and tiles >= _WINOGRAD_TILES and product >= _WINOGRAD_PRODUCT

@@ -1,7 +1,7 @@
 """Convolution by Winograd's F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 windows that move by one pixel.
 
-With the maps of `winograd_transforms` and `winograd_weights` a convolution is, for each of the 36 positions k inside a
-transformed tile, a product of matrices over all tiles t::
+With the maps that `winograd_tiles` tells of, a convolution is, for each of the 36 positions k inside a transformed
+tile, a product of matrices over all tiles t::
 
     D = inputs_to_planes(x)    U = weight_to_planes(w)    M_k = D_k U_k    y = planes_to_outputs(M)
 
@@ -16,7 +16,6 @@ left out of the products. Where pooling follows, images are pooled one by one, a
 """
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
@@ -30,14 +29,14 @@ from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, panels
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
-from xnn.kernels.numpy.winograd_pooling import largest_to_planes, planes_to_largest
-from xnn.kernels.numpy.winograd_transforms import (
-    Tiling,
-    inputs_to_planes,
+from xnn.kernels.numpy.winograd_inputs import inputs_to_planes, planes_to_inputs
+from xnn.kernels.numpy.winograd_outputs import (
+    largest_to_planes,
     outputs_to_planes,
-    planes_to_inputs,
+    planes_to_largest,
     planes_to_outputs,
 )
+from xnn.kernels.numpy.winograd_tiles import Tiling, tiles_along
 from xnn.kernels.numpy.winograd_weights import planes_to_weight, weight_to_planes
 
 _PLANE = 2**14
@@ -101,11 +100,6 @@ def conv2d(
     return y, pullback
 
 
-def tiles(windows: Windows) -> int:
-    """Return the number of tiles of an image."""
-    return math.prod(-(-length // 4) for length in windows.output)
-
-
 def _length(inputs: int, outputs: int) -> int:
     """Return about how many tiles a block has."""
     return min(max(_PLANE // (inputs + outputs), inputs * outputs // _WEIGHTS), _TILES)
@@ -120,11 +114,12 @@ def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair) -> tuple[Ti
     (height, width), (top, left) = windows.size, windows.before
     down, across = (length // window for length, window in zip(windows.output, pool, strict=True))
     out_height, out_width = down * pool[0], across * pool[1]
-    rows, columns = -(-out_height // 4), -(-out_width // 4)
+    (rows, whole_rows), (columns, whole_columns) = tiles_along(out_height), tiles_along(out_width)
     wide_inputs, wide_outputs = -(-inputs // LANES) * LANES, panels(outputs) * WIDTH
     tiling = Tiling(
-        height, width, inputs, top, left, out_height, out_width, outputs, rows, columns, wide_inputs, wide_outputs
-    )
+        height, width, inputs, top, left, out_height, out_width, outputs,
+        rows, columns, whole_rows, whole_columns, wide_inputs, wide_outputs,
+    )  # fmt: skip
     return tiling, Pooling(out_height, out_width, outputs, *pool, down, across)
 
 
@@ -190,11 +185,11 @@ def _channels(count: int, tiles: int) -> Any:
 def _order(images: int, t: Tiling) -> Any:
     """Return which row of a plane is each tile's, (images * rows * columns,), and where three of four parts begin.
 
-    The last of six positions adds to the last of four outputs alone, which a tile that reaches over the right or the
-    lower edge of the image is without. So that the tiles with a use for a position are always in one piece, those over
-    the right edge come first; then the whole ones, those over the lower edge, and those over both.
+    The last of six positions adds to the last of four outputs alone, which tiles of three are without. So that the
+    tiles with a use for a position are always in one piece, those of three columns come first; then the whole ones,
+    those of three rows, and those of three of both.
     """
-    high, wide = t.out_height // 4, t.out_width // 4
+    high, wide = t.whole_rows, t.whole_columns
     whole = images * high * (t.columns - wide)
     low = whole + images * high * wide
     corner = low + images * (t.rows - high) * wide

@@ -7,7 +7,7 @@ import numpy as np
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store
-from xnn.kernels.numpy.winograd_transforms import load6, store6
+from xnn.kernels.numpy.winograd_tiles import load6, store6
 
 
 @inlined

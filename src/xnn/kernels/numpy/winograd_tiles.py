@@ -1,0 +1,96 @@
+"""The tiles of Winograd's F(4x4, 3x3), and how all of its linear maps are laid out.
+
+For a 4 x 4 tile y of outputs and the 6 x 6 tile x of inputs that it sees (A. Lavin, S. Gray, "Fast algorithms for
+convolutional neural networks", 2015)::
+
+    y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ x B) ] A
+
+`winograd_inputs`, `winograd_outputs` and `winograd_weights` have the maps and their adjoints, compiled by Numba; the
+first two take one over all tiles of one image. Images come padded: with a margin, rounded up to whole tiles, and with
+channels rounded up to a multiple of eight, so that no tile is an exception. The transformed tiles lie in 36 planes, one
+for each position inside a tile, of one row a tile, in an order that the caller says; those of the adjoint of outputs in
+panels of 16 channels, as a right matrix of `products` does.
+
+A tile may have three outputs along an axis in place of four, and five positions in place of six: F(3x3, 3x3), by the
+same maps. The tile after it begins three pixels on, and writes over what would be the fourth.
+"""
+
+from typing import Any, NamedTuple
+
+from xnn.kernels.numpy.compiled import inlined
+from xnn.kernels.numpy.simd import load, store
+
+
+class Tiling(NamedTuple):
+    """How an image is cut into tiles.
+
+    Attributes
+    ----------
+    height, width, inputs : of the image
+    top, left : its margin
+    out_height, out_width, outputs : of the result
+    rows, columns : of tiles
+    whole_rows, whole_columns : the first of them, which have four outputs; the others have three
+    wide_inputs, wide_outputs : channels, rounded up to a multiple of 8 and of 16
+    """
+
+    height: int
+    width: int
+    inputs: int
+    top: int
+    left: int
+    out_height: int
+    out_width: int
+    outputs: int
+    rows: int
+    columns: int
+    whole_rows: int
+    whole_columns: int
+    wide_inputs: int
+    wide_outputs: int
+
+
+def tiles_along(length: int) -> tuple[int, int]:
+    """Return the tiles along an axis, and how many of them have four outputs, with the fewest positions in all."""
+
+    def of_three(whole: int) -> int:
+        return max(-(-(length - 4 * whole) // 3), 0)
+
+    whole = min(range(-(-length // 4), -1, -1), key=lambda whole: 6 * whole + 5 * of_three(whole))
+    return whole + of_three(whole), whole
+
+
+@inlined
+def begin(tile: int, whole: int) -> int:
+    """Return the first pixel of a tile along an axis, where the first `whole` ones have four outputs."""
+    return 4 * tile - max(tile - whole, 0)
+
+
+@inlined
+def covered(t: Tiling, size: int) -> Any:
+    """Return the rows and columns that all tiles take up, each of so many pixels."""
+    return begin(t.rows - 1, t.whole_rows) + size, begin(t.columns - 1, t.whole_columns) + size
+
+
+@inlined
+def load6(planes: Any, at: int, step: int) -> Any:
+    """Return six vectors, `step` numbers apart."""
+    return (
+        load(planes, at),
+        load(planes, at + step),
+        load(planes, at + 2 * step),
+        load(planes, at + 3 * step),
+        load(planes, at + 4 * step),
+        load(planes, at + 5 * step),
+    )
+
+
+@inlined
+def store6(planes: Any, to: int, stride: int, values: Any) -> None:
+    """Write six vectors, `stride` numbers apart."""
+    store(planes, to, values[0])
+    store(planes, to + stride, values[1])
+    store(planes, to + 2 * stride, values[2])
+    store(planes, to + 3 * stride, values[3])
+    store(planes, to + 4 * stride, values[4])
+    store(planes, to + 5 * stride, values[5])
