@@ -46,7 +46,7 @@ def speed(task: Task) -> dict[str, Any]:
         "augment": ("alternating-flip", "shift"),
         "test_views": 6,
         # A look at the test images takes as long as a tenth of an epoch.
-        "evaluate_every": 5,
+        "evaluate_every": 10,
     }
     if task.grey and task.small:
         return settings | {"augment": ("none",), "test_views": 1}
