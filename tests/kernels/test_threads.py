@@ -1,7 +1,9 @@
 """The threads of the kernels, and the one setting of their number."""
 
 import threading
+from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,26 @@ def test_results_come_in_order_and_from_as_many_threads(count):
     results = pool.run(task, parts)
     assert [part for part, _ in results] == parts
     assert len({name for _, name in results}) in (1, 2) or count == 3
+
+
+@given(work=st.lists(st.integers(0, 2**21), max_size=9), count=st.sampled_from([1, 2, 3]))
+def test_calls_side_by_side_are_made_once_each(work, count):
+    made = []
+    with np.errstate(over="ignore", divide="raise"):
+        expected = np.geterr()
+        calls = [lambda number=number: made.append((number, np.geterr())) for number in range(len(work))]
+        POOLS[count].side_by_side(calls, work)
+    assert sorted(number for number, _ in made) == list(range(len(work)))
+    assert all(errors == expected for _, errors in made)
+
+
+def test_calls_with_enough_work_are_made_at_once():
+    barrier = threading.Barrier(3, timeout=60)
+    POOLS[3].side_by_side([barrier.wait] * 3, [2**20] * 3)
+    order = []
+    with pytest.raises(threading.BrokenBarrierError):
+        POOLS[3].side_by_side([partial(order.append, 1), partial(barrier.wait, timeout=0.01)], [1, 1])
+    assert order == [1]
 
 
 def test_an_error_reaches_the_caller_and_the_threads_go_on():

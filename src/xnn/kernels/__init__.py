@@ -9,6 +9,7 @@ is first called for. Where what the twins need is not installed, the references 
 import functools
 import importlib
 import importlib.util
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -148,6 +149,23 @@ def outer_update(backend: Backend, optimizer: Any) -> Any:
     if twin is None or backend.library != "numpy":
         return None
     return _load(backend.library, "optimizers").outer_update(twin, optimizer)
+
+
+def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
+    """Make calls that have nothing to do with each other, on the twins' threads where there are any.
+
+    Parameters
+    ----------
+    backend : Backend
+    calls : sequence of callables
+    work : sequence of int
+        How many multiplications each has to do, about.
+    """
+    if backend.library == "numpy" and backend.twins and _is_served("numpy"):
+        _load("numpy", "threads").threads().side_by_side(calls, work)
+        return
+    for call in calls:
+        call()
 
 
 @functools.cache

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from array_api_compat import array_namespace, device
 
+from xnn import kernels
 from xnn._typing import Array, Shape
 from xnn.optim import _checks
 from xnn.optim.optimizer import Model, Optimizer
@@ -133,6 +135,7 @@ class Muon(Optimizer):
         self.steps += 1
         xp, velocities = self.model.backend.xp, self.slots["velocity"]
         parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
+        updates, work = [], []
         for segment in self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0):
             weight_decay = self.weight_decay if segment.decay else 0.0
             for part in self._within(segment.start, segment.stop):
@@ -144,7 +147,9 @@ class Muon(Optimizer):
                     xp.reshape(vector[part.start : part.stop], (-1, part.columns), copy=False)
                     for vector in (parameters, gradients, velocities)
                 )
-                self._update(parameter, gradient, {"velocity": velocity}, weight_decay)
+                updates.append(partial(self._update, parameter, gradient, {"velocity": velocity}, weight_decay))
+                work.append(math.prod(parameter.shape) * min(parameter.shape))
+        kernels.side_by_side(self.model.backend, updates, work)
 
     def _within(self, start: int, stop: int) -> Iterator[_Part]:
         """Return the parts in a run; neighbours that SGD updates alike are one."""

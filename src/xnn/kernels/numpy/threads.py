@@ -21,6 +21,9 @@ from xnn.kernels.threads import count, is_set
 
 _local = threading.local()
 
+_LEAST_WORK = 2**20
+"""Fewest multiplications, of some tens of microseconds, that pay for handing out several calls."""
+
 
 class Threads:
     """A number of threads, and the work that is spread over them.
@@ -53,7 +56,7 @@ class Threads:
         bounds = [length * part // count for part in range(count + 1)]
         return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
 
-    def run(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
+    def run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         """Return ``task(part)`` for each part, all computed at once, BLAS at one thread in each."""
         with self.alone:
             if len(parts) == 1 or not self._busy.acquire(blocking=False):
@@ -72,7 +75,29 @@ class Threads:
         else:
             self.run(lambda part: kernel(*(a[part.start : part.stop] for a in flat)), self.parts(size, least))
 
-    def _share(self, task: Callable[[range], Any], parts: list[range]) -> list[Any]:
+    def side_by_side(self, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
+        """Make independent calls, each with about so many multiplications to do, a share of them a thread.
+
+        NumPy treats errors of floating point in all of them as it does in the calling thread.
+        """
+        count = self.count if sum(work) >= _LEAST_WORK else 1
+        shares: list[list[Callable[[], object]]] = [[] for _ in range(count)]
+        loads = [0] * count
+        for number in sorted(range(len(calls)), key=lambda number: -work[number]):
+            lightest = loads.index(min(loads))
+            shares[lightest].append(calls[number])
+            loads[lightest] += work[number]
+        errors = np.geterr()
+
+        def make(share: list[Callable[[], object]]) -> None:
+            with np.errstate(**errors):
+                for call in share:
+                    call()
+
+        if calls:
+            self.run(make, [share for share in shares if share])
+
+    def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         self._awake.beat()
         workers = self._workers[: len(parts) - 1]
         for worker, part in zip(workers, parts[1:], strict=True):
@@ -95,7 +120,7 @@ class _Worker:
         self._end.acquire()
         threading.Thread(target=self._work, name="xnn", daemon=True).start()
 
-    def start(self, task: Callable[[range], Any], part: range) -> None:
+    def start(self, task: Callable[[Any], Any], part: Any) -> None:
         """Have ``task(part)`` computed."""
         self._task, self._part = task, part
         self._begin.release()
