@@ -24,6 +24,31 @@ def test_parts_cover_everything_once(length, least, count):
     assert len(parts) == 1 or min(map(len, parts)) >= least
 
 
+@given(length=st.integers(0, 1000), least=st.integers(0, 300), count=st.sampled_from([1, 2, 3]))
+def test_pieces_cover_everything_once_in_turns(length, least, count):
+    pool = POOLS[count]
+    pieces = pool.pieces(length, least)
+    assert [i for piece in pieces for i in piece] == list(range(length))
+    assert len(pieces) <= 8 * count
+    assert len(pieces) <= count or min(map(len, pieces)) >= least
+    assert pool.run(list, pieces) == [list(piece) for piece in pieces]
+
+
+def test_a_thread_that_is_held_up_leaves_the_rest_to_the_others():
+    done = threading.Event()
+    made = []
+
+    def task(piece):
+        made.append(piece)
+        if piece.start == 0:
+            assert done.wait(timeout=60)
+        elif len(made) == 16:
+            done.set()
+
+    POOLS[2].run(task, POOLS[2].pieces(16, 1))
+    assert len(made) == 16
+
+
 POOLS = {count: Threads(count) for count in (1, 2, 3)}
 
 

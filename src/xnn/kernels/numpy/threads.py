@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -20,6 +21,9 @@ from xnn.kernels.numpy.awake import Awake
 from xnn.kernels.threads import count, is_set
 
 _local = threading.local()
+
+_PIECES = 8
+"""For each thread, at most."""
 
 _LEAST_WORK = 2**20
 """Fewest multiplications, of some tens of microseconds, that pay for handing out several calls."""
@@ -52,12 +56,21 @@ class Threads:
 
     def parts(self, length: int, least: int = 1) -> list[range]:
         """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
-        count = max(min(self.count, length // max(least, 1)), 1)
-        bounds = [length * part // count for part in range(count + 1)]
-        return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
+        return _cut(length, max(min(self.count, length // max(least, 1)), 1))
+
+    def pieces(self, length: int, least: int) -> list[range]:
+        """Cut ``range(length)`` into several ranges a thread, none shorter than `least`, or one a thread if it is short.
+
+        They are for work without sums over the batch: a thread that the system holds up leaves the rest to the others.
+        """
+        count = min(_PIECES * self.count, length // max(least, 1))
+        return self.parts(length) if count <= self.count or self.count == 1 else _cut(length, count)
 
     def run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        """Return ``task(part)`` for each part, all computed at once, BLAS at one thread in each."""
+        """Return ``task(part)`` for each part, BLAS at one thread in each.
+
+        All are computed at once; of more parts than threads, each thread takes the next one when it is free.
+        """
         with self.alone:
             if len(parts) == 1 or not self._busy.acquire(blocking=False):
                 return [task(part) for part in parts]
@@ -98,6 +111,8 @@ class Threads:
             self.run(make, [share for share in shares if share])
 
     def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        if len(parts) > self.count:
+            return self._take_turns(task, parts)
         self._awake.beat()
         workers = self._workers[: len(parts) - 1]
         for worker, part in zip(workers, parts[1:], strict=True):
@@ -109,6 +124,27 @@ class Threads:
             for worker in workers:
                 worker.wait()
         return results + [worker.result() for worker in workers]
+
+    def _take_turns(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        left, results = deque(enumerate(parts)), [None] * len(parts)
+
+        def work(_: int) -> None:
+            # A deque is safe to take from in several threads.
+            while left:
+                try:
+                    number, part = left.popleft()
+                except IndexError:
+                    return
+                results[number] = task(part)
+
+        self._share(work, range(self.count))
+        return results
+
+
+def _cut(length: int, count: int) -> list[range]:
+    """Return so many contiguous ranges."""
+    bounds = [length * part // count for part in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
 class _Worker:

@@ -48,6 +48,9 @@ _WEIGHTS = 2**8
 _TILES = 256
 """Tiles in a block, at most."""
 
+_PIECE = 2**26
+"""Multiplications, of about a millisecond, that pay for handing out a piece of the batch."""
+
 _LEAST_VECTORS = 512
 _POSITIONS = 36
 _NOTHING = np.zeros(0, np.float32)
@@ -75,7 +78,8 @@ def conv2d(
             pooling, y, taps,
         )  # fmt: skip
 
-    threads().run(forward, threads().parts(len(x)))
+    multiplications = _POSITIONS * tiling.rows * tiling.columns * tiling.inputs * tiling.outputs
+    threads().run(forward, threads().pieces(len(x), -(-_PIECE // multiplications)))
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
