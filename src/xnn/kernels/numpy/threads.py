@@ -59,7 +59,7 @@ class Threads:
         return _cut(length, max(min(self.count, length // max(least, 1)), 1))
 
     def pieces(self, length: int, least: int) -> list[range]:
-        """Cut ``range(length)`` into several ranges a thread, none shorter than `least`, or one a thread if it is short.
+        """Cut ``range(length)`` into several ranges a thread, none shorter than `least`, or one a thread if it's short.
 
         They are for work without sums over the batch: a thread that the system holds up leaves the rest to the others.
         """
