@@ -311,3 +311,16 @@ def test_the_hyper_parameters_that_are_not_given():
 def test_a_bad_hyper_parameter_is_named(options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         optim.Muon(linear(NUMPY, 2, 2), 0.1, **options)
+
+
+def test_matrices_side_by_side_are_updated_as_one_after_the_other():
+    results = []
+    for twins in (True, False):
+        model = nn.Sequential(*(nn.Linear(width) for width in (96, 160, 128, 10)))
+        model.build((128,), backend=make_backend("numpy", twins=twins))
+        optimizer = optim.Muon(model, lr=0.1)
+        for seed in range(3):
+            model.gradients.flat[...] = np.random.default_rng(seed).normal(size=model.gradients.flat.shape)
+            optimizer.step()
+        results.append(model.parameters.flat)
+    np.testing.assert_allclose(*results, rtol=1e-3, atol=1e-4)

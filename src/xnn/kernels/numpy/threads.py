@@ -93,9 +93,12 @@ class Threads:
 
         NumPy treats errors of floating point in all of them as it does in the calling thread.
         """
-        count = self.count if sum(work) >= _LEAST_WORK else 1
-        shares: list[list[Callable[[], object]]] = [[] for _ in range(count)]
-        loads = [0] * count
+        if len(calls) < 2 or self.count == 1 or sum(work) < _LEAST_WORK:
+            for call in calls:
+                call()
+            return
+        shares: list[list[Callable[[], object]]] = [[] for _ in range(min(self.count, len(calls)))]
+        loads = [0] * len(shares)
         for number in sorted(range(len(calls)), key=lambda number: -work[number]):
             lightest = loads.index(min(loads))
             shares[lightest].append(calls[number])
@@ -107,8 +110,7 @@ class Threads:
                 for call in share:
                     call()
 
-        if calls:
-            self.run(make, [share for share in shares if share])
+        self.run(make, shares)
 
     def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         if len(parts) > self.count:
