@@ -89,7 +89,7 @@ class Threads:
             self.run(lambda part: kernel(*(a[part.start : part.stop] for a in flat)), self.parts(size, least))
 
     def side_by_side(self, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
-        """Make independent calls, each with about so many multiplications to do, a share of them a thread.
+        """Make independent calls, each with about so many multiplications to do, the longest first.
 
         NumPy treats errors of floating point in all of them as it does in the calling thread.
         """
@@ -97,20 +97,13 @@ class Threads:
             for call in calls:
                 call()
             return
-        shares: list[list[Callable[[], object]]] = [[] for _ in range(min(self.count, len(calls)))]
-        loads = [0] * len(shares)
-        for number in sorted(range(len(calls)), key=lambda number: -work[number]):
-            lightest = loads.index(min(loads))
-            shares[lightest].append(calls[number])
-            loads[lightest] += work[number]
         errors = np.geterr()
 
-        def make(share: list[Callable[[], object]]) -> None:
+        def make(call: Callable[[], object]) -> None:
             with np.errstate(**errors):
-                for call in share:
-                    call()
+                call()
 
-        self.run(make, shares)
+        self.run(make, [calls[number] for number in sorted(range(len(calls)), key=lambda number: -work[number])])
 
     def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         if len(parts) > self.count:
@@ -132,7 +125,7 @@ class Threads:
 
         def work(_: int) -> None:
             # A deque is safe to take from in several threads.
-            while left:
+            while True:
                 try:
                     number, part = left.popleft()
                 except IndexError:
