@@ -86,13 +86,15 @@ class L2Penalty:
 
         Call it after the model's own pullback, which overwrites them.
         """
-        weights, gradients = model.parameters.flat, model.gradients.flat
+        weights = model.parameters.flat
         # Without anything to penalize, an empty piece stands in: its penalty is zero, on the model's device.
         decayed = [segment.slice for segment in model.segments() if segment.decay] or [slice(0, 0)]
         terms = [F.l2_penalty(weights[piece], self.strength) for piece in decayed]
         loss, _ = F.sum_losses(*(value for value, _ in terms))
 
         def pullback(dloss: Array | float = 1.0) -> None:
+            # Not earlier: only now are all gradients there, those written that are still two vectors.
+            gradients = model.gradients.flat
             for piece, (_, term_pullback) in zip(decayed, terms, strict=True):
                 gradients[piece] += term_pullback(dloss)
 
