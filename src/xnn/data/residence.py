@@ -8,6 +8,7 @@ import numpy as np
 from xnn._typing import Array
 from xnn.backends import DTYPES, Backend
 from xnn.data.by_epoch import begins_mirrored
+from xnn.data.mapping import expect_order
 from xnn.data.splits import HostArray, Split
 
 RESIDENT_DTYPES = ("uint8", *DTYPES)
@@ -39,6 +40,8 @@ class HostSource:
 
     def __init__(self, split: Split, backend: Backend, order: HostArray | None) -> None:
         self._split, self._backend, self._order = split, backend, order
+        for array in (split.images, split.labels):
+            expect_order(array, random=order is not None)
 
     def indices(self, start: int, stop: int) -> HostArray:
         """Return which images of the split stand at those positions."""

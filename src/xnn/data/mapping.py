@@ -1,0 +1,45 @@
+"""Telling the system in which order a mapped file will be read."""
+
+import contextlib
+import mmap
+import os
+
+import numpy as np
+
+from xnn.data.splits import HostArray
+
+_SHARE = 1 / 8
+"""Of the machine's memory. A smaller file is soon in the system's cache as a whole, which reading ahead hastens."""
+
+_PAGES = 4
+"""Of one image, at most: a larger one is better read ahead itself."""
+
+
+def expect_order(array: HostArray, *, random: bool) -> None:
+    """Have the system read no more of a large mapped file than is asked for, if its entries will come in random order.
+
+    By default a first look at an image brings in what follows in the file, often 32 pages, most of which are dropped
+    again before their turn comes in a shuffled epoch. Where the system takes no such advice, it goes on so. The advice
+    is for the whole file until another is given.
+    """
+    mapped = _mapping(array)
+    if mapped is None or not hasattr(mmap, "MADV_RANDOM"):
+        return
+    if len(mapped) > _SHARE * _memory() and array.nbytes <= _PAGES * mmap.PAGESIZE * len(array):
+        with contextlib.suppress(OSError):
+            mapped.madvise(mmap.MADV_RANDOM if random else mmap.MADV_NORMAL)
+
+
+def _mapping(array: HostArray) -> mmap.mmap | None:
+    """Return the mapped file that an array is a view of."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, memoryview):
+        owner = owner.obj
+    return owner if isinstance(owner, mmap.mmap) else None
+
+
+def _memory() -> int:
+    """Return the machine's memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
