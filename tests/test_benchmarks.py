@@ -13,7 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import data_size, machine, memory, networks, peers, peers_xnn, sklearn_epoch, timing, winograd_error
+from benchmarks import (
+    data_size,
+    image_by_image,
+    machine,
+    memory,
+    networks,
+    peers,
+    peers_xnn,
+    sklearn_epoch,
+    timing,
+    winograd_error,
+)
 from benchmarks.networks import NETWORKS
 
 from xnn import nn, optim
@@ -288,6 +299,13 @@ def test_data_size_trains_on_a_mapped_file_in_a_process_of_its_own(run, tmp_path
         assert int(row["images"]) == figures["images"]
         assert figures["microseconds"] > 0
         assert 10 < figures["mib"] < 2000
+
+
+def test_image_by_image_prints_a_table(run):
+    options = ("--hidden", "8", "300", "--images", "3", "--repeats", "1", "--threads", threads.count())
+    (table,) = tables(run(image_by_image, *options).out)
+    assert [row["hidden units"] for row in table] == ["8", "300"]
+    assert all(float(row["without / looking ahead"]) > 0 for row in table)
 
 
 def test_scikit_learn_epoch_prints_a_table(run, data_dir):

@@ -9,7 +9,8 @@ import xnn
 from xnn import nn, optim
 
 pytest.importorskip("numba")
-from xnn.kernels.numpy import optimizers
+from xnn.kernels.numpy import optimizers, single_row
+from xnn.kernels.numpy.linear import linear
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model, lr=0.1),
@@ -30,10 +31,13 @@ def _images(rows, seed):
     return rng.normal(size=(rows, 260)).astype(np.float32), rng.integers(0, 3, rows)
 
 
-def _pull(model, x, labels):
+def _pull(model, x, labels, penalty=None):
     logits, pullback = model.forward(x, train=True)
     _, loss_pullback = nn.SoftmaxCrossEntropy().forward(logits, labels)
+    _, penalty_pullback = (None, None) if penalty is None else penalty.forward(model)
     pullback(loss_pullback(), input_gradient=False)
+    if penalty_pullback is not None:
+        penalty_pullback()
 
 
 def _is_pending(model):
@@ -46,8 +50,9 @@ def _is_pending(model):
     rows=st.lists(st.sampled_from([1, 1, 1, 2, 7]), min_size=1, max_size=4),
     frozen=st.sampled_from([None, "0", "2.weight", "2.bias"]),
     clips=st.booleans(),
+    penalized=st.booleans(),
 )
-def test_training_is_as_without_twins(name, rows, frozen, clips):
+def test_training_is_as_without_twins(name, rows, frozen, clips, penalized):
     trained = []
     for twins in (True, False):
         model = _model(twins)
@@ -55,7 +60,7 @@ def test_training_is_as_without_twins(name, rows, frozen, clips):
             model.freeze(frozen)
         optimizer = OPTIMIZERS[name](model)
         for seed, count in enumerate(rows):
-            _pull(model, *_images(count, seed))
+            _pull(model, *_images(count, seed), penalty=nn.L2Penalty(1.0) if penalized else None)
             if clips:
                 optim.clip_gradient_norm(model, 0.5)
             optimizer.step()
@@ -76,17 +81,59 @@ def test_whoever_looks_finds_the_last_gradient(last):
     np.testing.assert_array_equal(model.layers[2].weight.gradient, model.gradients["2.weight"])
 
 
+AHEAD = {
+    "one image": lambda row: row.reshape(1, -1, 1),
+    "nothing": lambda row: None,
+    "two images": lambda row: np.stack([row, row]),
+    "another type": lambda row: row.astype(float),
+    "backwards": lambda row: row[::-1],
+    "every other number": lambda row: np.repeat(row, 2)[None, ::2],
+}
+
+
 @pytest.mark.parametrize("least", [1, 1000, 2**18])
-@given(rows=st.integers(1, 70), columns=st.integers(1, 70), decay=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 9))
-def test_the_update_is_the_rules_however_many_share_it(least, rows, columns, decay, seed):
+@given(
+    rows=st.integers(2, 70),
+    columns=st.integers(1, 70),
+    decay=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 9),
+    ahead=st.sampled_from(sorted(AHEAD)),
+)
+def test_the_update_is_the_rules_and_gives_the_product_with_what_is_ahead(least, rows, columns, decay, seed, ahead):
     generator = np.random.default_rng(seed)
-    left, right, weight = (generator.normal(size=size).astype(np.float32) for size in (rows, columns, rows * columns))
+    sizes = rows, columns, rows * columns, rows
+    left, right, weight, row = (generator.normal(size=size).astype(np.float32) for size in sizes)
     optimizer = optim.SGD(nn.Sequential(nn.Linear(1)).build((1,), backend="numpy"), lr=0.1)
-    expected = weight - 0.1 * (np.outer(left, right).reshape(-1) + decay * weight)
+    expected, alone = weight - 0.1 * (np.outer(left, right).reshape(-1) + decay * weight), weight.copy()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optimizers, "_LEAST", least)
-        optimizers.outer_update(optimizers.sgd, optimizer)(optimizer, weight, left, right, decay)
+        patch.setattr(single_row, "LEAST", least)
+        update = optimizers.outer_update(optimizers.sgd, optimizer)
+        product = update(optimizer, weight, left, right, decay, AHEAD[ahead](row))
+        update(optimizer, alone, left, right, decay)
+        later = single_row.product(row, weight.reshape(rows, columns))
     np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(alone, weight)
+    np.testing.assert_allclose(later, row[None] @ weight.reshape(rows, columns), rtol=1e-4, atol=1e-4)
+    if ahead == "one image" and columns >= 8:
+        np.testing.assert_array_equal(product, later)
+    else:
+        assert product is None
+
+
+@given(columns=st.sampled_from([4, 8, 300]), has_bias=st.booleans(), activation=st.sampled_from([None, "relu"]))
+def test_what_is_known_serves_for_the_row_in_the_same_memory_alone(columns, has_bias, activation):
+    generator, rows = np.random.default_rng(columns), -(-(2**16) // columns)
+    x, weight = (generator.normal(size=size).astype(np.float32) for size in ((1, rows), (rows, columns)))
+    bias = generator.normal(size=columns).astype(np.float32) if has_bias else None
+    plain, _ = linear(x, weight, bias, activation)
+    known = np.full((1, columns), 3.0, np.float32)
+    found, pullback = linear(x.reshape(1, -1), weight, bias, activation, (x.reshape(1, -1, 1), known.copy()))
+    served = known + (0 if bias is None else bias)
+    np.testing.assert_array_equal(found, plain if columns < 8 else np.maximum(served, 0) if activation else served)
+    assert pullback(found)[1].shape == weight.shape
+    for other in (x.copy(), x[:, 1:]):
+        found, _ = linear(x, weight, bias, activation, (other, known.copy()))
+        np.testing.assert_array_equal(found, plain)
 
 
 def test_the_factors_are_copies():

@@ -143,7 +143,8 @@ def single_pass(backend: Backend, name: str) -> Any:
 def outer_update(backend: Backend, optimizer: Any) -> Any:
     """Return what updates a weight from the two vectors whose outer product its gradient is, or None.
 
-    ``(optimizer, parameter, left, right, weight_decay)``, with the weight as a vector.
+    ``(optimizer, parameter, left, right, weight_decay, ahead=None)``, with the weight as a vector, returns the product
+    of the array `ahead` and the updated weight, ``(1, len(right))``, where the twin of the affine map can use it.
     """
     twin = update(backend, type(optimizer))
     if twin is None or backend.library != "numpy":

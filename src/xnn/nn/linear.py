@@ -47,7 +47,10 @@ class Linear(Layer):
     def forward(self, x: Array, train: bool = False, activation: str | None = None) -> tuple[Array, Pullback]:
         """Return (y, pullback); `activation` is the name of one that follows at once, see `xnn.functional.linear`."""
         bias = None if self.bias is None else self.bias.operand
-        result = self.functions.linear(x, self.weight.operand, bias, activation)
+        known = self.weight.take_known() if train else None
+        # Only the twin of an optimizer leaves something known, so this is the twin of the function, too.
+        options = {} if known is None else {"known": known}
+        result = self.functions.linear(x, self.weight.operand, bias, activation, **options)
         return self.connect(result, self.weight, self.bias)
 
     def flops(self) -> int:

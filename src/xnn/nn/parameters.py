@@ -30,6 +30,10 @@ class Parameter:
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
     outer : pair of arrays, or None
         (left, right) whose outer product the gradient is, where it was not written yet; to read `gradient` writes it.
+    ahead : array, or None
+        What the layer will be called with in the step after the present one; see `xnn.training.looking_ahead`.
+    known : pair of arrays, or None
+        (row, row times the weight as it is), where the optimizer computed that along with its update.
     """
 
     shape: Shape
@@ -39,6 +43,8 @@ class Parameter:
     value: Array = field(default=None, repr=False)
     operand: Array = field(default=None, repr=False)
     outer: tuple[Array, Array] | None = field(default=None, repr=False)
+    ahead: Array | None = field(default=None, repr=False)
+    known: tuple[Array, Array] | None = field(default=None, repr=False)
     _gradient: Array = field(default=None, repr=False)
 
     @property
@@ -53,6 +59,11 @@ class Parameter:
     @gradient.setter
     def gradient(self, view: Array) -> None:
         self._gradient, self.outer = view, None
+
+    def take_known(self) -> tuple[Array, Array] | None:
+        """Return `known`, which is not kept."""
+        known, self.known = self.known, None
+        return known
 
 
 @dataclass(eq=False)
@@ -89,6 +100,7 @@ class Outer(NamedTuple):
     start: int
     left: Array
     right: Array
+    parameter: Parameter
 
 
 class Views(Mapping[str, Array]):
@@ -170,7 +182,7 @@ class Gradients(Views):
         taken = []
         for name, parameter in self._parameters.items():
             if parameter.outer is not None:
-                taken.append(Outer(self.starts[name], *parameter.outer))
+                taken.append(Outer(self.starts[name], *parameter.outer, parameter))
                 parameter.outer = None
         return sorted(taken, key=lambda outer: outer.start)
 

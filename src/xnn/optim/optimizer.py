@@ -114,6 +114,11 @@ class Optimizer(ABC):
     def lr(self, value: float) -> None:
         self._lr = _checks.non_negative("lr", value)
 
+    @property
+    def takes_outers(self) -> bool:
+        """Whether a gradient may stay the two vectors whose outer product it is: in plain descent, by a twin."""
+        return self._apply_outer is not None
+
     def step(self) -> None:
         """Update the trainable parameters from the model's gradients, in place."""
         self.steps += 1
@@ -129,7 +134,9 @@ class Optimizer(ABC):
                 if segment.start <= outer.start < segment.stop and self._apply_outer is not None:
                     self._update_run(start, outer.start, weight_decay)
                     start = outer.start + outer.left.shape[0] * outer.right.shape[0]
-                    self._apply_outer(parameters[outer.start : start], outer.left, outer.right, weight_decay)
+                    run, ahead = parameters[outer.start : start], outer.parameter.ahead
+                    product = self._apply_outer(run, outer.left, outer.right, weight_decay, ahead)
+                    outer.parameter.known = None if product is None else (ahead, product)
             self._update_run(start, segment.stop, weight_decay)
 
     def _update_run(self, start: int, stop: int, weight_decay: float) -> None:
@@ -140,7 +147,7 @@ class Optimizer(ABC):
             self._apply(parameters[run], gradients[run], slots, weight_decay)
 
     @functools.cached_property
-    def _apply_outer(self) -> Callable[..., None] | None:
+    def _apply_outer(self) -> Callable[..., Array | None] | None:
         twin = kernels.outer_update(self.model.backend, self) if self.model.dtype == "float32" else None
         return None if twin is None else functools.partial(twin, self)
 

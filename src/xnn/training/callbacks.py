@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop."""
+    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop.
+
+    Attributes
+    ----------
+    only_watches : bool
+        Of a class that has its own `step_end` or `interval`: whether these leave weights and data as they are. Image by
+        image, a step can begin the next one while it updates the weights, if all callbacks only watch.
+    """
+
+    only_watches = False
 
     def fit_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a `fit`."""
@@ -68,6 +77,8 @@ class Checkpoint(Callback):
     made_with
         JSON-able facts about what computes, kept under ``made_with`` likewise.
     """
+
+    only_watches = True
 
     def __init__(
         self,
@@ -187,6 +198,8 @@ class JsonLines(Callback):
     RunError
         When a line cannot be written, as on a full disk.
     """
+
+    only_watches = True
 
     def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:
         self.epochs = None if epochs is None else Path(epochs)

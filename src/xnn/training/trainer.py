@@ -2,8 +2,8 @@
 
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from xnn.training import state
 from xnn.training.callbacks import step_hooks_of
 from xnn.training.history import History, epoch_row
 from xnn.training.loaders import Data, Loader, loader_of
+from xnn.training.looking_ahead import looking_ahead
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.precision import LossScaler, LossScaling
 from xnn.training.stopwatch import Stopwatch
@@ -236,8 +237,9 @@ class Trainer:
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
         """Do the rest of the present epoch; where it was not stopped, add its row and go to the next."""
         self._call("epoch_begin")
-        with self.epoch_clock.running():
-            self._train_batches(train)
+        batches = looking_ahead(self, train)
+        with self.epoch_clock.running(), closing(batches):
+            self._train_batches(batches)
             self.model.backend.synchronize()
         if self.batch < len(train):
             return
@@ -257,8 +259,8 @@ class Trainer:
         self.batch = 0
         self.epoch_sums, self.epoch_clock = Sums(), Stopwatch()
 
-    def _train_batches(self, train: Loader) -> None:
-        """Step through the rest of the epoch. This is the hot loop: a batch of one image takes microseconds."""
+    def _train_batches(self, batches: Iterable[tuple[Array, Array]]) -> None:
+        """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
         step_hooks = step_hooks_of(self.callbacks)
         optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
@@ -266,7 +268,7 @@ class Trainer:
         is_plain = self.penalty is None and scaler is None
         # To look costs nothing on NumPy; a device would have to be waited for.
         glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
-        for x, labels in train.epoch(self.epoch, self.batch):
+        for x, labels in batches:
             if schedule is not None:
                 optimizer.lr = schedule(self.step)
             if scaler is not None:

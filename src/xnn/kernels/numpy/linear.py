@@ -1,18 +1,17 @@
 """The twin of the affine map.
 
-Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows, as in
-training image by image, all is reading the weight and writing its gradient, once each. There one core does it, except
-that for a single row all read a large weight, each its own rows of it; the update (`optimizers.outer_update`) gives
-each the same ones.
+Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows all is
+reading the weight and writing its gradient, once each; there one core does it. A single row, as in training image by
+image, has kernels of its own (`xnn.kernels.numpy.single_row`).
 """
 
-import functools
 from typing import Any
 
 import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.kernels.numpy import single_row
 from xnn.kernels.numpy.activations import relu_pullback
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
@@ -26,15 +25,18 @@ _FEW_ROWS = 2
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
-_LEAST_READ = 2**20
-"""Fewest numbers of a weight that are worth waking a thread for where each is used once."""
-
 _LEAST_OUTER = 2**16
-"""Fewest numbers of a weight's gradient that one row does not write, see `InPlace`."""
+"""Fewest numbers of a weight that has kernels for one row of its own, and a gradient in two vectors, see `InPlace`."""
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None) -> tuple[Array, Pullback]:
-    """As `xnn.functional.linear`."""
+def linear(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    activation: str | None = None,
+    known: tuple[Array, Array] | None = None,
+) -> tuple[Array, Pullback]:
+    """As `xnn.functional.linear`; `known` is (row, row W), of use where x is that row in the same memory."""
     plain = (
         x.ndim == 2
         and weight.ndim == 2
@@ -46,7 +48,11 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
     )
     if not plain:
         return F.linear(x, weight, bias, activation)
-    y = _row_product(x, weight) if len(x) == 1 and weight.size >= _LEAST_READ else product(x, weight)
+    is_single = len(x) == 1 and weight.size >= _LEAST_OUTER
+    if is_single and single_row.suits(x, weight):
+        y = known[1] if known is not None and single_row.is_same(x, known[0]) else single_row.product(x[0], weight)
+    else:
+        y = product(x, weight)
     if activation is not None:
         _shift_relu(y, np.zeros(len(y[0]), np.float32) if bias is None else bias)
     elif bias is not None:
@@ -66,7 +72,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
         )
 
     outer = None
-    if len(x) == 1 and weight.size >= _LEAST_OUTER:
+    if is_single:
         outer = lambda dy: (x[0].copy(), before_activation(dy)[0].copy())  # noqa: E731 - a name more would say no more
     return y, InPlace(pull, outer)
 
@@ -96,13 +102,6 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     else:
         pool.run(lambda part: np.matmul(a, b[:, _slice(part)], out=y[:, _slice(part)]), pool.parts(columns))
     return y
-
-
-def _row_product(x: Array, weight: Array) -> Array:
-    """Return x weight for one row x, each thread with its own rows of the weight."""
-    pool = threads()
-    sums = pool.run(lambda part: np.matmul(x[:, _slice(part)], weight[_slice(part)]), pool.parts(len(weight)))
-    return functools.reduce(np.add, sums)
 
 
 def _slice(part: range) -> slice:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xnn._typing import Array
+from xnn.kernels.numpy import single_row
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.threads import threads
 
@@ -37,16 +38,13 @@ def outer_update(update: Any, optimizer: Any) -> Any:
     return _sgd_outer if update is sgd and not optimizer.momentum else None
 
 
-def _sgd_outer(optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float) -> None:
-    """As `sgd` without momentum, of the gradient ``left[i] * right[j]``."""
-    lr, decay = _F(optimizer.lr), _F(weight_decay)
-    weight, pool = parameter.reshape(len(left), len(right)), threads()
-
-    def update(part: range) -> None:
-        rows = slice(part.start, part.stop)
-        _outer(weight[rows], left[rows], right, lr, decay)
-
-    pool.run(update, pool.parts(len(left), -(-_LEAST // len(right))))
+def _sgd_outer(
+    optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float, ahead: Array | None = None
+) -> Array | None:
+    """As `sgd` without momentum, of the gradient ``left[i] * right[j]``; see `xnn.kernels.outer_update`."""
+    weight = parameter.reshape(len(left), len(right))
+    row = None if ahead is None or not single_row.suits(ahead, weight) else ahead.reshape(-1)
+    return single_row.update(weight, left, right, optimizer.lr, weight_decay, row)
 
 
 def adam(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
@@ -87,14 +85,6 @@ def _adam(
 def _plain(parameter: Any, gradient: Any, lr: Any, decay: Any) -> None:
     for i in range(parameter.size):
         parameter[i] -= lr * (gradient[i] + decay * parameter[i])
-
-
-@compiled
-def _outer(weight: Any, left: Any, right: Any, lr: Any, decay: Any) -> None:
-    for i in range(left.size):
-        line, factor = weight[i], left[i]
-        for j in range(right.size):
-            line[j] -= lr * (factor * right[j] + decay * line[j])
 
 
 @compiled
