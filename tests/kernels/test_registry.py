@@ -1,5 +1,6 @@
 """Which functions a model computes with, and what turns the twins off."""
 
+import itertools
 import weakref
 
 import numpy as np
@@ -96,6 +97,20 @@ def test_winograd_can_be_refused(monkeypatch):
     monkeypatch.setenv("XNN_WINOGRAD", "never")
     with pytest.raises(SettingError, match=r"^\$XNN_WINOGRAD must be 0 or 1, not 'never'$"):
         suits_winograd(geometry, 16, 32, 32)
+
+
+@pytest.mark.parametrize("length", [2**14, 2**14 + 1, 100_003])
+def test_memory_begins_with_a_line_of_the_cache(length):
+    from xnn.kernels.numpy import memory, threads
+
+    memory.release()
+    first, again = memory.empty((length,)), memory.empty((length,))
+    arrays = [first, again, threads.scratch(f"test {length}", length)]
+    assert [array.ctypes.data % 64 for array in arrays] == [0, 0, 0]
+    assert [array.shape for array in arrays] == [(length,)] * 3
+    for array in arrays:
+        array[...] = 1.0
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(arrays, 2))
 
 
 def test_memory_a_little_larger_serves_too():

@@ -3,6 +3,9 @@
 A step makes the same large arrays as the step before. Asking the system for them anew means a page fault for each
 4096 bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock, and it
 comes back when the last array that shares it is gone, as NumPy itself would free it: who keeps an array keeps it.
+
+It begins with a line of the cache. NumPy's large arrays begin 16 bytes after one, and then every other vector of eight
+numbers lies in two lines, which a processor reads and writes one after the other.
 """
 
 import bisect
@@ -12,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from xnn._typing import Array
+
+LINE = 64
+"""Bytes of a line of the cache."""
 
 _LEAST_BYTES = 2**16
 """Below, the allocator is fast enough."""
@@ -58,7 +64,14 @@ def _take(size: int) -> Array:
     if size not in _stock:
         bisect.insort(_sizes, size)
         _stock[size] = []
-    return np.empty(size, np.uint8)
+    return aligned(size)
+
+
+def aligned(size: int) -> Array:
+    """Return new memory of so many bytes, from the beginning of a line."""
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return memory[start : start + size]
 
 
 def release() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
-from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.memory import LINE, empty
 from xnn.kernels.numpy.simd import LANES, load, load_splat, splat, store
 from xnn.kernels.numpy.threads import threads
 
@@ -19,7 +19,7 @@ LEAST = 2**18
 
 # A processor compares the lower twelve bits of addresses first, and a load waits for a store that may be to the same
 # place. Rows of 1024 numbers all begin at the same ones, so the two vectors that go with them keep away from those.
-_PAGE, _LINE = 4096, 64
+_PAGE = 4096
 _SUMS, _FACTORS = 2048, 1024
 
 
@@ -82,7 +82,7 @@ def _beside(weight: Array, offset: int, count: int) -> list[Array]:
     length = 4 * weight.shape[1]
     step = -(-length // _PAGE) * _PAGE
     memory = empty((count * step + _PAGE,), np.uint8)
-    wanted = (_address(weight) + offset) // _LINE * _LINE
+    wanted = (_address(weight) + offset) // LINE * LINE
     starts = range((wanted - _address(memory)) % _PAGE, count * step, step)
     return [memory[start : start + length].view(np.float32) for start in starts]
 

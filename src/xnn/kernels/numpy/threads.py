@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from xnn._typing import Array
 from xnn.kernels.numpy.awake import Awake
+from xnn.kernels.numpy.memory import aligned
 from xnn.kernels.threads import count, is_set
 
 _local = threading.local()
@@ -265,5 +266,5 @@ def scratch(name: str, length: int) -> Array:
     array = arrays.get(name)
     if array is None or array.size < length:
         # Growing by a quarter, so that a slightly longer last batch does not make it grow again.
-        array = arrays[name] = np.empty(length + length // 4, dtype=np.float32)
+        array = arrays[name] = aligned(4 * (length + length // 4)).view(np.float32)
     return cast(Array, array)[:length]
