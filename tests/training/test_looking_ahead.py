@@ -31,7 +31,6 @@ class Watch(Callback):
 
 class OnlyWatch(Watch):
     only_watches = True
-    step_end = Watch.step_end
 
 
 def make_trainer(callbacks, *, twins=True, optimizer=None, seed=0, **options):

@@ -42,4 +42,4 @@ def _mapping(array: HostArray) -> mmap.mmap | None:
 
 def _memory() -> int:
     """Return the machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return mmap.PAGESIZE * os.sysconf("SC_PHYS_PAGES")

@@ -64,7 +64,9 @@ def _only_watches(callback: Callback) -> bool:
     def defined(name: str) -> int:
         return next(position for position, kind in enumerate(kinds) if name in vars(kind))
 
-    # Of what a subclass or an object has changed, its base class said nothing.
-    changed = [name for name in _HOOKS if name in vars(callback) or kinds[defined(name)] is not Callback]
-    says_so = type(callback).only_watches and not any(name in vars(callback) for name in changed)
-    return not changed or (says_so and all(defined("only_watches") <= defined(name) for name in changed))
+    def is_harmless(hook: str) -> bool:
+        # Of what a subclass or an object has changed, its base class said nothing.
+        says_so = type(callback).only_watches and defined("only_watches") <= defined(hook)
+        return hook not in vars(callback) and (says_so or kinds[defined(hook)] is Callback)
+
+    return all(map(is_harmless, _HOOKS))

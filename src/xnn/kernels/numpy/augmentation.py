@@ -10,7 +10,7 @@ from numba import types
 from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
-from xnn.kernels.numpy.threads import threads
+from xnn.kernels.numpy.threads import as_slice, threads
 
 _KINDS = {"mirror": 0, "shift": 1, "reflect": 2, "blank": 3, "window": 4}
 _MIRROR, _, _REFLECT, _BLANK, _ = _KINDS.values()
@@ -47,7 +47,7 @@ def prepare_images(images: Array, indices: Array, steps: Sequence[Any], scale: A
     pool = threads()
 
     def prepare(part: range) -> None:
-        own = slice(part.start, part.stop)
+        own = as_slice(part)
         if steps:
             changed = _change(flat, indices[own], steps, drawn[own], shapes)
             _scale(changed, np.arange(len(part)), scale, shift, batch[own])

@@ -24,7 +24,7 @@ from xnn.kernels.numpy.depthwise_loops import SPARE, Image, Result, Taps, correl
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
-from xnn.kernels.numpy.threads import scratch, threads
+from xnn.kernels.numpy.threads import as_slice, scratch, threads
 
 Plan: TypeAlias = tuple[Image, Result, Taps]
 
@@ -66,7 +66,7 @@ def _input_gradient(dy: Array, packed: Array, windows: Windows, channels: int) -
     dx, each = empty((images, *windows.size, channels)), each.reshape(images, *windows.size, channels, -1)
 
     def add(part: range) -> None:
-        some = slice(part.start, part.stop)
+        some = as_slice(part)
         dx[some] = each[some, ..., 0]
         for k in range(1, each.shape[-1]):
             dx[some] += each[some, ..., k]

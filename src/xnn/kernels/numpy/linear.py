@@ -15,7 +15,7 @@ from xnn.kernels.numpy import single_row
 from xnn.kernels.numpy.activations import relu_pullback
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
-from xnn.kernels.numpy.threads import threads
+from xnn.kernels.numpy.threads import as_slice, threads
 from xnn.kernels.pullbacks import InPlace
 
 _F = np.float32
@@ -98,14 +98,10 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
         with pool.alone.lifted():
             return np.matmul(a, b, out=y)
     if rows > columns:
-        pool.run(lambda part: np.matmul(a[_slice(part)], b, out=y[_slice(part)]), pool.parts(rows))
+        pool.run(lambda part: np.matmul(a[as_slice(part)], b, out=y[as_slice(part)]), pool.parts(rows))
     else:
-        pool.run(lambda part: np.matmul(a, b[:, _slice(part)], out=y[:, _slice(part)]), pool.parts(columns))
+        pool.run(lambda part: np.matmul(a, b[:, as_slice(part)], out=y[:, as_slice(part)]), pool.parts(columns))
     return y
-
-
-def _slice(part: range) -> slice:
-    return slice(part.start, part.stop)
 
 
 def _weight_gradient(x: Array, dy: Array, dweight: Array | None) -> Array:

@@ -70,8 +70,14 @@ def _take(size: int) -> Array:
 def aligned(size: int) -> Array:
     """Return new memory of so many bytes, from the beginning of a line."""
     memory = np.empty(size + LINE, np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE
+    start = -address(memory) % LINE
     return memory[start : start + size]
+
+
+def address(array: Array) -> int:
+    """Return where an array's first number lies in memory."""
+    place: int = array.__array_interface__["data"][0]
+    return place
 
 
 def release() -> None:

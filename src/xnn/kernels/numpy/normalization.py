@@ -17,7 +17,7 @@ from xnn._typing import Array, Pullback
 from xnn.kernels.numpy.activations import normal
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
-from xnn.kernels.numpy.threads import threads
+from xnn.kernels.numpy.threads import as_slice, threads
 
 _F = types.float32
 _LEAST = 2**17
@@ -65,7 +65,7 @@ def batch_norm(
         def sums(part: range) -> Array:
             total = np.zeros((2, len(mean)))
             _SUMS[activation](
-                dy_rows[_slice(part)], rows[_slice(part)], mean, scale, shift, dz_rows[_slice(part)], total
+                dy_rows[as_slice(part)], rows[as_slice(part)], mean, scale, shift, dz_rows[as_slice(part)], total
             )
             return total
 
@@ -81,7 +81,7 @@ def batch_norm(
             offset = (slope * mean - scale * plain / len(rows)).astype(np.float32)
             threads().run(
                 lambda part: _combine(
-                    dz_rows[_slice(part)], rows[_slice(part)], scale, slope, offset, dx_rows[_slice(part)]
+                    dz_rows[as_slice(part)], rows[as_slice(part)], scale, slope, offset, dx_rows[as_slice(part)]
                 ),
                 parts,
             )
@@ -135,7 +135,7 @@ def _normalize(
     rows, parts = _rows(x)
     y = empty(x.shape)
     y_rows = y.reshape(rows.shape)
-    threads().run(lambda part: _SCALES[activation](rows[_slice(part)], scale, shift, y_rows[_slice(part)]), parts)
+    threads().run(lambda part: _SCALES[activation](rows[as_slice(part)], scale, shift, y_rows[as_slice(part)]), parts)
     return y, r, scale, shift
 
 
@@ -149,10 +149,6 @@ def _rows(x: Array) -> tuple[Array, list[range]]:
     """Return x as rows of channels, and the threads' parts of them."""
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     return rows, threads().parts(len(rows), _LEAST // x.shape[-1] + 1)
-
-
-def _slice(part: range) -> slice:
-    return slice(part.start, part.stop)
 
 
 @compiled

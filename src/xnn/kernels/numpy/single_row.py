@@ -10,9 +10,9 @@ import numpy as np
 
 from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
-from xnn.kernels.numpy.memory import LINE, empty
+from xnn.kernels.numpy.memory import LINE, address, empty
 from xnn.kernels.numpy.simd import LANES, load, load_splat, splat, store
-from xnn.kernels.numpy.threads import threads
+from xnn.kernels.numpy.threads import as_slice, threads
 
 LEAST = 2**18
 """Fewest numbers of a weight that are worth waking a thread for."""
@@ -31,12 +31,7 @@ def suits(row: Array, weight: Array) -> bool:
 
 def is_same(row: Array, other: Array) -> bool:
     """Whether two contiguous arrays are views of the same numbers in memory."""
-    return _address(row) == _address(other) and row.nbytes == other.nbytes
-
-
-def _address(array: Array) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
+    return address(row) == address(other) and row.nbytes == other.nbytes
 
 
 def product(row: Array, weight: Array) -> Array:
@@ -74,7 +69,7 @@ def update(weight: Array, left: Array, right: Array, lr: float, decay: float, ah
 def _parts(weight: Array) -> list[slice]:
     """Return each thread's rows, the same ones in each pass: so sums over all come out the same bit for bit."""
     rows, columns = weight.shape
-    return [slice(part.start, part.stop) for part in threads().parts(rows, -(-LEAST // max(columns, 1)))]
+    return [as_slice(part) for part in threads().parts(rows, -(-LEAST // columns))]
 
 
 def _beside(weight: Array, offset: int, count: int) -> list[Array]:
@@ -82,8 +77,8 @@ def _beside(weight: Array, offset: int, count: int) -> list[Array]:
     length = 4 * weight.shape[1]
     step = -(-length // _PAGE) * _PAGE
     memory = empty((count * step + _PAGE,), np.uint8)
-    wanted = (_address(weight) + offset) // LINE * LINE
-    starts = range((wanted - _address(memory)) % _PAGE, count * step, step)
+    wanted = (address(weight) + offset) // LINE * LINE
+    starts = range((wanted - address(memory)) % _PAGE, count * step, step)
     return [memory[start : start + length].view(np.float32) for start in starts]
 
 

@@ -137,6 +137,11 @@ class Threads:
         return results
 
 
+def as_slice(part: range) -> slice:
+    """Return what cuts a part out of an array."""
+    return slice(part.start, part.stop)
+
+
 def _cut(length: int, count: int) -> list[range]:
     """Return so many contiguous ranges."""
     bounds = [length * part // count for part in range(count + 1)]
