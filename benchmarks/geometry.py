@@ -5,8 +5,8 @@ Prints Markdown tables of forward and both gradients. In the first two a cell is
 over that of Winograd's algorithm, the median of paired ratios; it is bold where the rule in `xnn.kernels.numpy.conv`
 takes Winograd's, so the rule is right where bold cells, and no others, are above 1. In the others a cell is
 milliseconds, the median, of the geometry in its row with the setting in its column; the chosen setting's column says
-so, and the fastest of a row is bold. The last table has pooling computed along with Winograd's convolution, and
-after it. ``--only`` takes rows by the text in ``TABLE: ROW``.
+so, and the fastest of a row is bold. The last two tables have pooling computed along with Winograd's convolution, and
+after it, and the larger tiles that ``--precision tf32`` allows. ``--only`` takes rows by the text in ``TABLE: ROW``.
 """
 
 import contextlib
@@ -118,7 +118,14 @@ def main() -> None:
         )
         # Those of the speed net, and of cnn.
         layers = ((31, 24, 64), (15, 64, 256), (7, 256, 256), (16, 64, 128), (8, 128, 256))
-        runner.pooling("Pooling along with Winograd", [Convolution(8 * _BATCH, *layer) for layer in layers])
+        layers_of_many = [Convolution(8 * _BATCH, *layer) for layer in layers]
+        runner.comparison("Pooling along with Winograd", ("after it, ms", "along with it, ms"), layers_of_many, pooled)
+        runner.comparison(
+            "Winograd's tiles",
+            ("of four, ms", "of eight, ms"),
+            [*layers_of_many, Convolution(8 * _BATCH, 15, 64, 64)],
+            tiled,
+        )
     write(arguments.json, about, runner.figures)
 
 
@@ -158,19 +165,22 @@ class Runner:
             print_row([row, *cells])
             self._keep(title, row, setting.name, times, chosen=setting.chosen)
 
-    def pooling(self, title: str, convolutions: list[Convolution]) -> None:
-        """Print what it saves to pool along with a convolution."""
+    def comparison(
+        self,
+        title: str,
+        columns: tuple[str, str],
+        convolutions: list[Convolution],
+        way: Callable[[Convolution, bool], Callable[[], object]],
+    ) -> None:
+        """Print how long convolutions take one way and the other."""
         from benchmarks.timing import median_ratio
 
-        columns = ("after it, ms", "along with it, ms")
         by_name = {str(convolution): convolution for convolution in convolutions}
         for row in self._chosen(title, list(by_name), ["convolution", *columns, "ratio"]):
-            times = self._time(
-                dict(zip(columns, (pooled(by_name[row], along) for along in (False, True)), strict=True))
-            )
+            times = self._time({column: way(by_name[row], column is columns[1]) for column in columns})
             ratio = median_ratio(*(times[column] for column in columns))
             print_row([row, *(milliseconds(statistics.median(times[column])) for column in columns), f"{ratio:.2f}"])
-            self._keep(title, row, "pooling", times, ratio=round(ratio, 3))
+            self._keep(title, row, columns[1], times, ratio=round(ratio, 3))
 
     def _chosen(self, title: str, rows: list[str], columns: Sequence[str]) -> Iterator[str]:
         """Yield the rows that are asked for, after the head of their table."""
@@ -218,6 +228,14 @@ def pooled(convolution: Convolution, along: bool) -> Callable[[], object]:
     return _both_directions(
         convolution, lambda x, weight: pooled(winograd.conv2d(x, weight, None, geometry), window, max_pool2d), 2
     )
+
+
+def tiled(convolution: Convolution, large: bool) -> Callable[[], object]:
+    """Return forward and both gradients with tiles of four outputs along an axis, or of eight."""
+    from xnn.kernels.numpy import winograd
+
+    geometry = _windows(convolution)
+    return _both_directions(convolution, lambda x, weight: winograd.conv2d(x, weight, None, geometry, large=large))
 
 
 def by_groups(convolution: Convolution) -> Callable[[], object]:

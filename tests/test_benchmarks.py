@@ -250,7 +250,12 @@ def test_pin_sets_variables_and_cores():
 
 @pytest.mark.parametrize(
     ("name", "only"),
-    [("functions", "relu"), ("geometry", "1 x 1"), ("geometry", "along with Winograd: 3 x 3, 256 x 7")],
+    [
+        ("functions", "relu"),
+        ("geometry", "1 x 1"),
+        ("geometry", "along with Winograd: 3 x 3, 256 x 7"),
+        ("geometry", "tiles: 3 x 3, 256 x 7"),
+    ],
 )
 def test_tables_of_functions(run, tmp_path, name, only):
     module = importlib.import_module(f"benchmarks.{name}")
@@ -317,7 +322,10 @@ def test_scikit_learn_epoch_prints_a_table(run, data_dir):
     assert row["images"] == "256"
 
 
-def test_winograd_error_prints_a_table(run, monkeypatch):
+def test_winograd_error_prints_its_tables(run, monkeypatch):
     monkeypatch.setattr(winograd_error, "SHAPES", ((8, 4, 4),))
-    (table,) = tables(run(winograd_error).out)
-    assert [row["result"] for row in table] == ["y", "dx", "dweight"]
+    mean, largest = tables(run(winograd_error).out)
+    for rows in (mean, largest):
+        assert [row["result"] for row in rows] == ["y", "dx", "dweight"]
+    for row in mean:
+        assert 0.0 < float(row["plain"]) < float(row["Winograd, tiles of eight"]) < float(row["TF32"])

@@ -121,7 +121,8 @@ class Backend:
     @property
     def precisions(self) -> tuple[str, ...]:
         """Those of `PRECISIONS` that models can compute in here."""
-        tf32 = ("tf32",) if self.has_tf32 else ()
+        # NumPy has nothing to choose: the functions themselves differ, see `xnn.kernels.functions`.
+        tf32 = ("tf32",) if self.has_tf32 or self.library == "numpy" else ()
         return ("float32", *tf32, *(name for name in ("float16", "bfloat16") if hasattr(self.xp, name)))
 
     @property

@@ -1,6 +1,7 @@
 """Every twin for NumPy equals its reference, wherever it is called."""
 
 import dataclasses
+import itertools
 from unittest import mock
 
 import numpy as np
@@ -96,10 +97,10 @@ def test_not_a_number_is_passed_on(case, data):
 
 
 @st.composite
-def _images(draw):
+def _images(draw, longest=14):
     """Images and a weight for 3 x 3 windows, wide and large enough for several tiles, threads and vectors."""
     seed, n = draw(st.integers(0, 99)), draw(st.integers(1, 5))
-    h, w, o = (draw(st.integers(3, most)) for most in (14, 14, 40))
+    h, w, o = (draw(st.integers(3, most)) for most in (longest, longest, 40))
     c = draw(st.integers(1, 4) | st.integers(5, 40))
     generator = np.random.default_rng(seed)
     x, weight = generator.normal(size=(n, h, w, c)), generator.normal(size=(3, 3, c, o))
@@ -123,14 +124,61 @@ def test_winograd_equals_the_reference_whatever_a_block_and_whatever_memory_hold
         check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, 1, padding), twin, call)
 
 
-@given(length=st.integers(1, 60))
-def test_tiles_cover_an_axis_with_the_fewest_positions(length):
-    from xnn.kernels.numpy.winograd_tiles import tiles_along
+@given(length=st.integers(1, 60), size=st.sampled_from([4, 8]))
+def test_tiles_cover_an_axis_with_the_fewest_positions(length, size):
+    from xnn.kernels.numpy.winograd_tiles import positions_along, tiles_along
 
-    count, whole = tiles_along(length)
-    assert 4 * whole + 3 * (count - whole) >= length
-    fewest = min(6 * four + 5 * three for four in range(16) for three in range(21) if 4 * four + 3 * three >= length)
-    assert 6 * whole + 5 * (count - whole) == fewest
+    count, whole = tiles_along(length, size)
+    assert size * whole + (size - 1) * (count - whole) >= length
+    choices = itertools.product(range(16), range(21))
+    fewest = min((size + 2) * a + (size + 1) * b for a, b in choices if size * a + (size - 1) * b >= length)
+    assert positions_along(count, whole, size) == (size + 2) * whole + (size + 1) * (count - whole) == fewest
+
+
+@given(call=_images(31), padding=st.sampled_from([0, 1, "same", ((0, 1), (3, 0))]), block=st.sampled_from([1, 2**14]))
+def test_large_tiles_are_more_exact_than_tf32(call, padding, block):
+    from xnn.kernels.numpy import winograd
+
+    x, weight, bias = call
+    geometry = windows("conv2d", x.shape[1:3], 3, 1, padding)
+    dy = np.random.default_rng(1).normal(size=(len(x), *geometry.output, weight.shape[3])).astype(np.float32)
+
+    def results(conv2d, convert):
+        y, pullback = conv2d(convert(x), convert(weight), None if bias is None else bias.astype(convert(x).dtype))
+        return (y, *pullback(convert(dy)))
+
+    def reference(x, weight, bias):
+        return F.conv2d(x, weight, bias, 1, padding)
+
+    def twin(x, weight, bias):
+        return winograd.conv2d(x, weight, bias, geometry, large=True)
+
+    exact = results(reference, lambda a: a.astype(np.float64))
+    rounded = results(reference, lambda a: _as_tf32(a).astype(np.float64))
+    with mock.patch.object(winograd, "_PLANE", block):
+        results(twin, lambda a: np.full_like(a, np.nan))
+        found = results(twin, lambda a: a)
+    for right, by_tf32, by_twin in zip(exact[:3], rounded[:3], found[:3], strict=True):
+        assert by_twin.dtype == np.float32
+        assert np.sqrt(np.mean((by_twin - right) ** 2)) < 0.5 * np.sqrt(np.mean((by_tf32 - right) ** 2))
+    assert (found[3] is None) == (bias is None)
+    if bias is not None:
+        np.testing.assert_allclose(found[3], exact[3], rtol=1e-4, atol=1e-3)
+
+
+def _as_tf32(x):
+    """Round to ten bits after the point."""
+    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+
+
+def test_large_tiles_are_taken_where_they_need_fewer_multiplications():
+    from xnn.kernels.numpy.winograd import _tiling
+
+    def size(side, large):
+        return _tiling(windows("conv2d", (side, side), 3, 1, 1), 16, 16, (1, 1), large)[0].size
+
+    assert {size(side, False) for side in range(1, 33)} == {4}
+    assert [side for side in range(1, 33) if size(side, True) == 4] == [1, 2, 3, 4, 9, 10, 11, 12, 17, 18]
 
 
 @given(
@@ -138,8 +186,9 @@ def test_tiles_cover_an_axis_with_the_fewest_positions(length):
     padding=st.sampled_from([0, 1, ((0, 1), (3, 0))]),
     pool=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     block=st.sampled_from([1, 2**14]),
+    large=st.booleans(),
 )
-def test_winograd_pools_as_pooling_does(call, padding, pool, block):
+def test_winograd_pools_as_pooling_does(call, padding, pool, block, large):
     from xnn.kernels.numpy import winograd
 
     x, weight, bias = call
@@ -147,16 +196,17 @@ def test_winograd_pools_as_pooling_does(call, padding, pool, block):
     # What no window of the pooling sees is left out, so the tiles may lie otherwise, and the sums be rounded so.
     seen = tuple(length // window * window for length, window in zip(geometry.output, pool, strict=True))
     assume(all(seen))
-    z, inner = winograd.conv2d(x, weight, bias, dataclasses.replace(geometry, output=seen))
+    z, inner = winograd.conv2d(x, weight, bias, dataclasses.replace(geometry, output=seen), large=large)
+    rounding = 10.0 if large else 1.0
     np.testing.assert_allclose(
-        z, F.conv2d(x, weight, bias, padding=padding)[0][:, : seen[0], : seen[1]], rtol=1e-3, atol=1e-3
+        z, F.conv2d(x, weight, bias, padding=padding)[0][:, : seen[0], : seen[1]], rtol=1e-3, atol=rounding * 1e-3
     )
     expected, outer = _twin("max_pool2d")(z, pool)
     dy = np.random.default_rng(0).normal(size=expected.shape).astype(np.float32)
     with mock.patch.object(winograd, "_PLANE", block):
-        y, pullback = winograd.conv2d(np.full_like(x, np.nan), weight, bias, geometry, pool)
+        y, pullback = winograd.conv2d(np.full_like(x, np.nan), weight, bias, geometry, pool, large=large)
         pullback(y)
-        y, pullback = winograd.conv2d(x, weight, bias, geometry, pool)
+        y, pullback = winograd.conv2d(x, weight, bias, geometry, pool, large=large)
         dx, dweight, dbias = pullback(dy)
         gradients = pullback(dy, (False, True, False))
     np.testing.assert_array_equal(y, expected)
@@ -164,7 +214,8 @@ def test_winograd_pools_as_pooling_does(call, padding, pool, block):
     for found, wanted in zip((dx, dweight, dbias), inner(outer(dy)), strict=True):
         assert (found is None) == (wanted is None)
         if wanted is not None:
-            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * max(np.abs(wanted).max(), 1.0))
+            atol = rounding * 1e-5 * max(np.abs(wanted).max(), 1.0)
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=atol)
     np.testing.assert_array_equal(gradients[1], dweight)
     assert gradients[0] is gradients[2] is None
 

@@ -45,6 +45,24 @@ def test_another_library_has_the_references():
     assert kernels.functions_of(np.zeros(3)).relu is not F.relu
 
 
+def test_a_model_in_tf32_has_convolutions_of_its_own():
+    numpy, plain = xnn.backend("numpy", twins=True), xnn.backend("numpy", twins=False)
+    full, low = kernels.functions(numpy), kernels.functions(numpy, tf32=True)
+    assert low.conv2d is not full.conv2d
+    assert low.linear is full.linear
+    assert kernels.functions(plain, tf32=True).conv2d is F.conv2d
+    x = np.random.default_rng(0).normal(size=(256, 16, 16, 32)).astype(np.float32)
+
+    def outputs(backend, precision):
+        layer = nn.Conv2d(32, 3, padding=1).build((16, 16, 32), backend=backend, precision=precision)
+        return layer(x)
+
+    exact = outputs(plain, "float32")
+    np.testing.assert_array_equal(outputs(plain, "tf32"), exact)
+    errors = [np.abs(outputs(numpy, precision) - exact).max() for precision in ("float32", "tf32")]
+    assert 0 < errors[0] < errors[1] < 2**-10 * np.abs(exact).max()
+
+
 def test_a_step_is_the_same_with_and_without_twins():
     x = np.random.default_rng(0).normal(size=(5, 6, 6, 16)).astype(np.float32)
     results = []

@@ -258,8 +258,8 @@ def test_the_same_seed_gives_the_same_weights_in_every_precision(seed):
     ("backend", "options", "message"),
     [
         ("numpy", {"precision": "half"}, "precision must be one of float32, tf32, float16, bfloat16, not 'half'"),
-        ("numpy", {"precision": "bfloat16"}, "bfloat16 is not offered by numpy, which has float32, float16"),
-        ("numpy", {"precision": "tf32"}, "tf32 is not offered by numpy"),
+        ("numpy", {"precision": "bfloat16"}, "bfloat16 is not offered by numpy, which has float32, tf32, float16"),
+        ("array_api_strict", {"precision": "tf32"}, "tf32 is not offered by array_api_strict:CPU_DEVICE"),
         ("array_api_strict", {"precision": "float16"}, "not offered by array_api_strict:CPU_DEVICE, which has float32"),
         ("numpy", {"precision": "float16", "dtype": "float64"}, "precision float16 is for dtype float32, not float64"),
     ],
@@ -277,4 +277,4 @@ def test_a_wrong_type_is_still_an_error():
 
 
 def test_backends_say_what_they_offer():
-    assert make_backend("numpy").precisions == ("float32", "float16")
+    assert make_backend("numpy").precisions == ("float32", "tf32", "float16")

@@ -38,6 +38,8 @@ _TWINS = {
         "tanh": "activations",
     }
 }
+# Twins that have another name for models whose products may be as inexact as TF32's.
+_TF32 = {"numpy": {"conv2d": "conv2d_tf32"}}
 _UPDATES = {
     "numpy": {
         "xnn.optim.adam.Adam": "adam",
@@ -59,14 +61,16 @@ _PASSES = {
 class Functions:
     """The functions of `xnn.functional` by their names, each its twin where there is one."""
 
-    def __init__(self, library: str, modules: dict[str, str]) -> None:
+    def __init__(self, library: str, modules: dict[str, str], twins: dict[str, str]) -> None:
         self._library = library
         self._modules = modules
+        self._twins = twins
 
     def __getattr__(self, name: str) -> Any:
         # Reached once a name: the function found is kept as an attribute.
         module = self._modules.get(name)
-        function = getattr(functional if module is None else _load(self._library, module), name)
+        twin = self._twins.get(name, name)
+        function = getattr(functional, name) if module is None else getattr(_load(self._library, module), twin)
         setattr(self, name, function)
         return function
 
@@ -93,9 +97,9 @@ def alone(backend: Backend, dtype: str = "float32", *, but_for_products: bool = 
     return context
 
 
-def functions(backend: Backend) -> Functions:
-    """Return the functions for arrays of a backend."""
-    return _functions(backend.library, backend.twins)
+def functions(backend: Backend, tf32: bool = False) -> Functions:
+    """Return the functions for arrays of a backend; `tf32` allows products that are as inexact as TF32's."""
+    return _functions(backend.library, backend.twins, tf32)
 
 
 def functions_of(array: Array) -> Functions:
@@ -103,7 +107,7 @@ def functions_of(array: Array) -> Functions:
     kind = type(array)
     if kind not in _of_type:
         library = kind.__module__.partition(".")[0]
-        _of_type[kind] = _functions(library, twins_by_default())
+        _of_type[kind] = _functions(library, twins_by_default(), False)
     return _of_type[kind]
 
 
@@ -170,8 +174,9 @@ def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: 
 
 
 @functools.cache
-def _functions(library: str, with_twins: bool) -> Functions:
-    return Functions(library, _TWINS[library] if with_twins and _is_served(library) else {})
+def _functions(library: str, with_twins: bool, tf32: bool) -> Functions:
+    modules = _TWINS[library] if with_twins and _is_served(library) else {}
+    return Functions(library, modules, _TF32.get(library, {}) if tf32 else {})
 
 
 @functools.cache

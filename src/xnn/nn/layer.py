@@ -171,7 +171,7 @@ class Layer:
         layers = self._named_layers()
         for layer in layers.values():
             layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
-            layer.functions = kernels.functions(backend)
+            layer.functions = kernels.functions(backend, precision == "tf32")
             layer._has_tf32 = backend.has_tf32
         if precision in LOWER:
             lower(self, layers, self._all_parameters, precision)

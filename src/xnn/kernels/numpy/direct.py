@@ -122,7 +122,7 @@ def _weight_gradient(x: Array, dy: Array, plan: Plan) -> Array:
     to = np.arange(len(rows)) * wide
 
     def gradient(part: range) -> Array:
-        total = np.zeros((len(rows), wide), np.float32)
+        total = np.empty((len(rows), wide), np.float32)
         _add_gradients(
             x.reshape(-1), part.start, part.stop, plan.frame, plan.images, scratch("image", _size(plan)), rows, plan.at,
             dy.reshape(-1), scratch("panels", len(plan.at) * wide), outputs, total.reshape(-1), to,
@@ -246,7 +246,7 @@ def _add_gradients(
     x: Any, first: int, stop: int, frame: Frame, block: int, image: Any, rows: Any, at: Any,
     dy: Any, packed: Any, columns: int, total: Any, to: Any,
 ) -> None:  # fmt: skip
-    """Add Cᵀ dY of images [first, stop) to `total`, whose rows are whole panels."""
+    """Write Cᵀ dY of images [first, stop), one at least, to `total`, whose rows are whole panels."""
     size, pixels, zero = frame.height * frame.width * frame.channels, at.size // block, np.int64(0)
     wide = -(-columns // WIDTH) * WIDTH
     for n in range(first, stop, block):
@@ -254,9 +254,9 @@ def _add_gradients(
         pack(dy, n * pixels * columns, columns, count, columns, packed)
         if frame.is_padded:
             _spread_images(x, n, min(n + block, stop), frame, image)
-            add_transposed(image, zero, rows, at[:count], packed, count, wide, total, zero, to)
+            add_transposed(image, zero, rows, at[:count], packed, count, wide, total, zero, to, n == first)
         else:
-            add_transposed(x, n * size, rows, at[:count], packed, count, wide, total, zero, to)
+            add_transposed(x, n * size, rows, at[:count], packed, count, wide, total, zero, to, n == first)
 
 
 @compiled

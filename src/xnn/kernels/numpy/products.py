@@ -71,9 +71,10 @@ def multiply(
 
 @compiled
 def add_transposed(
-    a: Any, start: int, rows: Any, at: Any, packed: Any, length: int, columns: int, y: Any, y_start: int, to: Any
+    a: Any, start: int, rows: Any, at: Any, packed: Any, length: int, columns: int, y: Any, y_start: int, to: Any,
+    is_first: bool,
 ) -> None:  # fmt: skip
-    """y += aᵀ b.
+    """y = aᵀ b, if it is the first to be written there, or else y += aᵀ b.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def add_transposed(
     for k in range(0, columns, WIDTH):
         panel = k * length
         for i in range(0, rows.size, ROWS):
-            _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to)
+            _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to, is_first)
 
 
 @inlined
@@ -155,7 +156,8 @@ def _narrow_tile(
 
 @inlined
 def _transposed_tile(
-    a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any
+    a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any,
+    is_first: bool,
 ) -> None:  # fmt: skip
     i1, i2, i3, i4, i5 = _next_rows(i, rows.size - 1)
     for row in (i, i1, i2, i3, i4, i5):
@@ -182,13 +184,14 @@ def _transposed_tile(
         c50, c51 = c50 + x * left, c51 + x * right
     y0, y1, y2 = y_start + to[i], y_start + to[i1], y_start + to[i2]
     y3, y4, y5 = y_start + to[i3], y_start + to[i4], y_start + to[i5]
-    # All are read before any is written, since the last rows may be the same one.
-    c00, c01 = _add_row(y, y0, c00, c01)
-    c10, c11 = _add_row(y, y1, c10, c11)
-    c20, c21 = _add_row(y, y2, c20, c21)
-    c30, c31 = _add_row(y, y3, c30, c31)
-    c40, c41 = _add_row(y, y4, c40, c41)
-    c50, c51 = _add_row(y, y5, c50, c51)
+    if not is_first:
+        # All are read before any is written, since the last rows may be the same one.
+        c00, c01 = _add_row(y, y0, c00, c01)
+        c10, c11 = _add_row(y, y1, c10, c11)
+        c20, c21 = _add_row(y, y2, c20, c21)
+        c30, c31 = _add_row(y, y3, c30, c31)
+        c40, c41 = _add_row(y, y4, c40, c41)
+        c50, c51 = _add_row(y, y5, c50, c51)
     _store_row(y, y0, c00, c01, WIDTH)
     _store_row(y, y1, c10, c11, WIDTH)
     _store_row(y, y2, c20, c21, WIDTH)

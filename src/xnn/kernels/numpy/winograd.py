@@ -1,7 +1,7 @@
 """Convolution by Winograd's F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 windows that move by one pixel.
 
-With the maps that `winograd_tiles` tells of, a convolution is, for each of the 36 positions k inside a transformed
-tile, a product of matrices over all tiles t::
+Or by F(8x8, 3x3), where larger errors are allowed: a sixth of them. With the maps that `winograd_tiles` tells of, a
+convolution is, for each of the 36 or 100 positions k inside a transformed tile, a product of matrices over all tiles::
 
     D = inputs_to_planes(x)    U = weight_to_planes(w)    M_k = D_k U_k    y = planes_to_outputs(M)
 
@@ -29,6 +29,7 @@ from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, panels
 from xnn.kernels.numpy.simd import LANES
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
+from xnn.kernels.numpy.winograd_eight import HALFWAY
 from xnn.kernels.numpy.winograd_inputs import inputs_to_planes, planes_to_inputs
 from xnn.kernels.numpy.winograd_outputs import (
     largest_to_planes,
@@ -36,8 +37,8 @@ from xnn.kernels.numpy.winograd_outputs import (
     planes_to_largest,
     planes_to_outputs,
 )
-from xnn.kernels.numpy.winograd_tiles import Tiling, tiles_along
-from xnn.kernels.numpy.winograd_weights import planes_to_weight, weight_to_planes
+from xnn.kernels.numpy.winograd_tiles import Tiling, positions, positions_along, tiles_along
+from xnn.kernels.numpy.winograd_weights import plane_step, planes_to_weight, weight_to_planes
 
 _PLANE = 2**14
 """Numbers of a block in its planes of inputs and outputs together, for one position: few enough for the cache."""
@@ -52,24 +53,27 @@ _PIECE = 2**26
 """Multiplications, of about a millisecond, that pay for handing out a piece of the batch."""
 
 _LEAST_VECTORS = 512
-_POSITIONS = 36
+_FEWER = 0.9
+"""Share of the positions with tiles of four that tiles of eight may have: their maps take longer."""
+
 _NOTHING = np.zeros(0, np.float32)
 _NO_TAPS = np.zeros((0, 0, 0, 0), np.uint8)
 
 
 def conv2d(
-    x: Array, weight: Array, bias: Array | None, windows: Windows, pool: Pair | None = None
+    x: Array, weight: Array, bias: Array | None, windows: Windows, pool: Pair | None = None, *, large: bool = False
 ) -> tuple[Array, Pullback]:
     """Return (y, pullback) for contiguous float32 arrays and a 3 x 3 window with stride and dilation 1.
 
-    `pool` is the window of a pooling that follows, of no more than 255 taps and no larger than the result.
+    `pool` is the window of a pooling that follows, of no more than 255 taps and no larger than the result. `large`
+    allows tiles of eight outputs where they take fewer multiplications, with errors some ten times as large.
     """
-    tiling, pooling = _tiling(windows, weight.shape[2], weight.shape[3], pool or (1, 1))
+    tiling, pooling = _tiling(windows, weight.shape[2], weight.shape[3], pool or (1, 1), large)
     shift = np.zeros(tiling.outputs, dtype=np.float32) if bias is None else bias
     y = empty((len(x), pooling.out_height, pooling.out_width, tiling.outputs))
     taps = _NO_TAPS if pool is None else empty(y.shape, np.uint8)
-    kernel = _transformed(weight, tiling.wide_inputs)
-    block = max(_length(*weight.shape[2:]) // (tiling.rows * tiling.columns), 1)
+    kernel = _transformed(weight, tiling.wide_inputs, tiling)
+    block = max(_length(tiling) // (tiling.rows * tiling.columns), 1)
 
     def forward(part: range) -> None:
         image, inputs, outputs = _working_memory(tiling, block)
@@ -78,7 +82,7 @@ def conv2d(
             pooling, y, taps,
         )  # fmt: skip
 
-    multiplications = _POSITIONS * tiling.rows * tiling.columns * tiling.inputs * tiling.outputs
+    multiplications = positions(tiling.size) * tiling.rows * tiling.columns * tiling.inputs * tiling.outputs
     threads().run(forward, threads().pieces(len(x), -(-_PIECE // multiplications)))
 
     def pullback(
@@ -86,31 +90,33 @@ def conv2d(
     ) -> tuple[Array | None, Array | None, Array | None]:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
-        adjoint = _transformed(weight, tiling.wide_outputs, adjoint=True) if needs[0] else _NOTHING
+        adjoint = _transformed(weight, tiling.wide_outputs, tiling, adjoint=True) if needs[0] else _NOTHING
 
         def backward(part: range) -> Array:
-            total = empty((_POSITIONS, tiling.wide_inputs, tiling.wide_outputs)) if needs[1] else _NOTHING
+            step = plane_step(tiling.wide_inputs, tiling.outputs)
+            total = empty((positions(tiling.size) * step,)) if needs[1] else _NOTHING
             image, inputs, outputs = _working_memory(tiling, block)
             _backward(
                 x.reshape(-1), dy, taps, part.start, part.stop, block, tiling, pooling, image, inputs, outputs,
-                adjoint, _NOTHING if dx is None else dx.reshape(-1), total.reshape(-1),
+                adjoint, _NOTHING if dx is None else dx.reshape(-1), total,
             )  # fmt: skip
             return total
 
         totals = threads().run(backward, threads().parts(len(x))) if needs[0] or needs[1] else []
-        dweight = _weight_gradient(totals, weight) if needs[1] else None
+        dweight = _weight_gradient(totals, tiling) if needs[1] else None
         return dx, dweight, sum_rows(dy.reshape(-1, tiling.outputs)) if needs[2] and bias is not None else None
 
     return y, pullback
 
 
-def _length(inputs: int, outputs: int) -> int:
+def _length(t: Tiling) -> int:
     """Return about how many tiles a block has."""
-    return min(max(_PLANE // (inputs + outputs), inputs * outputs // _WEIGHTS), _TILES)
+    cached: int = positions(4) * _PLANE // (positions(t.size) * (t.inputs + t.outputs))
+    return min(max(cached, t.inputs * t.outputs // _WEIGHTS), _TILES)
 
 
 @functools.lru_cache(maxsize=1024)
-def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair) -> tuple[Tiling, Pooling]:
+def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair, large: bool) -> tuple[Tiling, Pooling]:
     """Return how images are cut into tiles, and pooled; (1, 1) stands for no pooling.
 
     The last rows and columns, if they are too few for a window of the pooling, are not computed.
@@ -118,52 +124,62 @@ def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair) -> tuple[Ti
     (height, width), (top, left) = windows.size, windows.before
     down, across = (length // window for length, window in zip(windows.output, pool, strict=True))
     out_height, out_width = down * pool[0], across * pool[1]
-    (rows, whole_rows), (columns, whole_columns) = tiles_along(out_height), tiles_along(out_width)
+    size = _size(out_height, out_width) if large else 4
+    (rows, whole_rows), (columns, whole_columns) = tiles_along(out_height, size), tiles_along(out_width, size)
     wide_inputs, wide_outputs = -(-inputs // LANES) * LANES, panels(outputs) * WIDTH
     tiling = Tiling(
         height, width, inputs, top, left, out_height, out_width, outputs,
-        rows, columns, whole_rows, whole_columns, wide_inputs, wide_outputs,
+        rows, columns, whole_rows, whole_columns, wide_inputs, wide_outputs, size,
     )  # fmt: skip
     return tiling, Pooling(out_height, out_width, outputs, *pool, down, across)
 
 
+def _size(height: int, width: int) -> int:
+    """Return how many outputs along an axis a tile is to have."""
+    return 8 if _all_positions(height, width, 8) <= _FEWER * _all_positions(height, width, 4) else 4
+
+
+def _all_positions(height: int, width: int, size: int) -> int:
+    """Return the positions of all tiles of an image: products for each pair of channels."""
+    return positions_along(*tiles_along(height, size), size) * positions_along(*tiles_along(width, size), size)
+
+
 def _working_memory(tiling: Tiling, images: int) -> tuple[Array, Array, Array]:
-    """Return room for a padded image, and for the planes of a block."""
-    pixels = (4 * tiling.rows + 2) * (4 * tiling.columns + 2)
-    image = scratch("image", pixels * max(tiling.wide_inputs, tiling.wide_outputs))
-    count = images * tiling.rows * tiling.columns
-    inputs = scratch("inputs", _POSITIONS * _distance(count, tiling.wide_inputs))
-    return image, inputs, scratch("outputs", _POSITIONS * _distance(count, tiling.wide_outputs))
+    """Return room for a padded image and a tile, and for the planes of a block."""
+    pixels = (tiling.size * tiling.rows + 2) * (tiling.size * tiling.columns + 2)
+    image = scratch("image", pixels * max(tiling.wide_inputs, tiling.wide_outputs) + HALFWAY)
+    planes, count = positions(tiling.size), images * tiling.rows * tiling.columns
+    inputs = scratch("inputs", planes * _distance(count, tiling.wide_inputs))
+    return image, inputs, scratch("outputs", planes * _distance(count, tiling.wide_outputs))
 
 
-def _transformed(weight: Array, rows: int, adjoint: bool = False) -> Array:
-    """G w Gᵀ, or that of each tap transposed: each position in panels of so many rows, (36 * panels * rows * 16,)."""
+def _transformed(weight: Array, rows: int, t: Tiling, adjoint: bool = False) -> Array:
+    """G w Gᵀ, or that of each tap transposed: each position in panels of so many rows."""
     inputs, outputs = weight.shape[2:]
     # Rows, their distance, columns, and theirs.
     shape = (outputs, 1, inputs, outputs) if adjoint else (inputs, outputs, outputs, 1)
-    step = panels(shape[2]) * WIDTH * rows
-    planes = empty((_POSITIONS * step,))
+    planes = empty((positions(t.size) * plane_step(rows, shape[2]),))
     threads().run(
         lambda part: weight_to_planes(
-            weight.reshape(-1), inputs * outputs, *shape, rows, part.start, part.stop, planes
+            weight.reshape(-1), inputs * outputs, *shape, rows, part.start, part.stop, planes, t
         ),
-        threads().parts(step // LANES, _LEAST_VECTORS),
+        threads().parts(panels(shape[2]) * WIDTH * rows // LANES, _LEAST_VECTORS),
     )
     return planes
 
 
-def _weight_gradient(totals: list[Array], weight: Array) -> Array:
+def _weight_gradient(totals: list[Array], t: Tiling) -> Array:
     """Gᵀ dU G, of the sum of what the threads found."""
-    wide = empty((3, 3, *totals[0].shape[1:]))
-    numbers, step = wide.reshape(-1), totals[0][0].size
+    wide = empty((3, 3, t.wide_inputs, t.wide_outputs))
+    step, tap = plane_step(t.wide_inputs, t.outputs), t.wide_inputs * t.wide_outputs
 
     def add(part: range) -> None:
         for number, total in enumerate(totals):
             start, stop = part.start * LANES, part.stop * LANES
-            planes_to_weight(total.reshape(-1), step, start, stop, numbers, number == 0)
+            planes_to_weight(total, step, start, stop, t, wide.reshape(-1), tap, number == 0)
 
-    threads().run(add, threads().parts(step // LANES, _LEAST_VECTORS))
-    return wide[:, :, : weight.shape[2], : weight.shape[3]]
+    threads().run(add, threads().parts(tap // LANES, _LEAST_VECTORS))
+    return wide[:, :, : t.inputs, : t.outputs]
 
 
 @compiled
@@ -208,10 +224,11 @@ def _order(images: int, t: Tiling) -> Any:
 
 
 @compiled
-def _used(position: int, parts: Any, tiles: int) -> Any:
+def _used(position: int, parts: Any, tiles: int, size: int) -> Any:
     """Return the first row of a plane whose tile has a use for that position, and where such rows end."""
     whole, low, corner = parts
-    is_last_row, is_last_column = position // 6 == 5, position % 6 == 5
+    last = size + 1
+    is_last_row, is_last_column = position // (size + 2) == last, position % (size + 2) == last
     return whole if is_last_column else 0, low if is_last_row else corner if is_last_column else tiles
 
 
@@ -221,7 +238,7 @@ def _forward(
     kernel: Any, bias: Any, pooling: Pooling, y: Any, taps: Any,
 ) -> None:  # fmt: skip
     """Write y; where pooling follows, which there are taps for, the pooled y and the taps."""
-    size = t.wide_inputs * t.wide_outputs
+    step = plane_step(t.wide_inputs, t.outputs)
     start, nothing = np.zeros(1, np.int64), np.zeros(t.wide_outputs, np.float32)
     for n in range(first, stop, block):
         images = min(block, stop - n)
@@ -229,10 +246,10 @@ def _forward(
         input_step, output_step = _distance(order.size, t.wide_inputs), _distance(order.size, t.wide_outputs)
         at, to = _steps(order.size, t.wide_inputs), _steps(order.size, t.wide_outputs)
         inputs_to_planes(x, n, images, t, order, image, inputs, input_step, t.wide_inputs, np.int64(LANES))
-        for k in range(_POSITIONS):
-            top, end = _used(k, parts, order.size)
+        for k in range(positions(t.size)):
+            top, end = _used(k, parts, order.size, t.size)
             multiply(
-                inputs, k * input_step, at[top:end], start, t.wide_inputs, kernel[k * size : (k + 1) * size], nothing,
+                inputs, k * input_step, at[top:end], start, t.wide_inputs, kernel[k * step : (k + 1) * step], nothing,
                 outputs, k * output_step, to[top:end], t.wide_outputs,
             )  # fmt: skip
         if taps.size > 0:
@@ -247,9 +264,9 @@ def _backward(
     image: Any, inputs: Any, outputs: Any, adjoint: Any, dx: Any, total: Any,
 ) -> None:  # fmt: skip
     """Write dU, where there is a total for it, and dx, where there is room for it."""
-    total[:] = 0.0
-    size, wide = t.wide_inputs * t.wide_outputs, -(-t.wide_inputs // WIDTH) * WIDTH
-    row_places, nothing = _steps(t.wide_inputs, t.wide_outputs), np.zeros(wide, np.float32)
+    step, adjoint_step = plane_step(t.wide_inputs, t.outputs), plane_step(t.wide_outputs, t.inputs)
+    row_places = _steps(t.wide_inputs, t.wide_outputs)
+    nothing = np.zeros(-(-t.wide_inputs // WIDTH) * WIDTH, np.float32)
     for n in range(first, stop, block):
         images = min(block, stop - n)
         order, parts = _order(images, t)
@@ -262,24 +279,25 @@ def _backward(
         if total.size > 0:
             tile_places, channels = _steps(tiles, LANES), _channels(t.wide_inputs, tiles)
             inputs_to_planes(x, n, images, t, order, image, inputs, input_step, np.int64(LANES), tiles * LANES)
-            for k in range(_POSITIONS):
-                top, end = _used(k, parts, tiles)
+            for k in range(positions(t.size)):
+                top, end = _used(k, parts, tiles, t.size)
                 add_transposed(
                     inputs, k * input_step, channels, tile_places[top:end],
                     outputs[k * output_step + top * WIDTH : (k + 1) * output_step], tiles, t.wide_outputs,
-                    total, k * size, row_places,
+                    total, k * step, row_places, n == first,
                 )  # fmt: skip
         if dx.size > 0:
             places, panel_places = _steps(tiles, t.wide_inputs), _steps(tiles, WIDTH)
             panel_starts = _steps(t.wide_outputs // WIDTH, tiles * WIDTH)
-            for k in range(_POSITIONS):
-                top, end = _used(k, parts, tiles)
+            for k in range(positions(t.size)):
+                top, end = _used(k, parts, tiles, t.size)
                 plane = inputs[k * input_step : k * input_step + tiles * t.wide_inputs]
-                plane[: top * t.wide_inputs] = 0.0
-                plane[end * t.wide_inputs :] = 0.0
+                if t.size == 4:
+                    plane[: top * t.wide_inputs] = 0.0
+                    plane[end * t.wide_inputs :] = 0.0
                 multiply(
                     outputs, k * output_step, panel_places[top:end], panel_starts, np.int64(WIDTH),
-                    adjoint[k * wide * t.wide_outputs : (k + 1) * wide * t.wide_outputs], nothing,
+                    adjoint[k * adjoint_step : (k + 1) * adjoint_step], nothing,
                     inputs, k * input_step, places[top:end], t.wide_inputs,
                 )  # fmt: skip
             planes_to_inputs(inputs, input_step, n, images, t, order, image, dx)

@@ -5,6 +5,7 @@ from typing import Any
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.images import crop, spread
 from xnn.kernels.numpy.simd import LANES, load, splat, store
+from xnn.kernels.numpy.winograd_eight import transform_input, transform_input_adjoint
 from xnn.kernels.numpy.winograd_tiles import Tiling, begin, covered, load6, store6
 
 
@@ -19,15 +20,19 @@ def inputs_to_planes(
     order : (count * rows * columns,)
         Which row of the planes is each tile's.
     image : (numbers,)
-        Working memory for one padded image.
+        Working memory for one padded image, and at its end for what `winograd_eight` needs.
     stride, row, vector
         Numbers from a plane to the next, from a row to the next, and from eight channels to the next eight.
     """
-    tiles, (height, width) = t.rows * t.columns, covered(t, 6)
+    tiles, (height, width) = t.rows * t.columns, covered(t, t.size + 2)
     for n in range(count):
         spread(x, (first + n) * t.height * t.width * t.inputs, t.height, t.width, t.inputs, t.top, t.left,
                 height, width, t.wide_inputs, image)  # fmt: skip
-        _transform_input(image, t, planes, stride, order[n * tiles : (n + 1) * tiles], row, vector)
+        part = order[n * tiles : (n + 1) * tiles]
+        if t.size == 8:
+            transform_input(image, t, planes, stride, part, row, vector)
+        else:
+            _transform_input(image, t, planes, stride, part, row, vector)
 
 
 @compiled
@@ -35,10 +40,14 @@ def planes_to_inputs(
     planes: Any, stride: int, first: int, count: int, t: Tiling, order: Any, image: Any, dx: Any
 ) -> None:
     """Adjoint of `inputs_to_planes`: `count` images of dx from `first` on."""
-    tiles, (height, width) = t.rows * t.columns, covered(t, 6)
+    tiles, (height, width) = t.rows * t.columns, covered(t, t.size + 2)
     for n in range(count):
         image[: height * width * t.wide_inputs] = 0.0
-        _transform_input_adjoint(planes, stride, order[n * tiles : (n + 1) * tiles], t, image)
+        part = order[n * tiles : (n + 1) * tiles]
+        if t.size == 8:
+            transform_input_adjoint(planes, stride, part, t, image)
+        else:
+            _transform_input_adjoint(planes, stride, part, t, image)
         crop(image, height, width, t.wide_inputs, t.top, t.left,
              dx, (first + n) * t.height * t.width * t.inputs, t.height, t.width, t.inputs)  # fmt: skip
 
@@ -67,7 +76,9 @@ def _transform_input(image: Any, t: Tiling, planes: Any, stride: int, order: Any
     channels = t.wide_inputs
     line = covered(t, 6)[1] * channels
     for tile in range(t.rows * t.columns):
-        corner = begin(tile // t.columns, t.whole_rows) * line + begin(tile % t.columns, t.whole_columns) * channels
+        corner = (
+            begin(tile // t.columns, t.whole_rows, 4) * line + begin(tile % t.columns, t.whole_columns, 4) * channels
+        )
         target = order[tile] * row
         for c in range(0, channels, LANES):
             at = corner + c
@@ -109,7 +120,9 @@ def _transform_input_adjoint(planes: Any, stride: int, order: Any, t: Tiling, im
     channels = t.wide_inputs
     line = covered(t, 6)[1] * channels
     for tile in range(t.rows * t.columns):
-        corner = begin(tile // t.columns, t.whole_rows) * line + begin(tile % t.columns, t.whole_columns) * channels
+        corner = (
+            begin(tile // t.columns, t.whole_rows, 4) * line + begin(tile % t.columns, t.whole_columns, 4) * channels
+        )
         source = order[tile] * channels
         for c in range(0, channels, LANES):
             at = source + c

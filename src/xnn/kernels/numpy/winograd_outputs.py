@@ -10,6 +10,7 @@ from xnn.kernels.numpy.images import spread
 from xnn.kernels.numpy.pooling import Pooling, spread_to_largest, take_largest
 from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store
+from xnn.kernels.numpy.winograd_eight import transform_output, transform_output_adjoint
 from xnn.kernels.numpy.winograd_tiles import Tiling, begin, covered, load6, store6
 
 
@@ -18,9 +19,9 @@ def planes_to_outputs(
     planes: Any, stride: int, first: int, count: int, t: Tiling, order: Any, image: Any, bias: Any, y: Any
 ) -> None:
     """Transform back into `count` images of y from `first` on, and add the bias."""
-    tiles, (_, width) = t.rows * t.columns, covered(t, 4)
+    tiles, (_, width) = t.rows * t.columns, covered(t, t.size)
     for n in range(count):
-        _transform_output(planes, stride, order[n * tiles : (n + 1) * tiles], t, image)
+        _to_image(planes, stride, order[n * tiles : (n + 1) * tiles], t, image)
         start = (first + n) * t.out_height * t.out_width * t.outputs
         for i in range(t.out_height):
             for j in range(t.out_width):
@@ -36,11 +37,11 @@ def outputs_to_planes(
     dy: Any, first: int, count: int, t: Tiling, order: Any, image: Any, planes: Any, stride: int
 ) -> None:
     """Adjoint of `planes_to_outputs`, without the bias."""
-    tiles, (height, width) = t.rows * t.columns, covered(t, 4)
+    tiles, (height, width) = t.rows * t.columns, covered(t, t.size)
     for n in range(count):
         spread(dy, (first + n) * t.out_height * t.out_width * t.outputs, t.out_height, t.out_width, t.outputs, 0, 0,
                 height, width, t.wide_outputs, image)  # fmt: skip
-        _transform_output_adjoint(image, t, planes, stride, order[n * tiles : (n + 1) * tiles], order.size)
+        _from_image(image, t, planes, stride, order[n * tiles : (n + 1) * tiles], order.size)
 
 
 @compiled
@@ -52,7 +53,7 @@ def planes_to_largest(
     tiles = t.rows * t.columns
     pixels = _pixels(image, t)
     for n in range(count):
-        _transform_output(planes, stride, order[n * tiles : (n + 1) * tiles], t, image)
+        _to_image(planes, stride, order[n * tiles : (n + 1) * tiles], t, image)
         if bias.any():
             for i in range(t.out_height):
                 for j in range(t.out_width):
@@ -75,14 +76,30 @@ def largest_to_planes(
             pixels[:] = 0.0
         k = first + n
         spread_to_largest(pooling, dy[k : k + 1], pixels, taps[k : k + 1])
-        _transform_output_adjoint(image, t, planes, stride, order[n * tiles : (n + 1) * tiles], order.size)
+        _from_image(image, t, planes, stride, order[n * tiles : (n + 1) * tiles], order.size)
 
 
 @compiled
 def _pixels(image: Any, t: Tiling) -> Any:
     """Return the working memory as the image of all tiles, (1, rows, columns, channels)."""
-    height, width = covered(t, 4)
+    height, width = covered(t, t.size)
     return image[: height * width * t.wide_outputs].reshape((1, height, width, t.wide_outputs))
+
+
+@inlined
+def _to_image(planes: Any, stride: int, order: Any, t: Tiling, image: Any) -> None:
+    if t.size == 8:
+        transform_output(planes, stride, order, t, image)
+    else:
+        _transform_output(planes, stride, order, t, image)
+
+
+@inlined
+def _from_image(image: Any, t: Tiling, planes: Any, stride: int, order: Any, tiles: int) -> None:
+    if t.size == 8:
+        transform_output_adjoint(image, t, planes, stride, order, tiles)
+    else:
+        _transform_output_adjoint(image, t, planes, stride, order, tiles)
 
 
 @inlined
@@ -106,7 +123,9 @@ def _transform_output(planes: Any, stride: int, order: Any, t: Tiling, image: An
     channels = t.wide_outputs
     line = covered(t, 4)[1] * channels
     for tile in range(t.rows * t.columns):
-        corner = begin(tile // t.columns, t.whole_rows) * line + begin(tile % t.columns, t.whole_columns) * channels
+        corner = (
+            begin(tile // t.columns, t.whole_rows, 4) * line + begin(tile % t.columns, t.whole_columns, 4) * channels
+        )
         source = order[tile] * channels
         for c in range(0, channels, LANES):
             at = source + c
@@ -139,7 +158,7 @@ def _transform_output_adjoint(image: Any, t: Tiling, planes: Any, stride: int, o
     line = covered(t, 4)[1] * channels
     for tile in range(t.rows * t.columns):
         row, column = tile // t.columns, tile % t.columns
-        corner = begin(row, t.whole_rows) * line + begin(column, t.whole_columns) * channels
+        corner = begin(row, t.whole_rows, 4) * line + begin(column, t.whole_columns, 4) * channels
         # The fourth pixel, where a tile has three, is the next one's.
         is_high, is_wide = row < t.whole_rows, column < t.whole_columns
         for c in range(0, channels, LANES):

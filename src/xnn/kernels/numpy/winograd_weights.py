@@ -1,4 +1,4 @@
-"""The linear maps of Winograd's F(4x4, 3x3) for weights: G w Gᵀ into 36 planes, and its adjoint, compiled by Numba."""
+"""The linear maps of Winograd's algorithm for weights: G w Gᵀ, a plane a position, and its adjoint."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import numpy as np
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store
-from xnn.kernels.numpy.winograd_tiles import load6, store6
+from xnn.kernels.numpy.winograd_eight import HALFWAY, weight_line, weight_line_adjoint
+from xnn.kernels.numpy.winograd_tiles import Tiling, load6, store6
 
 
 @inlined
@@ -27,11 +28,18 @@ def _weight_line_adjoint(u0: Any, u1: Any, u2: Any, u3: Any, u4: Any, u5: Any) -
 
 
 @compiled
+def plane_step(wide_rows: int, columns: int) -> int:
+    """Numbers from a plane of panels to the next."""
+    # A map reads or writes all planes at once: a power of two apart they would fall on the same few lines of the cache.
+    return -(-columns // WIDTH) * WIDTH * wide_rows + 2 * LANES
+
+
+@compiled
 def weight_to_planes(
     weight: Any, tap_step: int, rows: int, row_step: int, columns: int, column_step: int, wide_rows: int,
-    start: int, stop: int, planes: Any,
+    start: int, stop: int, planes: Any, t: Tiling,
 ) -> None:  # fmt: skip
-    """G w Gᵀ in 36 planes, each in panels of 16 columns.
+    """G w Gᵀ in a plane for each position, in panels of 16 columns; those without a use may be left out.
 
     Parameters
     ----------
@@ -41,20 +49,26 @@ def weight_to_planes(
         Rows of a panel; those that are missing are zero, and so are missing columns.
     start, stop : int
         Which vectors of a plane to write.
-    planes : (36 * panels * wide_rows * 16,)
+    planes : (positions * plane_step,)
     """
-    step = -(-columns // WIDTH) * WIDTH * wide_rows
-    taps = np.zeros(9 * LANES, np.float32)
+    step = plane_step(wide_rows, columns)
+    taps, half = np.zeros(9 * LANES, np.float32), np.empty(HALFWAY, np.float32)
     for vector in range(start, stop):
         row, column = vector // 2 % wide_rows, vector // (2 * wide_rows) * WIDTH + vector % 2 * LANES
         count = min(columns - column, LANES) if row < rows else 0
         if count < LANES:
             taps[:] = 0.0
         _gather(weight, row * row_step + column * column_step, tap_step, column_step, count, taps)
+        at = vector * LANES
+        if t.size == 8:
+            for j in range(3):
+                weight_line(taps, j * LANES, 3 * LANES, half, j * LANES, 3 * LANES, t.whole_rows > 0)
+            for i in range(9 + int(t.whole_rows > 0)):
+                weight_line(half, 3 * i * LANES, LANES, planes, at + 10 * i * step, step, t.whole_columns > 0)
+            continue
         a = _weight_line(load(taps, 0), load(taps, 3 * LANES), load(taps, 6 * LANES))
         b = _weight_line(load(taps, LANES), load(taps, 4 * LANES), load(taps, 7 * LANES))
         d = _weight_line(load(taps, 2 * LANES), load(taps, 5 * LANES), load(taps, 8 * LANES))
-        at = vector * LANES
         store6(planes, at, step, _weight_line(a[0], b[0], d[0]))
         store6(planes, at + 6 * step, step, _weight_line(a[1], b[1], d[1]))
         store6(planes, at + 12 * step, step, _weight_line(a[2], b[2], d[2]))
@@ -75,9 +89,23 @@ def _gather(weight: Any, start: int, tap_step: int, column_step: int, count: int
 
 
 @compiled
-def planes_to_weight(planes: Any, step: int, start: int, stop: int, weight: Any, is_first: bool) -> None:
-    """Gᵀ u G of the numbers [start, stop), whole vectors, of planes `step` apart; the first written, others added."""
+def planes_to_weight(
+    planes: Any, step: int, start: int, stop: int, t: Tiling, weight: Any, weight_step: int, is_first: bool
+) -> None:
+    """Gᵀ u G of the numbers [start, stop), whole vectors, of planes `step` apart, into taps `weight_step` apart.
+
+    The first is written, others are added.
+    """
+    half = np.empty(HALFWAY, np.float32)
     for at in range(start, stop, LANES):
+        if t.size == 8:
+            is_high, is_wide, add = t.whole_rows > 0, t.whole_columns > 0, not is_first
+            for j in range(9 + int(is_wide)):
+                weight_line_adjoint(planes, at + j * step, 10 * step, half, j * LANES, 10 * LANES, is_high, False)
+            for i in range(3):
+                to = at + 3 * i * weight_step
+                weight_line_adjoint(half, 10 * i * LANES, LANES, weight, to, weight_step, is_wide, add)
+            continue
         # A column of a tile is every sixth plane.
         a = _weight_line_adjoint(*load6(planes, at, 6 * step))
         b = _weight_line_adjoint(*load6(planes, at + step, 6 * step))
@@ -87,10 +115,10 @@ def planes_to_weight(planes: Any, step: int, start: int, stop: int, weight: Any,
         g = _weight_line_adjoint(*load6(planes, at + 5 * step, 6 * step))
         if is_first:
             for tap in range(9):
-                store(weight, at + tap * step, splat(0.0))
-        _add3(weight, at, step, _weight_line_adjoint(a[0], b[0], d[0], e[0], f[0], g[0]))
-        _add3(weight, at + 3 * step, step, _weight_line_adjoint(a[1], b[1], d[1], e[1], f[1], g[1]))
-        _add3(weight, at + 6 * step, step, _weight_line_adjoint(a[2], b[2], d[2], e[2], f[2], g[2]))
+                store(weight, at + tap * weight_step, splat(0.0))
+        _add3(weight, at, weight_step, _weight_line_adjoint(a[0], b[0], d[0], e[0], f[0], g[0]))
+        _add3(weight, at + 3 * weight_step, weight_step, _weight_line_adjoint(a[1], b[1], d[1], e[1], f[1], g[1]))
+        _add3(weight, at + 6 * weight_step, weight_step, _weight_line_adjoint(a[2], b[2], d[2], e[2], f[2], g[2]))
 
 
 @inlined
