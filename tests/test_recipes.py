@@ -46,6 +46,23 @@ def test_another_optimizer_comes_with_its_own_rates():
     assert settings.first_layer == "whitening"
 
 
+@pytest.mark.parametrize(
+    ("backend", "given", "expected"),
+    [
+        ("numpy", {}, "tf32"),
+        ("numpy", {"precision": "float32"}, "float32"),
+        ("numpy", {"dtype": "float64"}, "float32"),
+        ("array_api_strict", {}, "float32"),
+    ],
+)
+def test_a_recipes_precision_gives_way_where_it_cannot_be_had(monkeypatch, backend, given, expected):
+    if backend != "numpy":
+        pytest.importorskip(backend)
+    monkeypatch.setitem(recipes.RECIPES, "cnn", lambda task: recipes.cnn(task) | {"precision": "tf32"})
+    job = prepare(Settings(recipe="cnn", backend=backend, hidden=1, **given))
+    assert job.settings.precision == job.model.precision == expected
+
+
 @pytest.mark.parametrize("name", models.names())
 def test_a_models_name_stands_for_the_recipe_of_that_name(name):
     settings = models.resolve(Settings(model=name), CIFAR10)

@@ -39,6 +39,7 @@ class Model:
 
 
 COMMON: dict[str, Any] = {
+    "precision": "float32",
     "l2": 0.0,
     "label_smoothing": 0.0,
     "warmup": 0.0,
@@ -110,6 +111,8 @@ def resolve(settings: Settings, task: Task) -> Settings:
     if settings.optimizer not in (None, own["optimizer"]):
         own = {name: value for name, value in own.items() if name not in MUON_ALONE}
         own |= OPTIMIZER_DEFAULTS[settings.optimizer or ""]
+    if settings.dtype != "float32":
+        own["precision"] = "float32"
     _check_halves(settings, own)
     missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
     resolved = replace(settings, **missing)

@@ -30,12 +30,12 @@ from xnn.optim import schedules
 from xnn.tasks import Task
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.freezing import FadeOut
-from xnn.training.precision import check_precision
+from xnn.training.precision import check_precision, offered_precision
 from xnn.training.settings import Settings, flag, known
 from xnn.training.trainer import Trainer
 from xnn.training.views import predictor
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 1000
 """Images a batch where nothing is learned from them: the result does not depend on it."""
 WHITENING_IMAGES = 5000
 """Training images, the first ones, whose patches are whitened."""
@@ -76,7 +76,8 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
     chosen = backend(settings.backend)
-    check_precision(settings.precision, chosen)
+    if settings.precision is not None:
+        check_precision(settings.precision, chosen)
     dataset = load(settings.dataset, data_dir=settings.data_dir, labels=settings.labels, report=report)
     training, held_out, name = dataset.train, dataset.test, "test"
     if settings.validation:
@@ -84,7 +85,9 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
         training, held_out = validation_split(dataset.train, size, seed=settings.seed)
         name = "validation"
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
-    settings = replace(models.resolve(settings, task), backend=chosen.name)
+    asked, settings = settings.precision, replace(models.resolve(settings, task), backend=chosen.name)
+    if asked is None:
+        settings = replace(settings, precision=offered_precision(known(settings.precision), chosen))
     settings = _with_absolute_paths(settings)
     normalization = Normalization.of(training)
     model = _build(settings, task, chosen)
@@ -117,7 +120,11 @@ def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
     try:
         model = models.layers(settings, task)
         model.build(
-            task.image_shape, backend=chosen, seed=settings.seed, dtype=settings.dtype, precision=settings.precision
+            task.image_shape,
+            backend=chosen,
+            seed=settings.seed,
+            dtype=settings.dtype,
+            precision=known(settings.precision),
         )
     except ValueError as error:
         size = "x".join(map(str, task.image_shape))

@@ -75,7 +75,7 @@ def made_with(job: Job) -> dict[str, str]:
     facts = {
         "backend": job.backend.name,
         "dtype": job.settings.dtype,
-        "precision": job.settings.precision,
+        "precision": known(job.settings.precision),
         "threads": str(threads.count()),
         "machine": f"{platform.system()} {platform.machine()}",
         "xnn": __version__,

@@ -169,10 +169,10 @@ class Settings:
         metavar="N",
         check=AT_LEAST_ONE,
     )
-    precision: str = _setting(
-        "float32",
+    precision: str | None = _setting(
+        None,
         "training",
-        "what products are computed in; the weights stay float32, and float16 scales the loss",
+        "what products are computed in; the weights stay float32, and float16 scales the loss (default: the recipe's)",
         choices=PRECISIONS,
     )
     early_stopping: int = _setting(
@@ -209,7 +209,7 @@ class Settings:
     def _check_together(self) -> None:
         if self.momentum and self.optimizer in ("adam", "adamw"):
             raise SettingError(f"--momentum {self.momentum}: {self.optimizer} has none; leave it out")
-        if self.precision != "float32" and self.dtype != "float32":
+        if self.precision not in (None, "float32") and self.dtype != "float32":
             raise SettingError(
                 f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
             )
