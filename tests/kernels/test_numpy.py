@@ -17,6 +17,8 @@ from xnn.functional.windows import windows
 from xnn.testing import check_twin
 
 pytest.importorskip("numba")
+from benchmarks.winograd_error import as_tf32
+
 from xnn.kernels.numpy.threads import threads
 
 NUMPY = make_backend("numpy", twins=True)
@@ -154,7 +156,7 @@ def test_large_tiles_are_more_exact_than_tf32(call, padding, block):
         return winograd.conv2d(x, weight, bias, geometry, large=True)
 
     exact = results(reference, lambda a: a.astype(np.float64))
-    rounded = results(reference, lambda a: _as_tf32(a).astype(np.float64))
+    rounded = results(reference, lambda a: as_tf32(a).astype(np.float64))
     with mock.patch.object(winograd, "_PLANE", block):
         results(twin, lambda a: np.full_like(a, np.nan))
         found = results(twin, lambda a: a)
@@ -164,11 +166,6 @@ def test_large_tiles_are_more_exact_than_tf32(call, padding, block):
     assert (found[3] is None) == (bias is None)
     if bias is not None:
         np.testing.assert_allclose(found[3], exact[3], rtol=1e-4, atol=1e-3)
-
-
-def _as_tf32(x):
-    """Round to ten bits after the point."""
-    return ((x.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
 
 
 def test_large_tiles_are_taken_where_they_need_fewer_multiplications():

@@ -19,9 +19,9 @@ def speed(task: Task) -> dict[str, Any]:
     step it takes the share ``2e-6 * batch`` of biases and last layer, here ``lr * weight_decay`` of all.
 
     Where it departs from the record: noise in colour images (docs/results.md) is blown up less, batches are smaller,
-    and a hundred classes are learned with more decay, for longer. Grey images are not moved, and seen by a narrower
-    network: of 6,000 training images of Fashion-MNIST, held out, 95.05 % were right after six epochs, and 94.96 %
-    after four with a width of 64, which take longer.
+    a hundred classes are learned with more decay, for longer, and products are not in float16. Grey images are not
+    moved, and seen by a narrower network: of 6,000 training images of Fashion-MNIST, held out, 95.05 % were right after
+    six epochs, and 94.96 % after four with a width of 64, which take longer.
     """
     batch, lr, epochs = _pace(task)
     settings = {

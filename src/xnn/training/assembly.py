@@ -36,7 +36,7 @@ from xnn.training.trainer import Trainer
 from xnn.training.views import predictor
 
 EVALUATION_BATCH = 1000
-"""Images a batch where nothing is learned from them: the result does not depend on it."""
+"""Images a batch where nothing is learned from them: the result does not depend on it, but for rounding."""
 WHITENING_IMAGES = 5000
 """Training images, the first ones, whose patches are whitened."""
 

@@ -3,7 +3,7 @@
 import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,44 +36,25 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     pool: int | Sequence[int] | None = None,
+    *,
+    large: bool = False,
 ) -> tuple[Array, Pullback]:
-    """As `xnn.functional.conv2d`, for float32; all else takes the reference."""
-    return _conv2d(x, weight, bias, stride, padding, dilation, groups, pool, _one_group)
+    """As `xnn.functional.conv2d`, for float32; all else takes the reference.
 
-
-def conv2d_tf32(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: Padding = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-    pool: int | Sequence[int] | None = None,
-) -> tuple[Array, Pullback]:
-    """As `conv2d`, by larger tiles of Winograd's algorithm too; their errors are a seventh of TF32's or less."""
-    return _conv2d(x, weight, bias, stride, padding, dilation, groups, pool, _one_group_tf32)
-
-
-def _conv2d(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: int | Sequence[int],
-    padding: Padding,
-    dilation: int | Sequence[int],
-    groups: int,
-    pool: int | Sequence[int] | None,
-    one_group: Callable[..., tuple[Array, Pullback]],
-) -> tuple[Array, Pullback]:
+    `large` allows the larger tiles of Winograd's algorithm, whose errors are a seventh of TF32's or less.
+    """
     if not _is_plain(x, weight, bias, groups):
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups, pool)
     geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
     if groups == 1:
-        return one_group(x, weight, bias, geometry, pool)
+        return _one_group(x, weight, bias, geometry, pool, large=large)
     if groups == x.shape[3]:
         return pooled(depthwise.conv2d(x, weight, bias, geometry), pool, max_pool2d)
+    one_group = functools.partial(_one_group, large=large)
     return pooled(grouped.conv2d(one_group, x, weight, bias, geometry, groups), pool, max_pool2d)
+
+
+conv2d_tf32 = functools.partial(conv2d, large=True)
 
 
 def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
@@ -104,9 +85,6 @@ def _one_group(
     if window.taps > MOST_TAPS:
         return pooled(winograd.conv2d(x, weight, bias, geometry, large=large), pool, max_pool2d)
     return winograd.conv2d(x, weight, bias, geometry, window.kernel, large=large)
-
-
-_one_group_tf32 = functools.partial(_one_group, large=True)
 
 
 def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from xnn.kernels.numpy.compiled import inlined
 from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store
-from xnn.kernels.numpy.winograd_tiles import Tiling, begin, covered
+from xnn.kernels.numpy.winograd_tiles import Tiling, covered, place
 
 POINTS = (0.375, 0.875, 1.25, 2.5)
 HALFWAY = 100 * LANES
@@ -198,9 +198,7 @@ def transform_input(image: Any, t: Tiling, planes: Any, stride: int, order: Any,
     channels, half = t.wide_inputs, image[image.size - HALFWAY :]
     line = covered(t, 10)[1] * channels
     for tile in range(t.rows * t.columns):
-        down, across = tile // t.columns, tile % t.columns
-        corner = begin(down, t.whole_rows, 8) * line + begin(across, t.whole_columns, 8) * channels
-        is_high, is_wide = down < t.whole_rows, across < t.whole_columns
+        corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
             for j in range(9 + int(is_wide)):
                 _input_line(image, corner + j * channels + c, line, half, j * LANES, 10 * LANES, is_high)
@@ -215,9 +213,7 @@ def transform_input_adjoint(planes: Any, stride: int, order: Any, t: Tiling, ima
     channels, half = t.wide_inputs, image[image.size - HALFWAY :]
     line = covered(t, 10)[1] * channels
     for tile in range(t.rows * t.columns):
-        down, across = tile // t.columns, tile % t.columns
-        corner = begin(down, t.whole_rows, 8) * line + begin(across, t.whole_columns, 8) * channels
-        is_high, is_wide = down < t.whole_rows, across < t.whole_columns
+        corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
             # A column of a tile is every tenth plane.
             at = order[tile] * channels + c
@@ -233,14 +229,12 @@ def transform_output(planes: Any, stride: int, order: Any, t: Tiling, image: Any
     channels, half = t.wide_outputs, image[image.size - HALFWAY :]
     line = covered(t, 8)[1] * channels
     for tile in range(t.rows * t.columns):
-        down, across = tile // t.columns, tile % t.columns
-        corner = begin(down, t.whole_rows, 8) * line + begin(across, t.whole_columns, 8) * channels
-        rows, columns = 7 + int(down < t.whole_rows), 9 + int(across < t.whole_columns)
-        source = order[tile] * channels
+        corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
-            for j in range(columns):
-                _output_line(planes, source + c + j * stride, 10 * stride, half, j * LANES, 10 * LANES)
-            for i in range(rows):
+            at = order[tile] * channels + c
+            for j in range(9 + int(is_wide)):
+                _output_line(planes, at + j * stride, 10 * stride, half, j * LANES, 10 * LANES)
+            for i in range(7 + int(is_high)):
                 _output_line(half, i * 10 * LANES, LANES, image, corner + i * line + c, channels)
 
 
@@ -250,10 +244,8 @@ def transform_output_adjoint(image: Any, t: Tiling, planes: Any, stride: int, or
     channels, half = t.wide_outputs, image[image.size - HALFWAY :]
     line = covered(t, 8)[1] * channels
     for tile in range(t.rows * t.columns):
-        down, across = tile // t.columns, tile % t.columns
-        corner = begin(down, t.whole_rows, 8) * line + begin(across, t.whole_columns, 8) * channels
         # The eighth pixel, where a tile has seven, is the next one's.
-        is_high, is_wide = down < t.whole_rows, across < t.whole_columns
+        corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
             for j in range(8):
                 _output_line_adjoint(image, corner + j * channels + c, line, half, j * LANES, 10 * LANES, is_high)

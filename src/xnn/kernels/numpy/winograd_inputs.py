@@ -6,7 +6,7 @@ from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.images import crop, spread
 from xnn.kernels.numpy.simd import LANES, load, splat, store
 from xnn.kernels.numpy.winograd_eight import transform_input, transform_input_adjoint
-from xnn.kernels.numpy.winograd_tiles import Tiling, begin, covered, load6, store6
+from xnn.kernels.numpy.winograd_tiles import Tiling, covered, load6, place, store6
 
 
 @compiled
@@ -76,9 +76,7 @@ def _transform_input(image: Any, t: Tiling, planes: Any, stride: int, order: Any
     channels = t.wide_inputs
     line = covered(t, 6)[1] * channels
     for tile in range(t.rows * t.columns):
-        corner = (
-            begin(tile // t.columns, t.whole_rows, 4) * line + begin(tile % t.columns, t.whole_columns, 4) * channels
-        )
+        corner, _, _ = place(tile, t, line, channels)
         target = order[tile] * row
         for c in range(0, channels, LANES):
             at = corner + c
@@ -120,9 +118,7 @@ def _transform_input_adjoint(planes: Any, stride: int, order: Any, t: Tiling, im
     channels = t.wide_inputs
     line = covered(t, 6)[1] * channels
     for tile in range(t.rows * t.columns):
-        corner = (
-            begin(tile // t.columns, t.whole_rows, 4) * line + begin(tile % t.columns, t.whole_columns, 4) * channels
-        )
+        corner, _, _ = place(tile, t, line, channels)
         source = order[tile] * channels
         for c in range(0, channels, LANES):
             at = source + c

@@ -11,7 +11,7 @@ from xnn.kernels.numpy.pooling import Pooling, spread_to_largest, take_largest
 from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store
 from xnn.kernels.numpy.winograd_eight import transform_output, transform_output_adjoint
-from xnn.kernels.numpy.winograd_tiles import Tiling, begin, covered, load6, store6
+from xnn.kernels.numpy.winograd_tiles import Tiling, covered, load6, place, store6
 
 
 @compiled
@@ -123,9 +123,7 @@ def _transform_output(planes: Any, stride: int, order: Any, t: Tiling, image: An
     channels = t.wide_outputs
     line = covered(t, 4)[1] * channels
     for tile in range(t.rows * t.columns):
-        corner = (
-            begin(tile // t.columns, t.whole_rows, 4) * line + begin(tile % t.columns, t.whole_columns, 4) * channels
-        )
+        corner, _, _ = place(tile, t, line, channels)
         source = order[tile] * channels
         for c in range(0, channels, LANES):
             at = source + c
@@ -157,10 +155,8 @@ def _transform_output_adjoint(image: Any, t: Tiling, planes: Any, stride: int, o
     channels, nothing = t.wide_outputs, splat(0.0)
     line = covered(t, 4)[1] * channels
     for tile in range(t.rows * t.columns):
-        row, column = tile // t.columns, tile % t.columns
-        corner = begin(row, t.whole_rows, 4) * line + begin(column, t.whole_columns, 4) * channels
         # The fourth pixel, where a tile has three, is the next one's.
-        is_high, is_wide = row < t.whole_rows, column < t.whole_columns
+        corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
             at = corner + c
             a = _output_column_adjoint(image, at, line, is_high)

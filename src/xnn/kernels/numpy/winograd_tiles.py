@@ -82,6 +82,14 @@ def begin(tile: int, whole: int, size: int) -> int:
 
 
 @inlined
+def place(tile: int, t: Tiling, line: int, channels: int) -> Any:
+    """Return where a tile begins in the image of all, and whether it has `size` rows of outputs, and columns."""
+    row, column = tile // t.columns, tile % t.columns
+    corner = begin(row, t.whole_rows, t.size) * line + begin(column, t.whole_columns, t.size) * channels
+    return corner, row < t.whole_rows, column < t.whole_columns
+
+
+@inlined
 def covered(t: Tiling, size: int) -> Any:
     """Return the rows and columns that all tiles take up, each of so many pixels."""
     return begin(t.rows - 1, t.whole_rows, t.size) + size, begin(t.columns - 1, t.whole_columns, t.size) + size
