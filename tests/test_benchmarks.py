@@ -23,6 +23,7 @@ from benchmarks import (
     peers_xnn,
     sklearn_epoch,
     timing,
+    vectors,
     winograd_error,
 )
 from benchmarks.networks import NETWORKS
@@ -266,6 +267,19 @@ def test_tables_of_functions(run, tmp_path, name, only):
     record = json.loads(path.read_text(encoding="utf-8"))
     assert {"date", "processor", "threads", "versions"} <= set(record)
     assert len(record["figures"]) == len(rows)
+
+
+def test_vectors_take_turns_in_two_processes(run, tmp_path):
+    from xnn.kernels.numpy.simd import LANES
+
+    if LANES == 8:
+        pytest.skip("Numba compiles for a processor without AVX-512: there is one width of vectors")
+    path = tmp_path / "figures.json"
+    printed = run(vectors, "--threads", threads.count(), *QUICK, "--only", "784-128-10", "--json", path)
+    (table,) = tables(printed.out)
+    assert [(row["network"], row["batch"]) for row in table] == [("mlp 784-128-10", n) for n in ("1", "128", "512")]
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    assert all(min(*figure["ms"].values(), figure["ratio"]) > 0 for figure in figures)
 
 
 def test_memory_prints_a_table(run, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from xnn import nn, optim
 pytest.importorskip("numba")
 from xnn.kernels.numpy import optimizers, single_row
 from xnn.kernels.numpy.linear import linear
+from xnn.kernels.numpy.simd import LANES
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model, lr=0.1),
@@ -114,13 +115,13 @@ def test_the_update_is_the_rules_and_gives_the_product_with_what_is_ahead(least,
     np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(alone, weight)
     np.testing.assert_allclose(later, row[None] @ weight.reshape(rows, columns), rtol=1e-4, atol=1e-4)
-    if ahead == "one image" and columns >= 8:
+    if ahead == "one image" and columns >= LANES:
         np.testing.assert_array_equal(product, later)
     else:
         assert product is None
 
 
-@given(columns=st.sampled_from([4, 8, 300]), has_bias=st.booleans(), activation=st.sampled_from([None, "relu"]))
+@given(columns=st.sampled_from([4, LANES, 300]), has_bias=st.booleans(), activation=st.sampled_from([None, "relu"]))
 def test_what_is_known_serves_for_the_row_in_the_same_memory_alone(columns, has_bias, activation):
     generator, rows = np.random.default_rng(columns), -(-(2**16) // columns)
     x, weight = (generator.normal(size=size).astype(np.float32) for size in ((1, rows), (rows, columns)))
@@ -129,7 +130,7 @@ def test_what_is_known_serves_for_the_row_in_the_same_memory_alone(columns, has_
     known = np.full((1, columns), 3.0, np.float32)
     found, pullback = linear(x.reshape(1, -1), weight, bias, activation, (x.reshape(1, -1, 1), known.copy()))
     served = known + (0 if bias is None else bias)
-    np.testing.assert_array_equal(found, plain if columns < 8 else np.maximum(served, 0) if activation else served)
+    np.testing.assert_array_equal(found, plain if columns < LANES else np.maximum(served, 0) if activation else served)
     assert pullback(found)[1].shape == weight.shape
     for other in (x.copy(), x[:, 1:]):
         found, _ = linear(x, weight, bias, activation, (other, known.copy()))

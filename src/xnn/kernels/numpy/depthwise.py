@@ -105,7 +105,7 @@ def _run(kernel: Any, images: int, windows: Windows, plan: Plan, source: Array, 
 
 
 def _pack(matrix: Array) -> Array:
-    """(taps, outputs) -> (vectors, taps, 8), zeros where channels are missing."""
+    """(taps, outputs) -> (vectors, taps, LANES), zeros where channels are missing."""
     missing = -matrix.shape[1] % LANES
     if missing:
         matrix = np.pad(matrix, ((0, 0), (0, missing)))

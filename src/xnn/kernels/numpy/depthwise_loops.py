@@ -1,4 +1,4 @@
-"""The loops of `xnn.kernels.numpy.depthwise`, eight channels at a time; arrays are one-dimensional."""
+"""The loops of `xnn.kernels.numpy.depthwise`, a vector of channels at a time; arrays are one-dimensional."""
 
 from typing import Any, NamedTuple
 
@@ -137,7 +137,7 @@ def _line(
 
 @compiled
 def weight_gradient(start: int, stop: int, x: Any, g: Image, piece: Any, dy: Any, r: Result, taps: Taps) -> Any:
-    """Return the sum over the pieces from `start` to `stop`, (vectors, taps, 8), each piece's own first."""
+    """Return the sum over the pieces from `start` to `stop`, (vectors, taps, LANES), each piece's own first."""
     at, count = taps.at, taps.at.size
     total = np.zeros(g.wide * count, np.float32)
     sums = np.empty(g.wide * count, np.float32)

@@ -5,7 +5,7 @@ A step makes the same large arrays as the step before. Asking the system for the
 comes back when the last array that shares it is gone, as NumPy itself would free it: who keeps an array keeps it.
 
 It begins with a line of the cache. NumPy's large arrays begin 16 bytes after one, and then every other vector of eight
-numbers lies in two lines, which a processor reads and writes one after the other.
+numbers, and each of sixteen, lies in two lines, which a processor reads and writes one after the other.
 """
 
 import bisect

@@ -1,9 +1,9 @@
 """Products of matrices whose left one is gathered: what convolutions and affine maps consist of.
 
-A tile of the result, 6 rows by 16 columns, stays in twelve registers of eight numbers while the terms of its sums go
-by. Each row of the left matrix is a place in memory, from which several runs of numbers are read; so the windows of
-a convolution are rows without being copied. The right matrix is in panels: 16 of its columns, row by row, zeros for
-those that are missing, so that a term is two loads, six broadcasts and twelve multiply-adds.
+A tile of the result, six rows by two vectors, stays in twelve registers while the terms of its sums go by. Each row of
+the left matrix is a place in memory, from which several runs of numbers are read; so the windows of a convolution are
+rows without being copied. The right matrix is in panels: two vectors of its columns, row by row, zeros for those that
+are missing, so that a term is two loads, six broadcasts and twelve multiply-adds.
 
 Numba compiles a function anew for each literal it is called with: compiled callers pass numbers as `np.int64`.
 """
@@ -52,8 +52,8 @@ def multiply(
     ----------
     a : (numbers,)
         Holds the rows: row m is, for each r, ``length`` numbers from ``start + at[m] + runs[r]`` on.
-    packed : (panels * runs * length * 16,)
-    bias : (panels * 16,)
+    packed : (panels * runs * length * WIDTH,)
+    bias : (panels * WIDTH,)
     y : (numbers,)
         Row m of the result, (columns,), is written to ``y_start + to[m]``.
     """
@@ -134,7 +134,7 @@ def _narrow_tile(
     a: Any, start: int, at: Any, m: int, runs: Any, length: int, packed: Any, panel: int, bias: Any, k: int,
     y: Any, y_start: int, to: Any, valid: int,
 ) -> None:  # fmt: skip
-    """As `_tile`, for eight columns or fewer."""
+    """As `_tile`, for the columns of one vector or fewer."""
     m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
     c0 = c1 = c2 = c3 = c4 = c5 = load(bias, k)
     for r in range(runs.size):

@@ -1,9 +1,9 @@
-"""Eight float32 numbers at once, for Numba.
+"""Eight float32 numbers at once, or sixteen, for Numba.
 
 LLVM's own vectorizer gives up on a loop that reads from or writes to many places, since it would have to prove each
 pair of them apart; the transforms of a convolution do little else. So vectors are spelled out here: a Numba type for
-eight lanes, loads and stores at an index of a one-dimensional contiguous array, and arithmetic. On a machine with
-narrower or wider registers LLVM splits or joins them.
+as many lanes as suit the processor, loads and stores at an index of a one-dimensional contiguous array, and
+arithmetic. On a machine with narrower registers LLVM splits them.
 """
 
 import operator
@@ -12,25 +12,29 @@ from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 8
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]
+"""What Numba compiles for, by which its cache tells machine code apart; NUMBA_CPU_FEATURES can say otherwise."""
+
+LANES = 16 if "+avx512f" in FEATURES.split(",") else 8
 _BYTES = 4
-_MASKED_STORE = "llvm.masked.store.v8f32.p0"
+_MASKED_STORE = f"llvm.masked.store.v{LANES}f32.p0"
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 # Products and sums may be contracted to fused multiply-adds, and sums reordered; NaN and infinity keep their meaning.
 _FLAGS = ("contract", "reassoc")
 
 
-class _Float32x8(types.Type):
+class _Vector(types.Type):
     def __init__(self) -> None:
-        super().__init__(name="float32x8")
+        super().__init__(name=f"float32x{LANES}")
 
 
-float32x8 = _Float32x8()
+float32_vector = _Vector()
 
 
-@register_model(_Float32x8)
+@register_model(_Vector)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]  # Numba's own
@@ -51,17 +55,17 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 @instruction
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """load(array, index): the eight numbers from there on."""
+    """load(array, index): the numbers from there on, one for each lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
 
-    return float32x8(array, types.intp), generate
+    return float32_vector(array, types.intp), generate
 
 
 @instruction
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """store(array, index, value): write the eight numbers from there on."""
+    """store(array, index, value): write the numbers from there on, one for each lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_value, position, vector = arguments
@@ -89,7 +93,7 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
 
 @instruction
 def store_some(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
-    """store_some(array, index, value, count): write the first `count` of the eight numbers."""
+    """store_some(array, index, value, count): write the first `count` of the numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_value, position, vector, length = arguments
@@ -126,22 +130,22 @@ def copy(typing: Any, source: Any, at: Any, target: Any, to: Any, count: Any) ->
 
 @instruction
 def load_splat(typing: Any, array: Any, index: Any) -> Any:
-    """load_splat(array, index): the number there in all eight lanes."""
+    """load_splat(array, index): the number there in all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _splat(builder, builder.load(_pointer(context, builder, signature.args[0], *arguments)))
 
-    return float32x8(array, types.intp), generate
+    return float32_vector(array, types.intp), generate
 
 
 @instruction
 def splat(typing: Any, number: Any) -> Any:
-    """splat(number): the number in all eight lanes."""
+    """splat(number): the number in all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _splat(builder, arguments[0])
 
-    return float32x8(types.float32), generate
+    return float32_vector(types.float32), generate
 
 
 def _splat(builder: Any, number: Any) -> Any:
@@ -157,7 +161,7 @@ def _operation(name: str) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return getattr(builder, name)(*arguments, flags=_FLAGS)
 
-        return float32x8(float32x8, float32x8), generate
+        return float32_vector(float32_vector, float32_vector), generate
 
     return apply
 
@@ -170,7 +174,7 @@ def _provide(python_operator: Any, name: str) -> None:
 
     @overload(python_operator, inline="always")
     def choose(a: Any, b: Any) -> Any:
-        return implementation if a is float32x8 and b is float32x8 else None
+        return implementation if a is float32_vector and b is float32_vector else None
 
 
 _provide(operator.add, "fadd")

@@ -15,7 +15,7 @@ from xnn.kernels.numpy.threads import threads
 _F = types.float32
 _LEAST = 2**18
 _BLOCK = 4096
-"""Numbers whose squares are summed in float32; a multiple of 32."""
+"""Numbers whose squares are summed in float32; a multiple of what four vectors hold."""
 
 
 def move_average(average: Array, weights: Array, rate: float) -> None:
@@ -64,12 +64,17 @@ def _sum_squares(vector: Any) -> float:
     for start in range(0, whole, _BLOCK):
         a = b = c = d = splat(_F(0.0))
         for i in range(start, min(start + _BLOCK, whole), 4 * LANES):
-            e, f, g, h = load(vector, i), load(vector, i + 8), load(vector, i + 16), load(vector, i + 24)
+            e, f, g, h = (
+                load(vector, i),
+                load(vector, i + LANES),
+                load(vector, i + 2 * LANES),
+                load(vector, i + 3 * LANES),
+            )
             a, b, c, d = a + e * e, b + f * f, c + g * g, d + h * h
         store(sums, 0, a)
-        store(sums, 8, b)
-        store(sums, 16, c)
-        store(sums, 24, d)
+        store(sums, LANES, b)
+        store(sums, 2 * LANES, c)
+        store(sums, 3 * LANES, d)
         for lane in range(4 * LANES):
             total += sums[lane]
     for i in range(whole, vector.size):

@@ -196,7 +196,7 @@ def _steps(count: int, step: int) -> Any:
 
 @compiled
 def _channels(count: int, tiles: int) -> Any:
-    """Where in a plane each channel begins, if eight of all tiles come first, then the next eight."""
+    """Where in a plane each channel begins, if a vector's of all tiles come first, then the next vector's."""
     channels = np.arange(count)
     return channels // LANES * (tiles * LANES) + channels % LANES
 

@@ -26,7 +26,7 @@ from xnn.kernels.numpy.winograd_tiles import Tiling, covered, place
 
 POINTS = (0.375, 0.875, 1.25, 2.5)
 HALFWAY = 100 * LANES
-"""Numbers of a tile for eight channels, which a map halfway is in: working memory at the end of the image's."""
+"""Numbers of a tile for a vector of channels, which a map halfway is in: working memory at the end of the image's."""
 
 
 def _product(squares: tuple[float, ...]) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ def inputs_to_planes(
     image : (numbers,)
         Working memory for one padded image, and at its end for what `winograd_eight` needs.
     stride, row, vector
-        Numbers from a plane to the next, from a row to the next, and from eight channels to the next eight.
+        Numbers from a plane to the next, from a row to the next, and from a vector of channels to the next.
     """
     tiles, (height, width) = t.rows * t.columns, covered(t, t.size + 2)
     for n in range(count):

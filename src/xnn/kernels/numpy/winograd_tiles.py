@@ -7,9 +7,9 @@ convolutional neural networks", 2015)::
 
 `winograd_inputs`, `winograd_outputs` and `winograd_weights` have the maps and their adjoints, compiled by Numba, and
 `winograd_eight` those of the larger tiles; the first two take one over all tiles of one image. Images come padded: with
-a margin, rounded up to whole tiles, and with channels rounded up to a multiple of eight, so that no tile is an
+a margin, rounded up to whole tiles, and with channels rounded up to whole vectors, so that no tile is an
 exception. The transformed tiles lie in planes, one for each position inside a tile, of one row a tile, in an order that
-the caller says; those of the adjoint of outputs in panels of 16 channels, as a right matrix of `products` does.
+the caller says; those of the adjoint of outputs in panels, as a right matrix of `products` does.
 
 A tile may have three outputs along an axis in place of four, and five positions in place of six: F(3x3, 3x3), by the
 same maps. The tile after it begins three pixels on, and writes over what would be the fourth. A tile of eight may have
@@ -32,7 +32,7 @@ class Tiling(NamedTuple):
     out_height, out_width, outputs : of the result
     rows, columns : of tiles
     whole_rows, whole_columns : the first of them, which have four outputs; the others have three
-    wide_inputs, wide_outputs : channels, rounded up to a multiple of 8 and of 16
+    wide_inputs, wide_outputs : channels, rounded up to whole vectors, and to whole panels of `products`
     size : outputs of a whole tile along an axis, 4 or 8
     """
 
