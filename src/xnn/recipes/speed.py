@@ -62,4 +62,4 @@ def _pace(task: Task) -> tuple[int, float, int]:
         return 100, 0.24, 8
     if task.grey:
         return 500, 0.14, 6
-    return 1000, 0.17, 16 if task.classes >= 100 else 11
+    return 1000, 0.17, 16 if task.classes >= 100 else 13
