@@ -15,7 +15,7 @@ from xnn._typing import Array, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.images import spread
-from xnn.kernels.numpy.memory import empty
+from xnn.kernels.numpy.memory import aligned, empty
 from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, pack, panels
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
@@ -136,7 +136,7 @@ def _packed(matrix: Array, some: range) -> Array:
     """Return some of the panels of a matrix."""
     rows, columns = matrix.shape
     first = some.start * WIDTH
-    packed = np.empty(len(some) * WIDTH * rows, np.float32)
+    packed = aligned(4 * len(some) * WIDTH * rows).view(np.float32)
     pack(matrix.reshape(-1), first, columns, rows, min(some.stop * WIDTH, columns) - first, packed)
     return packed
 
@@ -248,15 +248,14 @@ def _add_gradients(
 ) -> None:  # fmt: skip
     """Write Cᵀ dY of images [first, stop), one at least, to `total`, whose rows are whole panels."""
     size, pixels, zero = frame.height * frame.width * frame.channels, at.size // block, np.int64(0)
-    wide = -(-columns // WIDTH) * WIDTH
     for n in range(first, stop, block):
         count = min(block, stop - n) * pixels
         pack(dy, n * pixels * columns, columns, count, columns, packed)
         if frame.is_padded:
             _spread_images(x, n, min(n + block, stop), frame, image)
-            add_transposed(image, zero, rows, at[:count], packed, count, wide, total, zero, to, n == first)
+            add_transposed(image, zero, rows, at[:count], packed, count, columns, total, zero, to, n == first)
         else:
-            add_transposed(x, n * size, rows, at[:count], packed, count, wide, total, zero, to, n == first)
+            add_transposed(x, n * size, rows, at[:count], packed, count, columns, total, zero, to, n == first)
 
 
 @compiled

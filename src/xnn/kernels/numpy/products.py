@@ -16,6 +16,9 @@ from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.simd import LANES, load, load_splat, prefetch, splat, store, store_some
 
 ROWS = 6
+NARROW_ROWS = 8
+"""Of one vector each. A sum's next term waits some four cycles for the one before, and two begin in a cycle."""
+
 WIDTH = 2 * LANES
 
 
@@ -35,10 +38,20 @@ def pack(matrix: Any, start: int, step: int, rows: int, columns: int, packed: An
             store(packed, to, load(matrix, at + j))
             store(packed, to + LANES, load(matrix, at + j + LANES))
         if whole < columns:
-            last = packed[whole * rows + i * WIDTH : whole * rows + (i + 1) * WIDTH]
-            last[:] = 0.0
-            for j in range(columns - whole):
-                last[j] = matrix[at + whole + j]
+            _pack_last(matrix, at + whole, columns - whole, packed, whole * rows + i * WIDTH)
+
+
+@inlined
+def _pack_last(matrix: Any, at: int, count: int, packed: Any, to: int) -> None:
+    """Write a row of a panel that is not whole, and zeros for the columns that are missing."""
+    first = splat(np.float32(0.0))
+    copied = 0
+    if count >= LANES:
+        first, copied = load(matrix, at), LANES
+    store(packed, to, first)
+    store(packed, to + LANES, splat(np.float32(0.0)))
+    for j in range(copied, count):
+        packed[to + j] = matrix[at + j]
 
 
 @compiled
@@ -65,7 +78,7 @@ def multiply(
             for m in range(0, at.size, ROWS):
                 _tile(a, start, at, m, runs, length, packed, panel, bias, k, y, y_start + k, to, valid)
         else:
-            for m in range(0, at.size, ROWS):
+            for m in range(0, at.size, NARROW_ROWS):
                 _narrow_tile(a, start, at, m, runs, length, packed, panel, bias, k, y, y_start + k, to, valid)
 
 
@@ -87,8 +100,12 @@ def add_transposed(
     """
     for k in range(0, columns, WIDTH):
         panel = k * length
-        for i in range(0, rows.size, ROWS):
-            _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to, is_first)
+        if columns - k > LANES:
+            for i in range(0, rows.size, ROWS):
+                _transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to, is_first)
+        else:
+            for i in range(0, rows.size, NARROW_ROWS):
+                _narrow_transposed_tile(a, start, rows, i, at, packed, panel, y, y_start + k, to, is_first)
 
 
 @inlined
@@ -136,22 +153,27 @@ def _narrow_tile(
 ) -> None:  # fmt: skip
     """As `_tile`, for the columns of one vector or fewer."""
     m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
-    c0 = c1 = c2 = c3 = c4 = c5 = load(bias, k)
+    m6, m7 = min(m + 6, at.size - 1), min(m + 7, at.size - 1)
+    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = load(bias, k)
     for r in range(runs.size):
         base = start + runs[r]
         a0, a1, a2, a3, a4, a5 = base + at[m], base + at[m1], base + at[m2], base + at[m3], base + at[m4], base + at[m5]
+        a6, a7 = base + at[m6], base + at[m7]
         for t in range(length):
             left = load(packed, panel)
             panel += WIDTH
             c0, c1 = c0 + load_splat(a, a0 + t) * left, c1 + load_splat(a, a1 + t) * left
             c2, c3 = c2 + load_splat(a, a2 + t) * left, c3 + load_splat(a, a3 + t) * left
             c4, c5 = c4 + load_splat(a, a4 + t) * left, c5 + load_splat(a, a5 + t) * left
+            c6, c7 = c6 + load_splat(a, a6 + t) * left, c7 + load_splat(a, a7 + t) * left
     store_some(y, y_start + to[m], c0, valid)
     store_some(y, y_start + to[m1], c1, valid)
     store_some(y, y_start + to[m2], c2, valid)
     store_some(y, y_start + to[m3], c3, valid)
     store_some(y, y_start + to[m4], c4, valid)
     store_some(y, y_start + to[m5], c5, valid)
+    store_some(y, y_start + to[m6], c6, valid)
+    store_some(y, y_start + to[m7], c7, valid)
 
 
 @inlined
@@ -198,6 +220,40 @@ def _transposed_tile(
     _store_row(y, y3, c30, c31, WIDTH)
     _store_row(y, y4, c40, c41, WIDTH)
     _store_row(y, y5, c50, c51, WIDTH)
+
+
+@inlined
+def _narrow_transposed_tile(
+    a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any,
+    is_first: bool,
+) -> None:  # fmt: skip
+    """As `_transposed_tile`, for the columns of one vector or fewer."""
+    i1, i2, i3, i4, i5 = _next_rows(i, rows.size - 1)
+    i6, i7 = min(i + 6, rows.size - 1), min(i + 7, rows.size - 1)
+    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = splat(np.float32(0.0))
+    a0, a1, a2, a3 = start + rows[i], start + rows[i1], start + rows[i2], start + rows[i3]
+    a4, a5, a6, a7 = start + rows[i4], start + rows[i5], start + rows[i6], start + rows[i7]
+    for m in range(at.size):
+        left, t = load(packed, panel), at[m]
+        panel += WIDTH
+        c0, c1 = c0 + load_splat(a, a0 + t) * left, c1 + load_splat(a, a1 + t) * left
+        c2, c3 = c2 + load_splat(a, a2 + t) * left, c3 + load_splat(a, a3 + t) * left
+        c4, c5 = c4 + load_splat(a, a4 + t) * left, c5 + load_splat(a, a5 + t) * left
+        c6, c7 = c6 + load_splat(a, a6 + t) * left, c7 + load_splat(a, a7 + t) * left
+    y0, y1, y2, y3 = y_start + to[i], y_start + to[i1], y_start + to[i2], y_start + to[i3]
+    y4, y5, y6, y7 = y_start + to[i4], y_start + to[i5], y_start + to[i6], y_start + to[i7]
+    if not is_first:
+        c0, c1, c2, c3 = c0 + load(y, y0), c1 + load(y, y1), c2 + load(y, y2), c3 + load(y, y3)
+        c4, c5, c6, c7 = c4 + load(y, y4), c5 + load(y, y5), c6 + load(y, y6), c7 + load(y, y7)
+    zero = splat(np.float32(0.0))
+    _store_row(y, y0, c0, zero, WIDTH)
+    _store_row(y, y1, c1, zero, WIDTH)
+    _store_row(y, y2, c2, zero, WIDTH)
+    _store_row(y, y3, c3, zero, WIDTH)
+    _store_row(y, y4, c4, zero, WIDTH)
+    _store_row(y, y5, c5, zero, WIDTH)
+    _store_row(y, y6, c6, zero, WIDTH)
+    _store_row(y, y7, c7, zero, WIDTH)
 
 
 @inlined

@@ -283,7 +283,7 @@ def _backward(
                 top, end = _used(k, parts, tiles, t.size)
                 add_transposed(
                     inputs, k * input_step, channels, tile_places[top:end],
-                    outputs[k * output_step + top * WIDTH : (k + 1) * output_step], tiles, t.wide_outputs,
+                    outputs[k * output_step + top * WIDTH : (k + 1) * output_step], tiles, t.outputs,
                     total, k * step, row_places, n == first,
                 )  # fmt: skip
         if dx.size > 0:
