@@ -282,6 +282,12 @@ def test_vectors_take_turns_in_two_processes(run, tmp_path):
     assert all(min(*figure["ms"].values(), figure["ratio"]) > 0 for figure in figures)
 
 
+def test_vectors_says_where_there_is_one_width(run, monkeypatch):
+    monkeypatch.setattr("xnn.kernels.numpy.simd.LANES", 8)
+    with pytest.raises(SystemExit, match="without AVX-512"):
+        run(vectors, *QUICK)
+
+
 def test_memory_prints_a_table(run, monkeypatch, tmp_path):
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("/proc/self/clear_refs is missing: the benchmark needs Linux")
