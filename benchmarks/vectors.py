@@ -7,6 +7,8 @@ How wide vectors are is decided when xnn is imported, so each width has a proces
 wait for each other in between.
 """
 
+import contextlib
+import functools
 import multiprocessing
 import os
 import statistics
@@ -41,7 +43,7 @@ def main() -> None:
         sys.exit("there is nothing to compare: Numba compiles for a processor without AVX-512")
     about = circumstances(arguments)
     print_circumstances(about)
-    sixteen, eight = start(None), start(without_avx512(FEATURES))
+    sixteen, eight = start(FEATURES), start(without_avx512(FEATURES))
     print_heading(["network", "batch", "eight, ms", "sixteen, ms", "ratio"])
     figures = []
     for name, network in NETWORKS.items():
@@ -60,20 +62,11 @@ def without_avx512(features: str) -> str:
     return ",".join(f"-{name[1:]}" if name.startswith(("+avx512", "+avx10")) else name for name in features.split(","))
 
 
-def start(features: str | None) -> Connection:
-    """Start a process that takes training steps, compiled for these features or, without any, for the processor's."""
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=True)
-    before = os.environ.pop(VARIABLE, None)
-    try:
-        # A process that is spawned reads the environment when it starts.
-        if features is not None:
-            os.environ[VARIABLE] = features
-        process.start()
-    finally:
-        os.environ.pop(VARIABLE, None)
-        if before is not None:
-            os.environ[VARIABLE] = before
+def start(features: str) -> Connection:
+    """Start a process that takes training steps, compiled for a processor with these features."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    spawn.Process(target=_serve, args=(there, features), daemon=True).start()
     return here
 
 
@@ -87,21 +80,19 @@ def call(connection: Connection, name: str, batch: int) -> Callable[[], object]:
     return step
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, features: str) -> None:
     """Take a step for each message, until there are no more."""
+    # Before Numba is imported, which reads it once.
+    os.environ[VARIABLE] = features
+
     from benchmarks.networks import NETWORKS
     from benchmarks.peers_xnn import xnn_step
 
-    asked, step = None, None
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:
-            return
-        if step is None or task != asked:
-            asked, step = task, xnn_step(NETWORKS[task[0]], task[1])
-        step()
-        connection.send(None)
+    step = functools.lru_cache(maxsize=1)(lambda name, batch: xnn_step(NETWORKS[name], batch))
+    with contextlib.suppress(EOFError):
+        while True:
+            step(*connection.recv())()
+            connection.send(None)
 
 
 if __name__ == "__main__":
