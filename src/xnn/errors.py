@@ -27,6 +27,10 @@ class RunError(UserError):
     """A run directory cannot be used, or there is nothing sound in it to resume from."""
 
 
+class FolderGone(Exception):  # noqa: N818 - named after what happened
+    """A folder was deleted, renamed or replaced while it was in use. The commands end with code 1."""
+
+
 class NonFiniteLoss(ArithmeticError):  # noqa: N818 - it names the event, as ZeroDivisionError's family does
     """The training loss became NaN or infinite."""
 

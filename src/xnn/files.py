@@ -1,0 +1,280 @@
+"""Files that are written whole or not at all, and read only if they are what they should be.
+
+A folder may come from a stranger. So a file is never written through a link: it is made under a random name that
+nobody can have planted, flushed, and renamed. And what is read must be a regular file of a bounded size: a pipe would
+wait for ever, a device never end.
+
+What goes wrong is an `OSError` whose ``strerror`` says what; the functions that take paths turn it into a `RunError`.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from xnn.errors import FolderGone, RunError
+from xnn.paths import reason
+
+if sys.platform != "win32":
+    import fcntl
+
+_CALLS = {os.open, os.stat, os.unlink, os.mkdir, os.rename}
+_BY_DESCRIPTOR = _CALLS <= os.supports_dir_fd and os.listdir in os.supports_fd
+"""Whether the system can name a file by an open folder and a name. Windows can't: there the path serves."""
+
+# Windows has none of these but O_BINARY, without which it would write its own ends of lines.
+_BINARY = getattr(os, "O_BINARY", 0)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
+_TEMPORARY = re.compile(r"\..{1,50}\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""Fifty characters of the file's name, so that it fits into the 255 bytes that a name may have, and a random number."""
+
+
+class Folder:
+    """A folder that is opened once: files are named within it, whatever becomes of its path.
+
+    Use it as a context manager, or call `close`.
+
+    Parameters
+    ----------
+    path : Path
+        An existing folder. A link to one is followed; `child` follows none.
+
+    Raises
+    ------
+    OSError
+        There is no folder, or it may not be entered.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._take(path, os.open(path, os.O_RDONLY | _DIRECTORY) if _BY_DESCRIPTOR else None)
+
+    def _take(self, path: Path, descriptor: int | None) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._identity = _identity(path.stat() if descriptor is None else os.fstat(descriptor))
+
+    def child(self, name: str, *, make: bool = False) -> "Folder":
+        """Return a folder in this one, made first where it is missing and `make` says so; a link is refused."""
+        if make:
+            self.check()
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._place(name), dir_fd=self._descriptor)
+                self.sync()
+        if not stat.S_ISDIR(self._status(name).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "is no folder, or a link to one")
+        folder = Folder.__new__(Folder)
+        flags = os.O_RDONLY | _DIRECTORY | _NOFOLLOW
+        folder._take(self.path / name, os.open(name, flags, dir_fd=self._descriptor) if _BY_DESCRIPTOR else None)
+        return folder
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> "Folder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def check(self) -> None:
+        """Raise `FolderGone` unless the path still leads to the folder that was opened."""
+        with contextlib.suppress(OSError):
+            if _identity(self.path.stat()) == self._identity:
+                return
+        raise FolderGone(f"the folder {self.path} was deleted, renamed or replaced while it was in use")
+
+    def names(self) -> list[str]:
+        """Return the names in the folder, sorted."""
+        place = self.path if self._descriptor is None else self._descriptor
+        return sorted(os.listdir(place))  # noqa: PTH208 - a Path takes no descriptor
+
+    def has(self, name: str) -> bool:
+        """Whether there is a regular file of that name, not a link to one."""
+        try:
+            return stat.S_ISREG(self._status(name).st_mode)
+        except FileNotFoundError:
+            return False
+
+    def open(self, name: str, flags: int) -> int:
+        """Open a regular file, not a link to one, and return its descriptor; a new one gets the umask's mode."""
+        options = flags | _BINARY | _NOFOLLOW | _NONBLOCK
+        try:
+            if self._descriptor is None:
+                if (self.path / name).is_symlink():
+                    raise OSError(errno.ELOOP, "")
+                descriptor = os.open(self.path / name, options, 0o666)
+            else:
+                descriptor = os.open(name, options, 0o666, dir_fd=self._descriptor)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(errno.ELOOP, "is a symbolic link, which is not followed here") from None
+            raise
+        return _regular(descriptor)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the content of a regular file, not a link to one, of at most `limit` bytes."""
+        return _read(self.open(name, os.O_RDONLY), limit)
+
+    def write(self, name: str, content: bytes | Iterable[Any]) -> None:
+        """Put a file, given whole or in pieces, in the place of `name`, even of a link.
+
+        A reader sees the old file or the new one, also after a kill or a power cut.
+        """
+        self.check()
+        temporary = f".{name[:50]}.{secrets.token_hex(8)}.tmp"
+        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            with _closing(descriptor):
+                _hold(descriptor)
+                for piece in (content,) if isinstance(content, bytes) else content:
+                    _write_all(descriptor, piece)
+                os.fsync(descriptor)
+                if _BY_DESCRIPTOR:  # still held, so that nobody takes it for a killed process's
+                    self._rename(temporary, name)
+            if not _BY_DESCRIPTOR:  # Windows renames no open file
+                self._rename(temporary, name)
+            self.sync()
+        except BaseException:
+            self.remove(temporary)
+            raise
+
+    def append(self, name: str, content: bytes) -> None:
+        """Add to the end of a file, which a kill cannot undo once this returns."""
+        self.check()
+        with _closing(self.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)) as descriptor:
+            _write_all(descriptor, content)
+
+    def remove(self, name: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._place(name), dir_fd=self._descriptor)
+
+    def sync(self) -> None:
+        """Make what was renamed or deleted durable, where the system can."""
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+
+    def remove_temporaries(self) -> None:
+        """Delete what killed processes left half-written, and nothing that another is writing."""
+        for name in self.names():
+            if is_temporary(name) and self.has(name):
+                with contextlib.suppress(FileNotFoundError), _closing(self.open(name, os.O_RDWR)) as descriptor:
+                    if _hold(descriptor):
+                        self.remove(name)
+
+    def _place(self, name: str) -> str | Path:
+        return self.path / name if self._descriptor is None else name
+
+    def _status(self, name: str) -> os.stat_result:
+        return os.stat(self._place(name), dir_fd=self._descriptor, follow_symlinks=False)
+
+    def _rename(self, old: str, new: str) -> None:
+        os.replace(self._place(old), self._place(new), src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is that of a file that is being written, or was when its process was killed."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Return the content of a regular file, or of one that a link leads to, of at most `limit` bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is a folder, a pipe or a device, or is larger.
+    """
+    return _read(_regular(os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)), limit)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader, or a power cut, sees the old file or the new one.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written (permissions, a full disk). What was there before is still there.
+    """
+    with _told("write", path), Folder(path.parent) as folder:
+        folder.write(path.name, content)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add `content` to the end of `path`; the system has it when this returns, so that a kill loses nothing.
+
+    Raises
+    ------
+    RunError
+        It cannot be written; part of it may be.
+    """
+    with _told("write", path), Folder(path.parent) as folder:
+        folder.append(path.name, content)
+
+
+@contextlib.contextmanager
+def _told(verb: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot {verb} {path}: {reason(error)}") from error
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _regular(descriptor: int) -> int:
+    """Return the descriptor of a regular file, and close that of anything else."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(mode) else "is no regular file but a pipe or a device")
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        # The size tells before anything is read; a file that grows meanwhile is cut off all the same.
+        size = os.fstat(descriptor).st_size
+        content = file.read(limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:
+        raise OSError(errno.EFBIG, f"is larger than the {limit:,} bytes that such a file may have")
+    return content
+
+
+def _write_all(descriptor: int, content: Any) -> None:
+    rest = memoryview(content).cast("B")
+    while rest:  # the system may take a part of it at a time: Linux 2 GiB, a nearly full disk what still fits
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _hold(descriptor: int) -> bool:
+    """Lock a file that is being written until it is closed; False where another process has it, or cannot be told."""
+    if sys.platform == "win32":
+        return True  # which deletes no file that is open
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system without locks: then a leftover stays rather than a file in use goes
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
