@@ -148,9 +148,8 @@ class Folder:
         """
         self.check()
         temporary = f".{name[:_NAME_KEPT]}.{secrets.token_hex(8)}.tmp"
-        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            with _closing(descriptor):
+            with _closing(self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)) as descriptor:
                 _hold(descriptor)
                 for piece in (content,) if isinstance(content, bytes) else content:
                     _write_all(descriptor, piece)
@@ -160,6 +159,8 @@ class Folder:
             if not _BY_DESCRIPTOR:  # Windows renames no open file
                 self._rename(temporary, name)
             self.sync()
+        except FileExistsError:  # the temporary file is somebody else's
+            raise
         except BaseException:
             self.remove(temporary)
             raise

@@ -83,7 +83,7 @@ class Result(TypedDict, total=False):
     seconds: NonNegative
     peak_memory_mib: NonNegative | None
     parameters: Count
-    seed: Count
+    seed: Annotated[int, Meta(ge=0)]
     versions: Annotated[dict[Name, Name], Meta(max_length=100)]
 
 
