@@ -64,7 +64,7 @@ def test_plainer_signs_where_the_terminal_has_no_others(here, monkeypatch):
     assert main(["run", odd.name]) == 0
     out.flush()
     lines = out.buffer.getvalue().decode("ascii").splitlines()
-    assert lines[0] == "??.png"
+    assert lines[0] == r"?\udcff.png"
     assert re.fullmatch(r"  \d  [ \d]{2}\d\.\d\d %  -+", lines[1])
 
 
