@@ -1,5 +1,7 @@
 """What is counted in a model's answers agrees with itself, with training's own metrics, and with the files."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,6 +58,18 @@ def test_all_frequent_confusions_are_all_mistakes(answers):
     assert sum(count for _, _, count in pairs) == np.sum(answers.labels != answers.predicted)
     assert all(label != other and count == answers.confusion[label, other] for label, other, count in pairs)
     assert [count for *_, count in pairs] == sorted((count for *_, count in pairs), reverse=True)
+
+
+def test_of_very_many_classes_no_square_is_made():
+    """A matrix of 100,000 classes would have 80 GB."""
+    count, images = 100_000, 50_000
+    random = np.random.default_rng(0)
+    labels, predicted = random.integers(0, count, (2, images))
+    ones = np.ones(images)
+    answers = Evaluation(tuple(map(str, range(count))), labels, predicted, ones, ones, labels, 0.5)
+    assert sum(count for *_, count in answers.frequent_confusions(images)) == np.sum(labels != predicted)
+    assert len(answers.class_accuracy) == len(answers.totals) == len(answers.hits) == count
+    assert "confusion" not in vars(answers)
 
 
 def small_model(seed, classes=7, smoothing=0.0, on="numpy"):
@@ -146,6 +160,19 @@ def test_classes_of_other_names():
     data = dataset("abc")
     with pytest.raises(DataError, match=r"others has 3 classes, a, b, c; the model knows .*\(7 in all\)"):
         in_classes_of(small_model(0), data, data.test)
+
+
+def test_very_many_classes_are_matched_in_reasonable_time():
+    names = [f"class {number}" for number in range(30_000)]
+    data = dataset(names[::-1])
+    split, _ = in_classes_of(dataclasses.replace(small_model(0), classes=tuple(names)), data, data.test)
+    np.testing.assert_array_equal(split.labels, np.arange(30_000)[::-1])
+
+
+def test_of_equal_names_the_first_counts():
+    data = dataset("ab")
+    split, _ = in_classes_of(dataclasses.replace(small_model(0), classes=("b", "a", "a", "b")), data, data.test)
+    assert split.labels.tolist() == [1, 0]
 
 
 def test_the_model_computes_where_it_was_asked_to(finished):

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import io
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.reporting.reader import Reader
+from xnn.data import Split
 from xnn.errors import RunError
 from xnn.reporting.page import page, write_page
 from xnn.reporting.saved import SavedRun
@@ -146,6 +148,27 @@ def test_many_classes_are_a_picture_and_a_list_that_begins_with_the_hardest(show
     assert reader.text.index("class 30.0 %") < reader.text.index("class 0100.0 %")
     assert "no images" in reader.text
     assert "among the five likeliest" in reader.text
+
+
+def test_very_many_classes_are_neither_drawn_nor_all_listed(shown):
+    count = 5000
+    classes = tuple(f"{number} {'long' * 100}" for number in range(count))
+    answers = dataclasses.replace(shown.answers, classes=classes)
+    text = page([dataclasses.replace(shown, answers=answers)])
+    reader = Reader(text)
+    assert "The matrix of 5,000 classes is too large to be drawn." in reader.text
+    assert "These are the 1,000 hardest of 5,000 classes." in reader.text
+    assert len([a for a in reader.all("span") if a.get("class") == "name"]) == 1000
+    assert "confusion" not in vars(answers)
+    assert len(text) < 1_000_000
+
+
+def test_large_images_are_thinned_out(shown):
+    images = np.random.default_rng(0).integers(0, 256, (360, 300, 40, 3), np.uint8)
+    large = dataclasses.replace(shown, split=Split(images, shown.split.labels))
+    (first, *_) = [image["src"] for image in Reader(page([large])).all("img") if "taken for" in image["alt"]]
+    with Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2]))) as picture:
+        assert picture.size == (20, 150)
 
 
 def test_a_picture_of_a_confusion_matrix():
