@@ -47,6 +47,13 @@ def test_it_is_fetched_when_asked_for(stranger, fetched):
     assert fetched == ["cifar10"]
 
 
+def test_it_is_fetched_though_the_settings_name_a_folder_that_is_gone(stranger, fetched, tmp_path):
+    settings = dataclasses.replace(stranger.settings, data_dir=str(tmp_path / "gone"))
+    with pytest.raises(DataError, match="no network"):
+        look_at(dataclasses.replace(stranger, settings=settings), download=True, on="numpy")
+    assert fetched == ["cifar10"]
+
+
 def test_a_folder_that_the_user_names_must_hold_the_data(stranger, tmp_path, fetched):
     with pytest.raises(DataError, match="does not hold cifar10"):
         look_at(stranger, data_dir=tmp_path, on="numpy")

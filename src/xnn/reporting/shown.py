@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from xnn.backends import Backend
-from xnn.data import Split, load
+from xnn.data import Dataset, Split, load
 from xnn.data.torchvision import PREFIX
 from xnn.errors import DataError
 from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of
@@ -67,15 +67,25 @@ def look_at(
     settings = run.settings
     saved = load_model(run.path, on)
     filters = first_filters(saved.model.state_dict(), saved.image_shape)
-    place = data_dir or place_of_data(settings)
     try:
-        dataset = load(settings.dataset, data_dir=place, labels=settings.labels, download=download)
+        dataset = _data(settings, data_dir, download)
     except DataError as error:
         if data_dir is not None or download:
             raise
         return Shown(run, filters=filters, missing=str(error))
     split, _ = in_classes_of(saved, dataset, dataset.test)
     return Shown(run, evaluate(saved, split), split, filters)
+
+
+def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:
+    place = data_dir or place_of_data(settings)
+    try:
+        return load(settings.dataset, data_dir=place, labels=settings.labels, download=download)
+    except DataError:
+        if data_dir is not None or place is None or not download:
+            raise
+    # The run's own folder is gone, and a folder that is named is never downloaded into.
+    return load(settings.dataset, labels=settings.labels)
 
 
 def place_of_data(settings: Settings) -> str | None:
