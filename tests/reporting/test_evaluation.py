@@ -120,9 +120,11 @@ def test_softmax_of_extreme_logits():
     np.testing.assert_array_equal(softmax(np.array([[1e30, 0.0], [-1e30, -1e30]])), [[1.0, 0.0], [0.5, 0.5]])
 
 
-def test_outputs_that_are_not_finite_are_named():
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_outputs_that_are_not_finite_are_named_and_nothing_else_is_said(value):
+    """A warning would be an error here."""
     saved = small_model(0)
-    saved.model.parameters.flat[...] = np.nan
+    saved.model.parameters.flat[...] = value
     split = small_split(0, 4)
     with pytest.raises(RunError, match="not finite"):
         evaluate(saved, split)

@@ -135,12 +135,13 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
     loss.functions = model.functions
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    for x, labels in batches.epoch(0):
-        logits = predict(x)
-        value, _ = loss.forward(logits, labels)
-        sums.loss += float(value) * int(x.shape[0])
-        sums.images += int(x.shape[0])
-        answers.append(_answers(model.backend.to_numpy(logits), model.backend.to_numpy(labels)))
+    with _unwarned():
+        for x, labels in batches.epoch(0):
+            logits = predict(x)
+            value, _ = loss.forward(logits, labels)
+            sums.loss += float(value) * int(x.shape[0])
+            sums.images += int(x.shape[0])
+            answers.append(_answers(model.backend.to_numpy(logits), model.backend.to_numpy(labels)))
     if not math.isfinite(sums.loss):
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     columns = [np.concatenate(column) for column in zip(*answers, strict=True)]
@@ -158,11 +159,17 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
         They are not finite.
     """
     model = saved.model
-    x = saved.normalization(model.backend.asarray(images), model.dtype)
-    result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
+    with _unwarned():
+        x = saved.normalization(model.backend.asarray(images), model.dtype)
+        result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
     if not np.isfinite(result).all():
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     return result
+
+
+def _unwarned() -> np.errstate:
+    """Numbers that overflow end in outputs that are not finite, which is said once and not by each step."""
+    return np.errstate(all="ignore")
 
 
 def softmax(logits: HostArray) -> HostArray:
