@@ -1,6 +1,7 @@
 """A whole run: from settings to a directory with a trained model and its results."""
 
 import dataclasses
+import functools
 import importlib
 import platform
 import sys
@@ -12,11 +13,10 @@ from typing import Any
 from xnn._version import __version__
 from xnn.errors import RunError
 from xnn.paths import expanded
-from xnn.training import curves, resuming
+from xnn.training import complete, resuming
 from xnn.training.assembly import Job, make_trainer, prepare
 from xnn.training.callbacks import Callback, Checkpoint
 from xnn.training.checkpoints import Saved
-from xnn.training.files import read_json_lines
 from xnn.training.history import History
 from xnn.training.run_directory import RunDirectory, RunLog, StoppedAtOnce, default_path
 from xnn.training.settings import Settings, known
@@ -37,17 +37,32 @@ class Result:
         The rows of the epochs.
     values
         The content of result.json; None when the run was interrupted.
-    model
-        The trained model, or the half-trained one.
+    was_complete
+        Whether it was complete already, so that `resume` had nothing to do.
     """
 
     directory: Path
     history: History
     values: dict[str, Any] | None
-    model: Any
+    _model: Any = dataclasses.field(repr=False)
+    was_complete: bool = False
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The trained model, or the half-trained one.
+
+        Of a run that was complete it is made when it is first asked for, from the data and the last checkpoint.
+        """
+        return complete.trained_model(self.directory) if self.was_complete else self._model
 
 
-def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Report | None = None) -> Result:
+def train(
+    settings: Settings,
+    *,
+    callbacks: Sequence[Callback] = (),
+    report: Report | None = None,
+    warn: Report | None = None,
+) -> Result:
     """Train by the settings and write a run directory.
 
     Parameters
@@ -58,6 +73,8 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
         Called after the run's own.
     report
         Takes lines for people.
+    warn
+        Takes a line where the picture of the curves cannot be drawn; `report` does where it is None.
 
     Raises
     ------
@@ -82,7 +99,7 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
     path = given or default_path(settings.dataset, settings.recipe or settings.model)
     with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
         _introduce(job, directory, say)
-        return _fit(job, directory, None, callbacks)
+        return _fit(job, directory, None, callbacks, warn or say)
 
 
 def resume(
@@ -93,7 +110,7 @@ def resume(
     warn: Report | None = None,
     **changes: Any,
 ) -> Result:
-    """Go on with the run in a directory from its newest sound checkpoint.
+    """Go on with the run in a directory from its newest sound checkpoint; leave it as it is if it is complete.
 
     Parameters
     ----------
@@ -102,8 +119,8 @@ def resume(
     callbacks, report
         As for `train`.
     warn
-        Takes a line for each damaged checkpoint that is passed over, and one where another library, device, dtype,
-        number of threads or version computes than did before; `report` does where it is None.
+        As for `train`; also takes a line for each damaged checkpoint that is passed over, and one where another
+        library, device, dtype, number of threads or version computes than did before.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
@@ -127,10 +144,14 @@ def _resume(
 ) -> Result:
     say = report or _silent
     settings = resuming.saved_settings(directory, changes)
+    result = complete.result_of(directory, settings.epochs if "epochs" in changes else None)
+    if result is not None:
+        history = complete.tidy(directory, settings, result, say, warn)
+        return Result(directory.path, history, result, None, was_complete=True)
     saved, damaged = directory.newest_checkpoint()
     for line in damaged:
         warn(f"passed over: {line}")
-    resuming.check_something_left(directory, settings, saved, "epochs" in changes)
+    resuming.check_epochs(settings, saved)
     job = prepare(settings, report)
     if saved is not None:
         resuming.check_data(job, directory, saved)
@@ -144,7 +165,7 @@ def _resume(
         directory.withdraw_result()
         directory.write_config(job.settings.to_dict())
     say(resuming.whence(saved))
-    return _fit(job, directory, saved, callbacks)
+    return _fit(job, directory, saved, callbacks, warn)
 
 
 def _silent(line: str) -> None:
@@ -162,7 +183,7 @@ def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
     say(f"results go to {directory.path}")
 
 
-def _fit(job: Job, directory: RunDirectory, saved: Saved | None, callbacks: Sequence[Callback]) -> Result:
+def _fit(job: Job, directory: RunDirectory, saved: Saved | None, callbacks: Sequence[Callback], warn: Report) -> Result:
     settings = job.settings
     checkpoint = Checkpoint(
         directory.checkpoints,
@@ -173,14 +194,11 @@ def _fit(job: Job, directory: RunDirectory, saved: Saved | None, callbacks: Sequ
     )
     trainer = make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
     if saved is not None:
-        try:
-            trainer.load_state_dict(saved.arrays, saved.info)
-        except ValueError as error:
-            raise RunError(f"{saved.path} does not fit the run's settings: {error}") from error
+        complete.load_state(trainer, saved)
     with _may_go_on(directory):
         directory.cut_back(trainer.step, trainer.history)
         history = trainer.fit(job.train, job.held_out, epochs=known(settings.epochs))
-        values = None if trainer.interrupted else _finish(job, directory, trainer)
+        values = None if trainer.interrupted else _finish(job, directory, trainer, warn)
     return Result(directory.path, history, values, job.model)
 
 
@@ -195,8 +213,8 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
         raise StoppedAtOnce(directory.path) from stop
 
 
-def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, Any]:
-    """Write the model, the picture and, last, the result."""
+def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> dict[str, Any]:
+    """Write the model, then the result, which makes the run complete, and the picture, which may fail."""
     last = trainer.history[-1]
     if "test_loss" in last and job.settings.test_views == 1:
         test = {name: last[f"test_{name}"] for name in ("loss", "accuracy")}
@@ -208,9 +226,6 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, An
         directory.write_model(job.model.state_dict(), _description(job))
     settings = job.settings
     name = settings.recipe or settings.model
-    title = f"{job.dataset.name}, {name}: {100 * test['accuracy']:.2f} % of the test images"
-    intervals = read_json_lines(directory.intervals)
-    curves.draw(directory.curves, trainer.history, intervals, title=title, held_out=job.held_out_name)
     result = {
         "dataset": settings.dataset,
         "recipe": name,
@@ -227,6 +242,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, An
         "versions": _versions(job.backend.library),
     }
     directory.write_result(result)
+    complete.draw_curves(directory, settings, trainer.history, result, warn)
     return result
 
 
