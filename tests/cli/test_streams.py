@@ -179,3 +179,18 @@ def test_a_product_that_cannot_be_written_is_one_line(shell, command, place, cod
 def test_a_page_is_written_whatever_becomes_of_the_table(shell, tmp_path):
     assert shell("$REPORT $RUN --html page.html >&0") == (0, "", "")
     assert (tmp_path / "page.html").read_text().endswith("</html>\n")
+
+
+@needs_shell
+def test_a_closed_descriptor_is_not_given_to_the_next_file(tmp_path):
+    program = (
+        "from xnn.cli.streams import outlets\nwith outlets(), open('file', 'w') as file: file.write(str(file.fileno()))"
+    )
+    subprocess.run(["sh", "-c", f'{sys.executable} -c "{program}" <&- >&- 2>&-'], cwd=tmp_path, check=True)
+    assert int((tmp_path / "file").read_text()) > 2
+
+
+@needs_full
+@needs_shell
+def test_a_bar_that_cannot_be_shown_is_no_obstacle(shell):
+    assert shell("$TRAIN > /dev/full", FORCE_COLOR="1") == (0, "", LOST.format(os.strerror(errno.ENOSPC)))
