@@ -92,7 +92,9 @@ def shell(finished, tmp_path):
     """A function that runs a command of the project as part of a line of sh; gives its code, stdout and stderr."""
 
     def run(line, **variables):
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "XNN_NUM_THREADS": "1", "RUN": str(finished.directory)}
+        # Without buffers nothing would be left to fail at the interpreter's end.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "XNN_NUM_THREADS": "1", "RUN": str(finished.directory)}
         environment |= {"TRAIN": f"{sys.executable} -m xnn.cli.train {' '.join(QUICK)} --run-dir run"}
         environment |= {
             name: f"{sys.executable} -m xnn.cli.{name.lower()}" for name in ("REPORT", "PREDICT", "COMPARE")
