@@ -111,25 +111,17 @@ def test_products_have_all_threads_where_the_thread_itself_allows_them():
 
 
 def test_work_at_one_thread_and_products_with_all_take_turns():
-    seen, stop = set(), threading.Event()
+    seen, contexts = set(), {1: HERE.one_thread, 2: HERE.all_threads}
 
-    def look(context, expected):
-        with context:
-            time.sleep(0)  # lets another thread run
-            seen.add((expected, *counts()))
+    def look(*expected):
+        for number in 40 * expected:
+            with contexts[number]:
+                time.sleep(0)  # lets another thread run
+                seen.add((number, *counts()))
 
-    def work(context, expected):
-        while not stop.is_set():
-            look(context, expected)
-
-    with ThreadPoolExecutor(4) as executor:
-        others = [executor.submit(work, HERE.one_thread, 1) for _ in range(2)]
-        others += [executor.submit(work, HERE.all_threads, 2) for _ in range(2)]
-        with HERE.alone_but_for_products:
-            for _ in range(40):
-                look(HERE.one_thread, 1)
-                look(HERE.all_threads, 2)
-        stop.set()
+    with ThreadPoolExecutor(4) as executor, HERE.alone_but_for_products:
+        others = [executor.submit(look, number) for number in (1, 1, 2, 2)]
+        look(1, 2)
         for other in others:
             other.result(timeout=60)
     assert seen == {(1, *[1] * len(counts())), (2, *[2] * len(counts()))}

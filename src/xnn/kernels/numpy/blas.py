@@ -13,6 +13,7 @@ import ctypes
 import functools
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Blas:
         # leaves its name behind, but keeps only others waiting, until it comes again.
         self._sections: set[int] = set()
         self._products: set[int] = set()
-        self._waiting = 0
+        self._queue: deque[object] = deque()
         self._holds = 0
         self._is_at_one = False
         self._usual: list[int] = []
@@ -102,7 +103,7 @@ class Blas:
         self._changed = threading.Condition(threading.Lock())
         self._sections -= _others(self._sections)
         self._products.clear()
-        self._waiting = 0
+        self._queue.clear()
         self._holds = len(self._mine.holds) + len(self._sections)
         self._settle()
 
@@ -121,9 +122,7 @@ class Blas:
     def _begin_section(self) -> None:
         if not self._mine.sections:
             with self._changed:
-                # A product that waits comes first, or many short sections would never let it begin.
-                while self._waiting or _others(self._products):
-                    self._changed.wait()
+                self._take_turn(self._products)
                 self._sections.add(threading.get_ident())
                 self._holds += 1
                 self._settle()
@@ -140,20 +139,25 @@ class Blas:
 
     def _begin_product(self) -> None:
         with self._changed:
-            self._waiting += 1
-            try:
-                while _others(self._sections):
-                    self._changed.wait()
-                self._products.add(threading.get_ident())
-            finally:
-                self._waiting -= 1
-                self._changed.notify_all()
+            self._take_turn(self._sections)
+            self._products.add(threading.get_ident())
             self._settle()
 
     def _end_product(self) -> None:
         with self._changed:
             self._products.discard(threading.get_ident())
             self._settle()
+            self._changed.notify_all()
+
+    def _take_turn(self, others: set[int]) -> None:
+        """Wait until all that came before have begun, and none of `others` is left; to be called with the lock."""
+        turn = object()
+        self._queue.append(turn)
+        try:
+            while self._queue[0] is not turn or _others(others):
+                self._changed.wait()
+        finally:
+            self._queue.remove(turn)
             self._changed.notify_all()
 
     def _settle(self) -> None:
