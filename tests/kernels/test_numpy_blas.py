@@ -4,12 +4,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
-from xnn import kernels, nn, optim
+from tests.kernels.networks import NETWORKS, trained
+from xnn import kernels
 from xnn.backends import backend
-from xnn.training import Trainer
+from xnn.training import Callback
 
 pytest.importorskip("numba")
 from xnn.kernels.numpy.blas import Blas
@@ -127,23 +127,6 @@ def test_work_at_one_thread_and_products_with_all_take_turns():
     assert seen == {(1, *[1] * len(counts())), (2, *[2] * len(counts()))}
 
 
-X = np.random.default_rng(0).normal(size=(256, 28, 28, 1)).astype(np.float32)
-LABELS = np.arange(256) % 10
-# Products large enough for all of BLAS's threads, and kernels that are spread over ours.
-NETWORKS = {
-    "affine": lambda: (nn.Flatten(), nn.Linear(512), nn.ReLU(), nn.Linear(10)),
-    "convolving": lambda: (
-        nn.Conv2d(16, 3, padding=1), nn.BatchNorm(), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(10),
-    ),
-}  # fmt: skip
-
-
-def trained(name, callbacks=()):
-    model = nn.Sequential(*NETWORKS[name]()).build(X.shape[1:], backend=backend("numpy", twins=True), seed=1)
-    Trainer(model, optim.SGD(model, 0.1), callbacks=callbacks).fit((X, LABELS), epochs=2, batch_size=128)
-    return model.parameters.flat.tobytes()
-
-
 @pytest.fixture(scope="module")
 def expected():
     """The bits that each network ends with in the main thread, on its own."""
@@ -179,8 +162,6 @@ def test_training_in_several_threads_at_once_gives_the_same_bits(expected):
 @pytest.mark.parametrize("outer", NETWORKS)
 @pytest.mark.parametrize("inner", NETWORKS)
 def test_training_inside_training_gives_the_same_bits(outer, inner, expected):
-    from xnn.training import Callback
-
     found = []
 
     class TrainsAnother(Callback):
