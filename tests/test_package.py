@@ -14,7 +14,8 @@ SOURCE = Path(xnn.__file__).parent
 HEAVY = {"torch", "cupy", "numba", "matplotlib", "rich", "pooch", "requests", "PIL", "safetensors", "hypothesis"}
 # Each part may import itself and what stands before it.
 ORDER = [
-    ("_version", "_typing", "_tf32", "errors", "paths"),
+    ("_version", "_typing", "_tf32", "_notes", "errors", "paths"),
+    ("_few_threads",),
     ("backends",),
     ("random",),
     ("functional",),

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn import kernels, nn
+from xnn._notes import note
 from xnn.errors import SettingError
 from xnn.kernels import threads as setting
-from xnn.kernels.notes import note
 
 pytest.importorskip("numba")
 from xnn.kernels.numpy.threads import Threads, threads
@@ -119,22 +119,28 @@ def test_the_setting(monkeypatch):
     monkeypatch.delenv("XNN_NUM_THREADS")
     assert setting.count() >= 1
     assert not setting.is_set()
-    monkeypatch.setenv("XNN_NUM_THREADS", "many")
-    with pytest.raises(SettingError, match=r"^\$XNN_NUM_THREADS must be a positive integer, not 'many'$"):
-        setting.count()
+    monkeypatch.setenv("XNN_NUM_THREADS", "0000000000003")
+    assert setting.count() == 3
+    for text in ("many", "-1", "00", "\N{ARABIC-INDIC DIGIT ZERO}", "²"):
+        monkeypatch.setenv("XNN_NUM_THREADS", text)
+        with pytest.raises(SettingError, match=rf"^\$XNN_NUM_THREADS must be a positive integer, not '{text}'$"):
+            setting.count()
     with pytest.raises(SettingError, match="threads must be a positive integer, not 0"):
         kernels.set_threads(0)
 
 
-@pytest.mark.parametrize("wanted", [3000, 10**400])
-def test_an_absurd_number_of_threads_is_refused_in_one_line(monkeypatch, wanted):
+@pytest.mark.parametrize(
+    ("wanted", "shown"), [(3000, "3000"), (10**400, "a number of 401 digits"), ("9" * 5000, "a number of 5000 digits")]
+)
+def test_an_absurd_number_of_threads_is_refused_in_one_line(monkeypatch, wanted, shown):
     most = max(256, 4 * setting.cores())
-    line = rf"must be at most {most} on this machine, where xnn may use (one core|\d+ cores)$"
-    with pytest.raises(SettingError, match="^threads " + line):
-        kernels.set_threads(wanted)
-    monkeypatch.setenv("XNN_NUM_THREADS", "9" * 5000 if wanted > 3000 else str(wanted))
+    line = rf"must be at most {most}, not {shown}: xnn may use (one core|\d+ cores) here$"
+    monkeypatch.setenv("XNN_NUM_THREADS", str(wanted))
     with pytest.raises(SettingError, match=r"^\$XNN_NUM_THREADS " + line):
         setting.count()
+    if isinstance(wanted, int):
+        with pytest.raises(SettingError, match="^threads " + line):
+            kernels.set_threads(wanted)
     monkeypatch.setenv("XNN_NUM_THREADS", str(most))
     assert setting.count() == most
 

@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from xnn import functional
+from xnn._notes import note
 from xnn._typing import Array
 from xnn.backends import Backend, twins_by_default
 from xnn.kernels import threads
-from xnn.kernels.notes import note
 
 _NEEDS = {"numpy": ("numba", "threadpoolctl")}
 _TWINS = {

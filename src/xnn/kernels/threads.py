@@ -31,10 +31,11 @@ def count() -> int:
     text = os.environ.get(ENVIRONMENT_VARIABLE)
     if not text:
         return cores()
-    if not text.isdecimal() or not text.strip("0"):
+    digits = text.lstrip("0")
+    if not (digits.isascii() and digits.isdecimal()):
         raise SettingError(f"${ENVIRONMENT_VARIABLE} must be a positive integer, not {text!r}")
     # Python reads no number of thousands of digits; the first nine say enough.
-    return _checked(int(text[:9]), f"${ENVIRONMENT_VARIABLE}")
+    return _checked(int(digits[:9]), f"${ENVIRONMENT_VARIABLE}", digits)
 
 
 def set_count(threads: int) -> None:
@@ -47,13 +48,14 @@ def set_count(threads: int) -> None:
     """
     if threads < 1:
         raise SettingError(f"threads must be a positive integer, not {threads}")
-    os.environ[ENVIRONMENT_VARIABLE] = str(_checked(threads, "threads"))
+    os.environ[ENVIRONMENT_VARIABLE] = str(_checked(threads, "threads", str(threads)))
 
 
-def _checked(threads: int, name: str) -> int:
+def _checked(threads: int, name: str, text: str) -> int:
     most = max(_MOST, 4 * cores())
     if threads > most:
-        raise SettingError(f"{name} must be at most {most} on this machine, where xnn may use {_cores_phrase()}")
+        given = text if len(text) < 9 else f"a number of {len(text)} digits"
+        raise SettingError(f"{name} must be at most {most}, not {given}: xnn may use {_cores_phrase()} here")
     return threads
 
 

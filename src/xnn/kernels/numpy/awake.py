@@ -16,8 +16,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from xnn._notes import note
 from xnn.kernels import threads
-from xnn.kernels.notes import note
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.simd import instruction
 

@@ -15,7 +15,7 @@ from typing import Any
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.serialize import dumps
 
-from xnn.kernels.notes import note
+from xnn._notes import note
 
 _DIGEST = hashlib.sha256().digest_size
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from numba import njit
 
-from xnn.kernels.notes import note
+from xnn._notes import note
 from xnn.kernels.numpy.cache import SealedCache
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
