@@ -1,5 +1,7 @@
 """The threads of the kernels, and the one setting of their number."""
 
+import bisect
+import os
 import threading
 from functools import partial
 
@@ -14,6 +16,7 @@ from xnn.errors import SettingError
 from xnn.kernels import threads as setting
 
 pytest.importorskip("numba")
+from xnn.kernels.numpy import memory
 from xnn.kernels.numpy.threads import Threads, threads
 
 
@@ -186,3 +189,35 @@ def test_an_interrupt_while_others_work_leaves_nothing_behind():
     assert pool.run(sum, pool.parts(10)) == [10, 35]
     gate.set()
     assert pool.run(sum, pool.parts(10)) == [10, 35]
+
+
+def test_where_the_low_priority_is_forbidden_no_core_is_kept_awake(monkeypatch):
+    ended = threading.Event()
+
+    def forbid(*arguments):
+        ended.set()
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("xnn.kernels.numpy.awake.IS_POSSIBLE", True)
+    monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(os, "sched_param", int, raising=False)
+    monkeypatch.setattr(os, "sched_setscheduler", forbid, raising=False)
+    pool = Threads(2)
+    for _ in range(3):
+        assert pool.run(sum, pool.parts(10)) == [10, 35]
+        assert ended.wait(timeout=60)
+    assert not any(spinner.sleeps for spinner in pool._team._awake._spinners)
+
+
+def test_memory_of_a_new_size_can_be_taken_by_two_threads_at_once(monkeypatch):
+    really = bisect.insort
+
+    def insort(sizes, size):
+        really(sizes, size)
+        # Whoever finds the size looks into the stock.
+        assert memory.empty((length // 4 - 1,)).shape == (length // 4 - 1,)
+
+    length = 4 * 123_457
+    assert length not in memory._sizes
+    monkeypatch.setattr(memory.bisect, "insort", insort)
+    assert memory.empty((length // 4,)).shape == (length // 4,)
