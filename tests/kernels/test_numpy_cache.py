@@ -31,8 +31,16 @@ print("computed")
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache_beside_the_source():
+    """Whatever the environment says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("numba.core.config.CACHE_DIR", "")
+        yield
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, cache_beside_the_source):
     """A folder with a kernel's source and its cache."""
     folder = tmp_path_factory.mktemp("kernel")
     (folder / "doubling.py").write_text(SOURCE)
