@@ -28,7 +28,7 @@ ONE_THREAD = {
 }
 # What the suite imports when it runs on CuPy.
 GPU_MODULES = (
-    "cupy", "array_api_compat", "hypothesis", "matplotlib", "PIL", "platformdirs", "pooch", "pytest", "rich",
+    "cupy", "array_api_compat", "hypothesis", "matplotlib", "PIL", "platformdirs", "pytest", "requests", "rich",
     "safetensors",
 )  # fmt: skip
 # CuPy's wheels by the driver's version of CUDA; a driver also serves what is older than it is.
