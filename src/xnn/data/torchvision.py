@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xnn.data.folder import stack_images
+from xnn.data.folder import another_size
 from xnn.data.splits import Arrays, HostArray
 from xnn.errors import DataError, suggest
 
@@ -98,4 +98,15 @@ def _read(dataset: Any, name: str) -> tuple[HostArray, HostArray]:
         images.append(pixels.reshape(*pixels.shape[:2], -1))
         labels.append(int(label))
     names = [f"{PREFIX}{name} image {number}" for number in range(len(images))]
-    return stack_images(images, names), np.array(labels, np.int64)
+    return _stacked(images, names), np.array(labels, np.int64)
+
+
+def _stacked(images: list[HostArray], names: list[str]) -> HostArray:
+    """Return images of one size as (n, h, w, c); grey ones get three equal channels where others are in colour."""
+    height, width = images[0].shape[:2]
+    stack = np.empty((len(images), height, width, max(image.shape[2] for image in images)), np.uint8)
+    for row, image, name in zip(stack, images, names, strict=True):
+        if image.shape[:2] != (height, width):
+            raise DataError(another_size(name, image.shape[1::-1], (width, height)))
+        row[...] = image
+    return stack
