@@ -1,4 +1,9 @@
-"""Any classification data set of torchvision, by the name of its class: ``torchvision:SVHN``."""
+"""Any classification data set of torchvision, by the name of its class: ``torchvision:SVHN``.
+
+Nothing here is downloaded or run unless such a name is asked for. But then torchvision's own code reads the files, and
+some of its data sets are pickles (CIFAR10, whose checksums it compares first) or archives that it unpacks: what xnn
+promises of its own readers does not hold for it. Give it no folder of files from somebody you do not trust.
+"""
 
 import importlib.util
 import inspect
@@ -70,7 +75,10 @@ def _open(kind: type, root: Path, part: str, download: bool) -> Any:
         return kind(**arguments)
     # What torchvision raises for missing files, a failed download, a wrong argument, or a missing library.
     except (RuntimeError, OSError, ValueError, TypeError, ImportError) as error:
-        raise DataError(f"dataset '{PREFIX}{kind.__name__}' cannot be read from {root} ({_one_line(error)})") from None
+        hint = "" if download else "; nothing is downloaded without --download, nor into a --data-dir"
+        raise DataError(
+            f"dataset '{PREFIX}{kind.__name__}' cannot be read from {root} ({_one_line(error)}){hint}"
+        ) from None
 
 
 def _one_line(error: Exception) -> str:
