@@ -8,6 +8,7 @@ import numpy as np
 from xnn import nn
 from xnn._typing import Array
 from xnn.backends import Backend
+from xnn.data.splits import class_labels
 
 
 class Loader(Protocol):
@@ -123,11 +124,13 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
     """
     if not isinstance(data, tuple):
         return data
-    x, labels = data
+    x, labels = (np.asarray(each) if isinstance(each, list | tuple) else each for each in data)
     shape = tuple(model.input_shape)
     if tuple(x.shape[1:]) != shape:
         raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
     indices = isinstance(loss, nn.SoftmaxCrossEntropy) and len(model.output_shape) == 1
+    if indices and isinstance(labels, np.ndarray) and labels.ndim == 1:
+        labels = class_labels(labels)
     return ArrayBatches(
         x,
         labels,
