@@ -94,6 +94,8 @@ def test_messages_name_the_file_and_the_fault(tmp_path):
             gzip.compress(content + b"\0"),
             "too long: 19 bytes or more, but an array of shape .2, 3. takes 18",
         ),
+        "huge.gz": (gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12 + b"x"), "truncated: 17 bytes, but an array of shape"),
+        "huge": (b"\0\0\x08\x03" + b"\xff" * 12 + b"x", "truncated: 17 bytes, but an array of shape"),
         "short.gz": (gzip.compress(content[:-1]), "truncated: 17 bytes, but an array of shape .2, 3. takes 18"),
     }
     for name, (content, message) in faults.items():

@@ -7,7 +7,8 @@ from typing import BinaryIO
 from xnn.data.limits import check_unpacked
 from xnn.errors import DataError
 
-_CHUNK = 2**14
+_CHUNK, _PIECE = 2**14, 2**20
+"""Bytes that are taken in, and that are given out at most, at once."""
 _GZIP = 31  # for zlib: a header and a trailer of gzip, with the largest window
 
 
@@ -58,7 +59,7 @@ class Gunzip:
 
     def skip(self, size: int) -> None:
         """Read on without keeping anything, at most to the end."""
-        while size > 0 and (piece := self._piece(min(size, 2**20))):
+        while size > 0 and (piece := self._piece(size)):
             size -= len(piece)
 
     def _piece(self, most: int) -> bytes:
@@ -67,7 +68,7 @@ class Gunzip:
             self._packed = self._packed or self._file.read(_CHUNK)
             at_end = not self._packed
             try:
-                piece = self._member.decompress(self._packed, most)
+                piece = self._member.decompress(self._packed, min(most, _PIECE))
             except zlib.error as error:
                 raise DataError(f"{self._where}: the gzip file is damaged ({error}); get it anew") from None
             self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
