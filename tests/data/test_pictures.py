@@ -157,7 +157,21 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     path = tmp_path / "sparse.png"
     with path.open("wb") as file:
         file.truncate(2**29)
-    assert refusal(path) == "536,870,912 bytes, but a picture may have 268,435,456; make it smaller"
+    assert refusal(path) == "536,870,912 bytes, but a picture may have 269,484,032; make it smaller"
+
+
+def test_libtiff_does_not_write_to_standard_error(tmp_path, capfd):
+    """Its decoders report damage themselves, past Python."""
+    whole = encoded(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)), "TIFF", compression="tiff_lzw")
+    path = tmp_path / "a.tif"
+    path.write_bytes(whole[:10] + b"\xff" * 20 + whole[30:])
+    with Image.open(path) as image, pytest.raises(OSError, match="decoder error|-2"):
+        image.load()
+    assert "tempfile.tif" in capfd.readouterr().err, "it is not this that libtiff reports"
+    refusal(path)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")

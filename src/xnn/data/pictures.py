@@ -8,7 +8,7 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,8 +26,8 @@ GREY_MODES = ("1", "L", "LA")
 
 MOST_PIXELS = 2**26
 """The largest cameras have 61 million. A picture of so many takes 201 MB in colour, and a second to decode."""
-_MOST_BYTES = 2**28
-"""What so many pixels take without any compression, and their alpha."""
+_MOST_BYTES = 2**28 + 2**20
+"""What so many pixels take without any compression, with their alpha and a megabyte of other things."""
 _SCANS, _BYTES_PER_SCAN = 100, 2**14
 
 _DECODING_ERRORS = (
@@ -80,7 +80,8 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
                     _check_size(image, size, path)
                     if decode:
                         _check_scans(image, file, path)
-                    yield image
+                    with _silence() if image.format == "TIFF" else nullcontext():
+                        yield image
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -91,6 +92,24 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
     except _DECODING_ERRORS as error:
         fault = " ".join(reason(error).split())[:200]
         raise DataError(f"{path}: not a readable picture ({fault})") from None
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what libtiff writes of damaged files: it goes past Python, to the process's standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def channels(image: "Image.Image") -> int:
