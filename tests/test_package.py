@@ -12,7 +12,7 @@ import xnn
 
 SOURCE = Path(xnn.__file__).parent
 HEAVY = {
-    *("torch", "cupy", "numba", "matplotlib", "rich", "pooch", "requests", "PIL", "safetensors", "msgspec"),
+    *("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec"),
     "hypothesis",
 }
 # Each part may import itself and what stands before it.
