@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.rows import rows_of
 from tests.training.test_run import StopAt, quick
-from xnn.errors import FolderGone, RunError
+from xnn.errors import DataError, FolderGone, RunError
 from xnn.reporting.saved import SavedRun, load_model
 from xnn.training import Callback, checkpoints
 from xnn.training.run import resume, train
@@ -203,3 +203,25 @@ def test_a_model_that_is_described_larger_than_it_is_is_not_built(complete, tmp_
         directory.write_model(saved, description)
     with pytest.raises(RunError, match=r"is damaged: its arrays do not have the [\d,]+ numbers of its model"):
         load_model(run)
+
+
+def test_a_run_leads_to_the_network_only_where_it_is_asked_to(run, monkeypatch, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"dataset": "mnist"}))
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    fetched = []
+    monkeypatch.setattr("xnn.data.sources.fetch", lambda files, folder, report: fetched.append(folder.name))
+    with pytest.raises(DataError, match="add --download"):
+        resume(run)
+    assert fetched == []
+    with pytest.raises(DataError):
+        resume(run, download=True)
+    assert fetched == ["mnist"]
+
+
+def test_torchvision_reads_no_folder_that_a_run_names(run, tmp_path):
+    """Its readers unpickle."""
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"dataset": "torchvision:MNIST", "data_dir": str(tmp_path)}))
+    with pytest.raises(RunError, match="name it by --data-dir again if you trust what is in it"):
+        resume(run)

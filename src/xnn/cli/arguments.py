@@ -38,6 +38,7 @@ class Command:
     changes: dict[str, Any]
     resume: str | None
     summary: bool
+    download: bool
 
 
 def parse(argv: Sequence[str] | None = None) -> Command:
@@ -53,7 +54,7 @@ def parse(argv: Sequence[str] | None = None) -> Command:
     if unknown:
         _refuse(unknown[0], parser)
     given = vars(values)
-    resume, summary = given.pop("resume", None), given.pop("summary", False)
+    resume, summary, download = (given.pop(name, None) for name in ("resume", "summary", "download"))
     if resume is not None:
         for name in given:
             if name not in BESIDE_RESUME:
@@ -61,9 +62,11 @@ def parse(argv: Sequence[str] | None = None) -> Command:
                 raise SettingError(f"{flag(name)}: a resumed run keeps its settings; only {allowed} may change")
         if summary:
             raise SettingError("--summary: not together with --resume")
+    elif download:
+        raise SettingError("--download: is for --resume; a new run downloads its data set where it is missing")
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     chosen = {name: read_option(fields[name], value) for name, value in given.items()}
-    return Command(Settings(**chosen), chosen, resume, summary)
+    return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download))
 
 
 def _parser() -> Parser:
@@ -79,6 +82,7 @@ def _parser() -> Parser:
     for field in dataclasses.fields(Settings):
         add_option(groups[field.metadata["group"]], field)
     groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
+    groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and leave")
     groups["run"].add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser

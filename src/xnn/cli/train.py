@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from xnn.cli.arguments import Command, parse
 from xnn.cli.frame import BAD_INPUT, DIVERGED, FOLDER_GONE, complain, delivered, is_out_of_memory, make_console
@@ -76,11 +77,12 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         print(prepare(command.settings, report).model.summary())
         return 0
     shown = progress.reporter(console)
-    heard = {"report": report, "warn": _warn}
+    heard: dict[str, Any] = {"report": report, "warn": _warn}
     try:
         if command.resume is None:
             result = run.train(command.settings, callbacks=[shown, signals], **heard)
         else:
+            heard["download"] = command.download
             result = run.resume(command.resume, callbacks=[shown, signals], **heard, **command.changes)
     finally:
         shown.close()

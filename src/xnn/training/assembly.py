@@ -64,8 +64,10 @@ class Job:
     test: Batches
 
 
-def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> Job:
+def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, download: bool = True) -> Job:
     """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
+
+    `download` says whether a data set that is missing may be downloaded.
 
     Raises
     ------
@@ -78,7 +80,9 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None) -> 
     chosen = backend(settings.backend)
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
-    dataset = load(settings.dataset, data_dir=settings.data_dir, labels=settings.labels, report=report)
+    dataset = load(
+        settings.dataset, data_dir=settings.data_dir, labels=settings.labels, download=download, report=report
+    )
     training, held_out, name = dataset.train, dataset.test, "test"
     if settings.validation:
         size = settings.validation if settings.validation < 1 else int(settings.validation)

@@ -11,6 +11,7 @@ import numpy as np
 
 from xnn import kernels
 from xnn._version import __version__
+from xnn.data.torchvision import PREFIX
 from xnn.errors import RunError, SettingError
 from xnn.kernels import threads
 from xnn.training import schema
@@ -35,6 +36,11 @@ def saved_settings(directory: RunDirectory, changes: dict[str, Any]) -> Settings
         raise RunError(f"{directory.config} is damaged: {error}") from error
     if settings.epochs is None:
         raise RunError(f"{directory.config} is damaged: it has no number of epochs")
+    if settings.data_dir is not None and settings.dataset.startswith(PREFIX) and "data_dir" not in changes:
+        raise RunError(
+            f"--resume {directory.path}: torchvision's code would read the data in {settings.data_dir}, a folder that "
+            "the run names; name it by --data-dir again if you trust what is in it"
+        )
     return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
 
 

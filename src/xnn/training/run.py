@@ -108,6 +108,7 @@ def resume(
     callbacks: Sequence[Callback] = (),
     report: Report | None = None,
     warn: Report | None = None,
+    download: bool = False,
     **changes: Any,
 ) -> Result:
     """Go on with the run in a directory from its newest sound checkpoint; leave it as it is if it is complete.
@@ -121,6 +122,9 @@ def resume(
     warn
         As for `train`; also takes a line for each damaged checkpoint that is passed over, and one where another
         library, device, dtype, number of threads or version computes than did before.
+    download
+        Whether the data set may be downloaded if it is missing here. By default it may not, since the directory, which
+        names it, may come from a stranger.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
@@ -132,7 +136,7 @@ def resume(
         since.
     """
     with RunDirectory.open(path) as directory:
-        return _resume(directory, changes, callbacks, report, warn or report or _silent)
+        return _resume(directory, changes, callbacks, report, warn or report or _silent, download)
 
 
 def _resume(
@@ -141,6 +145,7 @@ def _resume(
     callbacks: Sequence[Callback],
     report: Report | None,
     warn: Report,
+    download: bool,
 ) -> Result:
     say = report or _silent
     settings = resuming.saved_settings(directory, changes)
@@ -150,7 +155,7 @@ def _resume(
         return Result(directory.path, history, result, None, was_complete=True)
     saved, _ = directory.newest_checkpoint(resuming.check_counts)
     resuming.check_epochs(settings, saved)
-    job = prepare(settings, report)
+    job = prepare(settings, report, download=download)
     if saved is not None:
         resuming.check_data(job, directory, saved)
     with _trainer(job, directory, callbacks) as trainer:
