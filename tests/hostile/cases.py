@@ -1,7 +1,7 @@
 """A case: what is handed in, and the command that gets it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from tests.hostile.rule import CODES
@@ -28,7 +28,6 @@ class Case:
     command: Command
     expected: frozenset[int] = CODES
     small: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def links(place: Place, random: Random | None) -> Case:
         run = place.copy("stopped")
         names = ("metrics.jsonl", "model.safetensors") if kind < 0.15 else ("step-00000009.safetensors",)
         told = _plant_temporaries(place, run if kind < 0.15 else run / "checkpoints", names)
-        return Case(told, cases.resume(), environment={})
+        return Case(told, cases.resume())
     command, path = _chosen(place, random)
     if path.exists() and random.random() < 0.2:
         told = files.moved_outside(path, place.outside)

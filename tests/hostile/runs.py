@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.hostile import cases, json_values, tensors
 from tests.hostile.cases import SOUND, Case, Command, Group
@@ -113,35 +114,65 @@ def page(place: Place, random: Random | None) -> Case:
     run = _placed(place, "run")
     if random is None:
         return Case("nothing", cases.report(), SOUND)
+    kind = random.randrange(6)
     markup = random.choice(json_values.MARKUP)
-    share = random.choice((0.05, 0.3, 1.0))
-    numbers = random.random() < 0.3
+    name = markup.replace("/", "")
+    if kind == 0:
+        _describe(run, {"classes": [markup, f"2 {markup}"]})
+        return Case(f"classes named {markup}", cases.report())
+    if kind == 1:
+        folder = place.copy("folder", name)
+        (folder / "cats").rename(folder / f"cats {name}")
+        _configure(run, {"dataset": f"./{name}"})
+        return Case(f"a data set and a class named {name}", cases.report())
+    if kind == 2:
+        run.rename(run.with_name(name))
+        return Case(f"a run named {name}", Command("report", (name,), (f"work/{name}/report.html",)))
+    if kind == 3:
+        result = json.loads((run / "result.json").read_text())
+        key = random.choice(("dataset", "recipe", "backend", "versions"))
+        result[key] = {"xnn": markup, markup: "1", "numpy": markup} if key == "versions" else markup
+        (run / "result.json").write_text(json.dumps(result))
+        return Case(f"{key} of result.json = {markup}", cases.report())
+    if kind == 4:
+        file = random.choice(("metrics.jsonl", "intervals.jsonl"))
+        rows = [json.loads(row) for row in (run / file).read_text().splitlines()]
+        key = random.choice(sorted(rows[0]))
+        # Alone, so that it is not another value that has the row refused.
+        bare = {name: 1.0 if name == "seconds" else None for name in rows[0]}
+        rows = [(row if random.random() < 0.3 else bare) | {key: markup} for row in rows]
+        (run / file).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return Case(f"{key} of {file} = {markup}", cases.report())
+    file = random.choice(("config.json", "result.json", "metrics.jsonl", "intervals.jsonl"))
+    share = random.choice((0.02, 0.3, 1.0))
+    content = (run / file).read_text()
+    documents = [json.loads(row) for row in ([content] if file.endswith(".json") else content.splitlines())]
+    text = "".join(f"{json.dumps(_planted(document, markup, share, random))}\n" for document in documents)
+    (run / file).write_text(text)
+    return Case(f"{markup} in {file}", cases.report())
 
-    def planted(value, key=""):
-        if isinstance(value, dict):
-            return {name: planted(item, name) for name, item in value.items()}
-        if isinstance(value, list):
-            return [planted(item, key) for item in value]
-        text = isinstance(value, str) or value is None
-        odd = (text or numbers) and random.random() < share
-        return markup if odd and key not in ("shape", "backend") else value
 
-    chosen = random.choice(("config.json", "result.json", "metrics.jsonl", "intervals.jsonl", "model.safetensors", ""))
-    for name in ("config.json", "result.json", "metrics.jsonl", "intervals.jsonl"):
-        if chosen in ("", name):
-            rows = [json.loads(line) for line in (run / name).read_text().splitlines()] if name[-1] == "l" else None
-            if rows is None:
-                text = json.dumps(planted(json.loads((run / name).read_text())))
-            else:
-                text = "".join(f"{json.dumps(planted(row))}\n" for row in rows)
-            (run / name).write_text(text)
-    if chosen in ("", "model.safetensors"):
-        file = tensors.Tensors.of((run / "model.safetensors").read_bytes())
-        description = json.loads(file.header["__metadata__"]["xnn"])
-        description["classes"] = [markup, f"2 {markup}"]
-        file.header["__metadata__"]["xnn"] = json.dumps(description)
-        (run / "model.safetensors").write_bytes(tensors.sealed_model(file))
-    return Case(f"{markup} in {chosen or 'every file'}", cases.report())
+def _planted(value: Any, markup: str, share: float, random: Random) -> Any:
+    """Return a document with a share of its values replaced."""
+    if isinstance(value, dict):
+        return {name: _planted(item, markup, share, random) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_planted(item, markup, share, random) for item in value]
+    return markup if random.random() < share else value
+
+
+def _configure(run: Path, changes: dict[str, Any]) -> None:
+    path = run / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _describe(run: Path, changes: dict[str, Any]) -> None:
+    """Change what the metadata of a run's model says of it."""
+    path = run / "model.safetensors"
+    file = tensors.Tensors.of(path.read_bytes())
+    description = json.loads(file.header["__metadata__"]["xnn"]) | changes
+    file.header["__metadata__"]["xnn"] = json.dumps(description)
+    path.write_bytes(tensors.sealed_model(file))
 
 
 def terminal(place: Place, random: Random | None) -> Case:
@@ -158,11 +189,7 @@ def terminal(place: Place, random: Random | None) -> Case:
         more = ("--no-html",) if program == "report" else (PICTURE,)
         return Case(f"a run named {name!r}", Command(program, (name, *more)))
     if kind == 1:
-        file = tensors.Tensors.of((run / "model.safetensors").read_bytes())
-        description = json.loads(file.header["__metadata__"]["xnn"])
-        description["classes"] = [f"cats{sign}", f"dogs{sign}"]
-        file.header["__metadata__"]["xnn"] = json.dumps(description)
-        (run / "model.safetensors").write_bytes(tensors.sealed_model(file))
+        _describe(run, {"classes": [f"cats{sign}", f"dogs{sign}"]})
         return Case(f"classes with {sign!r}", random.choice(_commands(place)))
     if kind == 2:
         name = f"pic{sign}.png"
@@ -179,10 +206,7 @@ def terminal(place: Place, random: Random | None) -> Case:
         return Case(f"a class folder named 'cats{sign!r}'", command)
     settings = json.loads((run / "config.json").read_text())
     key = random.choice(sorted(settings))
-    settings[key] = f"{settings[key]}{sign}"
-    if kind == 4:
-        settings[f"x{sign}"] = 1
-    (run / "config.json").write_text(json.dumps(settings))
+    _configure(run, {key: f"{settings[key]}{sign}"} if kind > 4 else {f"x{sign}": 1})
     return Case(f"{key} with {sign!r}", random.choice(_commands(place)))
 
 

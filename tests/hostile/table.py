@@ -15,18 +15,19 @@ class Tried:
     number: int
     told: str
     faults: tuple[str, ...]
+    code: int
     seconds: float
     memory: int
 
 
 def table(tried: Iterable[Tried]) -> str:
-    """Return a row for each group: cases, failures, the slowest case, and the largest memory."""
+    """Return a row for each group: cases, those that ended with code 0, failures, the slowest, the largest memory."""
     groups: dict[str, list[Tried]] = defaultdict(list)
     for case in tried:
         groups[case.group].append(case)
     rows = [_row(name, cases) for name, cases in groups.items()]
     rows.append(_row("all", [case for cases in groups.values() for case in cases]))
-    head = ("group", "cases", "failed", "slowest", "memory")
+    head = ("group", "cases", "taken", "failed", "slowest", "memory")
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in (head, *rows)]
     return "\n".join(lines)
@@ -34,8 +35,9 @@ def table(tried: Iterable[Tried]) -> str:
 
 def _row(name: str, cases: list[Tried]) -> tuple[str, ...]:
     failed = sum(bool(case.faults) for case in cases)
+    taken = sum(case.code == 0 for case in cases)
     slowest, largest = max(case.seconds for case in cases), max(case.memory for case in cases)
-    return name, f"{len(cases):,}", f"{failed:,}", f"{slowest:.1f} s", f"{largest:,} MiB"
+    return name, f"{len(cases):,}", f"{taken:,}", f"{failed:,}", f"{slowest:.1f} s", f"{largest:,} MiB"
 
 
 def failures(tried: Iterable[Tried], seed: int) -> str:

@@ -62,17 +62,14 @@ class Place:
         self.outside = path / "outside"
         for name in ("work", "cache", "home", "tmp", "outside/folder"):
             (path / name).mkdir(parents=True)
+        self.environment = {
+            "XNN_CACHE_DIR": str(path / "cache"),
+            "HOME": str(path / "home"),
+            "TMPDIR": str(path / "tmp"),
+            "MPLCONFIGDIR": str(world.part("matplotlib")),
+        }
         (self.outside / "authorized_keys").write_text("ssh-ed25519 of a friend\n")
         (self.outside / "folder" / "notes.txt").write_text("nothing to see\n")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "XNN_CACHE_DIR": str(self.path / "cache"),
-            "HOME": str(self.path / "home"),
-            "TMPDIR": str(self.path / "tmp"),
-            "MPLCONFIGDIR": str(self.world.part("matplotlib")),
-        }
 
     def copy(self, name: str, to: str = "") -> Path:
         """Put a copy of a part of the world into ``work``."""
