@@ -23,8 +23,8 @@ Main = Callable[[list[str]], int]
 class Limits:
     """What a command may take: seconds of the processor, and MiB of memory at its peak.
 
-    By the clock it may take three times as long, since other programs may keep the processor busy; who sleeps, as one
-    does who opens a FIFO, is ended then.
+    Other programs may keep the processor busy, so by the clock it may take three times as long; but not if it sleeps
+    after these seconds, as one does that opens a FIFO.
     """
 
     seconds: float = 20.0
@@ -104,7 +104,7 @@ def _awaited(process: int, begun: float, logs: Path, limits: Limits) -> Outcome:
         ended = select.poll()
         ended.register(descriptor, select.POLLIN)
         while not ended.poll(50):
-            if _computed(process) > limits.seconds or time.monotonic() - begun > 3 * limits.seconds:
+            if _too_slow(process, time.monotonic() - begun, limits.seconds):
                 killed = "time"
             elif _resident(process) > limits.memory:
                 killed = "memory"
@@ -123,13 +123,14 @@ def _awaited(process: int, begun: float, logs: Path, limits: Limits) -> Outcome:
     return Outcome(code=code, seconds=seconds, memory=memory, killed=killed, **text)
 
 
-def _computed(process: int) -> float:
-    """Return how many seconds a process has computed."""
+def _too_slow(process: int, seconds: float, limit: float) -> bool:
+    """Whether a process that began so many seconds ago has met its limit."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return False
+    computed = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return computed > limit or seconds > 3 * limit or (seconds > limit and fields[0] == "S")
 
 
 def _resident(process: int) -> int:

@@ -170,9 +170,8 @@ def _describe(run: Path, changes: dict[str, Any]) -> None:
     """Change what the metadata of a run's model says of it."""
     path = run / "model.safetensors"
     file = tensors.Tensors.of(path.read_bytes())
-    description = json.loads(file.header["__metadata__"]["xnn"]) | changes
-    file.header["__metadata__"]["xnn"] = json.dumps(description)
-    path.write_bytes(tensors.sealed_model(file))
+    description = json.loads(file.header["__metadata__"]["xnn"])
+    path.write_bytes(tensors.sealed_model(file, description | changes))
 
 
 def terminal(place: Place, random: Random | None) -> Case:

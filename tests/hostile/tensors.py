@@ -11,7 +11,11 @@ from tests.hostile.mutations import torn
 
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "U64": 8}
 DTYPES = (*WIDTHS, "F8_E4M3", "F4", "C64", "", "<f4", "object", None, 4)
-NAMES = {"F64": "float64", "F32": "float32", "I64": "int64", "U8": "uint8"}
+NAMES = {
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{"U8": "uint8", "U64": "uint64", "BOOL": "bool", "BF16": "bfloat16"},
+}
 
 
 @dataclass
@@ -62,17 +66,11 @@ def sealed_checkpoint(file: Tensors, info: Any) -> bytes:
     return file.content()
 
 
-def sealed_model(file: Tensors) -> bytes:
-    """Return a model whose checksum, if it has one, is right."""
-    metadata = file.header.get("__metadata__")
-    if isinstance(metadata, dict) and "crc32" in metadata:
-        metadata["crc32"] = model_checksum(file)
+def sealed_model(file: Tensors, description: Any) -> bytes:
+    """Return a model of this description."""
+    text = written(description).decode("utf-8", "surrogatepass").encode("utf-8", "replace").decode()
+    file.header["__metadata__"] = {"xnn": text}
     return file.content()
-
-
-def model_checksum(file: Tensors) -> str:
-    """Return what the metadata of a model says of its arrays."""
-    return str(zlib.crc32(file.data))
 
 
 def odd_numbers(content: bytes, dtype: str, random: Random) -> tuple[bytes, str]:
@@ -183,7 +181,7 @@ def _described(file: Tensors) -> dict[str, Any]:
     """Return the descriptions of a file's arrays as checkpoints hold them."""
     return {
         name: {
-            "dtype": NAMES.get(file.header[name]["dtype"], "float16"),
+            "dtype": NAMES[file.header[name]["dtype"]],
             "shape": file.header[name]["shape"],
             "crc32": zlib.crc32(file.bytes_of(name)),
         }
@@ -199,16 +197,17 @@ def model(content: bytes, random: Random) -> tuple[bytes, str]:
     if kind < 0.25:
         return odd_header(content, random)
     file = Tensors.of(content)
+    description = json.loads(file.header["__metadata__"]["xnn"])
     if kind < 0.5:
         told = odd_arrays(file, random)
-        return sealed_model(file), told
-    description, told = changed(json.loads(file.header["__metadata__"]["xnn"]), random)
+        if random.random() < 0.8:
+            description["tensors"] = _described(file)
+        return sealed_model(file, description), f"{told}, checksums right"
+    description, told = changed(description, random)
     if kind > 0.9 and isinstance(description, dict):
         description, more = changed(description, random)
         told = f"{told}, {more}"
-    text = written(description).decode("utf-8", "surrogatepass").encode("utf-8", "replace").decode()
-    file.header["__metadata__"]["xnn"] = text
-    return sealed_model(file), told
+    return sealed_model(file, description), told
 
 
 def cache(content: bytes, random: Random) -> tuple[bytes, str]:
