@@ -11,10 +11,13 @@ import pytest
 import xnn
 
 SOURCE = Path(xnn.__file__).parent
-HEAVY = {"torch", "cupy", "numba", "matplotlib", "rich", "pooch", "requests", "PIL", "safetensors", "hypothesis"}
+HEAVY = {
+    *("torch", "cupy", "numba", "matplotlib", "rich", "pooch", "requests", "PIL", "safetensors", "msgspec"),
+    "hypothesis",
+}
 # Each part may import itself and what stands before it.
 ORDER = [
-    ("_version", "_typing", "_tf32", "errors", "paths"),
+    ("_version", "_typing", "_tf32", "errors", "paths", "files"),
     ("backends",),
     ("random",),
     ("functional",),

@@ -25,7 +25,7 @@ if sys.platform != "win32":
     import fcntl
 
 _CALLS = {os.open, os.stat, os.unlink, os.mkdir, os.rename}
-_BY_DESCRIPTOR = _CALLS <= os.supports_dir_fd and os.listdir in os.supports_fd
+_BY_DESCRIPTOR = os.supports_dir_fd >= _CALLS and os.listdir in os.supports_fd
 """Whether the system can name a file by an open folder and a name. Windows can't: there the path serves."""
 
 # Windows has none of these but O_BINARY, without which it would write its own ends of lines.
@@ -34,8 +34,9 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
-_TEMPORARY = re.compile(r"\..{1,50}\.[0-9a-f]{16}\.tmp", re.DOTALL)
-"""Fifty characters of the file's name, so that it fits into the 255 bytes that a name may have, and a random number."""
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]+\.tmp", re.DOTALL)
+_NAME_KEPT = 50
+"""Characters of the file's name, so that the temporary one fits into the 255 bytes that a name may have."""
 
 
 class Folder:
@@ -100,12 +101,25 @@ class Folder:
         place = self.path if self._descriptor is None else self._descriptor
         return sorted(os.listdir(place))  # noqa: PTH208 - a Path takes no descriptor
 
-    def has(self, name: str) -> bool:
-        """Whether there is a regular file of that name, not a link to one."""
+    def exists(self, name: str) -> bool:
+        """Whether there is anything of that name, be it a link that leads nowhere."""
         try:
-            return stat.S_ISREG(self._status(name).st_mode)
+            self._status(name)
         except FileNotFoundError:
             return False
+        return True
+
+    def has(self, name: str) -> bool:
+        """Whether there is a regular file of that name, not a link to one."""
+        return self.size(name) is not None
+
+    def size(self, name: str) -> int | None:
+        """Return how many bytes a regular file has; None where there is none of that name, or a link."""
+        try:
+            status = self._status(name)
+        except FileNotFoundError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def open(self, name: str, flags: int) -> int:
         """Open a regular file, not a link to one, and return its descriptor; a new one gets the umask's mode."""
@@ -133,10 +147,9 @@ class Folder:
         A reader sees the old file or the new one, also after a kill or a power cut.
         """
         self.check()
-        temporary = f".{name[:50]}.{secrets.token_hex(8)}.tmp"
-        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        temporary = f".{name[:_NAME_KEPT]}.{secrets.token_hex(8)}.tmp"
         try:
-            with _closing(descriptor):
+            with _closing(self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)) as descriptor:
                 _hold(descriptor)
                 for piece in (content,) if isinstance(content, bytes) else content:
                     _write_all(descriptor, piece)
@@ -146,6 +159,8 @@ class Folder:
             if not _BY_DESCRIPTOR:  # Windows renames no open file
                 self._rename(temporary, name)
             self.sync()
+        except FileExistsError:  # the temporary file is somebody else's
+            raise
         except BaseException:
             self.remove(temporary)
             raise
@@ -247,9 +262,9 @@ def _regular(descriptor: int) -> int:
 
 def _read(descriptor: int, limit: int) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
-        # The size tells before anything is read; a file that grows meanwhile is cut off all the same.
+        # A file that grows meanwhile is cut off.
         size = os.fstat(descriptor).st_size
-        content = file.read(limit + 1) if size <= limit else b""
+        content = file.read(size + 1) if size <= limit else b""
     if max(size, len(content)) > limit:
         raise OSError(errno.EFBIG, f"is larger than the {limit:,} bytes that such a file may have")
     return content

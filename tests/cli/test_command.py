@@ -12,9 +12,9 @@ import time
 import numpy as np
 import pytest
 
+from tests.training.rows import rows_of
 from tests.training.test_run import rows_without_times
 from xnn.cli.train import main
-from xnn.training.files import read_json_lines
 from xnn.training.run_directory import METRICS
 
 QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"]
@@ -261,7 +261,7 @@ def test_same_losses_on_every_backend(here, backend):
         command = ["--model", "cnn", "--hidden", "3", "--batch-size", "16", "--validation", "1117", "--epochs", "1"]
         more = ["--dtype", "float64", "--log-every", "1", "--quiet", "--augment", "flip,crop,cutout"]
         assert main([*command, *more, "--backend", name, "--run-dir", name.replace(":", "-")]) == 0
-        rows = read_json_lines(here / name.replace(":", "-") / "intervals.jsonl")
+        rows = rows_of(here / name.replace(":", "-") / "intervals.jsonl")
         losses[name] = [row["minibatch_loss"] for row in rows]
     assert len(losses["numpy"]) == 20
     np.testing.assert_allclose(losses[backend.name], losses["numpy"], rtol=1e-5)
@@ -328,7 +328,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
         assert (here / "stopped" / name).read_bytes() == (here / "whole" / name).read_bytes()
     rows = rows_without_times(here / "stopped" / "metrics.jsonl")
     assert rows == rows_without_times(here / "whole" / "metrics.jsonl")
-    assert list(read_json_lines(here / "whole" / "metrics.jsonl")[0])[: len(METRICS)] == list(METRICS)
+    assert list(rows_of(here / "whole" / "metrics.jsonl")[0])[: len(METRICS)] == list(METRICS)
 
 
 def test_a_second_process_is_refused_until_the_first_is_killed(here, capsys):
@@ -345,7 +345,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(here, capsys):
     assert batch, captured.out
     assert int(batch[1]) >= 200
     assert int(batch[1]) % 100 == 0
-    assert len(read_json_lines(here / "run" / "intervals.jsonl")) == 71
+    assert len(rows_of(here / "run" / "intervals.jsonl")) == 71
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

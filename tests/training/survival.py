@@ -103,21 +103,26 @@ class Watch:
         if struck:
             self.blow.strike(perform)
 
-    def _name(self, path) -> str:
+    def _name(self, path, folder: int | None = None) -> str:
+        """The path within the run's directory, which may be given by an open folder; none outside of it."""
+        if folder is not None:
+            return str(Path(self.names[folder], path)) if self.names.get(folder) else ""
         return os.path.relpath(path, self.root) if str(path).startswith(str(self.root)) else ""
 
     def _of_path(self, call: str, path, *arguments, **options):
         perform = functools.partial(self.real[call], path, *arguments, **options)
-        if self._name(path):
-            self._event(call, self._name(path), perform)
+        name = self._name(path, options.get("dir_fd", options.get("src_dir_fd")))
+        if name:
+            self._event(call, name, perform)
         return perform()
 
     def open(self, call: str, path, flags, *arguments, **options):
         perform = functools.partial(self.real[call], path, flags, *arguments, **options)
-        if self._name(path) and flags & (os.O_WRONLY | os.O_RDWR):
-            self._event(call, self._name(path), perform)
+        name = self._name(path, options.get("dir_fd"))
+        if name and flags & (os.O_WRONLY | os.O_RDWR):
+            self._event(call, name, perform)
         descriptor = perform()
-        self.names[descriptor] = self._name(path)
+        self.names[descriptor] = name
         return descriptor
 
     def write(self, call: str, descriptor, content):

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from xnn.errors import RunError
-from xnn.training import JsonLines, checkpoints, files
+from xnn.files import Folder
+from xnn.training import JsonLines, checkpoints, tensors
 
 ARRAYS = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
@@ -87,8 +87,9 @@ def test_a_torn_file_is_noticed(folder, whole, share):
 @pytest.mark.parametrize("names", [("a",), ("a", "b", "c")])
 def test_an_array_more_or_less_is_noticed(tmp_path, names):
     path = checkpoints.save(tmp_path, {"a": np.ones(2), "b": np.ones(3)}, info())
-    _, metadata = checkpoints.read_tensors(path)
-    checkpoints.write_tensors(path, {name: np.ones(2) for name in names}, metadata)
+    with Folder(tmp_path) as folder:
+        metadata = tensors.read_metadata(folder, path.name)
+        tensors.write(folder, path.name, {name: np.ones(2) for name in names}, metadata)
     complaint = re.escape(f"is damaged: it holds {list(names)}, described are ['a', 'b']")
     with pytest.raises(RunError, match=complaint):
         checkpoints.load(path)
@@ -169,48 +170,12 @@ def test_a_checkpoint_that_cannot_be_deleted_is_an_error(tmp_path, monkeypatch):
     for epoch in (1, 2):
         checkpoints.save(tmp_path, {}, info(epoch, 0, 10 * epoch))
 
-    def refuse(self, missing_ok):
+    def refuse(path, **options):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
     with pytest.raises(RunError, match=r"cannot delete .*epoch-00001\.safetensors: Permission denied"):
         checkpoints.prune(tmp_path, 1)
-
-
-def test_a_write_that_takes_a_part_at_a_time_is_whole_at_the_end(tmp_path, monkeypatch):
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:3]))
-    files.write_atomically(tmp_path / "file", b"0123456789")
-    files.append(tmp_path / "file", b"abcd")
-    assert (tmp_path / "file").read_bytes() == b"0123456789abcd"
-
-
-def test_a_failing_write_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    files.write_atomically(path, b"old")
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match=r"cannot write .*file: No space left on device"):
-        files.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_system_that_cannot_open_folders_writes_all_the_same(tmp_path, monkeypatch):
-    """Windows refuses to open a folder."""
-
-    def refuse(*arguments):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refuse)
-        with pytest.raises(PermissionError):
-            files.sync_folder(tmp_path)
-        patch.setattr(os, "name", "nt")
-        files.sync_folder(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
@@ -219,31 +184,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
         checkpoints.save(tmp_path / "file" / "checkpoints", {}, info())
 
 
-@given(
-    rows=st.lists(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=5), max_size=3), max_size=5),
-    cut=st.integers(0, 200),
-)
-def test_torn_lines_are_left_out_and_whole_ones_are_not(tmp_path_factory, rows, cut):
-    path = tmp_path_factory.mktemp("lines") / "rows.jsonl"
-    content = files.json_lines(rows)
-    path.write_bytes(content[:cut])
-    whole = content[:cut].count(b"\n")
-    assert files.read_json_lines(path) == rows[:whole]
-
-
-@pytest.mark.parametrize(
-    "torn", [b'{"a": 1}\n{"a"', b'{"a": 1}\n[1]\n', b'{"a": 1}\n{"a": 2}', b'{"a": 1}\n' + b"[" * 100_000 + b"\n"]
-)
-def test_reading_stops_at_what_is_no_record(tmp_path, torn):
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(torn)
-    assert files.read_json_lines(path) == [{"a": 1}]
-    assert files.read_json_lines(tmp_path / "none.jsonl") == []
-
-
-def test_rows_that_cannot_be_read_or_written_are_an_error(tmp_path):
-    with pytest.raises(RunError, match=f"cannot read {tmp_path}: Is a directory"):
-        files.read_json_lines(tmp_path)
+def test_rows_that_cannot_be_written_are_an_error(tmp_path):
     for log, hook in ((JsonLines(tmp_path), "epoch_end"), (JsonLines(None, tmp_path), "interval")):
         with pytest.raises(RunError, match=f"cannot write {tmp_path}: Is a directory"):
             getattr(log, hook)(None, {"a": 1})
@@ -253,11 +194,14 @@ def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
     log = JsonLines(tmp_path / "epochs.jsonl")
     log.interval(None, {"step": 1})
     log.epoch_end(None, {"epoch": 1})
-    assert files.read_json_lines(tmp_path / "epochs.jsonl") == [{"epoch": 1}]
+    assert (tmp_path / "epochs.jsonl").read_text() == '{"epoch": 1}\n'
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_an_error():
-    with pytest.raises(RunError, match="cannot write /dev/full: No space left on device"):
-        JsonLines("/dev/full").epoch_end(None, {"a": 1})
+def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
+    def full(descriptor, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(RunError, match=r"cannot write .*rows\.jsonl: No space left on device"):
+        JsonLines(tmp_path / "rows.jsonl").epoch_end(None, {"a": 1})

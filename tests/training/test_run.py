@@ -13,11 +13,11 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from tests.training.rows import rows_of
 from xnn import models
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.training import Callback, Settings
 from xnn.training.assembly import prepare
-from xnn.training.files import read_json_lines
 from xnn.training.run import resume, train
 from xnn.training.run_directory import METRICS, RunDirectory, default_path
 
@@ -46,7 +46,7 @@ class StopAt(Callback):
 
 
 def rows_without_times(path):
-    return [{name: row[name] for name in row if name not in TIMES} for row in read_json_lines(path)]
+    return [{name: row[name] for name in row if name not in TIMES} for row in rows_of(path)]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_run_writes_all_its_files(whole):
 
 
 def test_metrics_have_a_line_an_epoch_with_the_agreed_keys(whole):
-    rows = read_json_lines(whole.directory / "metrics.jsonl")
+    rows = rows_of(whole.directory / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     for row in rows:
         assert set(row) == {*METRICS, "test_top5_accuracy"}
@@ -80,7 +80,7 @@ def test_result_has_the_agreed_keys(whole):
     result = json.loads((whole.directory / "result.json").read_text())
     assert set(result) == RESULT
     assert result == whole.values
-    last = read_json_lines(whole.directory / "metrics.jsonl")[-1]
+    last = rows_of(whole.directory / "metrics.jsonl")[-1]
     assert (result["test_accuracy"], result["final_train_loss"]) == (last["test_accuracy"], last["train_loss"])
     assert set(result["versions"]) == {"xnn", "python", "numpy"}
 
@@ -99,7 +99,7 @@ def test_the_saved_model_gives_the_reported_accuracy(whole):
     with safe_open(whole.directory / "model.safetensors", framework="np") as file:
         about = json.loads(file.metadata()["xnn"])
     assert about["classes"] == [str(digit) for digit in range(10)]
-    assert set(about) == {"model", "image_shape", "classes", "normalization", "settings"}
+    assert set(about) == {"model", "image_shape", "classes", "normalization", "settings", "tensors"}
     job = prepare(Settings.from_dict(about["settings"]))
     assert dataclasses.asdict(job.normalization) == {
         name: tuple(values) for name, values in about["normalization"].items()
@@ -203,7 +203,7 @@ def test_resuming_from_nothing_sound_is_refused(tmp_path):
     [
         (b"", r"config.json is damaged"),
         (b'{"model": "cnn"', r"config.json is damaged"),
-        (b"[1, 2]", r"config.json is damaged: expected an object"),
+        (b"[1, 2]", r"config.json is damaged: Expected `object`, got `array`"),
         (b'{"epochs": 0}', r"config.json is damaged: --epochs 0: expected"),
         (b'{"epochs": null}', r"config.json is damaged: it has no number of epochs"),
         (b'{"epoch": 3}', r"unknown setting 'epoch'"),
@@ -295,7 +295,7 @@ def test_another_run_may_take_the_default_folder_while_the_data_is_read(tmp_path
     assert list((tmp_path / "runs" / "same").iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["exists", "is_dir", "iterdir", "is_file", "glob"])
+@pytest.mark.parametrize("method", ["exists", "is_dir", "iterdir"])
 def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path, monkeypatch, method):
     """As before Python 3.14, where these methods raise."""
     with RunDirectory.create(tmp_path / "run", {}):
@@ -306,9 +306,8 @@ def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path, monkeypatch, 
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, method, refuse)
-    if method not in ("is_file", "glob"):
-        with pytest.raises(RunError, match=r"--run-dir .*empty: cannot be read: Permission denied"):
-            train(quick(tmp_path / "empty"))
+    with pytest.raises(RunError, match=r"--run-dir .*empty: cannot be read: Permission denied"):
+        train(quick(tmp_path / "empty"))
     if method not in ("exists", "iterdir"):
         with pytest.raises(RunError, match=r"--resume .*run: cannot be used: Permission denied"):
             resume(tmp_path / "run")
@@ -424,7 +423,7 @@ def test_a_kill_does_not_lose_an_early_stop(tmp_path):
 
 def test_validation_images_judge_the_epochs_and_the_test_set_only_the_end(tmp_path):
     result = train(quick(tmp_path / "run", validation=200, epochs=2))
-    rows = read_json_lines(result.directory / "metrics.jsonl")
+    rows = rows_of(result.directory / "metrics.jsonl")
     for row in rows:
         assert row["test_loss"] is None
         assert row["test_accuracy"] is None
@@ -456,7 +455,8 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
 
     with pytest.raises(NonFiniteLoss, match="in epoch 3"):
         train(quick(tmp_path / "run", epochs=4, optimizer="sgd"), callbacks=[Break()])
-    saved, damaged = RunDirectory(tmp_path / "run").newest_checkpoint()
+    with RunDirectory.existing(tmp_path / "run", "") as directory:
+        saved, damaged = directory.newest_checkpoint()
     assert (saved.info["epoch"], damaged) == (2, [])
     assert np.isfinite(saved.arrays["parameters"]).all()
 
@@ -473,14 +473,14 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
 def test_every_setting_trains(tmp_path, changes):
     result = train(quick(tmp_path / "run", epochs=1, **changes))
     assert np.isfinite(result.values["test_loss"])
-    rates = [row["lr"] for row in read_json_lines(result.directory / "intervals.jsonl")]
+    rates = [row["lr"] for row in rows_of(result.directory / "intervals.jsonl")]
     assert len(set(rates)) > 1 or changes.get("schedule") == "constant" or "optimizer" in changes
 
 
 def test_lab6_trains_image_by_image(tmp_path):
     result = train(quick(tmp_path / "run", model="lab6", hidden=4, epochs=1, batch_size=None, validation=1300))
     assert result.values["lr"] == 1e-3
-    assert read_json_lines(result.directory / "intervals.jsonl")[-1]["step"] == 135
+    assert rows_of(result.directory / "intervals.jsonl")[-1]["step"] == 135
 
 
 def test_a_bad_name_is_noticed_before_anything_is_written(tmp_path):

@@ -189,3 +189,24 @@ def test_what_was_not_resolved_is_noticed():
     assert known(0) == 0
     with pytest.raises(ValueError, match="not resolved"):
         known(None)
+
+
+NUMBERS = st.integers() | st.floats() | st.sampled_from([10**400, -(2**70)])
+ODD = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=5) | st.just("x" * 10_000),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(name=st.sampled_from([field.name for field in dataclasses.fields(Settings)]), odd=ODD)
+def test_an_odd_value_is_taken_or_refused_in_one_line(name, odd):
+    try:
+        settings = Settings.from_dict({name: odd})
+    except SettingError as error:
+        complaint = str(error)
+    else:
+        complaint = ""
+        json.dumps(settings.to_dict(), allow_nan=False)
+        assert Settings.from_dict(settings.to_dict()) == settings
+    assert len(complaint) < 1000

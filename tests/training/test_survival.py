@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.training.test_run import StopAt, quick
 from xnn.errors import RunError
+from xnn.files import Folder
 from xnn.training import Callback, checkpoints, lock, resuming
 from xnn.training.run import resume, train
 from xnn.training.run_directory import RunDirectory, StoppedAtOnce
@@ -33,7 +34,7 @@ def disturb(folder, harm, what="mlp"):
     assert done.returncode == 0, done.stderr
     struck = json.loads(done.stdout.splitlines()[-1])
     assert len(struck) >= blows
-    return {re.sub(r"\d{5,8}\.safe", "N.safe", event.removesuffix(".tmp").rstrip("0123456789")) for event in struck}
+    return {re.sub(r"\d{5,8}\.safe", "N.safe", re.sub(r"[0-9a-f]{16}\.tmp$", "", event)) for event in struck}
 
 
 AT_LEAST = {
@@ -84,7 +85,8 @@ def test_a_second_run_in_one_directory_is_refused(tmp_path):
 
 def test_two_new_runs_cannot_begin_in_one_directory(tmp_path):
     tmp_path.joinpath("run").mkdir()
-    with lock.locked(tmp_path / "run"), pytest.raises(RunError, match=r"--run-dir .*another process is training there"):
+    busy = pytest.raises(RunError, match=r"--run-dir .*another process is training there")
+    with Folder(tmp_path / "run") as folder, lock.locked(folder), busy:
         train(quick(tmp_path / "run"))
 
 
@@ -105,11 +107,12 @@ def test_a_directory_used_between_the_first_look_and_the_lock_is_refused(tmp_pat
 
 
 def test_the_lock_is_free_again_after_an_error(tmp_path):
-    for _ in range(2):
-        with pytest.raises(ZeroDivisionError), lock.locked(tmp_path):
-            raise ZeroDivisionError
-    with lock.locked(tmp_path), pytest.raises(lock.Held), lock.locked(tmp_path):
-        raise AssertionError("locked twice")
+    with Folder(tmp_path) as folder:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError), lock.locked(folder):
+                raise ZeroDivisionError
+        with lock.locked(folder), pytest.raises(lock.Held), lock.locked(folder):
+            raise AssertionError("locked twice")
 
 
 @pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOLCK])

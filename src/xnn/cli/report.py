@@ -42,12 +42,12 @@ def _run(given: argparse.Namespace) -> None:
     # These load what computes, draws and prints; --help and a mistyped flag do without.
     from rich.console import Console
 
+    from xnn.files import write_atomically
     from xnn.paths import expanded
     from xnn.reporting.page import write_page
     from xnn.reporting.saved import SavedRun
     from xnn.reporting.shown import look_at
     from xnn.reporting.table import markdown, print_table
-    from xnn.training.files import write_atomically
 
     if given.no_html and given.html is not None:
         raise SettingError("--html: not together with --no-html")

@@ -1,5 +1,6 @@
 """What every layer is: parameters, plus a function that returns its value and its pullback."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
@@ -178,6 +179,17 @@ class Layer:
         self._draw(seed)
         self._refresh()
         return self
+
+    def count(self, input_shape: Shape) -> int:
+        """Return how many numbers the parameters and buffers of a model for such inputs have, without making them."""
+        self._prepare(tuple(input_shape))
+        shapes = [
+            entry.shape
+            for layer in self._named_layers().values()
+            for entries in (layer._parameters, layer._buffers)
+            for entry in entries.values()
+        ]
+        return sum(math.prod(shape) for shape in shapes)
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""

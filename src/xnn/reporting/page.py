@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from xnn._version import __version__
+from xnn.files import write_atomically
 from xnn.reporting import charts, sections
 from xnn.reporting.charts import Line
 from xnn.reporting.evaluation import Evaluation
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.shown import Shown
 from xnn.reporting.table import TEXT_COLUMNS, summary
-from xnn.training.files import write_atomically
 from xnn.training.run import PLACES
 from xnn.training.settings import Settings
 

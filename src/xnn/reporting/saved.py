@@ -1,21 +1,17 @@
 """What a run left in its directory: settings, rows, result and model, read and never changed."""
 
-import json
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xnn import models, nn
 from xnn.backends import Backend, backend
 from xnn.data import Normalization
-from xnn.errors import RunError, UserError
-from xnn.paths import reason
+from xnn.errors import RunError, SettingError
 from xnn.tasks import Task
-from xnn.training.checkpoints import read_tensors
-from xnn.training.files import read_json_lines
+from xnn.training import schema
 from xnn.training.history import History, Row
-from xnn.training.run_directory import RunDirectory
+from xnn.training.run_directory import MODEL, RunDirectory
 from xnn.training.settings import Settings
 
 
@@ -41,7 +37,7 @@ class SavedRun:
     settings: Settings
     history: History
     intervals: list[Row]
-    result: dict[str, Any] | None
+    result: schema.Result | None
 
     @classmethod
     def open(cls, path: str | Path) -> "SavedRun":
@@ -52,40 +48,23 @@ class SavedRun:
         RunError
             There is no run at `path`, or one of its files is damaged.
         """
-        directory = RunDirectory.existing(path, "run directory")
-        try:
-            settings = Settings.from_dict(directory.read_config())
-        except RunError:
-            raise
-        except UserError as error:
-            raise RunError(f"{directory.config} is damaged: {error}") from error
-        history = History(read_json_lines(directory.metrics))
-        result = _read_result(directory.result)
-        return cls(directory.path, settings, history, read_json_lines(directory.intervals), result)
+        with RunDirectory.existing(path, "run directory") as directory:
+            try:
+                settings = Settings.from_dict(directory.read_config())
+            except SettingError as error:
+                raise RunError(f"{directory.config} is damaged: {error}") from error
+            history, intervals = directory.read_metrics(), directory.read_intervals()
+            return cls(directory.path, settings, history, intervals, directory.read_result())
 
     @property
     def model_file(self) -> Path:
         """Where the trained model is, once the run is complete."""
-        return RunDirectory(self.path).model
+        return self.path / MODEL
 
     @property
     def held_out(self) -> str:
         """What the epochs were judged on: ``test`` or ``validation``."""
         return "validation" if self.settings.validation else "test"
-
-
-def _read_result(path: Path) -> dict[str, Any] | None:
-    try:
-        result = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {reason(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: it is no JSON ({type(error).__name__})") from error
-    if not isinstance(result, dict):
-        raise RunError(f"{path} is damaged: expected an object with the result")
-    return result
 
 
 @dataclass(frozen=True)
@@ -133,36 +112,39 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     BackendError
         The backend is not there.
     """
-    directory = RunDirectory.existing(path, "run directory")
-    if not directory.model.is_file():
-        raise RunError(
-            f"run directory {directory.path}: there is no model in it (no {directory.model.name}); it is written "
-            f"when the run ends: xnn-train --resume {directory.path}"
-        )
-    arrays, metadata = read_tensors(directory.model)
     chosen = backend(on)
-    try:
-        description = json.loads(metadata["xnn"])
-        saved = _build(description, chosen)
-        saved.model.load_state_dict(arrays)
-    # A description that was tampered with can be wrong in any of these ways; so can arrays that do not fit it.
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        fault = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise RunError(f"{directory.model} is damaged: {' '.join(fault.split())}") from error
+    with RunDirectory.existing(path, "run directory") as directory:
+        description = directory.read_description()
+        try:
+            saved = _described(description)
+            model, shape = saved.model, saved.image_shape
+            count = model.count(shape)
+            arrays = directory.read_model(description, count)
+            if sum(array.size for array in arrays.values()) != count:
+                raise ValueError(f"its arrays do not have the {count:,} numbers of its model")
+            # Only now, since a model may be described that is far larger than the file.
+            model.build(shape, backend=chosen, seed=saved.settings.seed, dtype=saved.settings.dtype)
+            model.load_state_dict(arrays)
+        except RunError:
+            raise
+        except ValueError as error:
+            raise RunError(f"{directory.model} is damaged: {' '.join(str(error).split())}") from error
     return saved
 
 
-def _build(description: Mapping[str, Any], chosen: Backend) -> SavedModel:
+def _described(description: schema.Description) -> SavedModel:
+    """Return the model that a file describes, not yet built."""
     settings = Settings.from_dict(description["settings"])
     models.check_names(settings)
-    height, width, channels = description["image_shape"]
-    shape, classes = (height, width, channels), tuple(description["classes"])
+    if settings.hidden is None:
+        raise ValueError("it has no width of its hidden layers")
+    shape, classes = description["image_shape"], tuple(description["classes"])
+    if math.prod(shape) > schema.MOST_NUMBERS:
+        raise ValueError(f"it takes images of {'x'.join(map(str, shape))}, larger than any that are trained on")
     # The number of training images decides on defaults alone, and these settings have no defaults left to fill in.
     task = Task(settings.dataset, shape, len(classes), images=0)
-    model = models.layers(settings, task)
-    model.build(shape, backend=chosen, seed=settings.seed, dtype=settings.dtype)
     numbers = description["normalization"]
     normalization = Normalization(tuple(numbers["mean"]), tuple(numbers["std"]))
-    if not len(normalization.mean) == len(normalization.std) == channels:
-        raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {channels}")
-    return SavedModel(model, shape, classes, normalization, settings)
+    if not len(normalization.mean) == len(normalization.std) == shape[2]:
+        raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
+    return SavedModel(models.layers(settings, task), shape, classes, normalization, settings)

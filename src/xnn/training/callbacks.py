@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xnn.errors import NonFiniteLoss
-from xnn.training import checkpoints
+from xnn.files import Folder, append
+from xnn.training import checkpoints, json_files
 from xnn.training.every import Every
-from xnn.training.files import append, json_line
 from xnn.training.history import Row
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Checkpoint(Callback):
     Parameters
     ----------
     directory
-        Where the files go; made if it does not exist.
+        Where the files go; made if it does not exist. Of a `xnn.files.Folder`, which is open already, it is noticed if
+        somebody deletes or renames it.
     keep
         How many of the newest stay.
     data
@@ -82,7 +83,7 @@ class Checkpoint(Callback):
 
     def __init__(
         self,
-        directory: str | Path,
+        directory: str | Path | Folder,
         keep: int = 3,
         data: Mapping[str, Any] | None = None,
         *,
@@ -91,7 +92,7 @@ class Checkpoint(Callback):
     ) -> None:
         if keep < 1:
             raise ValueError(f"keep must be 1 or more, not {keep}")
-        self.directory = Path(directory)
+        self.directory = directory if isinstance(directory, Folder) else Path(directory)
         self.keep = keep
         self.data = data
         self.every = Every.parse(every)
@@ -214,6 +215,6 @@ class JsonLines(Callback):
         _append(self.epochs, row)
 
 
-def _append(path: Path | None, row: dict[str, Any]) -> None:
+def _append(path: Path | None, row: Row) -> None:
     if path is not None:
-        append(path, f"{json_line(row)}\n".encode())
+        append(path, json_files.line(row))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xnn.training.files import write_atomically
+from xnn.files import write_atomically
 from xnn.training.history import History, Row
 
 if TYPE_CHECKING:

@@ -47,4 +47,4 @@ def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, l
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from xnn.files import Folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -29,7 +30,7 @@ class Held(Exception):  # noqa: N818 - named after what is the case
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Folder) -> Iterator[None]:
     """Hold the folder's lock for the time of a ``with`` block. Its file stays: deleting it could free another's lock.
 
     Raises
@@ -37,9 +38,9 @@ def locked(folder: Path) -> Iterator[None]:
     Held
         Another process holds it, or another place in this one.
     OSError
-        The lock's file cannot be made, as in a folder that may not be written to.
+        The lock's file cannot be made, as in a folder that may not be written to, or is a link.
     """
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = folder.open(NAME, os.O_RDWR | os.O_CREAT)
     try:
         try:
             _lock(descriptor)

@@ -13,10 +13,12 @@ import numpy as np
 from xnn._version import __version__
 from xnn.errors import RunError, SettingError
 from xnn.kernels import threads
+from xnn.training import schema
 from xnn.training.assembly import Job
 from xnn.training.checkpoints import Saved
 from xnn.training.run_directory import RunDirectory
 from xnn.training.settings import Settings, known
+from xnn.training.trainer import Trainer
 
 
 def saved_settings(directory: RunDirectory, changes: dict[str, Any]) -> Settings:
@@ -103,6 +105,33 @@ def not_promised(job: Job, saved: Saved) -> str | None:
         f"goes on with {', '.join(different)}: nothing is lost, but the results will not be those of an undisturbed "
         "run digit for digit"
     )
+
+
+def check_counts(saved: Saved) -> None:
+    """Raise a `ValueError` if a checkpoint's description is not that of a trainer's state."""
+    try:
+        schema.state(saved.info)
+    except ValueError as error:
+        raise ValueError(f"{saved.path} is damaged: {error}") from error
+
+
+def take(trainer: Trainer, job: Job, saved: Saved) -> None:
+    """Put a checkpoint into the trainer, or raise a `ValueError` if it is not of this run."""
+    check_counts(saved)
+    info, batches = saved.info, len(job.train)
+    if info["batch"] > batches or info["step"] != info["epoch"] * batches + info["batch"]:
+        raise ValueError(
+            f"{saved.path} is damaged: step {info['step']} is not batch {info['batch']} of {batches} after "
+            f"{info['epoch']} epochs"
+        )
+    odd = [f"'{name}' of {array.dtype}" for name, array in saved.arrays.items() if array.dtype.name != info["dtype"]]
+    if odd:
+        raise ValueError(f"{saved.path} is damaged: its arrays are of {info['dtype']}, but for {', '.join(odd)}")
+    fitting = in_dtype(saved, job.settings.dtype)
+    try:
+        trainer.load_state_dict(fitting.arrays, fitting.info)
+    except ValueError as error:
+        raise ValueError(f"{saved.path} does not fit the run's settings: {error}") from error
 
 
 def in_dtype(saved: Saved, dtype: str) -> Saved:

@@ -15,8 +15,6 @@ from xnn.paths import expanded
 from xnn.training import curves, resuming
 from xnn.training.assembly import Job, make_trainer, prepare
 from xnn.training.callbacks import Callback, Checkpoint
-from xnn.training.checkpoints import Saved
-from xnn.training.files import read_json_lines
 from xnn.training.history import History
 from xnn.training.run_directory import RunDirectory, RunLog, StoppedAtOnce, default_path
 from xnn.training.settings import Settings, known
@@ -82,7 +80,8 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
     path = given or default_path(settings.dataset, settings.recipe or settings.model)
     with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
         _introduce(job, directory, say)
-        return _fit(job, directory, None, callbacks)
+        with _trainer(job, directory, callbacks) as trainer:
+            return _fit(job, directory, trainer)
 
 
 def resume(
@@ -127,24 +126,26 @@ def _resume(
 ) -> Result:
     say = report or _silent
     settings = resuming.saved_settings(directory, changes)
-    saved, damaged = directory.newest_checkpoint()
-    for line in damaged:
-        warn(f"passed over: {line}")
+    saved, _ = directory.newest_checkpoint(resuming.check_counts)
     resuming.check_something_left(directory, settings, saved, "epochs" in changes)
     job = prepare(settings, report)
     if saved is not None:
         resuming.check_data(job, directory, saved)
-        other = resuming.not_promised(job, saved)
-        if other is not None:
-            warn(other)
-        saved = resuming.in_dtype(saved, job.settings.dtype)
-    _introduce(job, directory, say)
-    if changes:
-        # Prolonged by more epochs, the run is not complete any more: a kill must not make it look so.
-        directory.withdraw_result()
-        directory.write_config(job.settings.to_dict())
-    say(resuming.whence(saved))
-    return _fit(job, directory, saved, callbacks)
+    with _trainer(job, directory, callbacks) as trainer:
+        saved, passed_over = directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
+        for line in passed_over:
+            warn(f"passed over: {line}")
+        if saved is not None:
+            other = resuming.not_promised(job, saved)
+            if other is not None:
+                warn(other)
+        _introduce(job, directory, say)
+        if changes:
+            # Prolonged by more epochs, the run is not complete any more: a kill must not make it look so.
+            directory.withdraw_result()
+            directory.write_config(job.settings.to_dict())
+        say(resuming.whence(saved))
+        return _fit(job, directory, trainer)
 
 
 def _silent(line: str) -> None:
@@ -162,24 +163,25 @@ def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
     say(f"results go to {directory.path}")
 
 
-def _fit(job: Job, directory: RunDirectory, saved: Saved | None, callbacks: Sequence[Callback]) -> Result:
+@contextmanager
+def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -> Iterator[Trainer]:
+    """Give the trainer of a run, which writes into its directory."""
     settings = job.settings
-    checkpoint = Checkpoint(
-        directory.checkpoints,
-        settings.keep,
-        resuming.data_facts(job),
-        every=settings.checkpoint_every,
-        made_with=resuming.made_with(job),
-    )
-    trainer = make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
-    if saved is not None:
-        try:
-            trainer.load_state_dict(saved.arrays, saved.info)
-        except ValueError as error:
-            raise RunError(f"{saved.path} does not fit the run's settings: {error}") from error
+    with directory.checkpoint_folder() as folder:
+        checkpoint = Checkpoint(
+            folder,
+            settings.keep,
+            resuming.data_facts(job),
+            every=settings.checkpoint_every,
+            made_with=resuming.made_with(job),
+        )
+        yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
+
+
+def _fit(job: Job, directory: RunDirectory, trainer: Trainer) -> Result:
     with _may_go_on(directory):
         directory.cut_back(trainer.step, trainer.history)
-        history = trainer.fit(job.train, job.held_out, epochs=known(settings.epochs))
+        history = trainer.fit(job.train, job.held_out, epochs=known(job.settings.epochs))
         values = None if trainer.interrupted else _finish(job, directory, trainer)
     return Result(directory.path, history, values, job.model)
 
@@ -209,7 +211,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, An
     settings = job.settings
     name = settings.recipe or settings.model
     title = f"{job.dataset.name}, {name}: {100 * test['accuracy']:.2f} % of the test images"
-    intervals = read_json_lines(directory.intervals)
+    intervals = directory.read_intervals()
     curves.draw(directory.curves, trainer.history, intervals, title=title, held_out=job.held_out_name)
     result = {
         "dataset": settings.dataset,

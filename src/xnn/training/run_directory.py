@@ -13,7 +13,7 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,19 +22,13 @@ from typing import Any
 import numpy as np
 
 from xnn.errors import RunError
+from xnn.files import Folder, is_temporary
 from xnn.paths import expanded, reason
-from xnn.training import checkpoints, lock
-from xnn.training.callbacks import JsonLines
-from xnn.training.files import (
-    is_temporary,
-    json_document,
-    json_lines,
-    read_json_lines,
-    remove,
-    remove_temporaries,
-    write_atomically,
-)
+from xnn.training import checkpoints, json_files, lock, schema, tensors
+from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row
+
+MODEL = "model.safetensors"
 
 METRICS = (
     "epoch",
@@ -49,6 +43,10 @@ METRICS = (
 """Keys that every line of metrics.jsonl has; null where there is no value."""
 
 
+_MOST_INTERVALS = 100_000
+"""Rows of intervals.jsonl that are kept in memory, more than a chart can show."""
+
+
 class StoppedAtOnce(KeyboardInterrupt):
     """A run was left without being saved; `directory` has what was saved before, to go on from."""
 
@@ -58,17 +56,20 @@ class StoppedAtOnce(KeyboardInterrupt):
 
 
 class RunDirectory:
-    """The files of one run; who writes them got it by `create` or `open`, which keep other processes out."""
+    """The files of one run, by names within a folder that is opened once.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.config = path / "config.json"
-        self.metrics = path / "metrics.jsonl"
-        self.intervals = path / "intervals.jsonl"
-        self.result = path / "result.json"
-        self.curves = path / "curves.png"
-        self.model = path / "model.safetensors"
-        self.checkpoints = path / "checkpoints"
+    Who writes them got it by `create` or `open`, which keep other processes out; who only reads, by `existing`.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.path = folder.path
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.intervals = self.path / "intervals.jsonl"
+        self.result = self.path / "result.json"
+        self.curves = self.path / "curves.png"
+        self.model = self.path / MODEL
 
     @classmethod
     @contextmanager
@@ -101,8 +102,7 @@ class RunDirectory:
                 path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"--run-dir {path}: cannot be made: {reason(error)}") from error
-        directory = cls(path)
-        with directory._locked("--run-dir", path):
+        with cls._opened(path, "--run-dir") as directory, directory._locked("--run-dir", path):
             if not numbered:
                 cls.check_unused(path)  # again: it may have been used since, by a run that is over
             directory.write_config({**config, "run_dir": str(path)})
@@ -113,7 +113,9 @@ class RunDirectory:
         """Raise a `RunError` unless `path` does not exist, or is a folder without more than a killed start left."""
         try:
             exists, is_folder = path.exists(), path.is_dir()
-            used = is_folder and not all(entry.name == lock.NAME or is_temporary(entry) for entry in path.iterdir())
+            used = is_folder and not all(
+                entry.name == lock.NAME or is_temporary(entry.name) for entry in path.iterdir()
+            )
         except OSError as error:
             raise RunError(f"--run-dir {path}: cannot be read: {reason(error)}") from error
         if exists and not is_folder:
@@ -133,37 +135,47 @@ class RunDirectory:
         RunError
             There is no such folder, no run in it, another process trains in it, or it cannot be used.
         """
-        directory = cls.existing(path, "--resume")
-        with directory._locked("--resume", path):
+        with cls.existing(path, "--resume") as directory, directory._locked("--resume", path):
             yield directory
 
     @classmethod
-    def existing(cls, path: str | Path, given: str) -> "RunDirectory":
-        """Return the folder of an earlier run, not locked; `given` is what errors call it.
+    @contextmanager
+    def existing(cls, path: str | Path, given: str) -> "Iterator[RunDirectory]":
+        """Give the folder of an earlier run, not locked; `given` is what errors call it.
 
         Raises
         ------
         RunError
             There is no such folder, no run in it, or it cannot be used.
         """
-        directory = cls(expanded(path, given, RunError))
+        place = expanded(path, given, RunError)
         try:
-            if not directory.path.is_dir():
+            if not place.is_dir():
                 raise RunError(f"{given} {path}: there is no such folder")
-            if not directory.config.is_file():
-                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
         except OSError as error:
             raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
-        return directory
+        with cls._opened(place, given) as directory:
+            if not directory.folder.has(directory.config.name):
+                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
+            yield directory
+
+    @classmethod
+    @contextmanager
+    def _opened(cls, path: Path, given: str) -> "Iterator[RunDirectory]":
+        try:
+            folder = Folder(path)
+        except OSError as error:
+            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+        with folder:
+            yield cls(folder)
 
     @contextmanager
     def _locked(self, given: str, path: str | Path) -> Iterator[None]:
         """Keep other processes out for a ``with`` block, and begin by deleting what killed ones left half-written."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(lock.locked(self.path))
-                for folder in (self.path, self.checkpoints):
-                    remove_temporaries(folder)
+                stack.enter_context(lock.locked(self.folder))
+                self.folder.remove_temporaries()
             except lock.Held as error:
                 raise RunError(
                     f"{given} {path}: another process is training there; wait for its end, or stop it first"
@@ -171,6 +183,23 @@ class RunDirectory:
             except OSError as error:
                 raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
             yield
+
+    @contextmanager
+    def checkpoint_folder(self) -> Iterator[Folder]:
+        """Give the folder of the checkpoints, made where it is missing, without what killed processes left in it.
+
+        Raises
+        ------
+        RunError
+            It cannot be made or used, or is a link.
+        """
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self.folder.child("checkpoints", make=True))
+                folder.remove_temporaries()
+            except OSError as error:
+                raise RunError(f"{self.path / 'checkpoints'} cannot be used: {reason(error)}") from error
+            yield folder
 
     def read_config(self) -> dict[str, Any]:
         """Return the settings that `create` wrote.
@@ -180,65 +209,194 @@ class RunDirectory:
         RunError
             The file is damaged.
         """
-        try:
-            config = json.loads(self.config.read_bytes())
-        except RecursionError as error:
-            raise RunError(f"{self.config} is damaged: it is nested too deeply") from error
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.config} is damaged: {' '.join(str(error).split())}") from error
-        if not isinstance(config, dict):
-            raise RunError(f"{self.config} is damaged: expected an object with settings")
+        with self._reading(self.config):
+            value = json_files.read_document(self.folder, self.config.name)
+            config: dict[str, Any] = schema.checked(value, schema.Config)
         return config
+
+    def read_result(self) -> schema.Result | None:
+        """Return what `write_result` wrote; None where the run is not complete.
+
+        Raises
+        ------
+        RunError
+            The file is damaged.
+        """
+        if not self.folder.exists(self.result.name):
+            return None
+        with self._reading(self.result):
+            value = json_files.read_document(self.folder, self.result.name)
+            result: schema.Result = schema.checked(value, schema.Result)
+        return result
+
+    def read_metrics(self) -> History:
+        """Return the epochs' rows, up to the first that is damaged or out of its turn.
+
+        Raises
+        ------
+        RunError
+            The file is there and cannot be read.
+        """
+        history = History()
+        for row in self._read_rows(self.metrics, schema.epoch_row):
+            if row["epoch"] != len(history) + 1:
+                break
+            history.append(row)
+        return history
+
+    def read_intervals(self) -> list[Row]:
+        """Return the intervals' rows, up to the first that is damaged; of very many a sample, evenly spaced.
+
+        Raises
+        ------
+        RunError
+            The file is there and cannot be read.
+        """
+        rows: list[Row] = []
+        stride = 1
+        for number, row in enumerate(self._read_rows(self.intervals, schema.interval_row)):
+            if number % stride == 0:
+                rows.append(row)
+            if len(rows) > _MOST_INTERVALS:
+                rows, stride = rows[::2], 2 * stride
+        return rows
+
+    def _read_rows(self, path: Path, check: json_files.Check) -> Iterator[Row]:
+        with self._reading(path):
+            yield from json_files.read_rows(self.folder, path.name, check)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write config.json."""
-        write_atomically(self.config, json_document(config))
+        with self._writing(self.config):
+            self.folder.write(self.config.name, json_files.document(config))
 
-    def newest_checkpoint(self) -> tuple[checkpoints.Saved | None, list[str]]:
-        """Return the newest sound checkpoint, and a line for each damaged one passed over.
+    def newest_checkpoint(
+        self, check: Callable[[checkpoints.Saved], object] | None = None
+    ) -> tuple[checkpoints.Saved | None, list[str]]:
+        """Return the newest sound checkpoint, and a line for each that was passed over.
 
-        None if the run was stopped before it had written one.
+        None if the run was stopped before it had written one. `check` raises a `ValueError` for one that shall be
+        passed over, too.
 
         Raises
         ------
         RunError
             There were checkpoints, and no sound one is left.
         """
-        saved, damaged = checkpoints.newest_valid(self.checkpoints)
+        with self.checkpoint_folder() as folder:
+            saved, damaged = checkpoints.newest_valid(folder, check)
         if saved is None and damaged:
             raise RunError(f"--resume {self.path}: no sound checkpoint is left: {'; '.join(damaged)}")
-        if saved is None and read_json_lines(self.metrics):
+        if saved is None and self.read_metrics():
             raise RunError(f"--resume {self.path}: its checkpoints are gone")
         return saved, damaged
 
     def cut_back(self, step: int, history: History) -> None:
         """Make the rows on disk those that there were at a step."""
-        write_atomically(self.metrics, json_lines(metrics_row(row) for row in history))
-        kept = [row for row in read_json_lines(self.intervals) if row.get("step", 0) <= step]
-        write_atomically(self.intervals, json_lines(kept))
+        with self._writing(self.metrics):
+            self.folder.write(self.metrics.name, b"".join(json_files.line(metrics_row(row)) for row in history))
+        kept = (row for row in self._read_rows(self.intervals, schema.interval_row) if row["step"] <= step)
+        with self._writing(self.intervals):
+            self.folder.write(self.intervals.name, map(json_files.line, kept))
 
     def withdraw_result(self) -> None:
         """Delete result.json: the run is no longer complete."""
-        remove(self.result)
+        with self._writing(self.result, "delete"):
+            self.folder.check()
+            self.folder.remove(self.result.name)
+            self.folder.sync()
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write result.json."""
-        write_atomically(self.result, json_document(result))
+        with self._writing(self.result):
+            self.folder.write(self.result.name, json_files.document(result))
+
+    def write_curves(self, picture: bytes) -> None:
+        """Write curves.png."""
+        with self._writing(self.curves):
+            self.folder.write(self.curves.name, picture)
 
     def write_model(self, arrays: Mapping[str, np.ndarray[Any, Any]], description: Mapping[str, Any]) -> None:
-        """Write model.safetensors: the arrays by name and, as JSON under ``xnn`` in its metadata, `description`."""
-        checkpoints.write_tensors(self.model, arrays, {"xnn": json.dumps(description)})
+        """Write model.safetensors: the arrays by name and, as JSON under ``xnn`` in its metadata, `description`.
+
+        The arrays' types, shapes and checksums go there too.
+        """
+        text = json.dumps({**description, "tensors": tensors.described(arrays)}, allow_nan=False)
+        with self._writing(self.model):
+            tensors.write(self.folder, self.model.name, arrays, {"xnn": text})
+
+    def read_description(self) -> schema.Description:
+        """Return what `write_model` was given beside the arrays.
+
+        Raises
+        ------
+        RunError
+            There is no model, or its file is damaged.
+        """
+        if not self.folder.has(self.model.name):
+            raise RunError(
+                f"run directory {self.path}: there is no model in it (no {self.model.name}); it is written "
+                f"when the run ends: xnn-train --resume {self.path}"
+            )
+        with self._reading(self.model):
+            metadata = tensors.read_metadata(self.folder, self.model.name)
+            if "xnn" not in metadata:
+                raise ValueError("it has no 'xnn' in its metadata")
+            description: schema.Description = schema.checked(schema.parsed(metadata["xnn"]), schema.Description)
+        return description
+
+    def read_model(self, description: schema.Description, count: int) -> tensors.Arrays:
+        """Return the arrays of model.safetensors, which is not read unless it may hold `count` numbers.
+
+        Raises
+        ------
+        RunError
+            Its file is damaged.
+        """
+        with self._reading(self.model):
+            return tensors.read_arrays(self.folder, self.model.name, description.get("tensors"), 8 * count)
+
+    def append(self, path: Path, row: Mapping[str, Any]) -> None:
+        """Add a row to one of the files of rows."""
+        with self._writing(path):
+            self.folder.append(path.name, json_files.line(row))
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """Name the file in what goes wrong in the block."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"cannot read {path}: {reason(error)}") from error
+        except RunError:
+            raise
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+
+    @contextmanager
+    def _writing(self, path: Path, verb: str = "write") -> Iterator[None]:
+        """Name the file in what goes wrong in the block."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"cannot {verb} {path}: {reason(error)}") from error
 
 
-class RunLog(JsonLines):
+class RunLog(Callback):
     """Writes the rows of a run into its directory."""
 
+    only_watches = True
+
     def __init__(self, directory: RunDirectory) -> None:
-        super().__init__(directory.metrics, directory.intervals)
+        self.directory = directory
+
+    def interval(self, trainer: Any, row: Row) -> None:
+        """Write the interval's line."""
+        self.directory.append(self.directory.intervals, row)
 
     def epoch_end(self, trainer: Any, row: Row) -> None:
         """Write the epoch's line, with all of `METRICS`."""
-        super().epoch_end(trainer, metrics_row(row))
+        self.directory.append(self.directory.metrics, metrics_row(row))
 
 
 def metrics_row(row: Row) -> Row:

@@ -20,6 +20,10 @@ SCHEDULES: Final = ("constant", "step", "cosine", "linear", "one-cycle")
 AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
 DTYPES: Final = ("float32", "float64")
 
+_LARGEST: Final = 2**63 - 1
+_LONGEST: Final = 4096
+"""Letters of a text, or names in a list; what systems allow a path to have."""
+
 T = TypeVar("T")
 Check = tuple[str, Callable[[Any], bool]]
 ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
@@ -293,14 +297,23 @@ def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
     wanted, label = kind(field), flag(field.name)
     if wanted is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
+    if type(value) is int and abs(value) > _LARGEST:
+        raise SettingError(f"{label}: expected a number of at most {_LARGEST}")
     if wanted is float and type(value) is int:
         value = float(value)
     if wanted is tuple and isinstance(value, list):
         value = tuple(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise SettingError(f"{label} {value!r}: expected {_TYPE_NAMES[wanted]}")
+        raise SettingError(f"{label} {_brief(value)}: expected {_TYPE_NAMES[wanted]}")
+    if isinstance(value, str | tuple) and len(value) > _LONGEST:
+        raise SettingError(f"{label}: expected at most {_LONGEST:,} letters or names, not {len(value):,}")
     _check_value(field, label, value)
     return value
+
+
+def _brief(value: Any, form: Callable[[Any], str] = repr) -> str:
+    text = form(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of names"}
@@ -311,8 +324,9 @@ def _check_value(field: "dataclasses.Field[Any]", label: str, value: Any) -> Non
         raise SettingError(f"{label} {value}: expected a finite number")
     check: Check | None = field.metadata["check"]
     if check is not None and not check[1](value):
-        raise SettingError(f"{label} {value}: expected {check[0]}")
+        raise SettingError(f"{label} {_brief(value, str)}: expected {check[0]}")
     choices: tuple[str, ...] = field.metadata["choices"]
     for name in value if isinstance(value, tuple) else (value,):
         if choices and name not in choices:
-            raise SettingError(f"{label} {name}: expected one of {', '.join(choices)}.{suggest(str(name), choices)}")
+            allowed = f"expected one of {', '.join(choices)}.{suggest(str(name), choices)}"
+            raise SettingError(f"{label} {_brief(name, str)}: {allowed}")

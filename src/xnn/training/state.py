@@ -95,5 +95,13 @@ def _check(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info:
         )
     if info["dtype"] != trainer.model.dtype:
         raise ValueError(f"the state is of dtype {info['dtype']}, the model of {trainer.model.dtype}")
+    for name in ("parameters", "buffers"):
+        length, array = int(getattr(trainer.model, name).flat.shape[0]), arrays.get(name)
+        if array is None or array.shape != (length,) or array.dtype.name != info["dtype"]:
+            found = "none" if array is None else f"{array.dtype} of shape {array.shape}"
+            raise ValueError(f"'{name}' should be {length} numbers of {info['dtype']}, found {found}")
+    missing = [name for name in _stepped(trainer) if f"{name}_steps" not in info]
+    if missing:
+        raise ValueError(f"the state does not say how many steps the {missing[0]} has taken")
     if ("average/parameters" in arrays) != (trainer.average is not None):
         raise ValueError("the state and the trainer differ in whether they keep an average of the weights")

@@ -1,0 +1,231 @@
+"""What the files of a run may hold: one description of each, by which whoever reads it checks it.
+
+A value of another type, a number that is not finite or out of its range, a text or a list that is too long: each is a
+`ValueError` that names the place, such as ``$.train_accuracy``. Keys that are not described are left out, but for those
+of rows, to which callbacks may add values of their own.
+"""
+
+import json
+import math
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Size = Annotated[int, Meta(ge=1, le=2**31)]
+Epoch = Annotated[int, Meta(ge=1, le=10**9)]
+Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Positive = Annotated[float, Meta(gt=0, le=1e300)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e300)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Name = Annotated[str, Meta(max_length=1000)]
+Text = Annotated[str, Meta(max_length=10_000)]
+DType = Annotated[str, Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64)|complex64)$")]
+"""Those that safetensors reads into NumPy."""
+
+MOST_CLASSES = 100_000
+MOST_NUMBERS = 2**22
+"""In an image that a saved model takes: a colour image of 1182 x 1182 pixels."""
+
+T = TypeVar("T")
+
+
+class EpochRow(TypedDict):
+    """A line of metrics.jsonl, and an entry of a checkpoint's history."""
+
+    epoch: Epoch
+    train_loss: Number
+    train_accuracy: Share | None
+    test_loss: NotRequired[Number | None]
+    test_accuracy: NotRequired[Share | None]
+    test_top5_accuracy: NotRequired[Share | None]
+    validation_loss: NotRequired[Number | None]
+    validation_accuracy: NotRequired[Share | None]
+    validation_top5_accuracy: NotRequired[Share | None]
+    lr: NonNegative | None
+    seconds: NonNegative
+    images_per_second: NonNegative
+
+
+class IntervalRow(TypedDict):
+    """A line of intervals.jsonl."""
+
+    epoch: Epoch
+    step: Count
+    passes: NonNegative
+    minibatch_loss: Number
+    interval_loss: Number
+    lr: NonNegative | None
+    loss_scale: NotRequired[NonNegative]
+    skipped_steps: NotRequired[Count]
+
+
+Row = Annotated[dict[Name, Number | bool | Name | None], Meta(max_length=100)]
+"""A row with all that callbacks have added."""
+
+
+Config = Annotated[dict[Name, Any], Meta(max_length=1000)]
+"""config.json: settings by name, which `Settings.from_dict` checks."""
+
+
+class Result(TypedDict, total=False):
+    """result.json."""
+
+    dataset: Text
+    recipe: Name
+    backend: Name
+    epochs: Epoch
+    lr: NonNegative
+    final_train_loss: Number
+    test_loss: Number
+    test_accuracy: Share
+    seconds: NonNegative
+    peak_memory_mib: NonNegative | None
+    parameters: Count
+    seed: Annotated[int, Meta(ge=0)]
+    versions: Annotated[dict[Name, Name], Meta(max_length=100)]
+
+
+class Tensor(TypedDict):
+    """What a file says of one of its arrays."""
+
+    dtype: DType
+    shape: Annotated[list[Count], Meta(max_length=32)]
+    crc32: Count
+
+
+Tensors = dict[Name, Tensor]
+
+
+class Sums(TypedDict):
+    """The sums of an epoch or an interval that is under way."""
+
+    loss: Number
+    images: Count
+    correct: Count | None
+    top5: Count | None
+
+
+class Entry(TypedDict):
+    """A parameter's place in the flat vector."""
+
+    name: Name
+    shape: Annotated[list[Count], Meta(max_length=32)]
+    start: Count
+
+
+class LossScale(TypedDict):
+    """How float16's loss is scaled."""
+
+    scale: Positive
+    good_steps: Count
+    skipped_steps: Count
+
+
+class State(TypedDict):
+    """All that a checkpoint holds beside its arrays."""
+
+    epoch: Annotated[int, Meta(ge=0, le=10**9)]
+    batch: Count
+    step: Count
+    lr: NonNegative
+    last_lr: NotRequired[NonNegative | None]
+    random_counter: Count
+    epoch_sums: Sums
+    interval_sums: Sums
+    seconds: NonNegative
+    epoch_seconds: NonNegative
+    history: list[Row]
+    layout: list[Entry]
+    dtype: Literal["float32", "float64"]
+    optimizer_steps: Count
+    average_steps: NotRequired[Count]
+    loss_scaling: NotRequired[LossScale]
+    data: NotRequired[dict[Name, Count]]
+    made_with: NotRequired[dict[Name, Name]]
+
+
+class Scale(TypedDict):
+    """How a model's images were normalised."""
+
+    mean: Annotated[list[Number], Meta(max_length=1000)]
+    std: Annotated[list[Positive], Meta(max_length=1000)]
+
+
+class Description(TypedDict):
+    """What it takes to use model.safetensors."""
+
+    model: Name
+    image_shape: tuple[Size, Size, Size]
+    classes: Annotated[list[Name], Meta(min_length=1, max_length=MOST_CLASSES)]
+    normalization: Scale
+    settings: dict[Name, Any]
+    tensors: NotRequired[Tensors]
+
+
+def parsed(content: bytes | str) -> Any:
+    """Return what a JSON text holds; NaN and infinite numbers, which JSON has not, are refused.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or too deeply nested.
+    """
+    try:
+        return json.loads(content, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def checked(value: Any, kind: Any) -> Any:
+    """Return `value` as one of the descriptions above has it.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def epoch_row(value: Any) -> dict[str, Any]:
+    """Return a row of an epoch, with what callbacks have added."""
+    return _row(value, EpochRow)
+
+
+def interval_row(value: Any) -> dict[str, Any]:
+    """Return a row of an interval, with what callbacks have added."""
+    return _row(value, IntervalRow)
+
+
+def state(value: Any) -> State:
+    """Return a checkpoint's counts, whose parts fit each other."""
+    found: State = checked(value, State)
+    history = [epoch_row(row) for row in value["history"]]
+    if [row["epoch"] for row in history] != list(range(1, found["epoch"] + 1)):
+        raise ValueError(f"its history is not that of {found['epoch']} epochs")
+    if found["batch"] and not found["epoch_sums"]["images"]:
+        raise ValueError(f"it is at batch {found['batch']} of an epoch of which it has seen no image")
+    # As they were: a whole number stays one, and what callbacks have added stays.
+    return {**found, "history": history}
+
+
+def _row(value: Any, kind: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = checked(value, Row)
+    typed: dict[str, Any] = checked(value, kind)
+    return plain | typed
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"it holds {name}, which is no number in JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds a number out of range, {text[:20]}")
+    return number
