@@ -6,6 +6,7 @@ from random import Random
 
 from tests.hostile import cases, files
 from tests.hostile.cases import SOUND, Case, Command, Group
+from tests.hostile.rule import CODES
 from tests.hostile.runs import PICTURE
 from tests.hostile.world import Place
 
@@ -73,12 +74,12 @@ def links(place: Place, random: Random | None) -> Case:
     kind = random.random()
     if kind < 0.1:
         run = place.copy("run")
-        return Case(_plant_temporaries(place, run, ("report.html",)), cases.report())
+        return Case(_plant_temporaries(place, run, ("report.html",)), cases.report(), SOUND)
     if kind < 0.2:
         run = place.copy("stopped")
         names = ("metrics.jsonl", "model.safetensors") if kind < 0.15 else ("step-00000009.safetensors",)
         told = _plant_temporaries(place, run if kind < 0.15 else run / "checkpoints", names)
-        return Case(told, cases.resume())
+        return Case(told, cases.resume(), SOUND)
     command, path = _chosen(place, random)
     if path.exists() and random.random() < 0.2:
         told = files.moved_outside(path, place.outside)
@@ -86,7 +87,7 @@ def links(place: Place, random: Random | None) -> Case:
         told = files.loop(path)
     else:
         told = files.link(path, place.outside, random)
-    return Case(told, command, small="tiny" if "cifar10" in command.arguments else "")
+    return _case(told, command, path)
 
 
 def kinds(place: Place, random: Random | None) -> Case:
@@ -95,10 +96,42 @@ def kinds(place: Place, random: Random | None) -> Case:
         return Case("nothing", cases.resume(), SOUND)
     command, path = _chosen(place, random)
     path.parent.mkdir(exist_ok=True)
+    if random.random() < 0.1:
+        return Case(_unexpected(path.parent, random), command, small=_small(command))
     if not path.exists():
         path.touch()
-    told = files.odd_kind(path, random)
-    return Case(told, command, small="tiny" if "cifar10" in command.arguments else "")
+    return _case(files.odd_kind(path, random), command, path)
+
+
+def _case(told: str, command: Command, path: Path) -> Case:
+    # Of three checkpoints two are as they were, so that the run goes on.
+    sound = path.parent.name == "checkpoints"
+    return Case(told, command, SOUND if sound else CODES, _small(command))
+
+
+def _small(command: Command) -> str:
+    return "tiny" if "cifar10" in command.arguments else ""
+
+
+def _unexpected(folder: Path, random: Random) -> str:
+    """Put files into a folder that have no business there."""
+    suffix = random.choice((".safetensors", ".png", ".jsonl", ".tmp", ""))
+    kind = random.randrange(4)
+    if kind == 0:
+        for number in range(3000):
+            (folder / f"more {number}{suffix}").touch()
+        return f"3,000 empty files more{suffix}"
+    if kind == 1:
+        (folder / f"folder{suffix}").mkdir()
+        return f"a folder named folder{suffix}"
+    if kind == 2:
+        os.mkfifo(folder / f"pipe{suffix}")
+        return f"a FIFO named pipe{suffix}"
+    name = random.choice(
+        ("\x1b[2J", "\xff" * 50, os.fsdecode(b"\xff\xfe"), "a\nb", "-", "x" * 200, ".", "..", "%s", "~")
+    )
+    (folder / f"{name}{suffix or '.x'}").write_bytes(b"x")
+    return f"a file named {name!r}{suffix}"
 
 
 GROUPS = (Group("links", 7, links), Group("kinds", 6, kinds))
