@@ -43,7 +43,6 @@ def _chosen(place: Place, random: Random) -> tuple[Command, Path]:
     return random.choice(
         (
             (cases.look(str(place.world.part("folder"))), place.path / "cache" / place.world.cache_file.name),
-            (cases.look(str(place.world.part("folder"))), place.path / "cache"),
             (cases.train(str(place.world.part("folder"))), _made(place.work / "new") / random.choice(WRITTEN[:3])),
             (cases.predict(PICTURE), place.copy("run").parent / PICTURE),
         )
@@ -97,6 +96,8 @@ def kinds(place: Place, random: Random | None) -> Case:
         return Case("nothing", cases.resume(), SOUND)
     command, path = _chosen(place, random)
     path.parent.mkdir(exist_ok=True)
+    if path.parent.name == "cache" and random.random() < 0.3:
+        path = path.parent  # which may be a link, though: whoever calls has chosen it
     if random.random() < 0.1:
         return Case(_unexpected(path.parent, random), command, small=_small(command))
     if not path.exists():
