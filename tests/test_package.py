@@ -17,7 +17,7 @@ HEAVY = {
 }
 # Each part may import itself and what stands before it.
 ORDER = [
-    ("_version", "_typing", "_tf32", "errors", "paths", "files"),
+    ("_version", "_typing", "_tf32", "errors", "paths", "files", "texts"),
     ("backends",),
     ("random",),
     ("functional",),

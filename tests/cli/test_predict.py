@@ -8,6 +8,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from xnn.cli.predict import main
 from xnn.data import load
@@ -64,7 +66,7 @@ def test_plainer_signs_where_the_terminal_has_no_others(here, monkeypatch):
     assert main(["run", odd.name]) == 0
     out.flush()
     lines = out.buffer.getvalue().decode("ascii").splitlines()
-    assert lines[0] == "??.png"
+    assert lines[0] == r"?\udcff.png"
     assert re.fullmatch(r"  \d  [ \d]{2}\d\.\d\d %  -+", lines[1])
 
 
@@ -139,3 +141,57 @@ def test_data_of_another_shape_is_one_clear_line(here, capsys):
 def test_a_decompression_bomb_is_one_clear_line(here, capsys, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     assert_refused(capsys, ["run", "0.png"], "0.png: more than 40 pixels")
+
+
+@pytest.fixture
+def odd_classes(here):
+    """The run, with class names that hold what a terminal would obey, and a long one."""
+    file = here / "run" / "model.safetensors"
+    with safe_open(file, "np") as opened:
+        metadata = opened.metadata()
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+    description = json.loads(metadata["xnn"])
+    description["classes"] = [f"{name}\x1b]0;title\x07\u202e\n" for name in range(9)] + ["nine" * 200]
+    save_file(arrays, file, metadata | {"xnn": json.dumps(description)})
+    return description["classes"]
+
+
+def test_control_characters_are_shown_as_escapes(odd_classes, capsys):
+    assert main(["run", "0.png", "--top", "10"]) == 0
+    out = capsys.readouterr().out
+    assert r"0\x1b]0;title\x07\u202e\n" in out
+    lines = out.splitlines()
+    assert len(lines) == 11
+    assert {line.index(" %") for line in lines[1:]} == {lines[1].index(" %")}
+    assert main(["run", "--dataset", "digits"]) == 0
+    captured = capsys.readouterr()
+    assert r"\x1b]0;title\x07\u202e\n taken for " in captured.out
+    assert r"taken in the same order" in captured.err
+    for text in (out, captured.out, captured.err):
+        assert text.replace("\n", "").replace("…", "").isprintable()
+        assert max(map(len, text.splitlines())) < 500
+
+
+def test_json_has_the_names_as_they_are(odd_classes, capsys):
+    assert main(["run", "--dataset", "digits", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out)["classes"] == odd_classes
+    assert out.isascii()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "mnist"])
+def test_whoever_names_a_data_set_asks_for_it(here, monkeypatch, capsys, dataset):
+    fetched = []
+    monkeypatch.setenv("XNN_CACHE_DIR", str(here / "cache"))
+    monkeypatch.setattr("xnn.data.sources.fetch", lambda files, folder, report: fetched.append(folder.name))
+    assert_refused(capsys, ["run", "--dataset", dataset], dataset)
+    assert fetched == [dataset]
+
+
+def test_the_runs_own_data_set_is_fetched_by_nobody_else(here, monkeypatch):
+    """Not because config.json names one."""
+    config = json.loads((here / "run" / "config.json").read_text())
+    (here / "run" / "config.json").write_text(json.dumps(config | {"dataset": "cifar10"}))
+    monkeypatch.setattr("xnn.data.sources.fetch", lambda *arguments: pytest.fail("it was to be fetched"))
+    assert main(["run", "0.png"]) == 0
+    assert main(["run", "--dataset", "digits"]) == 0

@@ -1,5 +1,6 @@
 """``xnn-report`` as a person uses it."""
 
+import json
 import re
 import shutil
 
@@ -61,9 +62,9 @@ def test_a_name_that_is_no_text_is_no_obstacle(run, capsys):
     except (OSError, UnicodeError):
         pytest.skip("this file system takes names of text only")
     assert main([odd.name, "--markdown", "table.md"]) == 0
-    assert "wrote run?/report.html" in capsys.readouterr().out
-    assert "| run? |" in (run.parent / "table.md").read_text()
-    assert "run?" in (odd / "report.html").read_text()
+    assert r"wrote run\udcff/report.html" in capsys.readouterr().out
+    assert r"| run\\udcff |" in (run.parent / "table.md").read_text()
+    assert r"run\udcff" in (odd / "report.html").read_text()
 
 
 def test_a_page_is_the_same_when_it_is_made_again(run):
@@ -93,3 +94,60 @@ def test_help_and_version(argument, capsys):
         main([argument])
     assert left.value.code == 0
     assert capsys.readouterr().out
+
+
+@pytest.fixture
+def elsewhere(run, monkeypatch):
+    """The run, which says that it was trained on data that is not here, and the files that were to be fetched."""
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"dataset": "cifar10"}))
+    fetched = []
+    monkeypatch.setenv("XNN_CACHE_DIR", str(run.parent / "cache"))
+    monkeypatch.setattr("xnn.data.sources.fetch", lambda files, folder, report: fetched.append(folder.name))
+    return fetched
+
+
+def test_without_its_data_a_run_gets_a_page_that_says_so(elsewhere, run, capsys):
+    assert main(["run"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("xnn-report: run: the page lacks what needs the data set: cifar10 is not in the cache")
+    assert "--data-dir" in line
+    assert "--download" in line
+    page = (run / "report.html").read_text()
+    assert "The data set was not found" in page
+    assert "Loss of an epoch" in page
+    assert "First layer" in page
+    assert "Confusion matrix" not in page
+    assert elsewhere == []
+
+
+def test_data_is_fetched_when_that_is_asked_for(elsewhere, run, capsys):
+    assert_refused(capsys, ["run", "--download"], "cifar10")
+    assert elsewhere == ["cifar10"]
+
+
+def renamed(run, name):
+    try:
+        return run.rename(run.with_name(name))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+
+
+def test_control_characters_are_shown_as_escapes(run, capsys):
+    """In the table, the Markdown, the names of files and errors."""
+    odd = renamed(run, "run\x1b[2J\u202e")
+    assert main([odd.name, "--markdown", "table.md"]) == 0
+    assert main([odd.name, "--markdown", "-"]) == 0
+    captured = capsys.readouterr()
+    (odd / "config.json").write_text("{")
+    assert_refused(capsys, [odd.name], r"run\x1b[2J\u202e", "config.json is damaged")
+    for text in (captured.out, captured.err, (run.parent / "table.md").read_text()):
+        assert text.replace("\n", "").isprintable()
+
+
+def test_the_table_is_as_wide_as_its_escapes(run, capsys):
+    renamed(run, "run\x1b\x1b\x1b")
+    assert main(["run\x1b\x1b\x1b", "--no-html"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert r"run\x1b\x1b\x1b" in lines[3]
+    assert len({len(line) for line in lines}) == 1

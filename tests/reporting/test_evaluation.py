@@ -1,5 +1,7 @@
 """What is counted in a model's answers agrees with itself, with training's own metrics, and with the files."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,6 +60,18 @@ def test_all_frequent_confusions_are_all_mistakes(answers):
     assert [count for *_, count in pairs] == sorted((count for *_, count in pairs), reverse=True)
 
 
+def test_of_very_many_classes_no_square_is_made():
+    """A matrix of 100,000 classes would have 80 GB."""
+    count, images = 100_000, 50_000
+    random = np.random.default_rng(0)
+    labels, predicted = random.integers(0, count, (2, images))
+    ones = np.ones(images)
+    answers = Evaluation(tuple(map(str, range(count))), labels, predicted, ones, ones, labels, 0.5)
+    assert sum(count for *_, count in answers.frequent_confusions(images)) == np.sum(labels != predicted)
+    assert len(answers.class_accuracy) == len(answers.totals) == len(answers.hits) == count
+    assert "confusion" not in vars(answers)
+
+
 def small_model(seed, classes=7, smoothing=0.0, on="numpy"):
     """A model that was never trained, as if it had been saved."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(classes)).build((3, 2, 1), backend=on, seed=seed)
@@ -106,9 +120,11 @@ def test_softmax_of_extreme_logits():
     np.testing.assert_array_equal(softmax(np.array([[1e30, 0.0], [-1e30, -1e30]])), [[1.0, 0.0], [0.5, 0.5]])
 
 
-def test_outputs_that_are_not_finite_are_named():
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_outputs_that_are_not_finite_are_named_and_nothing_else_is_said(value):
+    """A warning would be an error here."""
     saved = small_model(0)
-    saved.model.parameters.flat[...] = np.nan
+    saved.model.parameters.flat[...] = value
     split = small_split(0, 4)
     with pytest.raises(RunError, match="not finite"):
         evaluate(saved, split)
@@ -146,6 +162,19 @@ def test_classes_of_other_names():
     data = dataset("abc")
     with pytest.raises(DataError, match=r"others has 3 classes, a, b, c; the model knows .*\(7 in all\)"):
         in_classes_of(small_model(0), data, data.test)
+
+
+def test_very_many_classes_are_matched_in_reasonable_time():
+    names = [f"class {number}" for number in range(30_000)]
+    data = dataset(names[::-1])
+    split, _ = in_classes_of(dataclasses.replace(small_model(0), classes=tuple(names)), data, data.test)
+    np.testing.assert_array_equal(split.labels, np.arange(30_000)[::-1])
+
+
+def test_of_equal_names_the_first_counts():
+    data = dataset("ab")
+    split, _ = in_classes_of(dataclasses.replace(small_model(0), classes=("b", "a", "a", "b")), data, data.test)
+    assert split.labels.tolist() == [1, 0]
 
 
 def test_the_model_computes_where_it_was_asked_to(finished):

@@ -1,6 +1,7 @@
 """Tiles show the weights they are named after."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,20 @@ def test_a_linear_layers_weights_are_images():
     found = first_filters({"1.weight": weight}, (2, 3, 1))
     assert found.shape == (2, 3, 1)
     np.testing.assert_array_equal(found.tiles[1][..., 3], [[0, 0, 0], [0, 255, 0]])
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-320, 0.0])
+def test_weights_of_any_size_are_drawn(value):
+    for channels in (1, 3):
+        found = first_filters({"a": np.full((3, 3, channels, 2), value)}, (8, 8, channels))
+        assert [tile.shape for tile in found.tiles] == [(3, 3, 3 if channels == 3 else 4)] * 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_drawn(value):
+    weight = np.zeros((3, 3, 1, 2))
+    weight[0, 0, 0, 1] = value
+    assert first_filters({"a": weight}, (8, 8, 1)) is None
 
 
 def test_what_cannot_be_drawn_is_left_out():

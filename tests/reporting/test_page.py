@@ -1,12 +1,14 @@
 """The page stands alone, is sound HTML, can be read aloud and in both colour schemes, and fits a phone."""
 
+import base64
 import dataclasses
+import hashlib
+import io
 import re
 import shutil
 import subprocess
 from collections import Counter
 from html import escape
-from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
 
@@ -14,13 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.reporting.reader import Reader
+from xnn.data import Split
 from xnn.errors import RunError
 from xnn.reporting.page import page, write_page
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.sections import confusion_pixels
 from xnn.reporting.shown import look_at
 
-VOID = {"meta", "img", "br"}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ALONE = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
@@ -32,35 +35,6 @@ ALONE = (
 def shown(finished):
     """The run with its model's answers."""
     return look_at(SavedRun.open(finished.directory), on="numpy")
-
-
-class Reader(HTMLParser):
-    """Collects elements, and sees that each that is opened is closed in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.text = [], [], ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -75,11 +49,31 @@ def test_nothing_is_loaded_and_nothing_runs(read):
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href"):
             assert attributes.get(name, "#").startswith(("data:image/png;base64,", "#"))
-    (policy,) = [meta["content"] for meta in read.all("meta") if "http-equiv" in meta]
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    # Before anything that it shall rule.
+    assert [tag for tag, _ in read.elements].index("style") > [a for _, a in read.elements].index(policy_of(read))
+    assert {"name": "referrer", "content": "no-referrer"} in read.all("meta")
     style = (resources.files("xnn.reporting") / "page.css").read_text()
     assert "url(" not in style
     assert "@import" not in style
+
+
+def policy_of(read):
+    (policy,) = [meta for meta in read.all("meta") if "http-equiv" in meta]
+    return policy
+
+
+def test_the_policy_allows_its_own_style_sheet_and_images_within(read):
+    digest = base64.b64encode(hashlib.sha256(read.style.encode()).digest()).decode()
+    assert len(read.all("style")) == 1
+    assert dict(rule.split(" ", 1) for rule in policy_of(read)["content"].split("; ")) == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "style-src": f"'sha256-{digest}'",
+        "form-action": "'none'",
+        "base-uri": "'none'",
+    }
+    # Which therefore would not be applied.
+    assert not any("style" in attributes for _, attributes in read.elements)
 
 
 def test_it_can_be_read_aloud(read):
@@ -110,7 +104,7 @@ def test_its_numbers_are_the_runs(read, shown):
     wrong = round((1 - answers.accuracy) * answers.images)
     assert f"{wrong:,} of 360 images were mistaken" in read.text
     assert len([image for image in read.all("img") if "taken for" in image["alt"]]) == runs * min(wrong, 24)
-    assert len([cell for cell in read.all("td") if cell.get("class") == "right"]) == runs * 10
+    assert len([cell for cell in read.all("td") if cell.get("class", "").startswith("right fill-")]) == runs * 10
     assert "numpy" in read.text
     assert str(shown.run.path.parent) not in read.text
 
@@ -154,6 +148,27 @@ def test_many_classes_are_a_picture_and_a_list_that_begins_with_the_hardest(show
     assert reader.text.index("class 30.0 %") < reader.text.index("class 0100.0 %")
     assert "no images" in reader.text
     assert "among the five likeliest" in reader.text
+
+
+def test_very_many_classes_are_neither_drawn_nor_all_listed(shown):
+    count = 5000
+    classes = tuple(f"{number} {'long' * 100}" for number in range(count))
+    answers = dataclasses.replace(shown.answers, classes=classes)
+    text = page([dataclasses.replace(shown, answers=answers)])
+    reader = Reader(text)
+    assert "The matrix of 5,000 classes is too large to be drawn." in reader.text
+    assert "These are the 1,000 hardest of 5,000 classes." in reader.text
+    assert len([a for a in reader.all("span") if a.get("class") == "name"]) == 1000
+    assert "confusion" not in vars(answers)
+    assert len(text) < 1_000_000
+
+
+def test_large_images_are_thinned_out(shown):
+    images = np.random.default_rng(0).integers(0, 256, (360, 300, 40, 3), np.uint8)
+    large = dataclasses.replace(shown, split=Split(images, shown.split.labels))
+    (first, *_) = [image["src"] for image in Reader(page([large])).all("img") if "taken for" in image["alt"]]
+    with Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2]))) as picture:
+        assert picture.size == (20, 150)
 
 
 def test_a_picture_of_a_confusion_matrix():

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.table import markdown, print_table, summary
+from xnn.training.history import History
 
 
 def test_a_complete_run(finished):
@@ -43,6 +44,21 @@ def test_markdown_has_a_line_a_run_with_all_its_cells(finished, names):
     for line in lines:
         bars = line.replace("\\\\", "").replace("\\|", "").count("|")
         assert bars == 10
+
+
+def test_markdown_takes_no_name_for_html_a_link_or_code(finished):
+    run = dataclasses.replace(SavedRun.open(finished.directory), path=Path("![x](y)<b>`z`"))
+    assert r"| !\[x\](y)\<b\>\`z\` |" in markdown([run])
+
+
+@pytest.mark.parametrize("value", ["text", None, True, [], {}, 10**400, 1.7e308, float("nan"), -1, 0])
+def test_any_value_has_a_place_in_the_table(finished, value):
+    run = SavedRun.open(finished.directory)
+    result = dict.fromkeys(run.result, value)
+    row = summary(dataclasses.replace(run, result=result))
+    assert all(len(text) <= 101 for text in row.values())
+    rows = History([dict.fromkeys(run.history[-1], value)])
+    summary(dataclasses.replace(run, result=None, history=rows))
 
 
 @pytest.mark.parametrize(("width", "terminal"), [(200, True), (60, True), (60, False)])

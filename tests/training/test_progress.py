@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from xnn.training import Callback
-from xnn.training.progress import Bar, Lines, clock_time, epoch_line, print_result, reporter
+from xnn.training.progress import Bar, Lines, clock_time, epoch_line, print_line, print_result, reporter
 
 RESULT = {
     "dataset": "digits",
@@ -92,3 +92,16 @@ def test_the_result_is_shown_whole(console):
     shown = console.file.getvalue()
     for word in ("digits", "cnn", "0.1", "0.2500", "87.50 %", "12,345", "4.6", "step size", "final training loss"):
         assert word in shown
+
+
+@pytest.mark.parametrize("console", [terminal(120), terminal(60), Console(file=io.StringIO())])
+def test_a_data_set_is_named_as_it_is(console):
+    """Its name is no markup, no emoji's, and moves no cursor."""
+    print_result(console, RESULT | {"dataset": "[/red]:smile:\x1b[2J"})
+    assert r"[/red]:smile:\x1b[2J" in console.file.getvalue()
+
+
+def test_lines_are_printed_as_they_are():
+    console = Console(file=io.StringIO(), width=20)
+    print_line(console, "runs/[bold]x[/bold]/:smile: \x9b2J\n\u2028 " + "a" * 50)
+    assert console.file.getvalue() == r"runs/[bold]x[/bold]/:smile: \x9b2J\n\u2028 " + "a" * 50 + "\n"

@@ -53,13 +53,14 @@ def _run(given: argparse.Namespace) -> None:
     from rich.table import Table
 
     from xnn.reporting.comparison import cells_of, compare, markdown
+    from xnn.training.progress import print_line
 
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     chosen = {name: read_option(fields[name], value) for name, value in vars(given).items() if name in FLAGS}
     console = Console()
 
     def report(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
 
     entrants = compare(Settings(**({"model": "mlp"} | chosen)), None if given.json or given.markdown else report)
     if given.json:

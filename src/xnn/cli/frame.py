@@ -5,9 +5,12 @@ import sys
 from collections.abc import Callable
 
 from xnn.errors import NonFiniteLoss, UserError
+from xnn.texts import printable
 
 BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
 BAR = "━"
+MOST_OF_ERROR = 5000
+"""Characters of an error's line: a path may have 4,096."""
 
 
 def guarded(program: str, command: Callable[[], None]) -> int:
@@ -31,7 +34,8 @@ def guarded(program: str, command: Callable[[], None]) -> int:
 
 
 def say(line: str) -> None:
-    """Print a line, with what the terminal's encoding has not (a bar, a file's odd name) in plainer signs."""
+    """Print a line, with controls as escapes, and what the terminal's encoding has not in plainer signs."""
+    line = printable(line)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         line.encode(encoding)
@@ -48,5 +52,5 @@ def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
 
 def complain(program: str, error: object, code: int) -> int:
     """Print an error on one line of standard error, and return the exit code."""
-    print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"{program}: error: {printable(' '.join(str(error).split()), MOST_OF_ERROR)}", file=sys.stderr)
     return code

@@ -40,7 +40,11 @@ def _parser() -> Parser:
         action="store_true",
         help="exchange light and dark: for ink on paper, where the model learned light on dark",
     )
-    parser.add_argument("--dataset", metavar="NAME", help="evaluate on this data set, as named for xnn-train")
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="evaluate on this data set, named, and fetched where it is missing, as by xnn-train",
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="where its files are (default: where the run's own are)")
     parser.add_argument("--labels", metavar="NAME", help="which labels of cifar100 (default: those of the run)")
     parser.add_argument("--split", metavar="NAME", default="test", help="which images of it: test (default) or train")
@@ -83,6 +87,7 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
 
     from xnn.reporting.evaluation import probabilities
     from xnn.reporting.pictures import read_picture
+    from xnn.reporting.values import short
 
     pictures = [read_picture(path, saved.image_shape, invert=given.invert) for path in given.images]
     # One by one: a batch might round otherwise than a picture alone.
@@ -95,26 +100,31 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
         ]
         print(json.dumps(answers, indent=2))
         return
-    width = max(len(saved.classes[i]) for pairs in found for i, _ in pairs)
+    names = {i: short(saved.classes[i]) for pairs in found for i, _ in pairs}
+    width = max(map(len, names.values()))
     for path, pairs in zip(given.images, found, strict=True):
         say(path)
         for i, p in pairs:
-            say(f"  {saved.classes[i].ljust(width)}  {100 * p:6.2f} %  {BAR * round(_WIDTH * p)}".rstrip())
+            say(f"  {names[i].ljust(width)}  {100 * p:6.2f} %  {BAR * round(_WIDTH * p)}".rstrip())
 
 
 def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     from xnn.data import load
     from xnn.reporting.evaluation import evaluate, in_classes_of
     from xnn.reporting.saved import SavedRun
+    from xnn.reporting.shown import place_of_data
+    from xnn.texts import printable
 
     settings = SavedRun.open(given.run).settings
     same = given.dataset == settings.dataset
     labels = given.labels or (settings.labels if given.dataset == "cifar100" else "fine")
-    dataset = load(given.dataset, data_dir=given.data_dir or (settings.data_dir if same else None), labels=labels)
+    # Fetched where it is missing: whoever names a data set here asks for it, as with xnn-train.
+    place = given.data_dir or (place_of_data(settings) if same else None)
+    dataset = load(given.dataset, data_dir=place, labels=labels)
     split, note = in_classes_of(saved, dataset, dataset.test if given.split == "test" else dataset.train)
     answers = evaluate(saved, split)
     if note is not None:
-        print(f"xnn-predict: {note}", file=sys.stderr)
+        print(f"xnn-predict: {printable(note)}", file=sys.stderr)
     if given.json:
         print(json.dumps(_as_json(given, answers), indent=2))
     else:
@@ -122,6 +132,8 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
 
 
 def _as_json(given: argparse.Namespace, answers: "Evaluation") -> dict[str, Any]:
+    from xnn.reporting.evaluation import MOST_COUNTED
+
     return {
         "dataset": given.dataset,
         "split": given.split,
@@ -130,11 +142,13 @@ def _as_json(given: argparse.Namespace, answers: "Evaluation") -> dict[str, Any]
         "accuracy": answers.accuracy,
         "top5_accuracy": answers.top5_accuracy,
         "classes": list(answers.classes),
-        "confusion": answers.confusion.tolist(),
+        "confusion": answers.confusion.tolist() if len(answers.classes) <= MOST_COUNTED else None,
     }
 
 
 def _show(given: argparse.Namespace, answers: "Evaluation") -> None:
+    from xnn.reporting.values import short
+
     say(f"{given.dataset}, {answers.images:,} {given.split} images")
     say(f"  accuracy  {100 * answers.accuracy:.2f} %")
     if answers.top5_accuracy is not None and len(answers.classes) > 10:
@@ -142,23 +156,23 @@ def _show(given: argparse.Namespace, answers: "Evaluation") -> None:
     say(f"  loss      {answers.loss:.4f}")
     if len(answers.classes) <= 20:
         say("confusion: rows are what an image is, columns what the model took it for")
-        _print_confusion(answers)
+        _print_confusion(answers, list(map(short, answers.classes)))
     pairs = answers.frequent_confusions(5)
     if pairs:
         say("most often confused")
     for label, other, count in pairs:
-        say(f"  {answers.classes[label]} taken for {answers.classes[other]}: {count:,}")
+        say(f"  {short(answers.classes[label])} taken for {short(answers.classes[other])}: {count:,}")
 
 
-def _print_confusion(answers: "Evaluation") -> None:
+def _print_confusion(answers: "Evaluation", names: list[str]) -> None:
     """Columns are numbered, rows named and numbered: names would not fit above the columns."""
-    numbers = [str(number) for number in range(len(answers.classes))]
-    names = max(map(len, answers.classes))
+    numbers = [str(number) for number in range(len(names))]
+    longest = max(map(len, names))
     cells = [[str(count) if count else "." for count in row] for row in answers.confusion.tolist()]
     width = max(len(text) for row in [numbers, *cells] for text in row) + 1
-    say(" " * (names + 6) + "".join(number.rjust(width) for number in numbers))
-    for number, name, row in zip(numbers, answers.classes, cells, strict=True):
-        say(f"  {name.rjust(names)} {number.rjust(3)}{''.join(cell.rjust(width) for cell in row)}")
+    say(" " * (longest + 6) + "".join(number.rjust(width) for number in numbers))
+    for number, name, row in zip(numbers, names, cells, strict=True):
+        say(f"  {name.rjust(longest)} {number.rjust(3)}{''.join(cell.rjust(width) for cell in row)}")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--no-html", action="store_true", help="write no page: the table alone, which needs no data")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files are, if they have moved")
+    parser.add_argument(
+        "--download", action="store_true", help="fetch the data set from the net where it is missing (default: never)"
+    )
     parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
     parser.add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
@@ -48,6 +51,10 @@ def _run(given: argparse.Namespace) -> None:
     from xnn.reporting.saved import SavedRun
     from xnn.reporting.shown import look_at
     from xnn.reporting.table import markdown, print_table
+    from xnn.texts import printable
+
+    def tell(line: str) -> None:
+        print(printable(line), file=sys.stderr)
 
     if given.no_html and given.html is not None:
         raise SettingError("--html: not together with --no-html")
@@ -55,7 +62,8 @@ def _run(given: argparse.Namespace) -> None:
     console = Console()
     runs = [SavedRun.open(path) for path in given.runs]
     if given.markdown == "-":
-        sys.stdout.write(markdown(runs))
+        for line in markdown(runs).splitlines():
+            say(line)
     else:
         print_table(console, runs)
     written = []
@@ -63,7 +71,11 @@ def _run(given: argparse.Namespace) -> None:
         written.append(expanded(given.markdown, "--markdown", RunError))
         write_atomically(written[-1], markdown(runs).encode())
     if not given.no_html:
-        shown = [look_at(run, data_dir=given.data_dir, on=given.backend) for run in runs]
+        shown = [look_at(run, data_dir=given.data_dir, download=given.download, on=given.backend) for run in runs]
+        for part in shown:
+            if part.missing is not None:
+                mend = "--data-dir DIR says where it is, --download fetches it"
+                tell(f"xnn-report: {part.run.path}: the page lacks what needs the data set: {part.missing} ({mend})")
         pages = [(run.path / PAGE, [part]) for run, part in zip(runs, shown, strict=True)]
         if together is not None:
             pages = [(together, shown)]
@@ -73,7 +85,7 @@ def _run(given: argparse.Namespace) -> None:
     for path in written:
         # With the table on standard output alone, the names go elsewhere.
         if given.markdown == "-":
-            print(f"wrote {path}", file=sys.stderr)
+            tell(f"wrote {path}")
         else:
             say(f"wrote {path}")
 

@@ -51,16 +51,17 @@ def _run(command: Command, signals: StopSignals) -> int:
     # These load what draws and prints; --help and a mistyped flag do without.
     from rich.console import Console
 
+    from xnn.texts import printable
     from xnn.training import progress, run
     from xnn.training.assembly import prepare
 
     console = Console(quiet=command.settings.quiet)
 
     def report(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        progress.print_line(console, line)
 
     def warn(line: str) -> None:
-        print(f"xnn-train: {line}", file=sys.stderr)
+        print(f"xnn-train: {printable(line)}", file=sys.stderr)
 
     if command.summary:
         print(prepare(command.settings, report).model.summary())

@@ -5,15 +5,19 @@ are a few kilobytes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 14, 36
 _MOST_MARKERS = 30
 _MOST_POINTS = 600
 """Points a line: more than there are pixels would only make the page heavy."""
+_LARGEST = 1e300
+"""What is farther from 0 is not drawn: differences of such numbers may be infinite."""
+_SMALLEST = 1e-300
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Line:
     style
         A class of the page's style sheet, which gives its colour.
     points
-        (x, y) pairs, x rising.
+        (x, y) pairs. They are put in order; those that no chart can hold (NaN, infinite, x below 0) are left out.
     faint
         Drawn thin.
     dots
@@ -39,6 +43,9 @@ class Line:
     points: Sequence[tuple[float, float]]
     faint: bool = False
     dots: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", drawable(self.points))
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,10 @@ class _Scale:
         return self.start + (value - low) / (high - low) * (self.stop - self.start)
 
 
-def chart(lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = True, from_zero: bool = False) -> str:
-    """Return a chart of at least one point as an ``svg`` element, 460 by 260, that scales with its surroundings.
+def chart(
+    lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = True, from_zero: bool = False
+) -> Markup:
+    """Return a chart as an ``svg`` element, 460 by 260, that scales with its surroundings; nothing without points.
 
     Parameters
     ----------
@@ -76,60 +85,71 @@ def chart(lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = 
         Begin the vertical axis at 0.
     """
     lines = [line for line in lines if line.points]
+    if not lines:
+        return Markup("")
     values = [y for line in lines for _, y in line.points]
     x = _horizontal(max(x for line in lines for x, _ in line.points), whole_x)
     y = _vertical(values, from_zero)
     ends = "; ".join(f"{line.label} ends at {_text(line.points[-1][1])}{unit}" for line in lines)
-    spoken = escape(f"{title}: {ends}")
-    return "\n".join(
+    start = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}: {}">')
+    return Markup("\n").join(
         [
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{spoken}">',
+            start.format(WIDTH, HEIGHT, title, ends),
             *_grid(x, y, unit),
             *(_drawn(line, x, y, unit) for line in lines),
-            "</svg>",
+            Markup("</svg>"),
         ]
     )
 
 
-def legend(lines: Sequence[Line]) -> str:
+def legend(lines: Sequence[Line]) -> Markup:
     """Return the names of the lines, each beside a piece of its line."""
-    items = [
-        f'<li><svg class="key" viewBox="0 0 22 10" aria-hidden="true"><path class="line {line.style}'
-        f'{" faint" if line.faint else ""}" d="M1 5H21"/></svg>{escape(line.label)}</li>'
-        for line in lines
-        if line.points
-    ]
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    item = Markup(
+        '<li><svg class="key" viewBox="0 0 22 10" aria-hidden="true"><path class="{}" d="M1 5H21"/></svg>{}</li>'
+    )
+    items = [item.format(_classes(line), line.label) for line in lines if line.points]
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
 
 
-def _grid(x: _Scale, y: _Scale, unit: str) -> list[str]:
-    floor = HEIGHT - BOTTOM
+def _classes(line: Line) -> str:
+    return f"line {line.style}{' faint' if line.faint else ''}"
+
+
+def _grid(x: _Scale, y: _Scale, unit: str) -> list[Markup]:
+    floor, edge = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for value in y.ticks:
         at = _place(y(value))
-        parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{at}" dy=".34em" text-anchor="end">{_text(value)}{unit}</text>')
-    parts.append(f'<path class="axis" d="M{LEFT} {floor}H{WIDTH - RIGHT}"/>')
-    parts += [
-        f'<text x="{_place(x(value))}" y="{floor + 16}" text-anchor="middle">{_text(value)}</text>' for value in x.ticks
-    ]
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text x="{middle:g}" y="{HEIGHT - 4}" text-anchor="middle">epochs done</text>')
+        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(LEFT, at, edge))
+        parts.append(_beside(LEFT - 7, at, f"{_text(value)}{unit}"))
+    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, floor, edge))
+    below = Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>')
+    parts += [below.format(_place(x(value)), floor + 16, _text(value)) for value in x.ticks]
+    parts.append(below.format(f"{(LEFT + edge) / 2:g}", HEIGHT - 4, "epochs done"))
     return parts
 
 
-def _drawn(line: Line, x: _Scale, y: _Scale, unit: str) -> str:
+def _drawn(line: Line, x: _Scale, y: _Scale, unit: str) -> Markup:
     places = [(_place(x(a)), _place(y(b))) for a, b in thinned(line.points)]
+    dot = Markup('<circle class="dot {}" cx="{}" cy="{}" r="{}"/>')
     if len(places) == 1:
         # A single point has its value beside it, since no line leads the eye there.
         (a, b), value = places[0], line.points[0][1]
-        text = f'<text x="{float(a) - 9:g}" y="{b}" dy=".34em" text-anchor="end">{_text(value)}{unit}</text>'
-        return f'<circle class="dot {line.style}" cx="{a}" cy="{b}" r="4"/>{text}'
-    drawn = f'<path class="line {line.style}{" faint" if line.faint else ""}" d="M'
-    drawn += "L".join(f"{a} {b}" for a, b in places) + '"/>'
+        return dot.format(line.style, a, b, 4) + _beside(f"{float(a) - 9:g}", b, f"{_text(value)}{unit}")
+    drawn = Markup('<path class="{}" d="M{}"/>').format(_classes(line), "L".join(f"{a} {b}" for a, b in places))
     if line.dots and len(places) <= _MOST_MARKERS:
-        drawn += "".join(f'<circle class="dot {line.style}" cx="{a}" cy="{b}" r="3"/>' for a, b in places)
+        drawn += Markup("").join(dot.format(line.style, a, b, 3) for a, b in places)
     return drawn
+
+
+def _beside(x: object, y: object, text: str) -> Markup:
+    """Text that ends at a place."""
+    return Markup('<text x="{}" y="{}" dy=".34em" text-anchor="end">{}</text>').format(x, y, text)
+
+
+def drawable(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that a chart can hold, in the order of x, each once."""
+    return sorted({(x, y) for x, y in points if 0.0 <= x <= _LARGEST and abs(y) <= _LARGEST})
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
@@ -145,6 +165,7 @@ def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, floa
 
 
 def _horizontal(last: float, whole: bool) -> _Scale:
+    last = last if last >= _SMALLEST else 0.0
     ticks = nice_ticks(0.0, last, 7)
     if whole and last >= 1:
         ticks = [tick for tick in ticks if tick == round(tick)]
@@ -155,17 +176,20 @@ def _vertical(values: Sequence[float], from_zero: bool) -> _Scale:
     low, high = min(values), max(values)
     floor = HEIGHT - BOTTOM
     # A logarithm shows a loss that falls far; one of nothing, or next to it, would stretch it out of all shape.
-    if not from_zero and 0.0 < 20.0 * low < high < 1e6 * low:
+    if not from_zero and low >= _SMALLEST and 20.0 * low < high < 1e6 * low:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         powers = [10.0**power for power in range(first, last + 1)]
         fine = [factor * power for power in powers for factor in (1, 2, 5)] if len(powers) < 4 else powers
         ticks = [tick for tick in fine if low <= tick <= high]
         return _Scale(low / 1.15, high * 1.15, floor, TOP, ticks, logarithmic=True)
-    if from_zero or low == high:
-        low, high = min(low, 0.0), high or 1.0
+    # Values that are all but equal have no scale of their own.
+    if from_zero or high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < _SMALLEST:
+        low, high = 0.0, 1.0
     ticks = nice_ticks(low, high, 6)
     step = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
-    low = min(0.0, low) if from_zero else math.floor(low / step + 1e-9) * step
+    low = math.floor(low / step + 1e-9) * step
     high = math.ceil(high / step - 1e-9) * step
     return _Scale(low, high, floor, TOP, nice_ticks(low, high, 6))
 

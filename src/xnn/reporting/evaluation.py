@@ -14,11 +14,17 @@ from xnn.data import Batches, Dataset, Split
 from xnn.data.splits import HostArray
 from xnn.errors import DataError, RunError
 from xnn.reporting.saved import SavedModel
+from xnn.reporting.values import short
 from xnn.training.assembly import EVALUATION_BATCH
 from xnn.training.metrics import Sums
 from xnn.training.views import predictor
 
 Counts = npt.NDArray[np.int64]
+
+MOST_COUNTED = 1000
+"""Classes up to which a confusion matrix is made: it grows with their square."""
+_MOST_LOGITS = 2**22
+"""How many a batch may have, so that a model of very many classes does not fill the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +70,28 @@ class Evaluation:
 
     @cached_property
     def confusion(self) -> Counts:
-        """(c, c): how many images of the class of the row were given the class of the column."""
+        """(c, c): how many images of the class of the row were given the class of the column.
+
+        Its size is the square of the number of classes, so ask for it with at most `MOST_COUNTED`.
+        """
         count = len(self.classes)
         return np.bincount(self.labels * count + self.predicted, minlength=count * count).reshape(count, count)
 
     @property
+    def totals(self) -> Counts:
+        """(c,): how many images each class has."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    @property
+    def hits(self) -> Counts:
+        """(c,): how many images of each class were recognised."""
+        return np.bincount(self.labels[self.predicted == self.labels], minlength=len(self.classes))
+
+    @property
     def class_accuracy(self) -> list[float | None]:
         """Share of each class's images that were recognised; None for a class without images."""
-        totals = self.confusion.sum(axis=1)
-        right = np.diag(self.confusion)
-        return [int(hit) / int(total) if total else None for hit, total in zip(right, totals, strict=True)]
+        pairs = zip(self.hits.tolist(), self.totals.tolist(), strict=True)
+        return [hit / total if total else None for hit, total in pairs]
 
     def confident_mistakes(self, most: int) -> Counts:
         """Return the positions of at most `most` mistakes, those that the model was surest of first."""
@@ -83,11 +101,10 @@ class Evaluation:
 
     def frequent_confusions(self, most: int) -> list[tuple[int, int, int]]:
         """Return (class, mistaken for, how often) for the pairs that occur most; of equals the first classes."""
-        counts = self.confusion.copy()
-        np.fill_diagonal(counts, 0)
-        order = np.argsort(-counts, axis=None, kind="stable")[:most]
-        pairs = [(int(i) // len(counts), int(i) % len(counts)) for i in order]
-        return [(label, other, int(counts[label, other])) for label, other in pairs if counts[label, other]]
+        wrong = self.predicted != self.labels
+        pairs, counts = np.unique(self.labels[wrong] * len(self.classes) + self.predicted[wrong], return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:most]
+        return [(*divmod(int(pairs[i]), len(self.classes)), int(counts[i])) for i in order]
 
 
 def evaluate(saved: SavedModel, split: Split) -> Evaluation:
@@ -113,16 +130,18 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     if int(split.labels.min()) < 0 or int(split.labels.max()) >= count:
         raise DataError(f"the data has labels up to {int(split.labels.max())}, the model knows {count} classes")
     options: dict[str, Any] = {"normalization": saved.normalization, "dtype": model.dtype, "shuffle": False}
-    batches = Batches(split, EVALUATION_BATCH, backend=model.backend, **options)
+    size = max(1, min(EVALUATION_BATCH, _MOST_LOGITS // count))
+    batches = Batches(split, size, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
     loss.functions = model.functions
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    for x, labels in batches.epoch(0):
-        logits = predict(x)
-        value, _ = loss.forward(logits, labels)
-        sums.loss += float(value) * int(x.shape[0])
-        sums.images += int(x.shape[0])
-        answers.append(_answers(model.backend.to_numpy(logits), model.backend.to_numpy(labels)))
+    with _unwarned():
+        for x, labels in batches.epoch(0):
+            logits = predict(x)
+            value, _ = loss.forward(logits, labels)
+            sums.loss += float(value) * int(x.shape[0])
+            sums.images += int(x.shape[0])
+            answers.append(_answers(model.backend.to_numpy(logits), model.backend.to_numpy(labels)))
     if not math.isfinite(sums.loss):
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     columns = [np.concatenate(column) for column in zip(*answers, strict=True)]
@@ -140,11 +159,17 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
         They are not finite.
     """
     model = saved.model
-    x = saved.normalization(model.backend.asarray(images), model.dtype)
-    result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
+    with _unwarned():
+        x = saved.normalization(model.backend.asarray(images), model.dtype)
+        result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
     if not np.isfinite(result).all():
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     return result
+
+
+def _unwarned() -> np.errstate:
+    """Numbers that overflow end in outputs that are not finite, which is said once and not by each step."""
+    return np.errstate(all="ignore")
 
 
 def softmax(logits: HostArray) -> HostArray:
@@ -179,7 +204,9 @@ def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Sp
     if theirs == ours:
         return split, None
     if set(theirs) <= set(ours):
-        place = np.array([ours.index(name) for name in theirs], np.int64)
+        # Of equal names the first counts.
+        number = {name: place for place, name in reversed(list(enumerate(ours)))}
+        place = np.array([number[name] for name in theirs], np.int64)
         return Split(split.images, place[split.labels]), None
     if len(theirs) != len(ours):
         raise DataError(f"{dataset.name} has {len(theirs)} classes, {_some(theirs)}; the model knows {_some(ours)}")
@@ -190,7 +217,8 @@ def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Sp
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])}, ... ({len(names)} in all)"
+    first = ", ".join(map(short, names[:3]))
+    return first if len(names) <= 3 else f"{first}, ... ({len(names)} in all)"
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -53,7 +53,7 @@ def first_filters(parameters: Mapping[str, Any], image_shape: tuple[int, int, in
     Returns
     -------
     Filters or None
-        None where the first weights are of neither kind.
+        None where the first weights are of neither kind, or not all of them are finite.
     """
     for name, array in parameters.items():
         weight = np.asarray(array, np.float64)
@@ -61,13 +61,14 @@ def first_filters(parameters: Mapping[str, Any], image_shape: tuple[int, int, in
             continue
         if weight.ndim == 2 and len(weight) == int(np.prod(image_shape)):
             weight = weight.reshape(*image_shape, -1)
-        if weight.ndim != 4:
+        if weight.ndim != 4 or not np.isfinite(weight).all():
             return None
         return _tiles(name, np.moveaxis(weight, -1, 0), most)
     return None
 
 
 def _tiles(name: str, weights: HostArray, most: int) -> Filters:
+    weights = weights / (np.abs(weights).max() or 1.0)  # the squares of huge ones would overflow
     norms = np.sqrt(np.sum(weights**2, axis=(1, 2, 3)))
     chosen = np.sort(np.argsort(-norms, kind="stable")[:most])
     colour = weights.shape[3] == 3

@@ -1,57 +1,76 @@
 """The parts of a page that rest on a model's answers: confusion, classes, mistakes, filters."""
 
 import math
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 
 from xnn.data import Split
 from xnn.data.splits import HostArray
-from xnn.reporting.evaluation import Evaluation
+from xnn.reporting.evaluation import MOST_COUNTED, Evaluation
 from xnn.reporting.filters import ADDS, SUBTRACTS, Filters
 from xnn.reporting.pictures import data_uri
+from xnn.reporting.values import short
 
 MOST_CELLS = 20
 """Classes up to which the confusion matrix is a table with numbers."""
+MOST_LISTED = 1000
+"""Classes up to which each is listed with its accuracy."""
 MOST_MISTAKES = 24
-_STRONGEST = 50
+MOST_PIXELS = 256
+"""Height and width above which a picture within the page is thinned out."""
+STRONGEST = 50
 """Percent of colour in the fullest cell: text stays readable on it, in both colour schemes."""
-_FAINTEST = 8
+FAINTEST = 8
 _KEY = (
     "Rows are what an image is, columns what the model took it for, both in the order of the classes. Blue is right, "
     "orange wrong; the fuller the colour, the larger its share of the row."
 )
 
 
-def confusion(answers: Evaluation) -> str:
+def confusion(answers: Evaluation) -> Markup:
     """Return the confusion matrix, as a table or, of many classes, as a picture, and the commonest confusions."""
-    drawn = _confusion_table(answers) if len(answers.classes) <= MOST_CELLS else _confusion_picture(answers)
-    return f'<p>{_KEY}</p><div class="beside">{drawn}{_frequent(answers)}</div>'
+    count = len(answers.classes)
+    if count > MOST_COUNTED:
+        note = Markup("<p>The matrix of {:,} classes is too large to be drawn.</p>{}")
+        return note.format(count, _frequent(answers))
+    drawn = _confusion_table(answers) if count <= MOST_CELLS else _confusion_picture(answers)
+    return Markup('<p>{}</p><div class="beside">{}{}</div>').format(_KEY, drawn, _frequent(answers))
 
 
-def _confusion_table(answers: Evaluation) -> str:
-    names = [escape(name) for name in answers.classes]
-    head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
+def _confusion_table(answers: Evaluation) -> Markup:
+    names = list(map(short, answers.classes))
+    title = Markup('<th scope="col"><span>{}</span></th>')
+    row = Markup('<tr><th scope="row">{}</th>{}<td class="sum">{:,}</td></tr>')
     rows = []
     for number, counts in enumerate(answers.confusion.tolist()):
         total = sum(counts)
-        cells = "".join(_cell(count, total, column == number) for column, count in enumerate(counts))
-        rows.append(f'<tr><th scope="row">{names[number]}</th>{cells}<td class="sum">{total:,}</td></tr>')
-    predicted = "".join(f"<td>{count:,}</td>" for count in answers.confusion.sum(axis=0).tolist())
-    foot = f'<tr class="sum"><th scope="row">in all</th>{predicted}<td>{answers.images:,}</td></tr>'
-    return (
+        cells = (_cell(count, total, column == number) for column, count in enumerate(counts))
+        rows.append(row.format(names[number], Markup("").join(cells), total))
+    predicted = map(Markup("<td>{:,}</td>").format, answers.confusion.sum(axis=0).tolist())
+    return Markup(
         '<div class="scroll" role="region" aria-label="Confusion matrix" tabindex="0"><table class="confusion">'
-        f'<thead><tr><td></td>{head}<th scope="col"><span>in all</span></th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody><tfoot>{foot}</tfoot></table></div>"
+        "<thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>"
+        '<tfoot><tr class="sum"><th scope="row">in all</th>{}<td>{:,}</td></tr></tfoot></table></div>'
+    ).format(
+        Markup("").join(map(title.format, [*names, "in all"])),
+        Markup("").join(rows),
+        Markup("").join(predicted),
+        answers.images,
     )
 
 
-def _cell(count: int, total: int, right: bool) -> str:
+def _cell(count: int, total: int, right: bool) -> Markup:
     if not count:
-        return '<td class="none">0</td>'
+        return Markup('<td class="none">0</td>')
     # The root keeps the few mistakes of a good model visible.
-    strength = max(_FAINTEST, round(_STRONGEST * math.sqrt(count / total)))
-    return f'<td class="{"right" if right else "wrong"}" style="--fill:{strength}%">{count:,}</td>'
+    strength = max(FAINTEST, round(STRONGEST * math.sqrt(count / total)))
+    return Markup('<td class="{} fill-{}">{:,}</td>').format("right" if right else "wrong", strength, count)
+
+
+def fills() -> str:
+    """Return the style sheet's rules for the strengths of the cells, which may have no style attributes."""
+    return "".join(f".fill-{percent} {{ --fill: {percent}%; }}\n" for percent in range(FAINTEST, STRONGEST + 1))
 
 
 def confusion_pixels(counts: HostArray) -> HostArray:
@@ -63,75 +82,85 @@ def confusion_pixels(counts: HostArray) -> HostArray:
     return pixels
 
 
-def _confusion_picture(answers: Evaluation) -> str:
+def _confusion_picture(answers: Evaluation) -> Markup:
     count = len(answers.classes)
     alt = (
         f"Confusion matrix of {count} classes as a picture: {100 * answers.accuracy:.2f} % of the images lie on its "
         "diagonal; the commonest confusions are listed below"
     )
-    return (
-        f'<figure class="matrix"><img src="{data_uri(confusion_pixels(answers.confusion))}" alt="{alt}" '
-        f'width="{count}" height="{count}"></figure>'
-    )
+    picture = Markup('<figure class="matrix"><img src="{}" alt="{}" width="{}" height="{}"></figure>')
+    return picture.format(data_uri(confusion_pixels(answers.confusion)), alt, count, count)
 
 
-def _frequent(answers: Evaluation) -> str:
+def _frequent(answers: Evaluation) -> Markup:
     pairs = answers.frequent_confusions(8)
     if not pairs:
-        return ""
-    totals = answers.confusion.sum(axis=1)
-    items = "".join(
-        f"<li><b>{escape(answers.classes[label])}</b> taken for <b>{escape(answers.classes[other])}</b> "
-        f'<span class="quiet">{count:,} of {int(totals[label]):,}</span></li>'
+        return Markup("")
+    totals = answers.totals
+    item = Markup('<li><b>{}</b> taken for <b>{}</b> <span class="quiet">{:,} of {:,}</span></li>')
+    items = (
+        item.format(short(answers.classes[label]), short(answers.classes[other]), count, int(totals[label]))
         for label, other, count in pairs
     )
-    return f'<div><p class="title">Most often confused</p><ol class="pairs">{items}</ol></div>'
+    around = Markup('<div><p class="title">Most often confused</p><ol class="pairs">{}</ol></div>')
+    return around.format(Markup("").join(items))
 
 
-def classes(answers: Evaluation) -> str:
-    """Return each class's accuracy as a bar; of many classes the hardest first."""
-    right, totals = np.diag(answers.confusion), answers.confusion.sum(axis=1)
-    shares = answers.class_accuracy
+def classes(answers: Evaluation) -> Markup:
+    """Return each class's accuracy as a bar; of many classes the hardest first, of very many these alone."""
+    right, totals, shares = answers.hits, answers.totals, answers.class_accuracy
     order = list(range(len(shares)))
     many = len(shares) > MOST_CELLS
     if many:
         order.sort(key=lambda number: math.inf if shares[number] is None else shares[number] or 0.0)
+    without = Markup('<li><span class="name">{}</span><span class="quiet">no images</span></li>')
+    # A width in a style attribute would be forbidden by the page's own policy.
+    item = Markup(
+        '<li><span class="name">{}</span><span class="value">{:.1f} %</span>'
+        '<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">'
+        '<path d="M0 0H{:.2f}V1H0Z"/></svg>{}</li>'
+    )
+    quiet = Markup('<span class="quiet">{:,} of {:,}</span>')
     items = []
-    for number in order:
-        share, name = shares[number], escape(answers.classes[number])
+    for number in order[:MOST_LISTED]:
+        share, text = shares[number], short(answers.classes[number])
         if share is None:
-            items.append(f'<li><span class="name">{name}</span><span class="quiet">no images</span></li>')
+            items.append(without.format(text))
             continue
-        counts = f'<span class="quiet">{int(right[number]):,} of {int(totals[number]):,}</span>'
-        items.append(
-            f'<li><span class="name">{name}</span><span class="value">{100 * share:.1f} %</span>'
-            f'<span class="bar" aria-hidden="true"><i style="width:{100 * share:.2f}%"></i></span>'
-            f"{'' if many else counts}</li>"
-        )
-    note = "<p>The hardest classes come first.</p>" if many else ""
-    return f'{note}<ul class="classes{" many" if many else ""}">{"".join(items)}</ul>'
+        counts = "" if many else quiet.format(int(right[number]), int(totals[number]))
+        items.append(item.format(text, 100 * share, 100 * share, counts))
+    note = Markup("<p>The hardest classes come first.</p>") if many else ""
+    if len(order) > MOST_LISTED:
+        note = Markup("<p>These are the {:,} hardest of {:,} classes.</p>").format(MOST_LISTED, len(order))
+    around = Markup('{}<ul class="classes{}">{}</ul>')
+    return around.format(note, " many" if many else "", Markup("").join(items))
 
 
-def mistakes(answers: Evaluation, split: Split) -> str:
+def mistakes(answers: Evaluation, split: Split) -> Markup:
     """Return the mistakes that the model was surest of, as pictures."""
     chosen = answers.confident_mistakes(MOST_MISTAKES).tolist()
     if not chosen:
-        return "<p>There is none: every image was recognised.</p>"
-    cards = []
-    for position in chosen:
-        label = escape(answers.classes[answers.labels[position]])
-        other = escape(answers.classes[answers.predicted[position]])
-        sure = 100 * answers.confidence[position]
-        cards.append(
-            f'<li><img src="{data_uri(_visible(split.images[position]))}" alt="Image {position:,}: {label}, taken for '
-            f'{other}"><p>is <b>{label}</b></p><p>taken for <b class="miss">{other}</b></p>'
-            f'<p class="quiet">{_percent(sure)} sure<br>image {position:,}</p></li>'
-        )
-    wrong = answers.images - int(np.sum(answers.predicted == answers.labels))
-    return (
-        f"<p>{wrong:,} of {answers.images:,} images were mistaken; these are the {len(chosen)} of them that the model "
-        f'was surest about, by the probability it gave to its answer.</p><ul class="mistakes">{"".join(cards)}</ul>'
+        return Markup("<p>There is none: every image was recognised.</p>")
+    card = Markup(
+        '<li><img src="{picture}" alt="Image {position:,}: {label}, taken for {other}">'
+        '<p>is <b>{label}</b></p><p>taken for <b class="miss">{other}</b></p>'
+        '<p class="quiet">{sure} sure<br>image {position:,}</p></li>'
     )
+    cards = (
+        card.format(
+            picture=data_uri(_small(_visible(split.images[position]))),
+            position=position,
+            label=short(answers.classes[answers.labels[position]]),
+            other=short(answers.classes[answers.predicted[position]]),
+            sure=_percent(100 * answers.confidence[position]),
+        )
+        for position in chosen
+    )
+    wrong = answers.images - int(np.sum(answers.predicted == answers.labels))
+    return Markup(
+        "<p>{:,} of {:,} images were mistaken; these are the {} of them that the model "
+        'was surest about, by the probability it gave to its answer.</p><ul class="mistakes">{}</ul>'
+    ).format(wrong, answers.images, len(chosen), Markup("").join(cards))
 
 
 def _visible(image: HostArray) -> HostArray:
@@ -139,11 +168,17 @@ def _visible(image: HostArray) -> HostArray:
     return image if image.shape[-1] in (1, 3) else image[..., :1]
 
 
+def _small(image: HostArray) -> HostArray:
+    """An image in no more pixels than a page has room for."""
+    stride = -(-max(image.shape[:2]) // MOST_PIXELS)
+    return image[::stride, ::stride]
+
+
 def _percent(value: float) -> str:
     return f"{value:.1f} %" if value < 99.95 else "more than 99.9 %"
 
 
-def filters(found: Filters) -> str:
+def filters(found: Filters) -> Markup:
     """Return the tiles of the first layer."""
     height, width, channels = found.shape
     size = f"{height}x{width}x{channels}"
@@ -154,9 +189,8 @@ def filters(found: Filters) -> str:
         colours = "Blue weights add, orange ones subtract; the fuller the colour, the larger the weight."
     else:
         colours = f"The mean over {channels} channels: blue adds, orange subtracts."
-    images = "".join(f'<img src="{data_uri(tile)}" alt="">' for tile in found.tiles)
-    label = f"{len(found.tiles)} filters of {size} as pictures"
-    return (
-        f"<p><code>{escape(found.name)}</code> has {found.total:,} filters of {size}; shown are {shown}, each on its "
-        f'own scale. {colours}</p><div class="filters" role="img" aria-label="{label}">{images}</div>'
-    )
+    images = (Markup('<img src="{}" alt="">').format(data_uri(_small(tile))) for tile in found.tiles)
+    return Markup(
+        "<p><code>{}</code> has {:,} filters of {}; shown are {}, each on its own scale. {}</p>"
+        '<div class="filters" role="img" aria-label="{} filters of {} as pictures">{}</div>'
+    ).format(short(found.name), found.total, size, shown, colours, len(found.tiles), size, Markup("").join(images))

@@ -1,10 +1,12 @@
 """The table that sums runs up, one row a run, in the columns of the lab's."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xnn.reporting.saved import SavedRun
+from xnn.reporting.values import number, real, short
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,37 +24,31 @@ def summary(run: SavedRun) -> dict[str, str]:
     settings, result = run.settings, run.result or {}
     last: dict[str, Any] = run.history[-1] if run.history else {}
     epochs = f"{len(run.history)}" if run.result else f"{len(run.history)} of {settings.epochs}"
-    known = [row["seconds"] for row in run.history]
+    known = [seconds for row in run.history if (seconds := real(row.get("seconds"))) is not None]
     return {
-        "run": _printable(run.path.name or str(run.path)),
+        "run": short(run.path.name or run.path),
         # Of a folder its own name, not where it is.
-        "data set": _printable(Path(settings.dataset).name),
-        "model": result.get("recipe", settings.model),
+        "data set": short(Path(settings.dataset).name),
+        "model": short(result.get("recipe", settings.model)),
         "epochs": epochs,
         "step size": "-" if settings.lr is None else f"{settings.lr:g}",
-        "final training loss": _number(result.get("final_train_loss", last.get("train_loss")), "{:.4f}"),
-        "test accuracy": _number(result.get("test_accuracy"), "{:.2%}").replace("%", " %"),
-        "parameters": _number(result.get("parameters"), "{:,}"),
-        "seconds": _number(result.get("seconds", sum(known) if known else None), "{:,.1f}"),
+        "final training loss": number(result.get("final_train_loss", last.get("train_loss")), "{:.4f}"),
+        "test accuracy": number(result.get("test_accuracy"), "{:.2%}").replace("%", " %"),
+        "parameters": number(result.get("parameters"), "{:,}"),
+        "seconds": number(result.get("seconds", sum(known) if known else None), "{:,.1f}"),
     }
-
-
-def _printable(name: str) -> str:
-    """A file's name may hold bytes that are no text."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
 
 
 def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
     """Print the rows of some runs; where they do not fit side by side, one below the other."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    from xnn.training.progress import print_line
+
     rows = [summary(run) for run in runs]
-    width = sum(max(len(name), *(len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1
+    width = sum(max(len(name), *(cell_len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1
     if width <= console.width or not console.is_terminal:
         table = Table(header_style="bold", border_style="dim")
         for name in rows[0]:
@@ -65,9 +61,9 @@ def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
         return
     names = max(map(len, rows[0]))
     for row in rows:
-        console.print(row["run"], style="bold", markup=False, highlight=False, soft_wrap=True)
-        for name, value in list(row.items())[1:]:
-            console.print(f"  {name.ljust(names)}  {value}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, row["run"], "bold")
+        for column, value in list(row.items())[1:]:
+            print_line(console, f"  {column.ljust(names)}  {value}")
 
 
 def markdown(runs: Sequence[SavedRun]) -> str:
@@ -80,5 +76,5 @@ def markdown(runs: Sequence[SavedRun]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep a name from ending its cell or its line."""
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+    """Keep a name from ending its cell, and from being taken for code, a link, a picture or HTML."""
+    return re.sub(r"[\\|`<>\[\]]", r"\\\g<0>", " ".join(text.split()))

@@ -8,11 +8,17 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
+from xnn.texts import printable
 from xnn.training.callbacks import Callback
 from xnn.training.history import Row
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
+
+
+def print_line(console: Console, line: str, style: str = "") -> None:
+    """Print a line as it is: not wrapped, and with nothing in it taken for a style, an emoji or a control."""
+    console.print(Text(printable(line), style), soft_wrap=True)
 
 
 def reporter(console: Console) -> "Lines":
@@ -28,8 +34,7 @@ class Lines(Callback):
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
         """Print the epoch's line."""
-        line = epoch_line(row, trainer.epochs, trainer.held_out)
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(self.console, epoch_line(row, trainer.epochs, trainer.held_out))
 
     def close(self) -> None:
         """Take away what is shown for the moment, also after an error."""
@@ -133,7 +138,7 @@ def _pair(name: str, loss: float, accuracy: float | None) -> str:
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Print the table that sums a run up, the lab's columns first."""
     rows = {
-        "data set": result["dataset"],
+        "data set": printable(result["dataset"]),
         "model": result["recipe"],
         "epochs": str(result["epochs"]),
         "step size": f"{result['lr']:g}",
@@ -146,9 +151,9 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
         table = Table(header_style="bold", border_style="dim")
         for name in rows:
             table.add_column(name, justify="left" if name in ("data set", "model") else "right")
-        table.add_row(*rows.values())
+        table.add_row(*map(Text, rows.values()))
         console.print(table)
         return
     width = max(map(len, rows))
     for name, value in rows.items():
-        console.print(f"  {name.ljust(width)}  {value}", highlight=False, soft_wrap=True, markup=False)
+        print_line(console, f"  {name.ljust(width)}  {value}")

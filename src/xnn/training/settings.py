@@ -5,6 +5,7 @@ model does best with"; `xnn.models.resolve` fills it in.
 """
 
 import dataclasses
+import functools
 import math
 import os
 import typing
@@ -281,6 +282,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+@functools.cache
 def kind(field: "dataclasses.Field[Any]") -> type:
     """Return the type of a field's values, None aside: str, int, float, bool or tuple (of strings)."""
     annotation = typing.get_type_hints(Settings)[field.name]

@@ -1,0 +1,99 @@
+"""The part of a page that shows how a run learned: charts, and the epochs' rows as a table."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from xnn.reporting import charts
+from xnn.reporting.charts import Line
+from xnn.reporting.saved import SavedRun
+from xnn.reporting.values import number, real
+from xnn.training.history import Row
+
+MOST_ROWS = 1000
+"""Rows of the table; of more epochs every so-manyth is shown."""
+
+
+def learning(run: SavedRun) -> Markup:
+    """Return the charts of a run's epochs and intervals, and the table of its epochs."""
+    rows, held_out = run.history, run.held_out
+    if not rows and not run.intervals:
+        return Markup("<p>No epoch is done yet.</p>")
+
+    def epochs(name: str, scale: float = 1.0) -> list[tuple[float, float]]:
+        return _points(rows, "epoch", name, scale)
+
+    def interval(name: str) -> list[tuple[float, float]]:
+        return _points(run.intervals, "passes", name)
+
+    loss = [Line("training", "train", epochs("train_loss")), Line(held_out, "held-out", epochs(f"{held_out}_loss"))]
+    accuracy = [
+        Line("training", "train", epochs("train_accuracy", 100.0)),
+        Line(held_out, "held-out", epochs(f"{held_out}_accuracy", 100.0)),
+    ]
+    steps = f"mean over {run.settings.log_every} steps" if run.settings.log_every > 1 else "each step"
+    intervals = [
+        Line("its last batch alone", "train", interval("minibatch_loss"), faint=True, dots=False),
+        Line(steps, "train", interval("interval_loss")),
+    ]
+    rates = [Line("learning rate", "rate", interval("lr") + epochs("lr"), dots=False)]
+    figures = [
+        _figure("Loss of an epoch", loss),
+        _figure("Loss of an interval", intervals, whole_x=False),
+        _figure("Accuracy", accuracy, unit="%"),
+        _figure("Learning rate", rates, from_zero=True, whole_x=False),
+    ]
+    return Markup('<div class="charts">{}</div>{}').format(Markup("").join(figures), _table(run))
+
+
+def _points(rows: Iterable[Row], x: str, y: str, scale: float = 1.0) -> list[tuple[float, float]]:
+    pairs = ((real(row.get(x)), real(row.get(y))) for row in rows)
+    return [(a, scale * b) for a, b in pairs if a is not None and b is not None]
+
+
+def _figure(title: str, lines: list[Line], **options: Any) -> Markup:
+    drawn = charts.chart(lines, title=title, **options)
+    if not drawn:
+        return drawn
+    key = charts.legend(lines) if len(lines) > 1 else ""
+    return Markup("<figure><figcaption>{}</figcaption>{}{}</figure>").format(title, key, drawn)
+
+
+def _table(run: SavedRun) -> Markup:
+    """The same numbers as text, folded away."""
+    if not run.history:
+        return Markup("")
+    held_out = run.held_out
+    columns = {
+        "epoch": ("epoch", "{}"),
+        "train_loss": ("training loss", "{:.4f}"),
+        "train_accuracy": ("training accuracy", "{:.2%}"),
+        f"{held_out}_loss": (f"{held_out} loss", "{:.4f}"),
+        f"{held_out}_accuracy": (f"{held_out} accuracy", "{:.2%}"),
+        "lr": ("learning rate", "{:.3g}"),
+        "seconds": ("seconds", "{:.1f}"),
+        "images_per_second": ("images/s", "{:,.0f}"),
+    }
+    title = Markup('<th scope="col" class="number">{}</th>')
+    line, cell = Markup("<tr>{}</tr>"), Markup('<td class="number">{}</td>')
+    chosen = _chosen(len(run.history))
+    rows = [[number(run.history[i].get(key), form) for key, (_, form) in columns.items()] for i in chosen]
+    summary = "The epochs in numbers"
+    if len(chosen) < len(run.history):
+        summary += f", {len(chosen):,} of {len(run.history):,}"
+    return Markup(
+        "<details><summary>{}</summary>"
+        '<div class="scroll" role="region" aria-label="Epochs" tabindex="0"><table class="runs">'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details>"
+    ).format(
+        summary,
+        Markup("").join(title.format(text) for text, _ in columns.values()),
+        Markup("").join(line.format(Markup("").join(map(cell.format, row))) for row in rows),
+    )
+
+
+def _chosen(count: int) -> list[int]:
+    """The rows to show: all, or at even distances up to the last."""
+    stride = -(-count // MOST_ROWS)
+    return list(range((count - 1) % stride, count, stride))
