@@ -11,6 +11,8 @@ from tests.hostile.rule import CODES
 from tests.hostile.world import Place
 
 PICTURE = "picture.png"
+FETCHED = ("mnist", "fashion-mnist", "cifar10", "cifar100", "torchvision:MNIST", "torchvision:SVHN")
+"""Data sets that are not there, and would come from the net."""
 
 
 def _placed(place: Place, which: str) -> Path:
@@ -39,6 +41,10 @@ def config(place: Place, random: Random | None) -> Case:
         return Case("nothing", cases.resume(), SOUND)
     command = random.choice((cases.resume(), cases.resume("--epochs", "3"), *_commands(place)))
     run = _placed(place, "stopped" if command.program == "train" else "run")
+    if random.random() < 0.04:
+        name = random.choice(FETCHED)
+        _configure(run, {"dataset": name})
+        return Case(f"config.json: dataset = {name}", command)
     content, told = json_values.document((run / "config.json").read_bytes(), random)
     (run / "config.json").write_bytes(content)
     return Case(f"config.json: {told}", command)
