@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from xnn import nn
@@ -233,13 +234,7 @@ def _speed_layers(task: Task, width: int, initializer: Initializer = kaiming_nor
         # The filters' norms say nothing that a scale could: the convolution after it can do that.
         return [filters, *pooling, nn.BatchNorm(momentum=0.4, scale=False), nn.GELU()]
 
-    def small(shape: Shape, random: Random) -> Array:
-        return kaiming_normal(shape, random, gain=1 / math.sqrt(shape[0]))
-
-    def spread(shape: Shape, random: Random) -> Array:
-        reach = 1 / math.sqrt(seen)
-        return reach * (2.0 * random.uniform(shape, "float64") - 1.0)
-
+    spread = partial(_spread, reach=1 / math.sqrt(seen))
     first = nn.Conv2d(2 * seen, kernel, trainable=False, bias_initializer=spread)
     layers: list[nn.Layer] = [first, nn.GELU()]
     side = min(task.image_shape[:2]) - kernel + 1
@@ -247,8 +242,16 @@ def _speed_layers(task: Task, width: int, initializer: Initializer = kaiming_nor
         window = min(2, side)
         side //= window
         layers += [*convolution(channels, window), *convolution(channels)]
-    head = nn.Linear(task.classes, bias=False, weight_initializer=small)
+    head = nn.Linear(task.classes, bias=False, weight_initializer=_small)
     return nn.Sequential(*layers, nn.GlobalMaxPool2d(), head)
+
+
+def _small(shape: Shape, random: Random) -> Array:
+    return kaiming_normal(shape, random, gain=1 / math.sqrt(shape[0]))
+
+
+def _spread(shape: Shape, random: Random, reach: float) -> Array:
+    return reach * (2.0 * random.uniform(shape, "float64") - 1.0)
 
 
 MODELS: dict[str, Model] = {

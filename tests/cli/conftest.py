@@ -1,5 +1,18 @@
 """Fixtures of this folder."""
 
+import signal
+
+import pytest
+
 from tests.reporting.runs import finished
 
 __all__ = ["finished"]
+
+
+@pytest.fixture(autouse=True)
+def _heeded_interrupts():
+    """A shell's ``&`` may have had these tests ignore SIGINT, and so the commands, too."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

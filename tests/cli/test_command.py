@@ -1,6 +1,7 @@
 """``xnn-train`` as a person uses it: what it prints, its exit codes, its signals."""
 
 import gzip
+import io
 import json
 import os
 import re
@@ -12,10 +13,12 @@ import time
 import numpy as np
 import pytest
 
+from tests.cli.test_signals import CODES
 from tests.training.rows import rows_of
 from tests.training.test_run import rows_without_times
 from xnn.cli.train import main
-from xnn.training.run_directory import METRICS
+from xnn.errors import FolderGone
+from xnn.training.run_directory import METRICS, RunDirectory
 
 QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"]
 
@@ -267,9 +270,9 @@ def test_same_losses_on_every_backend(here, backend):
     np.testing.assert_allclose(losses[backend.name], losses["numpy"], rtol=1e-5)
 
 
-def start(here, *arguments):
+def start(here, *arguments, **variables):
     """The command in a process of its own."""
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | variables
     return subprocess.Popen(
         [sys.executable, "-m", "xnn.cli.train", *arguments],
         cwd=here,
@@ -305,7 +308,7 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), CODES.items())
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
     """718 steps an epoch; the signal comes somewhere inside the second."""
     process = start(here, *LONG, "--run-dir", "stopped")
@@ -316,7 +319,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
     assert error == ""
     assert out.splitlines()[-1] == "stopped and saved; go on with: xnn-train --resume stopped"
     assert any(path.name.startswith("step-") for path in (here / "stopped" / "checkpoints").iterdir())
-    if number == signal.SIGTERM:
+    if number != signal.SIGINT:
         return
     process = start(here, "--resume", "stopped")
     out, error = process.communicate(timeout=60)
@@ -348,12 +351,71 @@ def test_a_second_process_is_refused_until_the_first_is_killed(here, capsys):
     assert len(rows_of(here / "run" / "intervals.jsonl")) == 71
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), CODES.items())
 def test_a_signal_while_the_results_are_written_says_how_to_go_on(here, capsys, monkeypatch, number, code):
     with monkeypatch.context() as patch:
-        patch.setattr("xnn.training.curves.draw", lambda *arguments, **options: os.kill(os.getpid(), number))
+        patch.setattr(RunDirectory, "write_result", lambda *arguments, **options: os.kill(os.getpid(), number))
         assert main([*QUICK, "--run-dir", "a run"]) == code
     error = capsys.readouterr().err
     assert error == "xnn-train: error: stopped at once; go on with: xnn-train --resume 'a run'\n"
     assert main(["--resume", "a run"]) == 0
     assert (here / "a run" / "result.json").exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_nohup_trains_to_the_end(here):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start(here, *LONG, "--run-dir", "run")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for(here / "run" / "intervals.jsonl", 5)
+    process.send_signal(signal.SIGHUP)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, error, out.splitlines()[-1]) == (0, "", "results are in run")
+
+
+@pytest.mark.parametrize("more", [[], ["--epochs", "2"], ["--quiet"]], ids=" ".join)
+def test_a_complete_run_says_so_in_a_line(here, capsys, more):
+    assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 0
+    assert main(["--resume", "run", *more]) == 0
+    line = "" if "--quiet" in more else "the run in run is complete after 2 epochs; give --epochs 3 or more to go on\n"
+    assert capsys.readouterr() == (line, "")
+    assert_refused(capsys, ["--resume", "run", "--epochs", "1"], "--epochs 1: the run is complete after 2;")
+
+
+def test_a_picture_that_fails_is_a_line_and_the_run_is_complete(here, capsys, monkeypatch):
+    monkeypatch.setattr("xnn.training.curves._picture", lambda *arguments: 1 / 0)
+    assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 0
+    error = "xnn-train: no curves.png: ZeroDivisionError: division by zero; the run is complete without\n"
+    assert capsys.readouterr() == ("", error)
+    assert (here / "run" / "result.json").exists()
+
+
+def test_a_notebooks_backend_does_not_cost_the_picture(here):
+    process = start(here, *QUICK, "--run-dir", "run", MPLBACKEND="module://matplotlib_inline.backend_inline")
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert (here / "run" / "curves.png").exists()
+
+
+def test_a_run_directory_that_is_gone_is_a_line_and_a_code_of_its_own(here, capsys, monkeypatch):
+    def gone(*arguments, **options):
+        raise FolderGone("the folder run was deleted")
+
+    monkeypatch.setattr(RunDirectory, "write_result", gone)
+    assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 1
+    assert capsys.readouterr().err == "xnn-train: error: the folder run was deleted\n"
+
+
+def test_a_name_that_the_terminals_encoding_has_not_is_no_obstacle(here, monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    assert main([*QUICK, "--run-dir", "caf\u00e9"]) == 0
+    assert out.buffer.getvalue().decode("ascii").splitlines()[-1] == "results are in caf?"
+
+
+def test_a_terminal_of_no_width_is_none(here, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert main([*QUICK, "--run-dir", "run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "results are in run"

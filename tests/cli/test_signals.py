@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from xnn.cli import train
-from xnn.cli.signals import StopSignals
+from xnn.cli.signals import NUMBERS, StopSignals
+
+CODES = dict(zip(NUMBERS, (130, 143, 129), strict=False))
 
 
 class Trainer(SimpleNamespace):
@@ -34,10 +36,23 @@ def test_the_first_signal_asks_the_trainer_and_the_second_ends_at_once():
 
 
 def test_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(number) for number in NUMBERS]
     with StopSignals().installed():
-        assert signal.getsignal(signal.SIGINT) != before[0]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+        assert not set(before) & {signal.getsignal(number) for number in NUMBERS}
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_signal_that_is_ignored_stays_so(number):
+    """As under nohup, and of a job in the background of a script."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with StopSignals().installed():
+            assert signal.getsignal(number) is signal.SIG_IGN
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_another_thread_leaves_the_handlers_alone():
@@ -54,7 +69,7 @@ def test_another_thread_leaves_the_handlers_alone():
     assert found == [before]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), CODES.items())
 def test_a_signal_while_loading_is_one_line(monkeypatch, capsys, number, code):
     monkeypatch.setattr(train, "parse", lambda argv: os.kill(os.getpid(), number))
     assert train.main([]) == code

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.backends import backend as make_backend
-from xnn.training.loaders import ArrayBatches
+from xnn.training.loaders import ArrayBatches, what_is_not_finite
 
 
 def make(backend, images, batch_size, **options):
@@ -63,6 +63,25 @@ def test_the_arrays_that_came_stay(backend):
     for batch, _ in ArrayBatches(x, labels, 4, backend=backend, dtype="float64", seed=1).epoch(0):
         batch[...] = 0.0
     np.testing.assert_array_equal(x, 1.0)
+
+
+@given(spoilt=st.sets(st.integers(0, 39), max_size=3), value=st.sampled_from([np.nan, np.inf, -np.inf]), data=st.data())
+def test_the_first_example_that_is_not_finite_is_found(backend, spoilt, value, data):
+    x, targets = np.ones((40, 2, 3)), np.zeros((40, 2))
+    for example in spoilt:
+        data.draw(st.sampled_from([x, targets]))[example, 1] = value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xnn.training.loaders._LOOKED_AT", data.draw(st.integers(1, 50)))
+        batches = ArrayBatches(x, targets, 4, backend=backend, dtype="float64")
+        assert batches.first_not_finite() == min(spoilt, default=None)
+    expected = f"the test data holds NaN or infinity, first in example {min(spoilt)} (from 0)" if spoilt else None
+    assert what_is_not_finite(batches, "test") == expected
+
+
+def test_class_indices_are_finite_and_other_loaders_are_not_looked_at(backend):
+    batches = make(backend, 5, 2)
+    assert batches.first_not_finite() is None
+    assert what_is_not_finite(object(), "test") is None
 
 
 @pytest.mark.parametrize("labels", [np.zeros(6), np.zeros((6, 3)), np.zeros((6, 1), int)])

@@ -255,6 +255,22 @@ def test_an_infinite_validation_loss_is_divergence_too(small):
         trainer.fit((x, labels), (x * np.inf, labels), epochs=1)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_data_that_is_not_finite_is_named_and_the_learning_rate_is_not_blamed(small, value):
+    """1e300 is infinite in float32."""
+    trainer = Trainer(model := small.make_model(dtype="float32"), optim.SGD(model, 0.05))
+    x, labels = small.separable(0)
+    spoilt = x.copy()
+    spoilt[17, 3] = value
+    said = r"became (nan|inf) in epoch 1, step \d+: the {} data holds NaN or infinity, first in example 17 \(from 0\)$"
+    with np.errstate(over="ignore"):
+        with pytest.raises(NonFiniteLoss, match="training loss " + said.format("training")):
+            trainer.fit((spoilt, labels), epochs=1, batch_size=7)
+        trainer = Trainer(model := small.make_model(dtype="float32"), optim.SGD(model, 0.05))
+        with pytest.raises(NonFiniteLoss, match="validation loss " + said.format("validation")):
+            trainer.fit((x, labels), (spoilt, labels), epochs=1)
+
+
 class Recorder(Callback):
     def __init__(self):
         self.calls = []

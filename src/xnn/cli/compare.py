@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from xnn._version import __version__
 from xnn.cli.arguments import Parser, add_option, read_option
-from xnn.cli.frame import guarded
+from xnn.cli.frame import guarded, make_console
 from xnn.training.settings import Settings
 
 FLAGS = (
@@ -49,7 +49,6 @@ def _parser() -> Parser:
 
 def _run(given: argparse.Namespace) -> None:
     # These load what computes and prints; --help and a mistyped flag do without.
-    from rich.console import Console
     from rich.table import Table
 
     from xnn.reporting.comparison import cells_of, compare, markdown
@@ -57,7 +56,7 @@ def _run(given: argparse.Namespace) -> None:
 
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     chosen = {name: read_option(fields[name], value) for name, value in vars(given).items() if name in FLAGS}
-    console = Console()
+    console = make_console()
 
     def report(line: str) -> None:
         print_line(console, line)

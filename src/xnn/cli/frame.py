@@ -3,11 +3,17 @@
 import re
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from xnn.errors import NonFiniteLoss, UserError
+from xnn.cli.streams import Outlet, outlets
+from xnn.errors import FolderGone, NonFiniteLoss, UserError
+from xnn.paths import reason
 from xnn.texts import printable
 
-BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FOLDER_GONE, BAD_INPUT, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 BAR = "━"
 MOST_OF_ERROR = 5000
 """Characters of an error's line: a path may have 4,096."""
@@ -16,10 +22,18 @@ MOST_OF_ERROR = 5000
 def guarded(program: str, command: Callable[[], None]) -> int:
     """Run a command and return its exit code; what a user can mend becomes one line on standard error.
 
-    0: done. 2: bad input, or too little memory. 3: a loss became NaN or infinite. 130: stopped by SIGINT.
+    0: done. 1: a folder was deleted or renamed meanwhile. 2: bad input, too little memory, or output that could not be
+    written. 3: a loss became NaN or infinite. 130: stopped by SIGINT.
     """
+    with outlets() as (out, _):
+        return delivered(program, out, lambda: _code_of(program, command))
+
+
+def _code_of(program: str, command: Callable[[], None]) -> int:
     try:
         command()
+    except FolderGone as error:
+        return complain(program, error, FOLDER_GONE)
     except UserError as error:
         return complain(program, error, BAD_INPUT)
     except NonFiniteLoss as error:
@@ -31,6 +45,34 @@ def guarded(program: str, command: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return complain(program, "stopped", INTERRUPTED)
     return 0
+
+
+def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:
+    """Return the exit code of what prints what was asked for, which is an error where that could not be written.
+
+    A reader that has seen enough, as ``head`` has, is none.
+    """
+    left: SystemExit | None = None
+    try:
+        code = act()
+    except SystemExit as leaving:  # --help and --version have printed what they have to
+        left, code = leaving, 0
+    lost = out.settle()
+    if lost is not None and not isinstance(lost, BrokenPipeError) and code == 0:
+        return complain(program, f"standard output cannot be written: {reason(lost)}", BAD_INPUT)
+    if left is not None:
+        raise left
+    return code
+
+
+def make_console(*, quiet: bool = False) -> "Console":
+    """Return what prints tables and colours to standard output, also where COLUMNS=0 leaves it no room."""
+    from rich.console import Console
+
+    console = Console(quiet=quiet)
+    if console.width < 1:
+        console.width = 80
+    return console
 
 
 def say(line: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xnn._version import __version__
 from xnn.cli.arguments import Parser
-from xnn.cli.frame import guarded, say
+from xnn.cli.frame import guarded, make_console, say
 from xnn.errors import RunError, SettingError
 
 PAGE = "report.html"
@@ -43,8 +43,6 @@ def _parser() -> Parser:
 
 def _run(given: argparse.Namespace) -> None:
     # These load what computes, draws and prints; --help and a mistyped flag do without.
-    from rich.console import Console
-
     from xnn.files import write_atomically
     from xnn.paths import expanded
     from xnn.reporting.page import write_page
@@ -59,7 +57,7 @@ def _run(given: argparse.Namespace) -> None:
     if given.no_html and given.html is not None:
         raise SettingError("--html: not together with --no-html")
     together = None if given.html is None else expanded(given.html, "--html", RunError)
-    console = Console()
+    console = make_console()
     runs = [SavedRun.open(path) for path in given.runs]
     if given.markdown == "-":
         for line in markdown(runs).splitlines():

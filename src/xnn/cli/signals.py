@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks training to stop and save, the second leaves at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first asks training to stop and save, the second leaves at once."""
 
 import signal
 import threading
@@ -11,6 +11,9 @@ from xnn.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
+
+NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Windows has no SIGHUP."""
 
 
 class StopSignals(Callback):
@@ -36,12 +39,15 @@ class StopSignals(Callback):
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle signals for the time of a ``with`` block; only the main thread can."""
+        """Handle signals for the time of a ``with`` block; only the main thread can.
+
+        One that is ignored stays so, as `nohup` and a shell's ``&`` want it.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._handle) for number in numbers}
+        heeded = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._handle) for number in heeded}
         try:
             yield
         finally:

@@ -6,24 +6,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xnn.cli.arguments import Command, parse
-from xnn.cli.frame import BAD_INPUT, DIVERGED, complain, is_out_of_memory
+from xnn.cli.frame import BAD_INPUT, DIVERGED, FOLDER_GONE, complain, delivered, is_out_of_memory, make_console
 from xnn.cli.signals import StopSignals
-from xnn.errors import NonFiniteLoss, UserError
+from xnn.cli.streams import Outlet, outlets
+from xnn.errors import FolderGone, NonFiniteLoss, UserError
+from xnn.paths import reason
+from xnn.texts import printable
 from xnn.training.run_directory import StoppedAtOnce
 
+PROGRAM = "xnn-train"
 SIGNALLED = 128
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    0: done. 2: bad input. 3: the loss became NaN or infinite. 130, 143: stopped by SIGINT, SIGTERM, and saved if
-    there was something to save.
+    0: done. 1: the run directory was deleted or renamed. 2: bad input. 3: the loss became NaN or infinite. 129, 130,
+    143: stopped by SIGHUP, SIGINT, SIGTERM, and saved if there was something to save.
     """
+    with outlets() as (out, _):
+        return delivered(PROGRAM, out, lambda: _code_of(argv, out))
+
+
+def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
     signals = StopSignals()
     try:
         with signals.installed():
-            return _run(parse(argv), signals)
+            return _run(parse(argv), signals, out)
+    except FolderGone as error:
+        return _complain(error, FOLDER_GONE)
     except UserError as error:
         return _complain(error, BAD_INPUT)
     except NonFiniteLoss as error:
@@ -40,47 +51,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object, code: int) -> int:
-    return complain("xnn-train", error, code)
+    return complain(PROGRAM, error, code)
+
+
+def _warn(line: str) -> None:
+    print(f"{PROGRAM}: {printable(line)}", file=sys.stderr)
 
 
 def _how_to_go_on(directory: Path) -> str:
     return f"go on with: xnn-train --resume {shlex.quote(str(directory))}"
 
 
-def _run(command: Command, signals: StopSignals) -> int:
+def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     # These load what draws and prints; --help and a mistyped flag do without.
-    from rich.console import Console
-
-    from xnn.texts import printable
     from xnn.training import progress, run
     from xnn.training.assembly import prepare
 
-    console = Console(quiet=command.settings.quiet)
+    console = make_console(quiet=command.settings.quiet)
 
     def report(line: str) -> None:
         progress.print_line(console, line)
-
-    def warn(line: str) -> None:
-        print(f"xnn-train: {printable(line)}", file=sys.stderr)
 
     if command.summary:
         print(prepare(command.settings, report).model.summary())
         return 0
     shown = progress.reporter(console)
+    heard = {"report": report, "warn": _warn}
     try:
         if command.resume is None:
-            result = run.train(command.settings, callbacks=[shown, signals], report=report)
+            result = run.train(command.settings, callbacks=[shown, signals], **heard)
         else:
-            heard = {"report": report, "warn": warn}
             result = run.resume(command.resume, callbacks=[shown, signals], **heard, **command.changes)
     finally:
         shown.close()
+    code, end = 0, f"results are in {result.directory}"
     if result.values is None:
-        report(f"stopped and saved; {_how_to_go_on(result.directory)}")
-        return SIGNALLED + (signals.received.value if signals.received else 2)
-    progress.print_result(console, result.values)
-    report(f"results are in {result.directory}")
-    return 0
+        code = SIGNALLED + (signals.received.value if signals.received else 2)
+        end = f"stopped and saved; {_how_to_go_on(result.directory)}"
+    elif not result.was_complete:
+        progress.print_result(console, result.values)
+    if not result.was_complete:  # which has been said
+        report(end)
+    _forgive(out, end)
+    return code
+
+
+def _forgive(out: Outlet, end: str) -> None:
+    """Tell on standard error what could not be told on standard output: the run is what counts."""
+    lost = out.settle()
+    if lost is not None:
+        _warn(f"some of the output could not be written ({reason(lost)}); {end}")
 
 
 if __name__ == "__main__":

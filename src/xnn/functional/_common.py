@@ -78,3 +78,39 @@ def check_axes(function: str, name: str, array: Array, axes: str) -> None:
 def rows(x: Array) -> Array:
     """Flatten all axes but the last: (..., n) -> (m, n)."""
     return x if x.ndim == 2 else namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+_FEW_ROWS = 128
+"""As many may be added one by one."""
+_PARTS = 16
+
+
+def sum_rows(x: Array) -> Array:
+    """Add up the rows of each matrix, (..., m, n) -> (..., n), in the type that `sum_dtype` names.
+
+    Libraries may add rows one by one. A sum of many is so much larger than a row that each further row loses digits as
+    it is added. So many rows are cut into sixteen parts, which are added to each other, and so on until few rows are
+    left: the error grows as log m, not as m.
+    """
+    xp, dtype = namespace(x), sum_dtype(x)
+    while x.shape[-2] > _FEW_ROWS:
+        *matrices, m, n = x.shape
+        length = m // _PARTS
+        whole = length * _PARTS
+        sums = xp.sum(xp.reshape(x[..., :whole, :], (*matrices, _PARTS, length, n)), axis=-3, dtype=dtype)
+        if whole < m:
+            sums[..., 0, :] += xp.sum(x[..., whole:, :], axis=-2, dtype=dtype)
+        x = sums
+    return xp.sum(x, axis=-2, dtype=dtype)
+
+
+def sum_axis(x: Array, axis: int) -> Array:
+    """Add up x along one axis, which is kept with a length of 1, as exactly as `sum_rows` does; the type is x's own."""
+    xp, axis = namespace(x), axis % x.ndim
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    if math.prod(after) == 1:
+        # Numbers that lie side by side are no rows; libraries add these by halves.
+        sums = xp.sum(x, axis=axis, dtype=sum_dtype(x))
+    else:
+        sums = sum_rows(xp.reshape(x, (math.prod(before), x.shape[axis], math.prod(after))))
+    return xp.astype(xp.reshape(sums, (*before, 1, *after)), x.dtype, copy=False)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_axes, check_floating, check_shape, namespace, sum_dtype
+from xnn.functional._common import check_axes, check_floating, check_shape, namespace, rows, sum_dtype, sum_rows
 from xnn.functional.pooling import pooled
 from xnn.functional.windows import Padding, Windows, is_count, scatter, take, windows
 
@@ -90,7 +90,7 @@ def conv2d(
         return (
             _joined(dx) if needs[0] else None,
             _ungrouped(dmatrix, weight.shape) if needs[1] else None,
-            xp.sum(dy, axis=(0, 1, 2), dtype=sum_dtype(dy)) if needs[2] and bias is not None else None,
+            sum_rows(rows(dy)) if needs[2] and bias is not None else None,
         )
 
     return pooled((y, pullback), pool)

@@ -1,7 +1,7 @@
 """The affine map."""
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_dtype
+from xnn.functional._common import check_floating, check_shape, rows, sum_rows
 from xnn.functional.activations import activated
 
 
@@ -41,9 +41,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
     ) -> tuple[Array | None, Array | None, Array | None]:
         dx = dy @ weight.T if needs[0] else None
         dweight = rows(x).T @ rows(dy) if needs[1] else None
-        dbias = None
-        if needs[2] and bias is not None:
-            dbias = namespace(dy).sum(rows(dy), axis=0, dtype=sum_dtype(dy))
+        dbias = sum_rows(rows(dy)) if needs[2] and bias is not None else None
         return dx, dweight, dbias
 
     return activated("linear", (y, pullback), activation)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_floating, check_shape, namespace
+from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
 from xnn.functional.activations import activated
 
 _Gradients = tuple[Array | None, Array | None, Array | None]
@@ -22,14 +22,11 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     mean, variance : (c,)
     """
     check_floating("batch_norm_statistics", x=x)
-    count = math.prod(x.shape[:-1])
-    if count == 0:
+    if math.prod(x.shape[:-1]) == 0:
         raise ValueError(f"batch_norm: an empty batch has no mean and variance (shape {tuple(x.shape)})")
-    xp = namespace(x)
-    axes = tuple(range(x.ndim - 1))
-    mean = xp.mean(x, axis=axes)
+    mean = _mean_over_batch(x)
     centred = x - mean
-    return mean, xp.mean(centred * centred, axis=axes)
+    return mean, _mean_over_batch(centred * centred)
 
 
 def batch_norm(
@@ -66,10 +63,11 @@ def batch_norm(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
     """
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
-    result = _normalize(x, weight, bias, mean, variance, eps, tuple(range(x.ndim - 1)))
+    result = _normalize(x, weight, bias, mean, variance, eps, _mean_over_batch)
     return activated("batch_norm", result, activation)
 
 
@@ -99,6 +97,7 @@ def batch_norm_inference(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
     """
     _check("batch_norm_inference", x, weight, bias, mean=mean, variance=variance)
     xp = namespace(x)
@@ -108,11 +107,10 @@ def batch_norm_inference(
     y = x * scale + shift
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
-        axes = tuple(range(dy.ndim - 1))
         return (
             dy * scale if needs[0] else None,
-            xp.sum(dy * ((x - mean) * r), axis=axes) if needs[1] and weight is not None else None,
-            xp.sum(dy, axis=axes) if needs[2] and bias is not None else None,
+            sum_rows(rows(dy * ((x - mean) * r))) if needs[1] and weight is not None else None,
+            sum_rows(rows(dy)) if needs[2] and bias is not None else None,
         )
 
     return activated("batch_norm_inference", (y, pullback), activation)
@@ -139,13 +137,12 @@ def layer_norm(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
+        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
     """
     _check("layer_norm", x, weight, bias)
-    xp = namespace(x)
-    mean = xp.mean(x, axis=-1, keepdims=True)
+    mean = _mean_over_features(x)
     centred = x - mean
-    variance = xp.mean(centred * centred, axis=-1, keepdims=True)
-    return _normalize(x, weight, bias, mean, variance, eps, (x.ndim - 1,))
+    return _normalize(x, weight, bias, mean, _mean_over_features(centred * centred), eps, _mean_over_features)
 
 
 def _normalize(
@@ -155,9 +152,9 @@ def _normalize(
     mean: Array,
     variance: Array,
     eps: float,
-    axes: tuple[int, ...],
+    average: Callable[[Array], Array],
 ) -> tuple[Array, Callable[..., _Gradients]]:
-    """Normalize by statistics that were taken over `axes` of x itself."""
+    """Normalize by statistics of x itself, means being what `average` makes."""
     xp = namespace(x)
     r = 1.0 / xp.sqrt(variance + eps)
     normalized = (x - mean) * r
@@ -166,19 +163,25 @@ def _normalize(
         y = y + bias
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
-        positions = tuple(range(dy.ndim - 1))
         dx = None
         if needs[0]:
             g = dy if weight is None else dy * weight
-            along = xp.mean(g * normalized, axis=axes, keepdims=True)
-            dx = r * (g - xp.mean(g, axis=axes, keepdims=True) - normalized * along)
+            dx = r * (g - average(g) - normalized * average(g * normalized))
         return (
             dx,
-            xp.sum(dy * normalized, axis=positions) if needs[1] and weight is not None else None,
-            xp.sum(dy, axis=positions) if needs[2] and bias is not None else None,
+            sum_rows(rows(dy * normalized)) if needs[1] and weight is not None else None,
+            sum_rows(rows(dy)) if needs[2] and bias is not None else None,
         )
 
     return y, pullback
+
+
+def _mean_over_batch(x: Array) -> Array:
+    return namespace(x).astype(sum_rows(rows(x)) / math.prod(x.shape[:-1]), x.dtype, copy=False)
+
+
+def _mean_over_features(x: Array) -> Array:
+    return namespace(x).mean(x, axis=-1, keepdims=True)
 
 
 def _check(function: str, x: Array, weight: Array | None, bias: Array | None, **statistics: Array) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from xnn._typing import Array, Pullback, Shape
-from xnn.functional._common import check_axes, check_floating, namespace
+from xnn.functional._common import check_axes, check_floating, namespace, sum_rows
 from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
 
@@ -143,7 +143,8 @@ def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:
     check_axes("global_avg_pool2d", "x", x, "n, h, w, c")
     xp = namespace(x)
     shape = x.shape
-    y = xp.mean(x, axis=(1, 2))
+    pixels = xp.reshape(x, (shape[0], shape[1] * shape[2], shape[3]))
+    y = xp.astype(sum_rows(pixels) / pixels.shape[1], x.dtype, copy=False)
 
     def pullback(dy: Array) -> Array:
         share = dy[:, None, None, :] / (shape[1] * shape[2])

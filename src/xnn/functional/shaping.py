@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
-from xnn.functional._common import check_array, check_floating, namespace
+from xnn.functional._common import check_array, check_floating, namespace, sum_axis
 
 
 def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
@@ -119,7 +119,7 @@ def _sum_to(dy: Array, shape: Shape) -> Array:
     """Sum dy over the axes along which an array of that shape was broadcast."""
     if dy.shape == shape:
         return dy
-    xp = namespace(dy)
-    added = dy.ndim - len(shape)
-    stretched = tuple(axis + added for axis, length in enumerate(shape) if length == 1 and dy.shape[axis + added] != 1)
-    return xp.reshape(xp.sum(dy, axis=(*range(added), *stretched)), shape)
+    for axis, length in enumerate((1,) * (dy.ndim - len(shape)) + shape):
+        if length != dy.shape[axis]:
+            dy = sum_axis(dy, axis)
+    return namespace(dy).reshape(dy, shape)

@@ -1,7 +1,7 @@
 """Softmax and its logarithm."""
 
 from xnn._typing import Array, Pullback
-from xnn.functional._common import check_floating, namespace
+from xnn.functional._common import check_floating, namespace, sum_axis
 
 
 def softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
@@ -25,10 +25,10 @@ def softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
     check_floating("softmax", x=x)
     xp = namespace(x)
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
-    y = e / xp.sum(e, axis=axis, keepdims=True)
+    y = e / sum_axis(e, axis)
 
     def pullback(dy: Array) -> Array:
-        return y * (dy - xp.sum(dy * y, axis=axis, keepdims=True))
+        return y * (dy - sum_axis(dy * y, axis))
 
     return y, pullback
 
@@ -53,9 +53,9 @@ def log_softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
     check_floating("log_softmax", x=x)
     xp = namespace(x)
     shifted = x - xp.max(x, axis=axis, keepdims=True)
-    y = shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+    y = shifted - xp.log(sum_axis(xp.exp(shifted), axis))
 
     def pullback(dy: Array) -> Array:
-        return dy - xp.exp(y) * xp.sum(dy, axis=axis, keepdims=True)
+        return dy - xp.exp(y) * sum_axis(dy, axis)
 
     return y, pullback

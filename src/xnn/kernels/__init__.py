@@ -61,10 +61,16 @@ _PASSES = {
 class Functions:
     """The functions of `xnn.functional` by their names, each its twin where there is one."""
 
-    def __init__(self, library: str, modules: dict[str, str], twins: dict[str, str]) -> None:
+    def __init__(self, library: str, with_twins: bool, tf32: bool) -> None:
+        modules = _TWINS[library] if with_twins and _is_served(library) else {}
+        twins = _TF32.get(library, {}) if tf32 else {}
+        self._arguments = library, with_twins, tf32
         self._library = library
         self._modules = modules
         self._twins = twins
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _functions, self._arguments
 
     def __getattr__(self, name: str) -> Any:
         # Reached once a name: the function found is kept as an attribute.
@@ -175,8 +181,7 @@ def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: 
 
 @functools.cache
 def _functions(library: str, with_twins: bool, tf32: bool) -> Functions:
-    modules = _TWINS[library] if with_twins and _is_served(library) else {}
-    return Functions(library, modules, _TF32.get(library, {}) if tf32 else {})
+    return Functions(library, with_twins, tf32)
 
 
 @functools.cache

@@ -166,30 +166,33 @@ class Layer:
             )
         backend = make_backend(backend)
         check_precision(precision, backend, dtype)
-        random = Random(backend, seed, "layers")
         self._prepare(tuple(input_shape))
-        self._adopt_arrays(backend, dtype)
-        layers = self._named_layers()
-        for layer in layers.values():
-            layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
-            layer.functions = kernels.functions(backend, precision == "tf32")
-            layer._has_tf32 = backend.has_tf32
-        if precision in LOWER:
-            lower(self, layers, self._all_parameters, precision)
+        self._connect(backend, dtype, precision, Random(backend, seed, "layers"))
         self._draw(seed)
-        self._refresh()
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what `copy.deepcopy` and `pickle` keep: a built layer's arrays by themselves, on the host."""
+        state = {name: value for name, value in self.__dict__.items() if name not in _MADE_ANEW}
+        if "backend" in state:
+            state["_arrays"] = [self.backend.to_numpy(entry.value, copy=True) for entry in self._own_entries()]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make a built layer a model of its own; one that it stands in takes it over after that."""
+        arrays = state.pop("_arrays", None)
+        self.__dict__.update(state)
+        if arrays is None:
+            return
+        for entry, array in zip(self._own_entries(), arrays, strict=True):
+            entry.value = array
+        self._connect(self.backend, self.dtype, self.precision, self.random)
 
     def count(self, input_shape: Shape) -> int:
         """Return how many numbers the parameters and buffers of a model for such inputs have, without making them."""
         self._prepare(tuple(input_shape))
-        shapes = [
-            entry.shape
-            for layer in self._named_layers().values()
-            for entries in (layer._parameters, layer._buffers)
-            for entry in entries.values()
-        ]
-        return sum(math.prod(shape) for shape in shapes)
+        layers = self._named_layers().values()
+        return sum(math.prod(entry.shape) for layer in layers for entry in layer._own_entries())
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
@@ -280,13 +283,29 @@ class Layer:
             layers[name], names[id(layer)] = layer, name
         return layers
 
+    def _own_entries(self) -> list[Parameter | Buffer]:
+        return [*self._parameters.values(), *self._buffers.values()]
+
     def _walk(self, prefix: str) -> "Iterator[tuple[str, Layer]]":
         yield prefix, self
         for name, layer in self._children.items():
             yield from layer._walk(_join(prefix, name))
 
+    def _connect(self, backend: Backend, dtype: str, precision: str, random: Random) -> None:
+        """Make what all layers of a model share, once all that is in it has been declared."""
+        layers = self._named_layers()
+        for layer in layers.values():
+            restore(layer)
+            layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
+            layer.functions = kernels.functions(backend, precision == "tf32")
+            layer._has_tf32 = backend.has_tf32
+        self._adopt_arrays(backend, dtype)
+        if precision in LOWER:
+            lower(self, layers, self._all_parameters, precision)
+        self._refresh()
+
     def _adopt_arrays(self, backend: Backend, dtype: str) -> None:
-        """Make the flat vectors and hand each parameter and buffer its views."""
+        """Make the flat vectors and hand each parameter and buffer its views, with what it held before."""
         parameters: dict[str, Parameter] = {}
         buffers: dict[str, Buffer] = {}
         for prefix, layer in self._named_layers().items():
@@ -298,11 +317,13 @@ class Layer:
         self.parameters = Views(parameters, order, backend, dtype)
         self.gradients = Gradients(parameters, order, backend, dtype)
         self.buffers = Views(buffers, list(buffers), backend, dtype)
+        for entries, views in ((parameters, self.parameters), (buffers, self.buffers)):
+            for name, entry in entries.items():
+                if entry.value is not None:
+                    views[name][...] = backend.asarray(entry.value, dtype=dtype)
+                entry.value = views[name]
         for name, parameter in parameters.items():
-            parameter.value = parameter.operand = self.parameters[name]
-            parameter.gradient = self.gradients.place(name)
-        for name, buffer in buffers.items():
-            buffer.value = self.buffers[name]
+            parameter.operand, parameter.gradient = parameter.value, self.gradients.place(name)
 
     def _draw(self, seed: int) -> None:
         host = make_backend("numpy")
@@ -342,6 +363,12 @@ class Layer:
         if "_children" in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
+
+
+_MADE_ANEW = frozenset(
+    ("parameters", "gradients", "buffers", "functions", "forward", "_all_parameters", "_all_buffers", "_segments")
+)
+"""Attributes of a built layer that a copy does not take over."""
 
 
 @contextmanager

@@ -47,6 +47,11 @@ class Parameter:
     known: tuple[Array, Array] | None = field(default=None, repr=False)
     _gradient: Array = field(default=None, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy keeps: all but the arrays, which are the model's."""
+        arrays = dict.fromkeys(("value", "operand", "outer", "ahead", "known", "_gradient"))
+        return {**self.__dict__, **arrays}
+
     @property
     def gradient(self) -> Array:
         """The gradient's place in the flat vector."""
@@ -73,6 +78,10 @@ class Buffer:
     shape: Shape
     initializer: Initializer
     value: Array = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy keeps: all but the array, which is the model's."""
+        return {**self.__dict__, "value": None}
 
 
 @dataclass(frozen=True)

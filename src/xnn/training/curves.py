@@ -1,11 +1,14 @@
 """curves.png: how a run went, in three pictures."""
 
+import contextlib
 import io
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from xnn.files import write_atomically
 from xnn.training.history import History, Row
 
 if TYPE_CHECKING:
@@ -13,16 +16,15 @@ if TYPE_CHECKING:
 
 TRAIN, HELD_OUT, FAINT, INK = "#2a6fbb", "#d9622b", "#9dbfe0", "#333333"
 
+_ALONE = threading.Lock()
+"""Matplotlib's settings are the whole process's."""
 
-def draw(
-    path: Path, history: History, intervals: Sequence[Row] = (), *, title: str = "", held_out: str = "test"
-) -> None:
-    """Write the picture of loss, accuracy and learning rate over the epochs.
+
+def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", held_out: str = "test") -> bytes:
+    """Return the picture of loss, accuracy and learning rate over the epochs, as the bytes of a PNG file.
 
     Parameters
     ----------
-    path
-        A PNG file, replaced if it exists.
     history
         One row an epoch, at least one.
     intervals
@@ -32,6 +34,43 @@ def draw(
     held_out
         Prefix of the columns that are not the training set's.
     """
+    with _ALONE, _plain_matplotlib():
+        return _picture(history, intervals, title, held_out)
+
+
+@contextlib.contextmanager
+def _plain_matplotlib() -> Iterator[None]:
+    """Draw as Matplotlib comes, whatever the user's matplotlibrc and environment say, and leave theirs as they were."""
+    _import_matplotlib()
+    import matplotlib
+
+    # Its warnings are about looks, such as a letter that the font doesn't have.
+    with warnings.catch_warnings(action="ignore"):
+        plain: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+        with matplotlib.rc_context(plain):
+            yield
+
+
+def _import_matplotlib() -> None:
+    """Import Matplotlib even where MPLBACKEND names a backend that is not installed.
+
+    Notebooks set it to their own for the commands they start. Matplotlib raises at once then, half imported, so that
+    there is no second try.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    name = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if name is not None:
+            os.environ["MPLBACKEND"] = name
+    if name:
+        with contextlib.suppress(ValueError):  # none that is installed
+            matplotlib.rcParams["backend"] = name
+
+
+def _picture(history: History, intervals: Sequence[Row], title: str, held_out: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,7 +78,7 @@ def draw(
     FigureCanvasAgg(figure)
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
     if title:
-        figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
+        figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, parse_math=False)
     _draw_loss(loss, history, intervals, held_out)
     _draw_accuracy(accuracy, history, held_out)
     _draw_rate(rate, history, intervals)
@@ -47,7 +86,7 @@ def draw(
         _dress(axes, len(history))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_out: str) -> None:

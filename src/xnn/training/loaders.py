@@ -24,6 +24,9 @@ class Loader(Protocol):
         """Yield the batches of an epoch (from 0) beginning with batch `start`: a pure function of its arguments."""
 
 
+_LOOKED_AT = 1024
+"""Examples that are looked at together."""
+
 Data: TypeAlias = Loader | tuple[Array, Array]
 """Batches, or a pair of arrays (x, labels) to be cut into some."""
 
@@ -93,6 +96,21 @@ class ArrayBatches:
                     f"labels must be from 0 to {classes - 1}, as the model has {classes} outputs, not {label}"
                 )
 
+    def first_not_finite(self) -> int | None:
+        """Return the first example, from 0, that holds NaN or infinity; None where none does."""
+        xp = self._backend.xp
+        real = [array for array in (self._x, self._labels) if xp.isdtype(array.dtype, "real floating")]
+        for first in range(0, self.images, _LOOKED_AT):
+            faulty = []
+            for array in real:
+                finite = xp.isfinite(array[first : min(first + _LOOKED_AT, self.images), ...])
+                by_example = xp.all(xp.reshape(finite, (finite.shape[0], -1)), axis=1)
+                if not bool(xp.all(by_example)):
+                    faulty.append(first + int(xp.argmin(xp.astype(by_example, xp.int8))))
+            if faulty:
+                return min(faulty)
+        return None
+
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-self.images // self.batch_size)
@@ -138,3 +156,12 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
         seed=model.random.seed,
         classes=model.output_shape[-1] if indices else None,
     )
+
+
+def what_is_not_finite(data: Loader | None, name: str) -> str | None:
+    """Return a clause that says where data holds NaN or infinity; None where it doesn't, or is no pair of arrays.
+
+    The images of data sets are whole numbers.
+    """
+    example = data.first_not_finite() if isinstance(data, ArrayBatches) else None
+    return None if example is None else f"the {name} data holds NaN or infinity, first in example {example} (from 0)"

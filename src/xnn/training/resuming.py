@@ -38,14 +38,9 @@ def saved_settings(directory: RunDirectory, changes: dict[str, Any]) -> Settings
     return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
 
 
-def check_something_left(directory: RunDirectory, settings: Settings, saved: Saved | None, epochs_given: bool) -> None:
-    """Raise a `RunError` if the run is complete, or was to end before where it is."""
+def check_epochs(settings: Settings, saved: Saved | None) -> None:
+    """Raise a `RunError` if the run was to end before where it is."""
     done, batch = (saved.info["epoch"], saved.info["batch"]) if saved else (0, 0)
-    if directory.result.exists() and not (epochs_given and known(settings.epochs) > done):
-        raise RunError(
-            f"--resume {directory.path}: the run is complete after {done} epochs; "
-            f"give --epochs {done + 1} or more to go on"
-        )
     if (known(settings.epochs), 0) < (done, batch):
         raise RunError(f"--epochs {settings.epochs}: the run has already begun epoch {done + 1}")
 

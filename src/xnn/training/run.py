@@ -1,6 +1,7 @@
 """A whole run: from settings to a directory with a trained model and its results."""
 
 import dataclasses
+import functools
 import importlib
 import platform
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from xnn._version import __version__
 from xnn.errors import RunError
 from xnn.paths import expanded
-from xnn.training import curves, resuming
+from xnn.training import complete, resuming, schema
 from xnn.training.assembly import Job, make_trainer, prepare
 from xnn.training.callbacks import Callback, Checkpoint
 from xnn.training.history import History
@@ -35,17 +36,32 @@ class Result:
         The rows of the epochs.
     values
         The content of result.json; None when the run was interrupted.
-    model
-        The trained model, or the half-trained one.
+    was_complete
+        Whether it was complete already, so that `resume` had nothing to do.
     """
 
     directory: Path
     history: History
-    values: dict[str, Any] | None
-    model: Any
+    values: schema.Result | None
+    _model: Any = dataclasses.field(repr=False)
+    was_complete: bool = False
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The trained model, or the half-trained one.
+
+        Of a run that was complete it is made when it is first asked for, from the data and the last checkpoint.
+        """
+        return complete.trained_model(self.directory) if self.was_complete else self._model
 
 
-def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Report | None = None) -> Result:
+def train(
+    settings: Settings,
+    *,
+    callbacks: Sequence[Callback] = (),
+    report: Report | None = None,
+    warn: Report | None = None,
+) -> Result:
     """Train by the settings and write a run directory.
 
     Parameters
@@ -56,6 +72,8 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
         Called after the run's own.
     report
         Takes lines for people.
+    warn
+        Takes a line where the picture of the curves cannot be drawn; `report` does where it is None.
 
     Raises
     ------
@@ -81,7 +99,7 @@ def train(settings: Settings, *, callbacks: Sequence[Callback] = (), report: Rep
     with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
         _introduce(job, directory, say)
         with _trainer(job, directory, callbacks) as trainer:
-            return _fit(job, directory, trainer)
+            return _fit(job, directory, trainer, warn or say)
 
 
 def resume(
@@ -92,7 +110,7 @@ def resume(
     warn: Report | None = None,
     **changes: Any,
 ) -> Result:
-    """Go on with the run in a directory from its newest sound checkpoint.
+    """Go on with the run in a directory from its newest sound checkpoint; leave it as it is if it is complete.
 
     Parameters
     ----------
@@ -101,8 +119,8 @@ def resume(
     callbacks, report
         As for `train`.
     warn
-        Takes a line for each damaged checkpoint that is passed over, and one where another library, device, dtype,
-        number of threads or version computes than did before; `report` does where it is None.
+        As for `train`; also takes a line for each damaged checkpoint that is passed over, and one where another
+        library, device, dtype, number of threads or version computes than did before.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
@@ -126,8 +144,12 @@ def _resume(
 ) -> Result:
     say = report or _silent
     settings = resuming.saved_settings(directory, changes)
+    result = complete.result_of(directory, settings.epochs if "epochs" in changes else None)
+    if result is not None:
+        history = complete.tidy(directory, settings, result, say, warn)
+        return Result(directory.path, history, result, None, was_complete=True)
     saved, _ = directory.newest_checkpoint(resuming.check_counts)
-    resuming.check_something_left(directory, settings, saved, "epochs" in changes)
+    resuming.check_epochs(settings, saved)
     job = prepare(settings, report)
     if saved is not None:
         resuming.check_data(job, directory, saved)
@@ -145,7 +167,7 @@ def _resume(
             directory.withdraw_result()
             directory.write_config(job.settings.to_dict())
         say(resuming.whence(saved))
-        return _fit(job, directory, trainer)
+        return _fit(job, directory, trainer, warn)
 
 
 def _silent(line: str) -> None:
@@ -178,11 +200,11 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
 
 
-def _fit(job: Job, directory: RunDirectory, trainer: Trainer) -> Result:
+def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> Result:
     with _may_go_on(directory):
         directory.cut_back(trainer.step, trainer.history)
         history = trainer.fit(job.train, job.held_out, epochs=known(job.settings.epochs))
-        values = None if trainer.interrupted else _finish(job, directory, trainer)
+        values = None if trainer.interrupted else _finish(job, directory, trainer, warn)
     return Result(directory.path, history, values, job.model)
 
 
@@ -197,8 +219,8 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
         raise StoppedAtOnce(directory.path) from stop
 
 
-def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, Any]:
-    """Write the model, the picture and, last, the result."""
+def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> schema.Result:
+    """Write the model, then the result, which makes the run complete, and the picture, which may fail."""
     last = trainer.history[-1]
     if "test_loss" in last and job.settings.test_views == 1:
         test = {name: last[f"test_{name}"] for name in ("loss", "accuracy")}
@@ -210,15 +232,12 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, An
         directory.write_model(job.model.state_dict(), _description(job))
     settings = job.settings
     name = settings.recipe or settings.model
-    title = f"{job.dataset.name}, {name}: {100 * test['accuracy']:.2f} % of the test images"
-    intervals = directory.read_intervals()
-    curves.draw(directory.curves, trainer.history, intervals, title=title, held_out=job.held_out_name)
-    result = {
+    result: schema.Result = {
         "dataset": settings.dataset,
         "recipe": name,
         "backend": job.backend.name,
         "epochs": trainer.epoch,
-        "lr": settings.lr,
+        "lr": known(settings.lr),
         "final_train_loss": last["train_loss"],
         "test_loss": test["loss"],
         "test_accuracy": test["accuracy"],
@@ -229,6 +248,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer) -> dict[str, An
         "versions": _versions(job.backend.library),
     }
     directory.write_result(result)
+    complete.draw_curves(directory, settings, trainer.history, result, warn)
     return result
 
 

@@ -6,9 +6,9 @@
     metrics.jsonl        a line an epoch
     intervals.jsonl      a line every --log-every steps
     checkpoints/         the newest states, to resume from
-    result.json          written last: a folder that has it is complete
     model.safetensors    the trained weights by name
-    curves.png
+    result.json          written once all else is there: a folder that has it is complete
+    curves.png           drawn after that
     .lock                locked by the process that trains
 """
 
@@ -283,8 +283,10 @@ class RunDirectory:
         RunError
             There were checkpoints, and no sound one is left.
         """
-        with self.checkpoint_folder() as folder:
-            saved, damaged = checkpoints.newest_valid(folder, check)
+        saved, damaged = None, list[str]()
+        if self.folder.exists("checkpoints"):
+            with self._reading(self.path / "checkpoints"), self.folder.child("checkpoints") as folder:
+                saved, damaged = checkpoints.newest_valid(folder, check)
         if saved is None and damaged:
             raise RunError(f"--resume {self.path}: no sound checkpoint is left: {'; '.join(damaged)}")
         if saved is None and self.read_metrics():

@@ -17,7 +17,7 @@ from xnn.optim.schedules import Schedule
 from xnn.training import state
 from xnn.training.callbacks import step_hooks_of
 from xnn.training.history import History, epoch_row
-from xnn.training.loaders import Data, Loader, loader_of
+from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.looking_ahead import looking_ahead
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.precision import LossScaler, LossScaling
@@ -133,6 +133,7 @@ class Trainer:
         self.clock, self.epoch_clock = Stopwatch(), Stopwatch()
         self.stop_reason: str | None = None
         self._to_resume = False
+        self._train: Loader | None = None
         self.evaluating = False
         self.epoch_sums, self.interval_sums = Sums(), Sums()
         self._meter = Meter(model.backend)
@@ -168,7 +169,7 @@ class Trainer:
             raise ValueError(f"epochs must be 1 or more, not {epochs}")
         train = self._loader(train, batch_size, shuffle=True)
         validation = None if validation is None else self._loader(validation, batch_size, shuffle=False)
-        self.epochs, self.batches = epochs, len(train)
+        self._train, self.epochs, self.batches = train, epochs, len(train)
         self.stop_reason, self._to_resume = None, False
         # Another backend may have been made since the model was built.
         self.model.backend.activate()
@@ -251,7 +252,8 @@ class Trainer:
         except _Interrupted:
             return
         if held_out is not None and not math.isfinite(held_out.loss):
-            raise self._non_finite(f"the {self.held_out} loss", held_out.loss, self.step)
+            fault = what_is_not_finite(validation, self.held_out)
+            raise self._non_finite(f"the {self.held_out} loss", held_out.loss, self.step, fault)
         seconds = self.epoch_clock.elapsed
         row = epoch_row(self.epoch + 1, self.epoch_sums.metrics(), held_out, self.held_out, self.last_lr, seconds)
         self.history.append(row)
@@ -325,12 +327,12 @@ class Trainer:
                 raise self._non_finite("the training loss", loss, step)
         return losses
 
-    def _non_finite(self, what: str, value: float | str, step: int) -> NonFiniteLoss:
+    def _non_finite(self, what: str, value: float | str, step: int, fault: str | None = None) -> NonFiniteLoss:
+        """Return the error; `fault` is what is known to be the reason."""
+        fault = fault or what_is_not_finite(self._train, "training")
         other = ", or --precision float32" if self.model.precision == "float16" else ""
-        return NonFiniteLoss(
-            f"{what} became {value} in epoch {self.epoch + 1}, step {step}: "
-            f"try a lower --lr than {self.peak_lr:g}, or --clip-norm 1{other}"
-        )
+        advice = f"try a lower --lr than {self.peak_lr:g}, or --clip-norm 1{other}"
+        return NonFiniteLoss(f"{what} became {value} in epoch {self.epoch + 1}, step {step}: {fault or advice}")
 
     def _end_interval(self) -> None:
         losses = self._flush()

@@ -1,0 +1,126 @@
+"""Standard output and standard error that may be full, closed or of a narrow encoding, and end no command by it."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TextIO
+
+
+class Outlet(io.TextIOBase):
+    """A stream that writes to another one as long as that works, and remembers what went wrong first.
+
+    Each write is tried: a disk may have room again. A sign that the encoding has not becomes a question mark.
+
+    Parameters
+    ----------
+    stream
+        Where the text goes; None where the process has been started without, as by ``>&-``.
+
+    Attributes
+    ----------
+    lost : OSError or None
+        Why text was lost; None while none was.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+        self.lost: OSError | None = None
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute there
+        """The other stream's encoding."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether text goes to a terminal."""
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the other stream's descriptor."""
+        return super().fileno() if self._stream is None else self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Say yes: what cannot be written is lost."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+
+        def write(stream: TextIO) -> None:
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:
+                stream.write(text.encode(self.encoding, "replace").decode(self.encoding))
+
+        self._attempt(write)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written so far."""
+        if self._stream is not None:
+            self._attempt(lambda stream: stream.flush())
+
+    def settle(self) -> OSError | None:
+        """Flush for the last time, and return why text was lost, None where none was.
+
+        What cannot be written even now goes nowhere, so that it does not trouble the interpreter's end.
+        """
+        first, self.lost = self.lost, None
+        self.flush()
+        last, self.lost = self.lost, None
+        if last is not None and self._stream is not None:
+            with contextlib.suppress(OSError):  # a stream without a descriptor
+                _send_nowhere(self._stream.fileno())
+        return first or last
+
+    def _attempt(self, act: Callable[[TextIO], Any]) -> None:
+        try:
+            if self._stream is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            act(self._stream)
+        except OSError as error:
+            self.lost = self.lost or error
+
+
+def _send_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+class Outlets(NamedTuple):
+    """Standard output and standard error."""
+
+    out: Outlet
+    err: Outlet
+
+
+@contextlib.contextmanager
+def outlets() -> Iterator[Outlets]:
+    """Put an `Outlet` before standard output and one before standard error, for a ``with`` block."""
+    _occupy_closed()
+    before = sys.stdout, sys.stderr
+    ours = Outlets(Outlet(sys.stdout), Outlet(sys.stderr))
+    sys.stdout, sys.stderr = ours
+    try:
+        yield ours
+    finally:
+        sys.stdout, sys.stderr = before
+        for outlet in ours:
+            outlet.settle()
+
+
+def _occupy_closed() -> None:
+    """Open those of the descriptors 0, 1 and 2 that are closed.
+
+    Else the next file that is opened would get the number, and what a library prints would end up in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
