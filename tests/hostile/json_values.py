@@ -134,6 +134,8 @@ def _added(parent: Any, key: Any, random: Random) -> str:
     value = odd_value(random)
     if isinstance(parent, list):
         times = random.choice((1, 2, 1000))
+        if isinstance(value, str | list | dict) and len(value) > 100:
+            times = 1
         parent[key:key] = [value] * times
         return f"has {times} times {shown(value)} before it"
     name = random.choice(TEXTS)
