@@ -28,8 +28,8 @@ ONE_THREAD = {
 }
 # What the suite imports when it runs on CuPy.
 GPU_MODULES = (
-    "cupy", "array_api_compat", "hypothesis", "markupsafe", "matplotlib", "msgspec", "PIL", "platformdirs", "pooch",
-    "pytest", "rich", "safetensors",
+    "cupy", "array_api_compat", "hypothesis", "markupsafe", "matplotlib", "msgspec", "PIL", "platformdirs", "pytest",
+    "requests", "rich", "safetensors",
 )  # fmt: skip
 # CuPy's wheels by the driver's version of CUDA; a driver also serves what is older than it is.
 CUDA_EXTRAS = {13: "cuda13", 12: "cuda12"}

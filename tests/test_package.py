@@ -12,12 +12,13 @@ import xnn
 
 SOURCE = Path(xnn.__file__).parent
 HEAVY = {
-    *("torch", "cupy", "numba", "matplotlib", "rich", "pooch", "requests", "PIL", "safetensors", "msgspec"),
+    *("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec"),
     "hypothesis",
 }
 # Each part may import itself and what stands before it.
 ORDER = [
-    ("_version", "_typing", "_tf32", "errors", "paths", "files", "texts"),
+    ("_version", "_typing", "_tf32", "_notes", "errors", "paths", "files", "texts"),
+    ("_few_threads",),
     ("backends",),
     ("random",),
     ("functional",),

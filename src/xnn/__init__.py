@@ -8,8 +8,12 @@ loads NumPy and nothing heavier.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xnn._few_threads import spare_blas
 from xnn._version import __version__
-from xnn.backends import Backend, backend
+
+spare_blas()
+
+from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which by then must know how many threads
 
 if TYPE_CHECKING:
     from xnn import data, functional, models, nn, optim, recipes, reporting, testing, training

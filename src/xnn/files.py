@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from xnn.errors import FolderGone, RunError
 from xnn.paths import reason
@@ -182,12 +182,16 @@ class Folder:
             os.fsync(self._descriptor)
 
     def remove_temporaries(self) -> None:
-        """Delete what killed processes left half-written, and nothing that another is writing."""
+        """Delete what killed processes left half-written, and nothing that another is writing or that isn't ours."""
         for name in self.names():
-            if is_temporary(name) and self.has(name):
-                with contextlib.suppress(FileNotFoundError), _closing(self.open(name, os.O_RDWR)) as descriptor:
-                    if _hold(descriptor):
-                        self.remove(name)
+            if not (is_temporary(name) and self.has(name)):
+                continue
+            with (
+                contextlib.suppress(FileNotFoundError, PermissionError),
+                _closing(self.open(name, os.O_RDWR)) as descriptor,
+            ):
+                if _hold(descriptor):
+                    self.remove(name)
 
     def _place(self, name: str) -> str | Path:
         return self.path / name if self._descriptor is None else name
@@ -212,7 +216,18 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
     OSError
         It cannot be read, is a folder, a pipe or a device, or is larger.
     """
-    return _read(_regular(os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)), limit)
+    return _read(_open_to_read(path), limit)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file, or one that a link leads to, to be read piece by piece.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is a folder, a pipe or a device.
+    """
+    return os.fdopen(_open_to_read(path), "rb")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -249,6 +264,10 @@ def _told(verb: str, path: Path) -> Iterator[None]:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _open_to_read(path: str | os.PathLike[str]) -> int:
+    return _regular(os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK))
 
 
 def _regular(descriptor: int) -> int:

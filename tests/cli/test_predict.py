@@ -7,12 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from xnn.cli.predict import main
-from xnn.data import load
+from xnn.data import load, pictures
 from xnn.reporting.evaluation import evaluate
 from xnn.reporting.pictures import png
 from xnn.reporting.saved import load_model
@@ -139,8 +138,8 @@ def test_data_of_another_shape_is_one_clear_line(here, capsys):
 
 
 def test_a_decompression_bomb_is_one_clear_line(here, capsys, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
-    assert_refused(capsys, ["run", "0.png"], "0.png: more than 40 pixels")
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 40)
+    assert_refused(capsys, ["run", "0.png"], "0.png: 8x8 pixels are more than the 40 that are allowed")
 
 
 @pytest.fixture

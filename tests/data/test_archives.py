@@ -1,6 +1,10 @@
 import gzip
 import io
+import os
 import tarfile
+import time
+import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -96,8 +100,102 @@ def test_changed_content_is_seen_by_the_checksum_at_the_very_end(tmp_path):
     stored = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=0))
     stored[stored.index(b"beta")] ^= 1
     path.write_bytes(stored)
-    with pytest.raises(DataError, match=r"set.tar.gz: the archive is truncated or damaged"):
+    with pytest.raises(DataError, match=r"set.tar.gz: the gzip file is damaged .*incorrect data check"):
         read_files(path, "set", SIZES)
+
+
+def header(name, size, kind):
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+HEADERS = {"PAX": tarfile.XHDTYPE, "global PAX": tarfile.XGLTYPE, "long name": tarfile.GNUTYPE_LONGNAME}
+
+
+def check_refused(path, message):
+    """Check that an archive is refused for a reason, in little time and memory."""
+    tracemalloc.start()
+    start = time.process_time()
+    try:
+        with pytest.raises(DataError, match=message):
+            read_files(path, "set", SIZES)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**26
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_a_header_of_a_gigabyte_is_not_unpacked(tmp_path, kind):
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(gzip.compress(header("set/a", 2**30, HEADERS[kind])) + gzip.compress(bytes(2**24)) * 64)
+    check_refused(path, r"set.tar.gz: refused, its headers are larger than those of a data set")
+
+
+def test_headers_without_end_are_refused(tmp_path):
+    path = tmp_path / "set.tar.gz"
+    for each in (header("set/x", 0, tarfile.REGTYPE), header("p", 512, tarfile.XHDTYPE) + bytes(512)):
+        path.write_bytes(gzip.compress(each * 1000))
+        check_refused(path, r"set.tar.gz: (refused, its headers are larger|the archive is truncated or damaged)")
+
+
+def test_sparse_members_are_refused(tmp_path):
+    path = tmp_path / "set.tar.gz"
+    old = bytearray(header("set/a", 3, tarfile.GNUTYPE_SPARSE))
+    old[483:495] = b"00000000003\0"
+    old[148:156] = b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old)
+    path.write_bytes(gzip.compress(bytes(old) + b"abc".ljust(512, b"\0") + bytes(1024)))
+    check_refused(path, r"set.tar.gz: refused, its member 'set/a' is .* sparse")
+    sparse = {"GNU.sparse.map": "0,3", "GNU.sparse.size": "3"}
+    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member("set/a", size=3, pax_headers=sparse), io.BytesIO(b"abc"))
+    check_refused(path, r"set.tar.gz: refused, its member 'set/a' is .* sparse")
+
+
+def test_a_map_of_a_sparse_member_without_end_is_not_read(tmp_path):
+    path = tmp_path / "set.tar.gz"
+    pax = b"".join(b"%d %s\n" % (len(text) + 4, text) for text in (b"GNU.sparse.major=1", b"GNU.sparse.minor=0"))
+    head = header("pax", len(pax), tarfile.XHDTYPE) + pax.ljust(512, b"\0") + header("set/a", 2**30, tarfile.REGTYPE)
+    path.write_bytes(gzip.compress(head) + gzip.compress(b"1" * 2**24) * 64)
+    check_refused(path, r"set.tar.gz: (refused, its headers are larger|the archive is truncated or damaged)")
+
+
+def test_what_follows_the_members_is_not_read_without_end(tmp_path):
+    path = write_tar(tmp_path / "set.tar.gz", CONTENTS)
+    path.write_bytes(path.read_bytes() + gzip.compress(bytes(2**24)) * 64)
+    check_refused(path, r"set.tar.gz: refused, (more than 67,108,871 bytes come out|its [0-9,]+ bytes unpack)")
+
+
+def test_members_that_overlap_are_damage(tmp_path):
+    """A negative size would lead back to the member before it, for ever."""
+    path = tmp_path / "set.tar.gz"
+    info = header("set/x", 0, tarfile.REGTYPE)
+    negative = bytearray(info)
+    negative[124:136] = (256**12 - 512).to_bytes(12, "big")
+    negative[148:156] = b" " * 8
+    negative[148:156] = b"%06o\0 " % sum(negative)
+    path.write_bytes(gzip.compress(info + bytes(negative) + bytes(1024)))
+    check_refused(path, r"set.tar.gz: the archive is truncated or damaged")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
+    os.mkfifo(tmp_path / "set.tar.gz")
+    os.mkfifo(tmp_path / "a")
+    for path in (tmp_path / "set.tar.gz", tmp_path):
+        with pytest.raises(DataError, match=r"cannot be read \(is no regular file"):
+            read_files(path, "set", SIZES)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path, monkeypatch):
+    write_files(tmp_path, {"a": b"abc", "b": b"x"})
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda file: SimpleNamespace(st_size=3, st_mode=fstat(file).st_mode))
+    with pytest.raises(DataError, match=r"/b: wrong length: 1 bytes, expected 2 to 4"):
+        read_files(tmp_path, "set", SIZES)
 
 
 @given(data=st.data())

@@ -176,3 +176,30 @@ def test_impossible_settings_are_refused():
     for epoch, start in ((-1, 0), (0, -1), (0, 4)):
         with pytest.raises(ValueError, match=f"no batch {start} of epoch {epoch}"):
             data.epoch(epoch, start)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", ">f4"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("image", [0, 511, 512, 1299])
+def test_the_first_image_that_is_not_finite_is_found(kind, value, image):
+    images = np.zeros((1300, 2, 2, 1), kind)
+    batches = Batches(Split(images, np.zeros(1300, int)), 10, backend=make_backend("numpy"))
+    assert batches.first_not_finite() is None
+    images[image:, 1, 0] = value
+    assert batches.first_not_finite() == image
+
+
+def test_what_the_type_of_a_batch_cannot_hold_is_found():
+    split = Split(np.array([[1.0], [-1e300]]), [0, 1])
+    backend = make_backend("numpy")
+    assert Batches(split, 1, backend=backend, dtype="float32").first_not_finite() == 1
+    assert Batches(split, 1, backend=backend, dtype="float64").first_not_finite() is None
+    assert Batches(Split(np.zeros((2, 3), np.uint8), [0, 1]), 1, backend=backend).first_not_finite() is None
+
+
+def test_images_of_another_byte_order_are_taken(backend):
+    images = np.arange(8.0).reshape(2, 2, 2, 1)
+    for kind in (">f4", ">f8", ">i2"):
+        batches = Batches(Split(images.astype(kind), [0, 1]), 2, backend=backend, shuffle=False)
+        ((x, _),) = batches.epoch(0)
+        np.testing.assert_array_equal(backend.to_numpy(x), images)

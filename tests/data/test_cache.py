@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from safetensors.numpy import load_file
 
 from xnn.data import cache
 from xnn.data.splits import Arrays
-from xnn.errors import DataError
+from xnn.errors import DataError, FolderGone
+from xnn.files import Folder
+
+CLASSES = tuple("abcdefghi")
 
 
 def sample(seed: int = 0, sizes: tuple[int, int] = (7, 3), kinds: int = 1) -> Arrays:
@@ -31,7 +35,7 @@ def same(first: Arrays, second: Arrays) -> bool:
 
 
 def load_or_build(path, lines, arrays=None, fingerprint="print"):
-    return cache.load_or_build(path, fingerprint, lambda: (arrays or sample(), ("a", "b")), "the source", lines.append)
+    return cache.load_or_build(path, fingerprint, lambda: (arrays or sample(), CLASSES), "the source", lines.append)
 
 
 def temporary_files(folder: Path) -> list[str]:
@@ -49,7 +53,7 @@ def test_what_was_cached_is_mapped(seed, sizes, kinds):
         assert same(built.arrays, arrays)
         assert same(again.arrays, arrays)
         assert (again.source, again.classes, again.fingerprint, again.file) == (
-            "the source", ("a", "b"), "print", path,
+            "the source", CLASSES, "print", path,
         )  # fmt: skip
         assert lines == []
         assert not again.arrays.train_images.flags.writeable
@@ -103,6 +107,170 @@ def test_a_header_nested_too_deeply_is_damage(tmp_path):
     assert "set is damaged" in lines[0]
 
 
+def planted(path, change, arrays=None):
+    """Write a cache file whose header somebody changed, with a right checksum."""
+    load_or_build(path, [], arrays)
+    content = path.read_bytes()[:-4]
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header = change(header) or header
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + content[start:]
+    path.write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
+
+
+def entry(array="train_labels", **changes):
+    return lambda header: header[array].update(changes)
+
+
+def manifest(**changes):
+    return lambda header: header["__metadata__"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (entry(data_offsets=[0, 2**70]), "an array lies outside of it"),
+        (entry(data_offsets=[-56, 0]), "an array lies outside of it"),
+        (entry(data_offsets=[56, 0]), "an array does not have its shape"),
+        (entry(data_offsets=[0.0, 56.0]), "an array lies outside of it"),
+        (entry(data_offsets=[0]), "not enough values to unpack"),
+        (entry(data_offsets="ab"), "an array lies outside of it"),
+        (entry(shape=[-7]), "an array lies outside of it"),
+        (entry(shape=[2**70]), "an array lies outside of it"),
+        (entry(shape=[7] + [1] * 80), "an array does not have its shape"),
+        (entry(shape=[7, 1]), "its labels do not fit its images"),
+        (entry(shape=None), ""),
+        (entry(shape=[8]), "an array does not have its shape"),
+        (entry(dtype="U8"), "an array does not have its shape"),
+        (entry(dtype="U8", shape=[56]), "its labels do not fit its images"),
+        (entry(dtype=[1]), "unhashable"),
+        (entry(dtype="x" * 10_000), "'xxx"),
+        (entry("train_images", shape=[420]), "its images are none"),
+        (entry("train_images", shape=[0, 5, 4, 3], data_offsets=[0, 0]), "its images are none"),
+        (entry("test_images", shape=[3, 4, 5, 3]), "its images have different shapes"),
+        (manifest(classes="[1, 2]"), "its classes or its source are no text"),
+        (manifest(classes='"abcdefghi"'), "its classes or its source are no text"),
+        (manifest(classes=7), "the JSON object must be str"),
+        (manifest(classes="[" * 100_000), ""),
+        (manifest(classes='["a"]'), "a label has no class"),
+        (manifest(source=None), "its classes or its source are no text"),
+        (manifest(fingerprint=3), "its classes or its source are no text"),
+        (manifest(format_version=1), "its format is 1, expected 1"),
+        (lambda header: [header], "list indices must be integers"),
+        (lambda header: header.pop("test_labels") and None, "'test_labels'"),
+        (lambda header: b" " * 2**24, "its header is too long"),
+    ],
+)  # fmt: skip
+def test_a_planted_header_is_damage(tmp_path, change, complaint):
+    path, lines = tmp_path / "set", []
+    planted(path, change)
+    assert cache.load(path, lines.append) is None
+    (line,) = lines
+    assert f"set is damaged or of another version ({complaint}" in line
+    assert len(line) < 400 + len(str(path))
+    assert "\n" not in line
+    assert same(load_or_build(path, []).arrays, sample())
+
+
+@pytest.mark.parametrize("label", [-1, 9, 2**62])
+def test_a_planted_label_is_damage(tmp_path, label):
+    path, lines = tmp_path / "set", []
+    arrays = sample()
+    arrays.test_labels[1] = label
+    load_or_build(path, [], arrays)
+    assert cache.load(path, lines.append) is None
+    assert "a label has no class" in lines[0]
+
+
+def test_a_header_that_begins_behind_the_end_is_damage(tmp_path):
+    path, lines = tmp_path / "set", []
+    for length in (2**64 - 1, 2**22, 60):
+        content = length.to_bytes(8, "little") + b"{}"
+        path.write_bytes(content + zlib.crc32(content).to_bytes(4, "little"))
+        assert cache.load(path, lines.append) is None
+    assert all("set is damaged" in line for line in lines)
+
+
+def test_no_link_is_followed_and_what_it_leads_to_stays(tmp_path):
+    path, lines = tmp_path / "cache" / "set", []
+    load_or_build(tmp_path / "secret", [], sample(1))
+    secret = (tmp_path / "secret").read_bytes()
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "secret")
+    assert same(load_or_build(path, lines).arrays, sample())
+    assert "set cannot be read (is a symbolic link" in lines[0]
+    assert (tmp_path / "secret").read_bytes() == secret
+    assert not path.is_symlink()
+    assert same(cache.load(path, lines.append).arrays, sample())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
+    path, lines = tmp_path / "set", []
+    os.mkfifo(path)
+    assert same(load_or_build(path, lines).arrays, sample())
+    assert "set cannot be read (is no regular file" in lines[0]
+    assert path.is_file()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe: cannot be read \(is no regular file"):
+        cache.fingerprint([tmp_path / "pipe"])
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
+    left, others = tmp_path / f".set.{'0' * 16}.tmp", tmp_path / "mine.tmp"
+    left.write_bytes(b"half")
+    others.write_bytes(b"not ours")
+    load_or_build(tmp_path / "set", [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.tmp", "set"]
+
+
+def test_what_cannot_be_removed_stays(tmp_path, monkeypatch):
+    """In a folder that many share, a leftover may be somebody else's."""
+    left, lines = tmp_path / f".set.{'0' * 16}.tmp", []
+    left.write_bytes(b"half")
+    opened = Folder.open
+
+    def refuse(folder, name, flags):
+        if name == left.name:
+            raise PermissionError(13, "Permission denied")
+        return opened(folder, name, flags)
+
+    monkeypatch.setattr(Folder, "open", refuse)
+    assert load_or_build(tmp_path / "set", lines).file == tmp_path / "set"
+    assert lines == []
+    assert left.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o027, 0o640), (0o077, 0o600)])
+def test_others_may_read_the_cache_as_the_umask_allows(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        load_or_build(tmp_path / "set", [])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "set").stat().st_mode & 0o777 == mode
+
+
+def test_a_folder_that_goes_while_the_cache_is_written_is_reported(tmp_path, monkeypatch):
+    lines = []
+
+    def gone(folder):
+        raise FolderGone("the folder was deleted")
+
+    monkeypatch.setattr(Folder, "check", gone)
+    assert same(load_or_build(tmp_path / "set", lines).arrays, sample())
+    assert lines == [f"the cache {tmp_path / 'set'} cannot be written (the folder was deleted); going on without it"]
+
+
+def test_classes_with_endless_names_are_not_cached(tmp_path):
+    lines = []
+    names = tuple("x" * 2**20 for _ in range(9))
+    assert cache.load_or_build(tmp_path / "set", "", lambda: (sample(), names), "here", lines.append).file is None
+    assert "cannot be written (the names of its classes take too much room)" in lines[0]
+
+
 def test_another_version_is_made_anew(tmp_path, monkeypatch):
     path, lines = tmp_path / "set", []
     monkeypatch.setattr(cache, "FORMAT_VERSION", 0)
@@ -134,6 +302,33 @@ def test_fingerprint_tells_files_apart(tmp_path):
     assert len({first, later, cache.fingerprint([file]), cache.fingerprint([file, file])}) == 4
     with pytest.raises(DataError, match=r"absent: cannot be read"):
         cache.fingerprint([tmp_path / "absent"])
+
+
+@pytest.mark.parametrize("size", [1, 3 * 2**16, 3 * 2**16 + 1, 2**20])
+@pytest.mark.parametrize("many", [False, True])
+def test_fingerprint_sees_changes_that_size_and_time_do_not_tell(tmp_path, monkeypatch, size, many):
+    """At the beginning, in the middle, and at the end; anywhere in a small file."""
+    monkeypatch.setattr(cache, "_FEW", 0 if many else 1)
+    file = tmp_path / "a"
+    content = bytearray(size)
+    prints = set()
+    for place in (None, 0, size // 2, size - 1):
+        changed = bytearray(content)
+        if place is not None:
+            changed[place] ^= 1
+        file.write_bytes(changed)
+        os.utime(file, ns=(0, 10))
+        prints.add(cache.fingerprint([file]))
+    assert len(prints) == len({None, 0, size // 2, size - 1})
+
+
+def test_fingerprint_reads_blocks_of_a_large_file_only(tmp_path):
+    """A sparse file of a terabyte takes no time."""
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(2**40)
+    start = time.process_time()
+    cache.fingerprint([tmp_path / "a"])
+    assert time.process_time() - start < 1
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ def read(files, root):
 
 def test_all_versions_give_the_same_images(cifar_files, tmp_path):
     forms = [(cifar_files.binary, cifar_files.binary_contents())]
-    forms += [(cifar_files.python, cifar_files.python_contents(protocol)) for protocol in range(5)]
+    forms += [(cifar_files.python, cifar_files.python_contents(protocol)) for protocol in range(6)]
     assert cifar_files.cifar.find(tmp_path) is None
     for number, (version, contents) in enumerate(forms):
         root = tmp_path / str(number)
@@ -88,7 +88,8 @@ def python_files(tmp_path, **changes):
         ({"labels": [0, 1, 2]}, "'labels' should be a list of 4 integers"),
         ({"labels": [0, 1, 2, "3"]}, "'labels' should be a list of 4 integers"),
         ({"labels": [0, 1, 2, -1]}, "label -1 of image 3 is out of range"),
-        ({"labels": [0, 1, 2, 2**100]}, "of image 3 is out of range"),
+        ({"labels": [0, 1, 2, 2**60]}, "of image 3 is out of range"),
+        ({"labels": [0, 1, 2, 2**100]}, "a number of more than 64 bits"),
     ],
 )
 def test_a_python_file_that_is_no_batch_is_refused(tmp_path, changes, message):

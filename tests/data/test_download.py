@@ -1,5 +1,7 @@
+import contextlib
 import hashlib
 import http.server
+import os
 import sys
 import threading
 
@@ -12,14 +14,27 @@ CONTENT = b"content" * 30_000
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers by the first part of the path."""
+
     def do_GET(self):
         self.server.requested.append(self.path)
-        found = self.path.startswith("/good/")
-        self.send_response(200 if found else 404)
-        self.send_header("Content-Length", str(len(CONTENT) if found else 0))
+        kind = self.path.split("/")[1]
+        if kind == "redirect":
+            self.send_response(302)
+            self.send_header("Location", self.server.target)
+            self.end_headers()
+            return
+        self.send_response(404 if kind == "bad" else 200)
+        content = {"good": CONTENT, "short": CONTENT[:-1], "packed": CONTENT}.get(kind, b"")
+        if kind == "packed":
+            self.send_header("Content-Encoding", "gzip")
+        if kind != "endless":
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if found:
-            self.wfile.write(CONTENT)
+        self.wfile.write(content)
+        with contextlib.suppress(OSError):
+            while kind == "endless":
+                self.server.sent += self.wfile.write(bytes(2**16))
 
     def log_message(self, *arguments):
         pass
@@ -31,18 +46,18 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.requested = []
+        server.requested, server.sent, server.target = [], 0, ""
         server.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
         thread.join()
 
 
-def a_download(server, *folders, content=CONTENT):
+def a_download(server, *folders, content=CONTENT, size=210_000):
     mirrors = tuple(f"{server.url}/{folder}/" for folder in folders)
-    return Download("set.gz", mirrors, hashlib.md5(content).hexdigest())
+    return Download("set.gz", mirrors, size, hashlib.sha256(content).hexdigest())
 
 
 def test_a_file_is_fetched_once(server, tmp_path):
@@ -60,7 +75,14 @@ def test_the_next_mirror_is_tried(server, tmp_path):
     assert (tmp_path / "set.gz").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("folder", "content", "reason"), [("bad", CONTENT, "404"), ("good", b"other", "hash")])
+@pytest.mark.parametrize(
+    ("folder", "content", "reason"),
+    [
+        ("bad", CONTENT, "404"),
+        ("good", b"other", "its SHA-256 is [0-9a-f]{64}, expected [0-9a-f]{64}"),
+        ("short", CONTENT, "it sent 209,999 bytes, the file has 210,000"),
+    ],
+)
 def test_a_failure_leaves_nothing_and_says_what_to_do(server, tmp_path, folder, content, reason):
     with pytest.raises(DataError, match=rf"set.gz could not be downloaded .*{reason}.*--data-dir") as caught:
         fetch((a_download(server, folder, content=content),), tmp_path, print)
@@ -68,9 +90,71 @@ def test_a_failure_leaves_nothing_and_says_what_to_do(server, tmp_path, folder, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_endless_file_is_cut_off(server, tmp_path):
+    with pytest.raises(DataError, match=r"it sends more than the file's 100,000 bytes"):
+        fetch((a_download(server, "endless", size=100_000),), tmp_path, print)
+    assert list(tmp_path.iterdir()) == []
+    # What had been sent lay in the buffers of both sides.
+    assert server.sent < 2**26
+
+
+def test_bytes_that_are_called_packed_are_not_unpacked(server, tmp_path):
+    fetch((a_download(server, "packed"),), tmp_path, print)
+    assert (tmp_path / "set.gz").read_bytes() == CONTENT
+
+
+def test_a_redirection_to_the_same_scheme_is_followed(server, tmp_path):
+    server.target = f"{server.url}/good/set.gz"
+    fetch((a_download(server, "redirect"),), tmp_path, print)
+    assert (tmp_path / "set.gz").read_bytes() == CONTENT
+
+
+def test_no_redirection_leads_to_a_file_or_round_and_round(server, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(CONTENT)
+    for target, reason in ((secret.as_uri(), "adapter"), ("ftp://127.0.0.1/x", "adapter"), ("/redirect/", "redirects")):
+        server.target = target
+        with pytest.raises(DataError, match=reason):
+            fetch((a_download(server, "redirect"),), tmp_path / "new", print)
+        assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_https_is_never_left_for_http(server, monkeypatch, tmp_path):
+    """A session for an https address has no way to speak http."""
+    from requests import Session
+
+    monkeypatch.setattr(Session, "get", lambda self, url, **options: self.get_adapter(f"{server.url}/good/set.gz"))
+    download = Download("set.gz", ("https://127.0.0.1/",), len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    with pytest.raises(DataError, match="No connection adapters were found for 'http:"):
+        fetch((download,), tmp_path, print)
+
+
+def test_what_a_killed_download_left_is_removed(server, tmp_path):
+    left = tmp_path / f".set.gz.{'0' * 16}.tmp"
+    left.write_bytes(b"half")
+    fetch((a_download(server, "good"),), tmp_path, print)
+    assert [path.name for path in tmp_path.iterdir()] == ["set.gz"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_others_may_read_what_was_downloaded_as_the_umask_allows(server, tmp_path):
+    before = os.umask(0o027)
+    try:
+        fetch((a_download(server, "good"),), tmp_path, print)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "set.gz").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"downloads: cannot be made or opened \(Not a directory"):
+        fetch((Download("set.gz", ("http://127.0.0.1:9/",), 1, ""),), tmp_path / "file" / "downloads", print)
+
+
 def test_an_unreachable_host_is_named(tmp_path):
     with pytest.raises(DataError, match=r"127.0.0.1"):
-        fetch((Download("set.gz", ("http://127.0.0.1:9/",), "0" * 32),), tmp_path, print)
+        fetch((Download("set.gz", ("http://127.0.0.1:9/",), 1, "0" * 64),), tmp_path, print)
 
 
 def test_a_bar_is_drawn_on_a_terminal(server, tmp_path, monkeypatch, capsys):
@@ -79,8 +163,10 @@ def test_a_bar_is_drawn_on_a_terminal(server, tmp_path, monkeypatch, capsys):
     assert "set.gz" in capsys.readouterr().err
 
 
-def test_checksums_are_md5():
+def test_every_file_has_a_size_a_sha256_and_an_https_mirror():
     for downloads in DOWNLOADS.values():
         for download in downloads:
-            assert len(bytes.fromhex(download.md5)) == 16
+            assert download.size > 0
+            assert len(bytes.fromhex(download.sha256)) == 32
             assert all(mirror.endswith("/") for mirror in download.mirrors)
+            assert download.mirrors[0].startswith("https://")

@@ -1,12 +1,15 @@
 import errno
+import os
 import re
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
+from xnn.data import folder, limits
 from xnn.data.folder import image_paths, read_folder
 from xnn.errors import DataError
 
@@ -61,6 +64,87 @@ def test_grey_images_among_colour_ones(tmp_path):
     np.testing.assert_array_equal(arrays.train_images[1], pixels(1, 4, 5, 4)[..., :3])
 
 
+def test_sizes_are_compared_before_anything_is_decoded(tmp_path, monkeypatch):
+    fill(tmp_path)
+    save(tmp_path / "b/7.png", pixels(7, 8, 6, 3))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    with pytest.raises(DataError, match=r"b/7.png: 6x8 pixels, but the first image has 5x4"):
+        read_folder(tmp_path)
+
+
+def test_many_images_that_are_near_the_limit_are_refused_together(tmp_path, monkeypatch):
+    """Forty of five million pixels each: none is a bomb, all together are."""
+    save(tmp_path / "a/0.png", np.zeros((2300, 2300), np.uint8))
+    content = (tmp_path / "a/0.png").read_bytes()
+    assert len(content) < 2**14
+    for number in range(1, 40):
+        (tmp_path / f"a/{number}.png").write_bytes(content)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    message = rf"^{re.escape(str(tmp_path))}: refused, its [0-9,]+ bytes unpack to 211,600,000"
+    with pytest.raises(DataError, match=message):
+        read_folder(tmp_path)
+
+
+def test_images_that_do_not_fit_into_memory_are_named(tmp_path, monkeypatch):
+    fill(tmp_path)
+    monkeypatch.setattr(limits, "_free_memory", lambda: 719)
+    with pytest.raises(DataError, match=r": it needs 720 bytes of memory, of which 719 are free; take smaller images"):
+        read_folder(tmp_path)
+    monkeypatch.setattr(limits, "_free_memory", lambda: 720)
+    read_folder(tmp_path)
+
+
+def test_an_image_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
+    """A single pixel would fill a row of any size."""
+    fill(tmp_path)
+    monkeypatch.setattr(folder, "_read_image", lambda path: np.zeros((1, 1, 1), np.uint8))
+    with pytest.raises(DataError, match=r"a/0.png: it was changed while it was read"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
+    fill(tmp_path)
+    os.mkfifo(tmp_path / "a/9.png")
+    with pytest.raises(DataError, match=r"a/9.png: not a readable picture \(is no regular file"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the system has no such names")
+def test_a_class_whose_name_is_no_text_is_named(tmp_path):
+    fill(tmp_path)
+    (tmp_path / os.fsdecode(b"\xff\n")).mkdir()
+    with pytest.raises(DataError, match=r"class folder '\\udcff\\n' is not UTF-8; rename it") as caught:
+        read_folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no such names")
+def test_a_class_may_have_any_other_name(tmp_path):
+    names = ["\x1b[2J", "a\nb", "mäuse", "猫"]
+    for number in range(8):
+        save(tmp_path / names[number % 4] / f"{number}.png", pixels(number))
+    assert read_folder(tmp_path)[1] == tuple(sorted(names))
+
+
+def test_linked_folders_are_read_and_links_without_end_are_not_entered(tmp_path):
+    fill(tmp_path / "elsewhere")
+    (tmp_path / "set").mkdir()
+    for name in "ab":
+        (tmp_path / "set" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "set" / "round").symlink_to("round")
+    arrays, classes = read_folder(tmp_path / "set")
+    assert classes == ("a", "b")
+    assert len(arrays.train_images) + len(arrays.test_images) == 6
+
+
+def test_thousands_of_empty_classes_are_one_line(tmp_path):
+    for number in range(2000):
+        (tmp_path / f"{number:04}").mkdir()
+    with pytest.raises(DataError, match=r"0000: no images in this class folder"):
+        read_folder(tmp_path)
+
+
 def fill(tmp_path):
     for number in range(6):
         save(tmp_path / "ab"[number % 2] / f"{number}.png", pixels(number))
@@ -80,7 +164,7 @@ def test_files_that_are_no_images_are_named(tmp_path):
     whole = (tmp_path / "a/0.png").read_bytes()
     for content in (b"", b"text", whole[:20], whole[:60], whole[:-40]):
         bad.write_bytes(content)
-        with pytest.raises(DataError, match=r"a/8.png: not a readable image"):
+        with pytest.raises(DataError, match=r"a/8.png: not a readable picture"):
             read_folder(tmp_path)
     save(bad, np.zeros((4, 5), np.uint16))
     with pytest.raises(DataError, match=r"a/8.png: pixels of mode I;16; save it with 8 bits"):
@@ -98,7 +182,7 @@ def test_whatever_a_decoder_raises_is_one_line_with_the_file(tmp_path, monkeypat
         raise error("two\nlines")
 
     monkeypatch.setattr(Image.Image, "convert", fail)
-    with pytest.raises(DataError, match=r"a/0.png: not a readable image .two lines"):
+    with pytest.raises(DataError, match=r"a/0.png: not a readable picture .two lines"):
         read_folder(tmp_path)
 
 

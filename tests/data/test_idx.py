@@ -1,5 +1,9 @@
 import gzip
+import os
+import struct
 import tempfile
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +89,14 @@ def test_messages_name_the_file_and_the_fault(tmp_path):
         "bad.gz": (gzip.compress(content)[:-6] + bytes(6), "gzip file is damaged"),
         "empty": (b"", "not an IDX file .it starts with nothing."),
         "none": (b"\0\0\x08\x01\0\0\0\0", "is empty"),
+        "axes": (b"\0\0\x08\x41" + b"\0\0\0\1" * 65 + b"x", "IDX array of 65 axes, expected 1 to 64"),
+        "long.gz": (
+            gzip.compress(content + b"\0"),
+            "too long: 19 bytes or more, but an array of shape .2, 3. takes 18",
+        ),
+        "huge.gz": (gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12 + b"x"), "truncated: 17 bytes, but an array of shape"),
+        "huge": (b"\0\0\x08\x03" + b"\xff" * 12 + b"x", "truncated: 17 bytes, but an array of shape"),
+        "short.gz": (gzip.compress(content[:-1]), "truncated: 17 bytes, but an array of shape .2, 3. takes 18"),
     }
     for name, (content, message) in faults.items():
         path = tmp_path / name
@@ -93,10 +105,79 @@ def test_messages_name_the_file_and_the_fault(tmp_path):
             read_idx(path)
     with pytest.raises(DataError, match=r"absent: cannot be read .No such file"):
         read_idx(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"cannot be read .Is a directory"):
+    with pytest.raises(DataError, match=r"cannot be read .(is a folder|Permission denied)"):
         read_idx(tmp_path)
     with pytest.raises(DataError, match=r"good: IDX array of 2 axes, expected 3"):
         read_idx(good, axes=3)
+
+
+def test_as_many_axes_as_numpy_has_are_read():
+    assert read_bytes(b"\0\0\x08\x40" + b"\0\0\0\1" * 64 + b"x", "").shape == (1,) * 64
+
+
+@pytest.mark.parametrize(
+    ("promised", "message"),
+    [((3,), r"too long: 12 bytes or more, but"), ((2**10, 2**10, 2**10), r"refused, its [0-9,]+ bytes unpack to")],
+)
+def test_a_bomb_is_not_unpacked(tmp_path, promised, message):
+    """A gigabyte of zeros in a megabyte, whether the header promises it or not."""
+    header = struct.pack(f">BBBB{len(promised)}I", 0, 0, 8, len(promised), *promised)
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(header) + gzip.compress(bytes(2**24)) * 64)
+    tracemalloc.start()
+    start = time.process_time()
+    try:
+        with pytest.raises(DataError, match=f"bomb.gz: {message}"):
+            read_idx(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**28
+    assert time.process_time() - start < 5
+
+
+def test_a_long_name_in_the_header_of_gzip_costs_nothing(tmp_path):
+    """Python's own reader takes a second for three megabytes of name."""
+    path = tmp_path / "named.gz"
+    packed = gzip.compress(file_bytes(np.arange(3, dtype=np.uint8), ""), mtime=0)
+    path.write_bytes(packed[:3] + b"\x08" + packed[4:10] + b"x" * 20_000_000 + b"\0" + packed[10:])
+    start = time.process_time()
+    assert read_idx(path).tolist() == [0, 1, 2]
+    assert time.process_time() - start < 2
+
+
+def test_members_and_zeros_that_follow_are_read(tmp_path):
+    path = tmp_path / "parts.gz"
+    content = file_bytes(np.arange(200, dtype=np.uint8), "")
+    parts = b"".join(gzip.compress(content[i : i + 7]) for i in range(0, len(content), 7))
+    path.write_bytes(parts + bytes(50_000))
+    np.testing.assert_array_equal(read_idx(path), np.arange(200))
+    path.write_bytes(parts + bytes(50_000) + b"x")
+    with pytest.raises(DataError, match=r"parts.gz: the gzip file is (truncated|damaged)"):
+        read_idx(path)
+
+
+def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path):
+    """A sparse file has any size, and takes no room on the disk."""
+    path = tmp_path / "sparse"
+    sizes = 2**31, 2**10, 2
+    with path.open("wb") as file:
+        file.write(struct.pack(">BBBB3I", 0, 0, 8, 3, *sizes))
+        try:
+            file.truncate(16 + 2**42)
+        except OSError:
+            # The file system has smaller files only.
+            pytest.skip("no file of four terabytes can be made here")
+    with pytest.raises(DataError, match=r"sparse: it needs [0-9,]+ bytes of memory, of which [0-9,]+ are free"):
+        read_idx(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+@pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
+def test_a_pipe_does_not_keep_anyone_waiting(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: cannot be read \(is no regular file"):
+        read_idx(tmp_path / name)
 
 
 def test_a_pair_must_fit(tmp_path):

@@ -1,8 +1,12 @@
 import os
+import re
+import socket
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.small_files import SMALL, CifarFiles, write_files, write_tar
 from xnn.data import cache, class_names, load, names, sources
@@ -159,8 +163,54 @@ def test_files_downloaded_before_are_used_without_the_net(tmp_path):
 
 
 def test_without_download_the_message_names_the_files(tmp_path):
-    with pytest.raises(DataError, match=r"fashion-mnist is not in the cache .*--data-dir.*train-images-idx3-ubyte"):
+    message = r"fashion-mnist is not in the cache .*; add --download, or name with --data-dir .*train-images-idx3-ubyte"
+    with pytest.raises(DataError, match=message):
         load("fashion-mnist", download=False)
+
+
+@pytest.mark.parametrize("name", [*sources._KNOWN, "torchvision:CIFAR10", "torchvision:../../x", "https://a.b/c"])
+def test_without_download_nothing_goes_to_the_net(monkeypatch, name):
+    def connect(*arguments, **options):
+        raise AssertionError("went to the net")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(DataError):
+        load(name, download=False, cache_dir="absent")
+
+
+def test_the_name_of_a_torchvision_dataset_is_no_path(tmp_path):
+    for kind in ("../../x", "/etc/x", "", "a b", "a\nb"):
+        with pytest.raises(DataError, match=r"after torchvision: comes the name of a class, such as torchvision:SVHN"):
+            load(f"torchvision:{kind}", download=False)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_does_not_fit_into_memory_is_one_line(monkeypatch):
+    def read():
+        raise MemoryError
+
+    monkeypatch.setattr(sources, "read_digits", read)
+    with pytest.raises(DataError, match=r"^dataset 'digits' does not fit into the memory$"):
+        load("digits")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no such names")
+@pytest.mark.parametrize("name", ["x" * 255, "a\nb", "猫" * 80, "\x1b[2J"])
+def test_a_folder_of_any_name_has_a_cache(tmp_path, name):
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        path = tmp_path / name / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 5), dtype=np.uint8)).save(path)
+    lines = []
+    for _ in range(2):
+        load(str(tmp_path / name), report=lines.append)
+    assert len(lines) == 2
+    assert all("through the cache" in line for line in lines)
+    (file,) = (tmp_path / "cache").iterdir()
+    assert re.fullmatch(r"folder-[A-Za-z0-9._-]{1,50}-[0-9a-f]{12}\.safetensors", file.name)
 
 
 @pytest.mark.parametrize("labels", ["fine", "coarse"])
@@ -265,6 +315,11 @@ def test_a_closed_cache_is_reported_and_closed_downloads_are_named(tmp_path, mon
         return real(path, **options)
 
     monkeypatch.setattr(Path, "is_file", refuse)
+
+    def closed(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cache, "Folder", closed)
     lines = []
     for download in (True, False):
         with pytest.raises(DataError, match=r"downloads.*mnist.*: cannot be read .Permission denied"):

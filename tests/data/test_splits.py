@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.data import Dataset, Split, validation_split
+from xnn.data.splits import class_labels
 from xnn.errors import DataError, SettingError
 
 
@@ -42,10 +43,66 @@ def test_split_refuses_what_does_not_fit():
     images = np.zeros((3, 2, 2, 1), np.uint8)
     with pytest.raises(DataError, match=r"\(3, 2, 2, 1\) do not fit 4 labels"):
         Split(images, np.zeros(4, np.int64))
-    with pytest.raises(DataError, match=r"integers, not float64"):
-        Split(images, np.zeros(3))
+    with pytest.raises(DataError, match=r"images must be numbers, not of type <U3"):
+        Split(["cat", "dog"], [0, 1])
+    with pytest.raises(DataError, match=r"images cannot be made a NumPy array"):
+        Split([[1, 2], [3]], [0, 1])
     with pytest.raises(DataError, match=r"at least one image"):
         Split(images[:0], np.zeros(0, np.int64))
+
+
+@given(
+    classes=st.lists(st.integers(0, 99), min_size=1, max_size=9),
+    form=st.sampled_from(["u1", ">u2", "<i4", ">i8", "u8", ">u8", "f2", "f4", ">f8", "O", list, tuple]),
+)
+def test_labels_of_any_whole_numbers_are_taken(classes, form):
+    given_ = np.array(classes, form) if isinstance(form, str) else form(classes)
+    split = Split(np.zeros((len(classes), 1)), given_)
+    assert split.labels.tolist() == classes
+    assert split.labels.dtype == np.int64
+    assert split.labels.dtype.isnative
+
+
+def test_booleans_are_two_classes():
+    assert class_labels([True, False]).tolist() == [1, 0]
+
+
+def test_labels_of_int64_are_not_copied():
+    labels = np.arange(5)
+    assert class_labels(labels) is labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, -1], "label -1 of image 1 is no class; classes are whole numbers from 0"),
+        (np.array([0, -1], np.int8), "label -1 of image 1 is no class"),
+        (np.array([2**63], np.uint64), "label 9223372036854775808 of image 0 is no class"),
+        ([1, 2**70], f"label {2**70} of image 1 is no class"),
+        ([1, 10**5000], "label of more than 100 bits of image 1 is no class"),
+        ([0.5], "label 0.5 of image 0 is no class"),
+        ([1.0, float("nan")], "label nan of image 1 is no class"),
+        ([float("inf")], "label inf of image 0 is no class"),
+        ([-1.0], "label -1.0 of image 0 is no class"),
+        ([2.0**63], r"label 9.223372036854776e\+18 of image 0 is no class"),
+        (["cat", "dog"], "the first that is none is 'cat'; numpy.unique.labels, return_inverse=True. numbers classes"),
+        (np.array([3, "cat"], object), "the first that is none is 'cat'"),
+        (np.array(["cat"], np.dtypes.StringDType()), "the first that is none is 'cat'"),
+        ([b"cat"], "the first that is none is \"b'cat'\""),
+        (["x" * 10_000], "the first that is none is 'x{59}; "),
+        ([None], "the first that is none is 'None'"),
+        ([1 + 2j], "not of type complex128"),
+        (np.array(["2020"], "M8[Y]"), "not of type datetime64"),
+        (np.eye(3), r"not of shape \(3, 3\); of one column for each class take argmax.axis=1."),
+        (7, r"not of shape \(\)$"),
+        ([[1], [1, 2]], "labels cannot be made a NumPy array"),
+    ],
+)
+def test_what_is_no_class_is_refused_by_name(labels, message):
+    with pytest.raises(DataError, match=message) as caught:
+        class_labels(labels)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
 
 
 def test_dataset_refuses_splits_that_do_not_fit():

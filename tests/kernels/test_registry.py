@@ -1,6 +1,9 @@
 """Which functions a model computes with, and what turns the twins off."""
 
 import itertools
+import os
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -36,6 +39,27 @@ def test_twins_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("XNN_TWINS", "no")
     with pytest.raises(BackendError, match=r"^\$XNN_TWINS must be 0 or 1, not 'no'$"):
         xnn.backend("numpy")
+
+
+@pytest.mark.parametrize(("value", "is_off"), [("1", True), ("0", False)])
+def test_the_references_serve_where_numba_compiles_nothing(value, is_off):
+    program = """
+import numpy as np
+import xnn
+from xnn import functional, kernels, nn
+backend = xnn.backend("numpy")
+kernels.set_threads(2)
+model = nn.Linear(3).build((4,), backend=backend)
+print(model(np.ones((2, 4), np.float32)).shape, kernels.functions(backend).linear is functional.linear)
+print(kernels.twins(backend) == {}, kernels.single_pass(backend, "clip_norm") is None)
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": value, "XNN_TWINS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120, env=environment
+    )
+    assert done.stdout == f"(2, 3) {is_off}\n{is_off} {is_off}\n"
+    line = "xnn: NUMBA_DISABLE_JIT is set: the reference functions compute, several times slower than compiled kernels"
+    assert done.stderr.splitlines() == [line] * is_off
 
 
 def test_another_library_has_the_references():

@@ -1,5 +1,7 @@
 """The threads of the kernels, and the one setting of their number."""
 
+import bisect
+import os
 import threading
 from functools import partial
 
@@ -9,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn import kernels, nn
+from xnn._notes import note
 from xnn.errors import SettingError
 from xnn.kernels import threads as setting
 
 pytest.importorskip("numba")
+from xnn.kernels.numpy import memory
 from xnn.kernels.numpy.threads import Threads, threads
 
 
@@ -104,44 +108,12 @@ def test_work_inside_work_is_done_by_the_thread_itself():
     assert pool.run(lambda part: pool.run(len, pool.parts(4)), pool.parts(10)) == [[2, 2], [2, 2]]
 
 
-def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
-    libraries = threads().alone.libraries
-    before = [library.get_num_threads() for library in libraries]
-    with threads().alone, threads().alone:
-        assert all(library.get_num_threads() == 1 for library in libraries)
-    assert [library.get_num_threads() for library in libraries] == before
-
-
-def test_blas_has_its_threads_for_products_where_nothing_else_forbids_it():
-    pool, count = Threads(2), 2
-    before = [library.get_num_threads() for library in pool.alone.libraries]
-
-    def seen():
-        return [library.get_num_threads() for library in pool.alone.libraries]
-
-    with pool.alone_but_for_products:
-        assert seen() == [1] * len(before)
-        assert pool.alone.allows_products
-        with pool.alone.lifted():
-            assert seen() == before
-        assert seen() == [1] * len(before)
-        with pool.alone:
-            assert not pool.alone.allows_products
-        assert not any(pool.run(lambda part: pool.alone.allows_products, pool.parts(count)))
-    assert pool.alone.allows_products
-    with pool.alone, pool.alone_but_for_products:
-        assert not pool.alone.allows_products
-    with pool.alone.lifted():
-        assert seen() == before
-    assert seen() == before
-
-
 def test_a_model_lets_blas_have_its_threads_unless_it_convolves():
     affine = nn.Sequential(nn.Linear(3), nn.ReLU(), nn.Linear(2)).build((4,), backend="numpy")
     convolving = nn.Sequential(nn.Residual(nn.Conv2d(1, 3, padding=1)), nn.Flatten()).build((4, 4, 1), backend="numpy")
     for model, expected in ((affine, True), (convolving, False)):
         with model.alone():
-            assert threads().alone.allows_products is expected
+            assert threads().blas.allows_products is expected
 
 
 def test_the_setting(monkeypatch):
@@ -150,8 +122,102 @@ def test_the_setting(monkeypatch):
     monkeypatch.delenv("XNN_NUM_THREADS")
     assert setting.count() >= 1
     assert not setting.is_set()
-    monkeypatch.setenv("XNN_NUM_THREADS", "many")
-    with pytest.raises(SettingError, match=r"^\$XNN_NUM_THREADS must be a positive integer, not 'many'$"):
-        setting.count()
+    monkeypatch.setenv("XNN_NUM_THREADS", "0000000000003")
+    assert setting.count() == 3
+    for text in ("many", "-1", "00", "\N{ARABIC-INDIC DIGIT ZERO}", "²"):
+        monkeypatch.setenv("XNN_NUM_THREADS", text)
+        with pytest.raises(SettingError, match=rf"^\$XNN_NUM_THREADS must be a positive integer, not '{text}'$"):
+            setting.count()
     with pytest.raises(SettingError, match="threads must be a positive integer, not 0"):
         kernels.set_threads(0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"), [(3000, "3000"), (10**400, "a number of 401 digits"), ("9" * 5000, "a number of 5000 digits")]
+)
+def test_an_absurd_number_of_threads_is_refused_in_one_line(monkeypatch, wanted, shown):
+    most = max(256, 4 * setting.cores())
+    line = rf"must be at most {most}, not {shown}: xnn may use (one core|\d+ cores) here$"
+    monkeypatch.setenv("XNN_NUM_THREADS", str(wanted))
+    with pytest.raises(SettingError, match=r"^\$XNN_NUM_THREADS " + line):
+        setting.count()
+    if isinstance(wanted, int):
+        with pytest.raises(SettingError, match="^threads " + line):
+            kernels.set_threads(wanted)
+    monkeypatch.setenv("XNN_NUM_THREADS", str(most))
+    assert setting.count() == most
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_with_fewer_threads_than_asked_for_the_parts_are_the_same(monkeypatch, caplog, allowed):
+    note.cache_clear()
+    left = iter(range(allowed))
+    really = threading.Thread.start
+
+    def start(thread):
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        really(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    pool = Threads(6)
+    for parts in (pool.parts(60), pool.pieces(60, 1)):
+        assert pool.run(lambda part: (part, threading.get_ident()), parts[:1])[0][0] == parts[0]
+        results = pool.run(lambda part: (part, threading.get_ident()), parts)
+        assert [part for part, _ in results] == parts
+        assert len({ident for _, ident in results}) <= 1 + allowed
+    assert [record.getMessage() for record in caplog.records] == [
+        "xnn: the system starts no more threads (can't start new thread): those that there are do the work, "
+        "and it may take longer"
+    ]
+
+
+def test_an_interrupt_while_others_work_leaves_nothing_behind():
+    pool = Threads(2)
+    gate = threading.Event()
+    assert pool.run(len, pool.parts(10)) == [5, 5]
+    worker = pool._team.workers[0]
+    wait = worker.wait
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    worker.wait = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        pool.run(lambda part: part.start and gate.wait(timeout=60), pool.parts(10))
+    worker.wait = wait
+    assert pool.run(sum, pool.parts(10)) == [10, 35]
+    gate.set()
+    assert pool.run(sum, pool.parts(10)) == [10, 35]
+
+
+def test_where_the_low_priority_is_forbidden_no_core_is_kept_awake(monkeypatch):
+    ended = threading.Event()
+
+    def forbid(*arguments):
+        ended.set()
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("xnn.kernels.numpy.awake.IS_POSSIBLE", True)
+    monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(os, "sched_param", int, raising=False)
+    monkeypatch.setattr(os, "sched_setscheduler", forbid, raising=False)
+    pool = Threads(2)
+    for _ in range(3):
+        assert pool.run(sum, pool.parts(10)) == [10, 35]
+        assert ended.wait(timeout=60)
+    assert not any(spinner.sleeps for spinner in pool._team._awake._spinners)
+
+
+def test_memory_of_a_new_size_can_be_taken_by_two_threads_at_once(monkeypatch):
+    really = bisect.insort
+
+    def insort(sizes, size):
+        really(sizes, size)
+        # Whoever finds the size looks into the stock.
+        assert memory.empty((length // 4 - 1,)).shape == (length // 4 - 1,)
+
+    length = 4 * 123_457
+    assert length not in memory._sizes
+    monkeypatch.setattr(memory.bisect, "insort", insort)
+    assert memory.empty((length // 4,)).shape == (length // 4,)

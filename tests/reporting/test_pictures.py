@@ -2,6 +2,7 @@
 
 import io
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -131,13 +132,25 @@ def test_a_spoilt_file_is_read_or_named(folder, form, place, change):
     assert complaint is None or re.fullmatch(rf"{re.escape(str(folder / 'spoilt'))}: .*", complaint)
 
 
-@pytest.mark.parametrize("pixels_a_side", [11, 20])
+@pytest.mark.parametrize("pixels_a_side", [8193, 20_000])
 def test_a_decompression_bomb_is_named(folder, monkeypatch, pixels_a_side):
-    """Pillow warns of more than its limit and refuses more than twice of it; both are refused here."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    Image.new("L", (pixels_a_side, pixels_a_side)).save(folder / "bomb.png")
-    with pytest.raises(DataError, match=r"bomb\.png: more than 100 pixels"):
+    """Pillow refuses only more than twice its own limit, which is larger than ours."""
+    header = b"IHDR" + pixels_a_side.to_bytes(4, "big") * 2 + b"\x08\0\0\0\0"
+    (folder / "bomb.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + (13).to_bytes(4, "big")
+        + header
+        + zlib.crc32(header).to_bytes(4, "big")
+        + b"\0\0\0\0IDAT"
+    )
+    with pytest.raises(DataError, match=r"bomb\.png: .* more than the 67,108,864 (pixels )?that are allowed"):
         read_picture(folder / "bomb.png", (8, 8, 1))
+
+
+def test_what_is_no_number_becomes_black_and_what_is_infinite_white(folder):
+    values = np.array([[np.nan, np.inf], [-np.inf, 100.0]], np.float32)
+    Image.fromarray(values).save(folder / "odd.tif")
+    assert read_picture(folder / "odd.tif", (2, 2, 1))[..., 0].tolist() == [[0, 255], [0, 100]]
 
 
 def test_what_is_no_picture_is_named(folder):

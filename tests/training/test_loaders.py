@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xnn import nn
 from xnn.backends import backend as make_backend
-from xnn.training.loaders import ArrayBatches, what_is_not_finite
+from xnn.errors import DataError
+from xnn.training.loaders import ArrayBatches, loader_of, what_is_not_finite
 
 
 def make(backend, images, batch_size, **options):
@@ -87,3 +89,24 @@ def test_class_indices_are_finite_and_other_loaders_are_not_looked_at(backend):
 @pytest.mark.parametrize("labels", [np.zeros(6), np.zeros((6, 3)), np.zeros((6, 1), int)])
 def test_targets_that_are_no_class_indices_are_left_to_the_loss(labels):
     ArrayBatches(np.ones((6, 2)), labels, 4, backend=make_backend("numpy"), classes=3)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1, 2, 1], np.array([0, 1, 2, 1], ">i4"), np.array([0, 1, 2, 1], np.uint64), np.array([0.0, 1, 2, 1])],
+    ids=["list", "big-endian", "unsigned", "floats"],
+)
+def test_labels_of_any_whole_numbers_are_taken(backend, labels):
+    model = nn.Sequential(nn.Linear(3)).build((2,), backend=backend, seed=0)
+    data = [[0.0, 1.0]] * 4, labels
+    loader = loader_of(data, 4, shuffle=False, model=model, loss=nn.SoftmaxCrossEntropy())
+    ((x, found),) = loader.epoch(0)
+    assert backend.to_numpy(x).tolist() == [[0.0, 1.0]] * 4
+    assert backend.to_numpy(found).tolist() == [0, 1, 2, 1]
+
+
+def test_labels_that_are_names_are_refused():
+    model = nn.Sequential(nn.Linear(3)).build((2,), backend=make_backend("numpy"), seed=0)
+    data = np.zeros((2, 2)), ["cat", "dog"]
+    with pytest.raises(DataError, match=r"the first that is none is 'cat'; numpy.unique"):
+        loader_of(data, 4, shuffle=False, model=model, loss=nn.SoftmaxCrossEntropy())

@@ -1,15 +1,21 @@
 """Files read from a folder or straight from a tar archive; nothing is ever extracted to disk."""
 
-import gzip
+import os
 import tarfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
+from xnn.data.gunzip import Gunzip
 from xnn.errors import DataError
+from xnn.files import open_regular
 from xnn.paths import reason
 
-_CHUNK = 2**20
+_MOST_HEADER = 2**12
+_MOST_HEADERS = 2**18
+"""Bytes that one header may take, and all together. An archive of CIFAR has ten, of half a KB each."""
+_BESIDES = 2**26
+"""Bytes that an archive may hold besides the files that are wanted."""
 
 
 def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[str, bytes]:
@@ -27,8 +33,8 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
     Raises
     ------
     DataError
-        If a file is missing, unreadable or of a wrong size, or the archive is damaged or has a member that would
-        leave its folder.
+        If a file is missing, unreadable or of a wrong size, or the archive is damaged, has a member that would leave
+        its folder or is no plain file, or unpacks to more than such an archive can hold.
     """
     if location.is_dir():
         contents = {name: _read_file(location / name, size) for name, size in sizes.items()}
@@ -39,33 +45,38 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
 
 def _read_file(path: Path, sizes: range) -> bytes:
     try:
-        _check_size(path.stat().st_size, sizes, str(path))
-        return path.read_bytes()
+        with open_regular(path) as file:
+            _check_size(os.fstat(file.fileno()).st_size, sizes, str(path))
+            content = file.read(sizes[-1])
     except FileNotFoundError:
         raise DataError(f"{path}: missing; the other files of the data set are beside it") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({reason(error)})") from None
+    _check_size(len(content), sizes, str(path))
+    return content
 
 
 def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[str, bytes]:
     wanted = {PurePosixPath(folder, name): name for name in sizes}
     contents: dict[str, bytes] = {}
     try:
-        with gzip.open(path) as content, tarfile.open(fileobj=content, mode="r:") as archive:
-            for member in archive:
-                refuse_escape(member, path)
-                name = wanted.get(PurePosixPath(member.name))
-                stream = archive.extractfile(member) if name else None
-                if name and stream:
-                    _check_size(member.size, sizes[name], f"{path}:{member.name}")
-                    contents[name] = stream.read()
+        with open_regular(path) as file:
+            content = Gunzip(file, str(path), _BESIDES + sum(size[-1] for size in sizes.values()))
+            # tarfile asks for no more than these three methods.
+            with tarfile.open(fileobj=cast("IO[bytes]", _Headers(content, path)), mode="r:") as archive:
+                for member in archive:
+                    refuse_escape(member, path)
+                    name = wanted.get(PurePosixPath(member.name))
+                    if name and member.isfile():
+                        _check_size(member.size, sizes[name], f"{path}:{member.name}")
+                        contents[name] = bytes(content.read(member.size))
+                        _check_size(len(contents[name]), sizes[name], f"{path}:{member.name}")
             # A tar archive has no checksum of its content; gzip compares its own at the very end.
-            while content.read(_CHUNK):
-                pass
+            content.skip(2**62)
     except DataError:
         raise
-    # ValueError: numbers that are none in an extended (PAX) header.
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+    # ValueError: numbers that are none in an extended (PAX) header. RecursionError: headers of headers of headers.
+    except (tarfile.TarError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); get it anew"
         ) from None
@@ -77,13 +88,37 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
     return contents
 
 
+class _Headers:
+    """An archive's content as `tarfile` reads it: forwards, and of headers no more than headers take."""
+
+    def __init__(self, content: Gunzip, path: Path) -> None:
+        self._content, self._path = content, path
+        self._left = _MOST_HEADERS
+
+    def tell(self) -> int:
+        return self._content.position
+
+    def seek(self, position: int) -> None:
+        if position < self._content.position:
+            raise tarfile.ReadError("its members overlap")
+        self._content.skip(position - self._content.position)
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if size > _MOST_HEADER or self._left < 0:
+            raise DataError(f"{self._path}: refused, its headers are larger than those of a data set")
+        return bytes(self._content.read(size))
+
+
 def refuse_escape(member: tarfile.TarInfo, archive: Path) -> None:
     """Raise a DataError if a member of an archive points outside the folder it belongs to, or is no plain file."""
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
         raise DataError(f"{archive}: refused, its member '{member.name}' points outside the archive's folder")
-    if not (member.isfile() or member.isdir()):
-        raise DataError(f"{archive}: refused, its member '{member.name}' is a link or a device, not a file")
+    if member.issparse() or not (member.isfile() or member.isdir()):
+        raise DataError(
+            f"{archive}: refused, its member '{member.name}' is a link, a device or sparse, not a plain file"
+        )
 
 
 def _check_size(size: int, sizes: range, where: str) -> None:

@@ -110,6 +110,19 @@ class Batches:
         """Return the number of batches of an epoch."""
         return -(-self.images // self.batch_size)
 
+    def first_not_finite(self) -> int | None:
+        """Return the first image of the split, from 0, that holds NaN, infinity, or more than `dtype` can; or None."""
+        images = self.split.images
+        if images.dtype.kind != "f":
+            return None
+        most = np.finfo(self.dtype).max
+        for start in range(0, len(images), _BLOCK):
+            block = images[start : start + _BLOCK]
+            finite = (np.abs(block) <= most).reshape(len(block), -1).all(axis=1)
+            if not finite.all():
+                return start + int(np.argmin(finite))
+        return None
+
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Return the batches of an epoch from number `start` on: images (b, h, w, c) and labels (b,) of int64.
 

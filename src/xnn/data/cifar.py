@@ -126,7 +126,6 @@ class Cifar:
         batch = read_inert(content, where)
         if not isinstance(batch, dict):
             raise DataError(f"{where}: not a CIFAR batch: a pickled {type(batch).__name__}, not a dictionary")
-        batch = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
         record = batch.get("data")
         rows = record.read(where) if isinstance(record, ArrayRecord) else None
         if rows is None or rows.shape != (count, PIXELS):

@@ -4,29 +4,18 @@ Classes are the names of the folders, in alphabetical order. A single folder is 
 images are the test set.
 """
 
-import struct
 from pathlib import Path
 
 import numpy as np
 
+from xnn.data.limits import check_room, check_unpacked
+from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, open_picture
 from xnn.data.splits import Arrays, HostArray, Split, validation_split
 from xnn.errors import DataError
+from xnn.paths import reason
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_FRACTION, TEST_SEED = 0.2, 0
-_GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-DECODING_ERRORS = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    LookupError,
-    NotImplementedError,
-    struct.error,
-)
 
 
 def image_paths(root: Path) -> list[Path]:
@@ -49,8 +38,9 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
     Raises
     ------
     DataError
-        If a file is no image or of another size than the first, a class has no images, or ``train`` and ``test``
-        have different classes.
+        If a file is no image or of another size than the first, a class has no images or a name that is no text,
+        ``train`` and ``test`` have different classes, or all together are larger than the memory or `xnn.data.limits`
+        allow.
     """
     parts = _parts(root)
     classes = _classes(parts[0])
@@ -64,7 +54,7 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
             if not images:
                 raise DataError(f"{part / name}: no images in this class folder; remove it or fill it")
     flat = [path for part_paths in paths for images in part_paths for path in images]
-    stack = stack_images([read_image(path) for path in flat], [str(path) for path in flat])
+    stack = _read_images(flat, root)
     labels = np.concatenate([np.repeat(np.arange(len(classes)), [len(i) for i in part]) for part in paths])
     if len(parts) == 2:
         count = sum(len(images) for images in paths[0])
@@ -75,57 +65,57 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
     return Arrays(train.images, train.labels, test.images, test.labels), tuple(classes)
 
 
-def read_image(path: Path) -> HostArray:
-    """Return an image file as (h, w, 1) or (h, w, 3) of uint8.
+def _read_images(paths: list[Path], root: Path) -> HostArray:
+    """Return images of one size as (n, h, w, c). All headers are looked at before anything is decoded."""
+    headers = [_read_header(path) for path in paths]
+    size = headers[0][:2]
+    for path, header in zip(paths, headers, strict=True):
+        if header[:2] != size:
+            raise DataError(another_size(str(path), header[:2], size))
+    shape = (len(paths), size[1], size[0], max(header[2] for header in headers))
+    total = int(np.prod(shape, dtype=np.int64))
+    check_unpacked(total, sum(header[3] for header in headers), str(root))
+    # They are copied when they are divided.
+    check_room(2 * total, str(root))
+    stack = np.empty(shape, np.uint8)
+    for row, path in zip(stack, paths, strict=True):
+        pixels = _read_image(path)
+        if pixels.shape[:2] != shape[1:3] or pixels.shape[2] not in (1, shape[3]):
+            raise DataError(f"{path}: it was changed while it was read")
+        # A grey image among colour ones gets three equal channels.
+        row[...] = pixels
+    return stack
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is no image, or has pixels of more than 8 bits.
-    """
-    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            if image.mode not in _GREY_MODES + _COLOUR_MODES:
-                raise DataError(f"{path}: pixels of mode {image.mode}; save it with 8 bits, grey or RGB")
-            pixels = np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB"))
-    except DataError:
-        raise
-    # Each of Pillow's decoders raises its own for damaged files.
-    except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
-        fault = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not a readable image ({fault})") from None
+def _read_header(path: Path) -> tuple[int, int, int, int]:
+    """Return an image's width, height, channels (1 or 3), and the bytes of its file."""
+    with open_picture(path, decode=False) as image:
+        if image.mode not in GREY_MODES + _COLOUR_MODES:
+            raise DataError(f"{path}: pixels of mode {image.mode}; save it with 8 bits, grey or RGB")
+        return *image.size, channels(image), path.stat().st_size
+
+
+def _read_image(path: Path) -> HostArray:
+    """Return an image as (h, w, 1) or (h, w, 3) of uint8."""
+    with open_picture(path) as image:
+        pixels = np.asarray(image.convert("L" if channels(image) == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def stack_images(images: list[HostArray], names: list[str]) -> HostArray:
-    """Return images of one size as (n, h, w, c); grey ones get three equal channels where others are in colour.
-
-    Raises
-    ------
-    DataError
-        If an image, named by the entry of `names`, has another size than the first.
-    """
-    height, width = images[0].shape[:2]
-    channels = max(image.shape[2] for image in images)
-    stack = np.empty((len(images), height, width, channels), np.uint8)
-    for row, image, name in zip(stack, images, names, strict=True):
-        if image.shape[:2] != (height, width):
-            raise DataError(
-                f"{name}: {image.shape[1]}x{image.shape[0]} pixels, but the first image has {width}x{height}; "
-                "images must have one size: resize them all, for instance with ImageMagick's "
-                f"mogrify -resize {width}x{height}!"
-            )
-        row[...] = image
-    return stack
+def another_size(name: str, found: tuple[int, int], first: tuple[int, int]) -> str:
+    """Return what is wrong with an image whose width and height are not those of the first."""
+    return (
+        f"{name}: {found[0]}x{found[1]} pixels, but the first image has {first[0]}x{first[1]}; "
+        "images must have one size: resize them all, for instance with ImageMagick's "
+        f"mogrify -resize {first[0]}x{first[1]}!"
+    )
 
 
 def _parts(root: Path) -> list[Path]:
     try:
         present = [root / name for name in ("train", "test") if (root / name).is_dir()]
     except OSError as error:
-        raise DataError(f"{root}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{root}: cannot be read ({reason(error)})") from None
     if len(present) == 1:
         other = "test" if present[0].name == "train" else "train"
         raise DataError(f"{root}: has {present[0].name}/ but no {other}/; give both, or class folders alone")
@@ -134,13 +124,19 @@ def _parts(root: Path) -> list[Path]:
 
 def _classes(part: Path) -> list[str]:
     try:
-        return sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
+        names = sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise DataError(f"{part}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{part}: cannot be read ({reason(error)})") from None
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{part}: the name of its class folder {name!a} is not UTF-8; rename it") from None
+    return names
 
 
 def _images(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{folder}: cannot be read ({reason(error)})") from None

@@ -6,18 +6,24 @@ axis (4 bytes, most significant first), then the elements in C order. Images and
 
 import gzip
 import math
+import os
 import struct
-import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from xnn.data.gunzip import Gunzip
+from xnn.data.limits import check_room
 from xnn.data.splits import HostArray, check_labels
 from xnn.errors import DataError
+from xnn.files import open_regular
 from xnn.paths import reason
 
 UNSIGNED_BYTE = 8
+_MOST_AXES = 64
+"""Of a NumPy array."""
 
 
 def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
@@ -33,28 +39,55 @@ def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the file cannot be read, is not gzip though its name says so, is truncated or has a byte too many, or
-        does not hold unsigned bytes in that many axes.
+        If the file cannot be read, is not gzip though its name says so, is truncated or has a byte too many, does
+        not hold unsigned bytes in that many axes, or is larger than the memory or `xnn.data.limits` allow.
     """
-    content = _content(path)
-    if len(content) < 4 or content[:2] != b"\0\0":
-        raise DataError(f"{path}: not an IDX file (it starts with {content[:4].hex() or 'nothing'})")
-    kind, found_axes = content[2], content[3]
+    try:
+        with open_regular(path) as file:
+            return _read(file, path, axes)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
+
+
+def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]:
+    """Read the header, then no more than it promises and a byte that tells whether there is more."""
+    packed = path.suffix == ".gz"
+    content = Gunzip(file, str(path)) if packed else file
+    shape = _read_shape(content, path, axes)
+    start = 4 + 4 * len(shape)
+    expected = start + math.prod(shape)
+    if packed:
+        elements = content.read(expected - start)
+        found = start + len(elements) + len(content.read(1))
+    else:
+        found = os.fstat(file.fileno()).st_size
+        check_room(min(found, expected), str(path))
+        elements = content.read(expected - start) if found == expected else b""
+    if found != expected:
+        fault = "truncated" if found < expected else "too long"
+        more = " or more" if packed and found > expected else ""
+        raise DataError(f"{path}: {fault}: {found} bytes{more}, but an array of shape {shape} takes {expected}")
+    if len(elements) != expected - start:
+        raise DataError(f"{path}: it was changed while it was read")
+    return np.frombuffer(elements, np.uint8).reshape(shape)
+
+
+def _read_shape(content: "Gunzip | BinaryIO", path: Path, axes: int | None) -> tuple[int, ...]:
+    magic = bytes(content.read(4))
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise DataError(f"{path}: not an IDX file (it starts with {magic.hex() or 'nothing'})")
+    kind, found_axes = magic[2:]
     if kind != UNSIGNED_BYTE:
         raise DataError(f"{path}: IDX elements of type {kind:#x}; only unsigned bytes (0x8) are read")
-    if found_axes == 0 or (axes is not None and found_axes != axes):
-        raise DataError(f"{path}: IDX array of {found_axes} axes, expected {axes or 'at least one'}")
-    start = 4 + 4 * found_axes
-    if len(content) < start:
-        raise DataError(f"{path}: truncated within the header of {start} bytes")
-    shape = struct.unpack(f">{found_axes}I", content[4:start])
-    expected = start + math.prod(shape)
+    if not 0 < found_axes <= _MOST_AXES or (axes is not None and found_axes != axes):
+        raise DataError(f"{path}: IDX array of {found_axes} axes, expected {axes or f'1 to {_MOST_AXES}'}")
+    sizes = bytes(content.read(4 * found_axes))
+    if len(sizes) < 4 * found_axes:
+        raise DataError(f"{path}: truncated within the header of {4 + 4 * found_axes} bytes")
+    shape = struct.unpack(f">{found_axes}I", sizes)
     if 0 in shape:
         raise DataError(f"{path}: the IDX array of shape {shape} is empty")
-    if len(content) != expected:
-        fault = "truncated" if len(content) < expected else "too long"
-        raise DataError(f"{path}: {fault}: {len(content)} bytes, but an array of shape {shape} takes {expected}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return shape
 
 
 def read_pair(images_path: Path, labels_path: Path, classes: int) -> tuple[HostArray, HostArray]:
@@ -79,22 +112,3 @@ def write_idx(path: Path, array: npt.NDArray[np.uint8]) -> None:
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
     content = header + array.tobytes()
     path.write_bytes(gzip.compress(content, 9, mtime=0) if path.suffix == ".gz" else content)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        return _decompress(path, content) if path.suffix == ".gz" else content
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
-
-
-def _decompress(path: Path, content: bytes) -> bytes:
-    if content[:2] != b"\x1f\x8b":
-        raise DataError(f"{path}: not a gzip file, though its name ends in .gz")
-    try:
-        return gzip.decompress(content)
-    except EOFError:
-        raise DataError(f"{path}: the gzip file is truncated ({len(content)} bytes); get it anew") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: the gzip file is damaged ({error}); get it anew") from None

@@ -5,10 +5,15 @@ so a tampered archive could run anything. Here the opcodes are only listed (`pic
 nothing) and interpreted symbolically: containers, numbers and strings are built as they are, NumPy's arrays become
 inert records of their bytes, and any other name is refused. Nothing that the file names is imported, looked up or
 called.
+
+A hostile pickle may also want time and memory. So the opcodes are counted; what copies text has as many bytes to spend
+as the file has; and the keys of dictionaries are text, whose hashes nobody can make collide. Nothing here calls itself,
+so nesting may be as deep as it likes.
 """
 
 import math
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +22,11 @@ import numpy as np
 
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
+
+MOST_OPCODES = 1_000_000
+"""The largest file of CIFAR has a quarter of these, in the most wordy protocol half."""
+_MOST_AXES = 64
+"""Of a NumPy array."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +58,17 @@ class ArrayRecord:
             If it is of another type, or its bytes do not fill its shape.
         """
         match self.state:
-            case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | str() as data):
-                content = _as_bytes(data)
-                if all(_is_size(size) for size in shape) and math.prod(shape) == len(content):
+            case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | bytearray() | str() as data):
+                content = _as_bytes(data, where)
+                sizes = len(shape) <= _MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
+                if sizes and math.prod(shape) == len(content):
                     flat = np.frombuffer(content, np.uint8)
                     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
         raise DataError(f"{where}: its array is not made of unsigned bytes that fill its shape")
 
 
 def read_inert(content: bytes, where: str) -> Any:
-    """Return the data in a pickle, with `ArrayRecord` for NumPy arrays.
+    """Return the data in a pickle, with `ArrayRecord` for NumPy arrays and text for the keys of dictionaries.
 
     Parameters
     ----------
@@ -69,35 +80,61 @@ def read_inert(content: bytes, where: str) -> Any:
     Raises
     ------
     DataError
-        If the pickle names anything but NumPy's arrays, or is truncated or damaged.
+        If the pickle names anything but NumPy's arrays, is truncated or damaged, has more than `MOST_OPCODES`, a
+        number of more than 64 bits, a key that is not text, or data in a buffer of its own.
     """
-    stack = _Stack(where)
+    stack = _Stack(where, len(content))
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            action = _ACTIONS.get(opcode.name)
-            if action is None:
-                named = "" if argument is None else " of '" + str(argument).replace(" ", ".") + "'"
-                raise DataError(f"{where}: refused, its pickle asks for {opcode.name}{named}; it was not run")
-            action(stack, argument)
+        with warnings.catch_warnings():
+            # Of escapes in the text of protocol 0 that Python does not know.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+                if count == MOST_OPCODES:
+                    raise DataError(f"{where}: refused, its pickle has more than {MOST_OPCODES:,} opcodes")
+                action = _ACTIONS.get(opcode.name)
+                if action is None:
+                    named = "" if argument is None else f" of '{_shown(argument).replace(' ', '.')}'"
+                    raise DataError(f"{where}: refused, its pickle asks for {opcode.name}{named}; it was not run")
+                action(stack, argument)
         return stack.pop()
     except DataError:
         raise
     # What a damaged file can bring about: in the listing ValueError and its kind; in the interpreter the others.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise DataError(f"{where}: the pickle is truncated or damaged ({error})") from None
+        raise DataError(f"{where}: the pickle is truncated or damaged ({_shown(error)})") from None
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of what is said of a value, in one line."""
+    return str(value)[:100].encode("unicode_escape").decode("ascii")
+
+
+def _as_bytes(data: bytes | bytearray | str, where: str) -> bytes | bytearray:
+    """Return the bytes of an array; Python 2 wrote them as its text."""
+    try:
+        return data.encode("latin-1") if isinstance(data, str) else data
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: its array is made of text that stands for no bytes") from None
 
 
 class _Stack:
-    """The stack, the marks and the memo of a pickle's interpreter."""
+    """The stack, the marks and the memo of a pickle's interpreter, and how many bytes it may still copy."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, bytes_left: int) -> None:
         self.where = where
+        self.bytes_left = bytes_left
         self.items: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
 
     def push(self, item: Any) -> None:
         self.items.append(item)
+
+    def spend(self, count: int) -> None:
+        """Note a copy of so many bytes."""
+        self.bytes_left -= count
+        if self.bytes_left < 0:
+            raise ValueError("it copies more bytes than the file has")
 
     def pop(self, count: int = 1) -> Any:
         """Return the last item, or a tuple of the last `count`."""
@@ -122,7 +159,7 @@ class _Stack:
     def push_global(self, module: str, name: str) -> None:
         full = f"{module}.{name}"
         if full not in _CALLS and full not in _NAMES:
-            raise DataError(f"{self.where}: refused, its pickle names '{full}'; it was not imported or run")
+            raise DataError(f"{self.where}: refused, its pickle names '{_shown(full)}'; it was not imported or run")
         self.push(_Global(full))
 
     def reduce(self) -> None:
@@ -130,7 +167,7 @@ class _Stack:
         call = _CALLS.get(function.name) if isinstance(function, _Global) else None
         if call is None or not isinstance(arguments, tuple):
             raise DataError(f"{self.where}: refused, its pickle calls something that is not known; it was not run")
-        self.push(call(*arguments))
+        self.push(call(self, *arguments))
 
     def build(self) -> None:
         state = self.pop()
@@ -142,44 +179,59 @@ class _Stack:
         record.state = state
 
     def set_items(self, pairs: list[Any]) -> None:
-        keys = pairs[::2]
-        if not all(isinstance(key, str | bytes | int) for key in keys):
-            raise ValueError("a key that is neither text nor number")
+        keys = [self._key(key) for key in pairs[::2]]
         self.top(dict).update(zip(keys, pairs[1::2], strict=True))
 
+    def _key(self, key: Any) -> str:
+        if isinstance(key, bytes):  # the text of Python 2
+            self.spend(len(key))
+            return key.decode("latin-1")
+        if isinstance(key, str):
+            return key
+        raise ValueError("a key that is not text")
 
-def _reconstruct(kind: Any, shape: Any, code: Any) -> ArrayRecord:
+
+def _reconstruct(stack: _Stack, kind: Any, shape: Any, code: Any) -> ArrayRecord:
     if kind != _Global("numpy.ndarray"):
         raise ValueError("an array of a kind that is not known")
     return ArrayRecord()
 
 
-def _dtype(code: Any, align: Any, copy: Any) -> _DtypeRecord:
-    return _DtypeRecord(_as_bytes(code).decode("latin-1").lstrip("|"))
+def _from_buffer(stack: _Stack, data: Any, dtype: Any, shape: Any, order: Any) -> ArrayRecord:
+    if not (isinstance(data, bytes | bytearray) and isinstance(order, str)):
+        raise ValueError("an array without its bytes")
+    return ArrayRecord((1, shape, dtype, order == "F", data))
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
+def _dtype(stack: _Stack, code: Any, align: Any, copy: Any) -> _DtypeRecord:
+    if isinstance(code, bytes):
+        code = code[:8].decode("latin-1")
+    if not isinstance(code, str):
+        raise ValueError("a type that is not named by text")
+    return _DtypeRecord(code[:8].lstrip("|"))
+
+
+def _encode(stack: _Stack, text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
         raise ValueError("bytes that are not spelt in latin1")
+    stack.spend(len(text))
     return text.encode("latin-1")
 
 
-def _as_bytes(text: Any) -> bytes:
-    """Return a string of Python 2, which Python 3 lists as text or bytes, as bytes."""
-    return text.encode("latin-1") if isinstance(text, str) else bytes(memoryview(text))
-
-
-def _is_size(size: Any) -> bool:
-    return type(size) is int and size >= 0
+def _no_bytes(stack: _Stack) -> bytes:
+    return b""
 
 
 _NAMES = {"numpy.ndarray"}
 _CALLS: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.numeric._frombuffer": _from_buffer,
+    "numpy._core.numeric._frombuffer": _from_buffer,
     "numpy.dtype": _dtype,
-    # Bytes in the protocols that Python 2 can read.
+    # Bytes in the protocols that Python 2 can read, and those of which there are none.
     "_codecs.encode": _encode,
+    "__builtin__.bytes": _no_bytes,
 }
 
 
@@ -187,8 +239,18 @@ def _push_argument(stack: _Stack, argument: Any) -> None:
     stack.push(argument)
 
 
+def _push_number(stack: _Stack, number: int) -> None:
+    if not -(2**63) <= number < 2**64:
+        raise ValueError("a number of more than 64 bits")
+    stack.push(number)
+
+
 def _store(stack: _Stack, key: int | None) -> None:
-    stack.memo[len(stack.memo) if key is None else key] = stack.top(object)
+    key = len(stack.memo) if key is None else key
+    # Picklers count from 0. Larger numbers could be chosen to have one hash.
+    if not 0 <= key < MOST_OPCODES:
+        raise ValueError("a memo of an impossible number")
+    stack.memo[key] = stack.top(object)
 
 
 def _ignore(stack: _Stack, argument: Any) -> None:
@@ -215,10 +277,10 @@ def _stack_global(stack: _Stack, argument: None) -> None:
 
 _ACTIONS: dict[str, Callable[[_Stack, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _ignore),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_argument),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_number),
     **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_argument),
     **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push_argument),
-    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push_argument),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), _push_argument),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _store),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda stack, key: stack.push(stack.memo[key])),
     "NONE": lambda stack, _: stack.push(None),

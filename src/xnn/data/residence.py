@@ -49,7 +49,9 @@ class HostSource:
 
     def images(self, start: int, stop: int) -> Array:
         """Return a copy always: the device may take the memory as it is, and a mapped file is read-only."""
-        return self._backend.asarray(self._split.images[self.indices(start, stop)])
+        images = self._split.images[self.indices(start, stop)]
+        # In the machine's byte order, which not every library asks for.
+        return self._backend.asarray(images.astype(images.dtype.newbyteorder("="), copy=False))
 
     def labels(self, start: int, stop: int) -> Array:
         """Return a copy."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ def load(
     labels : {"fine", "coarse"}
         Which labels of cifar100: 100 classes or 20.
     download : bool
-        Whether files may be downloaded that are neither in `data_dir` nor in the cache.
+        Whether files may be downloaded that are neither in `data_dir` nor in the cache. If not, nothing here goes to
+        the net, nor does torchvision.
     report : callable, optional
         Called with a line of text that says where the images come from, and what was done on the way.
 
@@ -115,19 +117,10 @@ def load(
     _check_labels_setting(name, labels)
     root = None if data_dir is None else _readable_folder(expanded(data_dir, "data directory", DataError)).resolve()
     request = _Request(name, root, cache_dir, download, report or (lambda line: None))
-    if name == "digits":
-        cached = cache.Cached(read_digits(), "the package itself", class_names.DIGITS, "")
-    elif name in _KNOWN:
-        cached = _load_known(request, _KNOWN[name])
-    elif name.startswith(PREFIX):
-        cached = _load_torchvision(request)
-    elif (folder := expanded(name, "dataset", DataError)).is_dir():
-        cached = _load_folder(request, folder.resolve())
-    else:
-        raise DataError(
-            f"dataset {name!r} is neither known nor a folder; choose one of {', '.join(names())}, "
-            f"{PREFIX}NAME, or a folder of class/image.png.{suggest(name, names())}"
-        )
+    try:
+        cached = _load(request)
+    except MemoryError:
+        raise DataError(f"dataset {name!r} does not fit into the memory") from None
     dataset = _dataset(name, cached, labels)
     size = "x".join(str(length) for length in dataset.image_shape)
     through = f" through the cache {cached.file}" if cached.file else ""
@@ -150,7 +143,7 @@ class _Request:
 
     def cache_path(self, stem: str, folder: Path | None = None) -> Path:
         """Return the cache file of what is read from `folder`, or of what is downloaded; the two never stand in."""
-        digest = "" if folder is None else f"-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+        digest = "" if folder is None else f"-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
         return cache.cache_directory(self.cache_dir) / f"{stem}{digest}.safetensors"
 
 
@@ -180,6 +173,22 @@ def _readable_folder(folder: Path) -> Path:
     return folder
 
 
+def _load(request: _Request) -> cache.Cached:
+    name = request.name
+    if name == "digits":
+        return cache.Cached(read_digits(), "the package itself", class_names.DIGITS, "")
+    if name in _KNOWN:
+        return _load_known(request, _KNOWN[name])
+    if name.startswith(PREFIX):
+        return _load_torchvision(request)
+    if (folder := expanded(name, "dataset", DataError)).is_dir():
+        return _load_folder(request, folder.resolve())
+    raise DataError(
+        f"dataset {name!r} is neither known nor a folder; choose one of {', '.join(names())}, "
+        f"{PREFIX}NAME, or a folder of class/image.png.{suggest(name, names())}"
+    )
+
+
 def _load_known(request: _Request, known: _Known) -> cache.Cached:
     path = request.cache_path(request.name, request.data_dir)
     if request.data_dir is not None:
@@ -198,8 +207,8 @@ def _load_known(request: _Request, known: _Known) -> cache.Cached:
     found = known.find(downloads)
     if found is None:
         raise DataError(
-            f"{request.name} is not in the cache {path.parent} and was not to be downloaded; "
-            f"name a folder with --data-dir that holds {known.expected()}"
+            f"{request.name} is not in the cache {path.parent} and was not to be downloaded; add --download, "
+            f"or name with --data-dir a folder that holds {known.expected()}"
         )
     return _read_through_cache(path, found, known, request.report)
 
@@ -215,7 +224,8 @@ def _read_through_cache(path: Path, found: _Found, known: _Known, report: Report
 
 
 def _load_folder(request: _Request, root: Path) -> cache.Cached:
-    path = request.cache_path(f"folder-{root.name}", root)
+    # Any name of a folder becomes one that a file can have.
+    path = request.cache_path(f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:50]}", root)
     return cache.load_or_build(
         path, cache.fingerprint(image_paths(root)), lambda: read_folder(root), str(root), request.report
     )
@@ -223,6 +233,8 @@ def _load_folder(request: _Request, root: Path) -> cache.Cached:
 
 def _load_torchvision(request: _Request) -> cache.Cached:
     kind = request.name.removeprefix(PREFIX)
+    if not kind.isidentifier():
+        raise DataError(f"dataset {request.name!r}: after {PREFIX} comes the name of a class, such as {PREFIX}SVHN")
     root = request.data_dir or cache.cache_directory(request.cache_dir) / "torchvision"
     may_download = request.download and request.data_dir is None
     if may_download:

@@ -30,21 +30,23 @@ class Split:
     ----------
     images : (n, h, w, c) array
         uint8 as read from files; an array of floats is taken as it is and never normalised.
-    labels : (n,) array of integers
-        The class of each image, counted from 0.
+    labels : (n,) array of int64
+        The class of each image, counted from 0. What `class_labels` takes may be given.
 
     Raises
     ------
     DataError
-        If there is no image, if the two counts differ, or if the labels are no row of integers.
+        If there is no image, if the two counts differ, if the images are no numbers, or if the labels are no classes.
     """
 
     images: HostArray = field(repr=False)
     labels: HostArray = field(repr=False)
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu":
-            raise DataError(f"labels must be a row of integers, not {self.labels.dtype} of shape {self.labels.shape}")
+        object.__setattr__(self, "images", _as_array(self.images, "images"))
+        object.__setattr__(self, "labels", class_labels(self.labels))
+        if self.images.dtype.kind not in "uifb":
+            raise DataError(f"images must be numbers, not of type {self.images.dtype}")
         if self.images.ndim < 2 or len(self.images) != len(self.labels):
             raise DataError(
                 f"images of shape {self.images.shape} do not fit {len(self.labels)} labels; each image needs one label"
@@ -100,6 +102,62 @@ class Dataset:
     def image_shape(self) -> tuple[int, ...]:
         """Height, width and channels of one image."""
         return tuple(self.train.images.shape[1:])
+
+
+def class_labels(labels: Any) -> HostArray:
+    """Return the classes of images as a row of int64.
+
+    Parameters
+    ----------
+    labels : array or sequence
+        One whole number for each image, from 0: integers of any type and byte order, booleans, or floats.
+
+    Raises
+    ------
+    DataError
+        If they are text, fractions, NaN, negative, too large for int64, or rows such as one-hot vectors.
+    """
+    given = _as_array(labels, "labels")
+    if given.ndim != 1:
+        hint = "; of one column for each class take argmax(axis=1)" if given.ndim == 2 else ""
+        raise DataError(f"labels must be a row of whole numbers, one for each image, not of shape {given.shape}{hint}")
+    kind = given.dtype.kind
+    if kind == "b":
+        return given.astype(np.int64)
+    # Text, bytes, NumPy's other kind of text, and objects, which whole numbers may be.
+    if kind in "USTO":
+        _refuse_names(given)
+    elif kind not in "iuf":
+        raise DataError(f"labels must be whole numbers, not of type {given.dtype}")
+    if kind == "f":
+        given = given.astype(np.float64, copy=False)
+    # NaN is not right.
+    right = (given >= 0) & (given < 2**63)
+    if kind == "f":
+        right &= np.trunc(given) == given
+    if not right.all():
+        image = int(np.argmin(right))
+        label = given[image]
+        shown = str(label)[:40] if kind != "O" or int(label).bit_length() < 100 else "of more than 100 bits"
+        raise DataError(f"label {shown} of image {image} is no class; classes are whole numbers from 0")
+    return given.astype(np.int64, copy=False)
+
+
+def _refuse_names(labels: HostArray) -> None:
+    for label in labels:
+        if not isinstance(label, int | np.integer):
+            raise DataError(
+                f"labels must be whole numbers, but the first that is none is {ascii(str(label))[:60]}; "
+                "numpy.unique(labels, return_inverse=True) numbers classes of any name"
+            )
+
+
+def _as_array(values: Any, what: str) -> HostArray:
+    try:
+        return np.asarray(values)
+    # Rows of different lengths, or an array that is on a GPU.
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{what} cannot be made a NumPy array ({' '.join(str(error).split())[:200]})") from None
 
 
 def check_labels(labels: HostArray | Sequence[int], classes: int, where: str) -> None:

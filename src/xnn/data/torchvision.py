@@ -1,4 +1,9 @@
-"""Any classification data set of torchvision, by the name of its class: ``torchvision:SVHN``."""
+"""Any classification data set of torchvision, by the name of its class: ``torchvision:SVHN``.
+
+Nothing here is downloaded or run unless such a name is asked for. But then torchvision's own code reads the files, and
+some of its data sets are pickles (CIFAR10, whose checksums it compares first) or archives that it unpacks: what xnn
+promises of its own readers does not hold for it. Give it no folder of files from somebody you do not trust.
+"""
 
 import importlib.util
 import inspect
@@ -7,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xnn.data.folder import stack_images
+from xnn.data.folder import another_size
 from xnn.data.splits import Arrays, HostArray
 from xnn.errors import DataError, suggest
 
@@ -70,7 +75,10 @@ def _open(kind: type, root: Path, part: str, download: bool) -> Any:
         return kind(**arguments)
     # What torchvision raises for missing files, a failed download, a wrong argument, or a missing library.
     except (RuntimeError, OSError, ValueError, TypeError, ImportError) as error:
-        raise DataError(f"dataset '{PREFIX}{kind.__name__}' cannot be read from {root} ({_one_line(error)})") from None
+        hint = "" if download else "; nothing is downloaded without --download, nor into a --data-dir"
+        raise DataError(
+            f"dataset '{PREFIX}{kind.__name__}' cannot be read from {root} ({_one_line(error)}){hint}"
+        ) from None
 
 
 def _one_line(error: Exception) -> str:
@@ -98,4 +106,15 @@ def _read(dataset: Any, name: str) -> tuple[HostArray, HostArray]:
         images.append(pixels.reshape(*pixels.shape[:2], -1))
         labels.append(int(label))
     names = [f"{PREFIX}{name} image {number}" for number in range(len(images))]
-    return stack_images(images, names), np.array(labels, np.int64)
+    return _stacked(images, names), np.array(labels, np.int64)
+
+
+def _stacked(images: list[HostArray], names: list[str]) -> HostArray:
+    """Return images of one size as (n, h, w, c); grey ones get three equal channels where others are in colour."""
+    height, width = images[0].shape[:2]
+    stack = np.empty((len(images), height, width, max(image.shape[2] for image in images)), np.uint8)
+    for row, image, name in zip(stack, images, names, strict=True):
+        if image.shape[:2] != (height, width):
+            raise DataError(another_size(name, image.shape[1::-1], (width, height)))
+        row[...] = image
+    return stack

@@ -3,17 +3,19 @@
 A twin takes the same arguments and gives the same results as its reference, within rounding; a property test holds it
 to that. It covers what it is fast at, and hands everything else, float64 always, to the reference. Nothing but this
 registry knows the twins: a model asks for its backend's functions when it is built, and a twin is imported when it
-is first called for. Where what the twins need is not installed, the references serve.
+is first called for. Where what the twins need is not installed, or turned off, the references serve.
 """
 
 import functools
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from xnn import functional
+from xnn._notes import note
 from xnn._typing import Array
 from xnn.backends import Backend, twins_by_default
 from xnn.kernels import threads
@@ -99,7 +101,7 @@ def alone(backend: Backend, dtype: str = "float32", *, but_for_products: bool = 
     if dtype != "float32" or not backend.twins or backend.library != "numpy" or not _is_served("numpy"):
         return nullcontext()
     pool = _load("numpy", "threads").threads()
-    context: AbstractContextManager[None] = pool.alone_but_for_products if but_for_products else pool.alone
+    context: AbstractContextManager[None] = pool.blas.alone_but_for_products if but_for_products else pool.blas.alone
     return context
 
 
@@ -184,9 +186,26 @@ def _functions(library: str, with_twins: bool, tf32: bool) -> Functions:
     return Functions(library, with_twins, tf32)
 
 
+def products(backend: Backend) -> dict[str, str]:
+    """Return facts about what multiplies a backend's matrices, where they bear on the digits and can be had."""
+    if backend.library != "numpy" or importlib.util.find_spec("threadpoolctl") is None:
+        return {}
+    if backend.twins and _is_served("numpy"):
+        # Has BLAS use no more threads than the setting says.
+        _load("numpy", "threads").threads()
+    facts: dict[str, str] = _load("numpy", "blas").blas().facts()
+    return facts
+
+
 @functools.cache
 def _is_served(library: str) -> bool:
-    return library in _TWINS and all(importlib.util.find_spec(name) is not None for name in _NEEDS[library])
+    if library not in _TWINS or any(importlib.util.find_spec(name) is None for name in _NEEDS[library]):
+        return False
+    # The one setting of Numba's that the kernels, which are made of instructions of machines, cannot follow.
+    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
+        note("NUMBA_DISABLE_JIT is set: the reference functions compute, several times slower than compiled kernels")
+        return False
+    return True
 
 
 def _load(library: str, module: str) -> Any:

@@ -6,10 +6,18 @@ from xnn.errors import SettingError
 
 ENVIRONMENT_VARIABLE = "XNN_NUM_THREADS"
 
+_MOST = 256
+"""Threads that any machine may be asked for: more than its cores give the digits of a larger machine."""
+
 
 def is_set() -> bool:
     """Whether there is a setting; without one BLAS is left as it is outside the kernels."""
     return bool(os.environ.get(ENVIRONMENT_VARIABLE))
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count() -> int:
@@ -18,18 +26,38 @@ def count() -> int:
     Raises
     ------
     SettingError
-        The variable holds no positive integer.
+        The variable holds no positive integer, or a very large one.
     """
     text = os.environ.get(ENVIRONMENT_VARIABLE)
     if not text:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isdecimal() or int(text) < 1:
+        return cores()
+    digits = text.lstrip("0")
+    if not (digits.isascii() and digits.isdecimal()):
         raise SettingError(f"${ENVIRONMENT_VARIABLE} must be a positive integer, not {text!r}")
-    return int(text)
+    # Python reads no number of thousands of digits; the first nine say enough.
+    return _checked(int(digits[:9]), f"${ENVIRONMENT_VARIABLE}", digits)
 
 
 def set_count(threads: int) -> None:
-    """Set the variable for this process and those it starts."""
+    """Set the variable for this process and those it starts.
+
+    Raises
+    ------
+    SettingError
+        The number is not positive, or very large.
+    """
     if threads < 1:
         raise SettingError(f"threads must be a positive integer, not {threads}")
-    os.environ[ENVIRONMENT_VARIABLE] = str(threads)
+    os.environ[ENVIRONMENT_VARIABLE] = str(_checked(threads, "threads", str(threads)))
+
+
+def _checked(threads: int, name: str, text: str) -> int:
+    most = max(_MOST, 4 * cores())
+    if threads > most:
+        given = text if len(text) < 9 else f"a number of {len(text)} digits"
+        raise SettingError(f"{name} must be at most {most}, not {given}: xnn may use {_cores_phrase()} here")
+    return threads
+
+
+def _cores_phrase() -> str:
+    return "one core" if cores() == 1 else f"{cores()} cores"

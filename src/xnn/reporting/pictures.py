@@ -16,12 +16,11 @@ The model's normalization comes after these.
 import base64
 import io
 import os
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xnn.data.folder import DECODING_ERRORS
+from xnn.data.pictures import open_picture
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 from xnn.paths import expanded
@@ -38,7 +37,7 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
     Parameters
     ----------
     path : path
-        Any file that Pillow reads.
+        A file in one of `xnn.data.pictures.FORMATS`.
     image_shape : tuple of int
         Height, width and channels of the model's images.
     invert : bool
@@ -49,25 +48,12 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
     DataError
         The file is missing, no picture, damaged or absurdly large, or the model takes neither 1 nor 3 channels.
     """
-    from PIL import Image
-
     height, width, channels = image_shape
     if channels not in _CHANNELS:
         raise DataError(f"{path}: the model takes images of {channels} channels; a picture has 1 (grey) or 3 (RGB)")
     place = expanded(path, "picture", DataError)
-    try:
-        # Pillow only warns of a picture that would fill the memory, up to twice its limit.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(place) as picture:
-                pixels = np.asarray(_fitted(picture, (width, height), _CHANNELS[channels]))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        most = f"{Image.MAX_IMAGE_PIXELS or 0:,}"
-        raise DataError(f"{path}: more than {most} pixels, which would fill the memory; make it smaller") from None
-    except DECODING_ERRORS as error:
-        fault = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not a readable picture ({fault})") from None
+    with open_picture(place) as picture:
+        pixels = np.asarray(_fitted(picture, (width, height), _CHANNELS[channels]))
     pixels = pixels.reshape(height, width, channels)
     return 255 - pixels if invert else pixels
 
@@ -75,26 +61,28 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
 def _fitted(picture: "Image.Image", size: tuple[int, int], mode: str) -> "Image.Image":
     from PIL import Image, ImageOps
 
-    upright = ImageOps.exif_transpose(picture)
-    plain = _on_white(_in_bytes(upright)).convert(mode)
+    ImageOps.exif_transpose(picture, in_place=True)
+    plain = _on_white(_in_bytes(picture)).convert(mode)
     if plain.size == size:
         return plain
     return ImageOps.fit(plain, size, Image.Resampling.LANCZOS)
 
 
 def _in_bytes(picture: "Image.Image") -> "Image.Image":
-    """Bring pixels of more than 8 bits to 8."""
+    """Bring pixels of more than 8 bits to 8, some rows at a time: as float64 they take eight times the memory."""
     from PIL import Image
 
-    if picture.mode == "F":
-        values = np.nan_to_num(np.asarray(picture, np.float64))
-        scale = 255.0 if values.max() <= 1.0 else 1.0
-    elif picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.float64)
-        scale = 1.0 / 257.0
-    else:
+    if picture.mode != "F" and not picture.mode.startswith("I"):
         return picture
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+    values = np.asarray(picture)
+    of_floats = 1.0 if (values > 1.0).any() else 255.0
+    scale = of_floats if picture.mode == "F" else 1.0 / 257.0
+    rows = max(2**20 // values.shape[1], 1)
+    pixels = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), rows):
+        part = slice(start, start + rows)
+        pixels[part] = np.clip(np.rint(np.nan_to_num(values[part].astype(np.float64)) * scale), 0, 255)
+    return Image.fromarray(pixels)
 
 
 def _on_white(picture: "Image.Image") -> "Image.Image":

@@ -8,6 +8,8 @@ import numpy as np
 from xnn import nn
 from xnn._typing import Array
 from xnn.backends import Backend
+from xnn.data.batches import Batches
+from xnn.data.splits import class_labels
 
 
 class Loader(Protocol):
@@ -141,11 +143,13 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
     """
     if not isinstance(data, tuple):
         return data
-    x, labels = data
+    x, labels = (np.asarray(each) if isinstance(each, list | tuple) else each for each in data)
     shape = tuple(model.input_shape)
     if tuple(x.shape[1:]) != shape:
         raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
     indices = isinstance(loss, nn.SoftmaxCrossEntropy) and len(model.output_shape) == 1
+    if indices and isinstance(labels, np.ndarray) and labels.ndim == 1:
+        labels = class_labels(labels)
     return ArrayBatches(
         x,
         labels,
@@ -159,9 +163,6 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
 
 
 def what_is_not_finite(data: Loader | None, name: str) -> str | None:
-    """Return a clause that says where data holds NaN or infinity; None where it doesn't, or is no pair of arrays.
-
-    The images of data sets are whole numbers.
-    """
-    example = data.first_not_finite() if isinstance(data, ArrayBatches) else None
+    """Return a clause that says where data holds NaN or infinity; None where it does not, or cannot be asked."""
+    example = data.first_not_finite() if isinstance(data, ArrayBatches | Batches) else None
     return None if example is None else f"the {name} data holds NaN or infinity, first in example {example} (from 0)"

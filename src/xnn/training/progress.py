@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
+from xnn._few_threads import can_start
 from xnn.texts import printable
 from xnn.training.callbacks import Callback
 from xnn.training.history import Row
@@ -23,7 +24,8 @@ def print_line(console: Console, line: str, style: str = "") -> None:
 
 def reporter(console: Console) -> "Lines":
     """Return the callback that suits the console: a live bar on a terminal, else a line an epoch."""
-    return Bar(console) if console.is_terminal else Lines(console)
+    # The bar has a thread of its own.
+    return Bar(console) if console.is_terminal and can_start(1) else Lines(console)
 
 
 class Lines(Callback):

@@ -3,13 +3,13 @@
 import dataclasses
 import importlib
 import importlib.metadata
-import importlib.util
 import platform
 import zlib
 from typing import Any
 
 import numpy as np
 
+from xnn import kernels
 from xnn._version import __version__
 from xnn.errors import RunError, SettingError
 from xnn.kernels import threads
@@ -81,11 +81,11 @@ def made_with(job: Job) -> dict[str, str]:
         facts[name] = importlib.import_module(name).__version__
     if job.backend.library == "numpy":
         facts["compiled kernels"] = _kernels(job)
-    return facts
+    return facts | kernels.products(job.backend)
 
 
 def _kernels(job: Job) -> str:
-    if not job.backend.twins or importlib.util.find_spec("numba") is None:
+    if not kernels.twins(job.backend):
         return "none"
     return f"by numba {importlib.metadata.version('numba')}"
 

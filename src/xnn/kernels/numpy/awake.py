@@ -9,12 +9,15 @@ give way at once to any other thread of any process.
 import os
 import platform
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 
+from xnn._notes import note
+from xnn.kernels import threads
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.simd import instruction
 
@@ -25,18 +28,29 @@ IS_POSSIBLE = hasattr(os, "SCHED_IDLE") and platform.machine() in ("x86_64", "AM
 """Elsewhere it has not been tried."""
 
 
+def start(work: Callable[[], None], name: str) -> bool:
+    """Start a thread that ends with the process, and return whether the system let us."""
+    try:
+        threading.Thread(target=work, name=name, daemon=True).start()
+    except RuntimeError as error:
+        note(f"the system starts no more threads ({error}): those that there are do the work, and it may take longer")
+        return False
+    return True
+
+
 class Awake:
     """Keeps some cores awake from one `beat` to the next.
 
     Parameters
     ----------
     count : int
-        Cores.
+        Threads that work; no more cores than there are stay awake.
     """
 
     def __init__(self, count: int) -> None:
         self._beats = np.zeros(1, np.int64)
-        self._spinners = [_Spinner(self._beats) for _ in range(count)] if IS_POSSIBLE and count > 1 else []
+        cores = min(count, threads.cores()) if IS_POSSIBLE and count > 1 else 0
+        self._spinners = [_Spinner(self._beats) for _ in range(cores)]
 
     def beat(self) -> None:
         """Say that there is work; to be called by one thread at a time."""
@@ -51,15 +65,20 @@ class _Spinner:
         self._beats = beats
         self._wake = threading.Lock()
         self._wake.acquire()
+        # Until its thread says otherwise, which it never does where there is none.
         self.sleeps = False
-        threading.Thread(target=self._spin, name="xnn awake", daemon=True).start()
+        start(self._spin, "xnn awake")
 
     def wake(self) -> None:
         self.sleeps = False
         self._wake.release()
 
     def _spin(self) -> None:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        try:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        except OSError:
+            # A sandbox may forbid it. With a common priority it would be in the way of those that work.
+            return
         while True:
             self.sleeps = True
             self._wake.acquire()

@@ -5,12 +5,21 @@ from typing import Any, cast
 
 from numba import njit
 
+from xnn._notes import note
+from xnn.kernels.numpy.cache import SealedCache
+
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that is called from Python; the machine code is cached next to its source."""
-    return cast(Callable[..., Any], njit(cache=True, **_OPTIONS)(function))
+    dispatcher = njit(**_OPTIONS)(function)
+    try:
+        # What `cache=True` does, with another cache.
+        dispatcher._cache = SealedCache(function)
+    except RuntimeError:
+        note("compiled kernels can be kept in no folder, so each process compiles anew: set NUMBA_CACHE_DIR to one")
+    return cast(Callable[..., Any], dispatcher)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -92,10 +92,10 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     y = empty((rows, columns)) if result is None else result
     pool = threads()
     if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
-        with pool.alone:
+        with pool.blas.one_thread:
             return np.matmul(a, b, out=y)
-    if pool.alone.allows_products:
-        with pool.alone.lifted():
+    if pool.blas.allows_products:
+        with pool.blas.all_threads:
             return np.matmul(a, b, out=y)
     if rows > columns:
         pool.run(lambda part: np.matmul(a[as_slice(part)], b, out=y[as_slice(part)]), pool.parts(rows))

@@ -62,8 +62,10 @@ def _take(size: int) -> Array:
         except IndexError:
             continue
     if size not in _stock:
+        # In this order: another thread may look meanwhile. One that does the same at once adds a size twice, which
+        # does no harm.
+        _stock.setdefault(size, [])
         bisect.insort(_sizes, size)
-        _stock[size] = []
     return aligned(size)
 
 
@@ -82,5 +84,5 @@ def address(array: Array) -> int:
 
 def release() -> None:
     """Give the stock, all memory that is not on loan, back to the system."""
-    for memory in _stock.values():
+    for memory in list(_stock.values()):
         memory.clear()

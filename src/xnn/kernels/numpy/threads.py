@@ -2,22 +2,25 @@
 
 A kernel cuts its batch into as many contiguous parts as there are threads, and each thread works through its own part
 with BLAS held to one thread. OpenBLAS's own threads would spin, waiting for the next product, while ours compute.
-A part depends on the number of threads alone, so sums over the batch come out the same bit for bit each time.
+A part depends on the number of threads alone, so sums over the batch come out the same bit for bit each time, even
+where the system starts fewer threads than asked for: then some do several parts.
 """
 
-import contextlib
 import functools
 import itertools
+import os
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from numba.core.compiler_lock import global_compiler_lock
 
 from xnn._typing import Array
-from xnn.kernels.numpy.awake import Awake
+from xnn.kernels.numpy.awake import Awake, start
+from xnn.kernels.numpy.blas import blas
 from xnn.kernels.numpy.memory import aligned
 from xnn.kernels.threads import count, is_set
 
@@ -40,20 +43,21 @@ class Threads:
 
     Attributes
     ----------
-    alone : context manager
-        Holds BLAS to one thread inside the block, so that its own threads are not in the way.
-    alone_but_for_products : context manager
-        The same, except that a large product may lift it for as long as it takes.
+    blas : Blas
+        The process's, with the contexts that hold it to one thread.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._workers = [_Worker() for _ in range(count - 1)]
-        self._awake = Awake(count)
+        self.blas = blas()
+        self.forget_threads()
+        _all.add(self)
+
+    def forget_threads(self) -> None:
+        """Start threads again at the next work; for a forked child, which has none of its parent's."""
+        self._team: _Team | None = None
         # Held by the thread whose work is spread; another that comes meanwhile computes on its own.
         self._busy = threading.Lock()
-        self.alone = _Alone()
-        self.alone_but_for_products = _AloneButForProducts(self.alone)
 
     def parts(self, length: int, least: int = 1) -> list[range]:
         """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
@@ -72,7 +76,7 @@ class Threads:
 
         All are computed at once; of more parts than threads, each thread takes the next one when it is free.
         """
-        with self.alone:
+        with self.blas.one_thread:
             if len(parts) == 1 or not self._busy.acquire(blocking=False):
                 return [task(part) for part in parts]
             try:
@@ -107,21 +111,13 @@ class Threads:
         self.run(make, [calls[number] for number in sorted(range(len(calls)), key=lambda number: -work[number])])
 
     def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        if len(parts) > self.count:
-            return self._take_turns(task, parts)
-        self._awake.beat()
-        workers = self._workers[: len(parts) - 1]
-        for worker, part in zip(workers, parts[1:], strict=True):
-            worker.start(task, part)
-        try:
-            results = [task(parts[0])]
-        finally:
-            # No thread may still be writing when an error is on its way.
-            for worker in workers:
-                worker.wait()
-        return results + [worker.result() for worker in workers]
+        if self._team is None or not self._team.is_free:
+            self._team = _Team(self.count)
+        if len(parts) > 1 + len(self._team.workers):
+            return self._take_turns(self._team, task, parts)
+        return self._team.share(task, parts)
 
-    def _take_turns(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    def _take_turns(self, team: "_Team", task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         left, results = deque(enumerate(parts)), [None] * len(parts)
 
         def work(_: int) -> None:
@@ -133,7 +129,7 @@ class Threads:
                     return
                 results[number] = task(part)
 
-        self._share(work, range(self.count))
+        team.share(work, range(1 + len(team.workers)))
         return results
 
 
@@ -148,6 +144,33 @@ def _cut(length: int, count: int) -> list[range]:
     return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
+class _Team:
+    """The threads beside the calling one, as many as the system starts."""
+
+    def __init__(self, count: int) -> None:
+        made = (_Worker() for _ in range(count - 1))
+        self.workers = list(itertools.takewhile(lambda worker: worker.is_there, made))
+        self._awake = Awake(1 + len(self.workers))
+        # Stays false when an interrupt comes while the workers are waited for: they are of no more use.
+        self.is_free = True
+
+    def share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        """Return ``task(part)`` for each part, one of the calling thread's and one of each worker's at most."""
+        self.is_free = False
+        self._awake.beat()
+        workers = self.workers[: len(parts) - 1]
+        for worker, part in zip(workers, parts[1:], strict=True):
+            worker.start(task, part)
+        try:
+            results = [task(parts[0])]
+        finally:
+            # No thread may still be writing when an error is on its way.
+            for worker in workers:
+                worker.wait()
+            self.is_free = True
+        return results + [worker.result() for worker in workers]
+
+
 class _Worker:
     """A thread that waits for a task; two locks hand it over."""
 
@@ -155,7 +178,7 @@ class _Worker:
         self._begin, self._end = threading.Lock(), threading.Lock()
         self._begin.acquire()
         self._end.acquire()
-        threading.Thread(target=self._work, name="xnn", daemon=True).start()
+        self.is_there = start(self._work, "xnn")
 
     def start(self, task: Callable[[Any], Any], part: Any) -> None:
         """Have ``task(part)`` computed."""
@@ -175,6 +198,7 @@ class _Worker:
         return result
 
     def _work(self) -> None:
+        blas().join()
         while True:
             self._begin.acquire()
             self._result, self._error = None, None
@@ -185,84 +209,38 @@ class _Worker:
             self._end.release()
 
 
-class _Alone:
-    """Context in which BLAS has one thread; a context inside another, or in another thread, costs next to nothing."""
-
-    def __init__(self) -> None:
-        self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._before: list[int] = []
-        self._exceptions = 0
-
-    def limit(self, count: int) -> None:
-        """Have BLAS use no more than `count` threads anywhere in the process."""
-        for library in self.libraries:
-            library.set_num_threads(min(count, library.get_num_threads()))
-
-    def __enter__(self) -> None:
-        self.hold()
-
-    def __exit__(self, *exception: object) -> None:
-        self.release()
-
-    def hold(self, but_for_products: bool = False) -> None:
-        """Hold BLAS to one thread until `release` is called likewise."""
-        with self._lock:
-            if self._depth == 0:
-                self._before = [library.get_num_threads() for library in self.libraries]
-                for library in self.libraries:
-                    library.set_num_threads(1)
-            self._depth += 1
-            self._exceptions += but_for_products
-
-    def release(self, but_for_products: bool = False) -> None:
-        """Undo `hold`."""
-        with self._lock:
-            self._depth -= 1
-            self._exceptions -= but_for_products
-            if self._depth == 0:
-                for library, count in zip(self.libraries, self._before, strict=True):
-                    library.set_num_threads(count)
-
-    @property
-    def allows_products(self) -> bool:
-        """Whether BLAS is held to one thread nowhere, or but for products."""
-        return self._depth == self._exceptions
-
-    @contextlib.contextmanager
-    def lifted(self) -> Iterator[None]:
-        """Context in which BLAS has its threads; to be entered where `allows_products`."""
-        if self._depth == 0:
-            yield
-            return
-        for library, before in zip(self.libraries, self._before, strict=True):
-            library.set_num_threads(before)
-        try:
-            yield
-        finally:
-            for library in self.libraries:
-                library.set_num_threads(1)
-
-
-class _AloneButForProducts:
-    def __init__(self, alone: _Alone) -> None:
-        self._alone = alone
-
-    def __enter__(self) -> None:
-        self._alone.hold(but_for_products=True)
-
-    def __exit__(self, *exception: object) -> None:
-        self._alone.release(but_for_products=True)
-
-
 @functools.cache
 def threads() -> Threads:
     """Return the process's threads: as many as `xnn.kernels.threads.count` says."""
     chosen = Threads(count())
     if is_set():
-        chosen.alone.limit(chosen.count)
+        chosen.blas.limit(chosen.count)
     return chosen
+
+
+_all: "weakref.WeakSet[Threads]" = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    # In this order: a kernel may be compiled where BLAS is held to one thread, but not the other way round.
+    blas().before_fork()
+    global_compiler_lock.acquire()  # type: ignore[no-untyped-call]  # Numba's own
+
+
+def _after_fork_in_parent() -> None:
+    global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
+    blas().after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
+    blas().after_fork_in_child()
+    for pool in _all:
+        pool.forget_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def scratch(name: str, length: int) -> Array:

@@ -1,0 +1,51 @@
+"""What there is to do where the system lets a user start few threads.
+
+OpenBLAS starts its threads when NumPy is imported, and again after a fork. Where it cannot, it sends the process the
+signal that Ctrl-C sends. It does not where it is told in advance to have one thread.
+"""
+
+import os
+import sys
+import threading
+
+from xnn._notes import note
+
+try:
+    import resource
+except ImportError:
+    # Windows has no such limit.
+    resource = None  # type: ignore[assignment]  # a module elsewhere
+
+_PLENTY = 4096
+"""A limit of so many threads and processes is none that OpenBLAS meets."""
+
+
+def spare_blas() -> None:
+    """Where the user may start hardly more threads, give OpenBLAS one; to be called before NumPy is imported."""
+    if resource is None or "numpy" in sys.modules or "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    # For each core one of OpenBLAS's, one of xnn's and one that keeps it awake, and some for what shows the progress.
+    wanted = 3 * (os.cpu_count() or 1) + 4
+    if limit == resource.RLIM_INFINITY or limit > _PLENTY or can_start(wanted):
+        return
+    note(f"the system lets this user start fewer than {wanted} threads more (ulimit -u {limit}): BLAS has one")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+
+def can_start(count: int) -> bool:
+    """Whether so many threads can be there at once."""
+    leave = threading.Event()
+    threads = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=leave.wait)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError:
+        return False
+    finally:
+        leave.set()
+        for thread in threads:
+            thread.join()
+    return True

@@ -1,0 +1,55 @@
+"""How much may come out of a file, so that a small one cannot fill the memory or the time.
+
+One rule holds for all that is packed, compressed arrays and pictures alike: what comes out may be 64 MiB, or a hundred
+times the packed size where that is more. Real data is far below: handwritten digits shrink to a fifth, photographs to a
+twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth.
+"""
+
+import os
+from pathlib import Path
+
+from xnn.errors import DataError
+
+_FREELY = 2**26
+_TIMES = 100
+
+
+def most_unpacked(packed: int) -> int:
+    """Return how many bytes may come out of so many packed ones."""
+    return max(_FREELY, _TIMES * packed)
+
+
+def check_unpacked(size: int, packed: int, where: str) -> None:
+    """Raise a DataError that names `where` if `size` bytes are too many to come out of `packed` ones."""
+    if size > most_unpacked(packed):
+        raise DataError(
+            f"{where}: refused, its {packed:,} bytes unpack to {size:,} or more, which looks like an attempt to fill "
+            f"the memory; only {most_unpacked(packed):,} are allowed"
+        )
+
+
+def check_room(size: int, where: str) -> None:
+    """Raise a DataError that names `where` if so many bytes are more than the memory that is free, where one can tell.
+
+    What is not refused here may still be too much: then Python's MemoryError comes, or the system ends the process.
+    """
+    free = _free_memory()
+    if free is not None and size > free:
+        raise DataError(
+            f"{where}: it needs {size:,} bytes of memory, of which {free:,} are free; "
+            "take smaller images, or fewer, or a machine with more memory"
+        )
+
+
+def _free_memory() -> int | None:
+    """Return the bytes that can be had without swapping (Linux), or that the machine has (macOS); None elsewhere."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+    except OSError:
+        pass  # no Linux
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None

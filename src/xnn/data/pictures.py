@@ -1,0 +1,143 @@
+"""Opening picture files: the formats and limits that hold for folders of images and for pictures of one's own.
+
+What a file's header says is looked at before anything is decoded. Only the formats named here are tried, since Pillow
+has readers of some forty, one of which would start another program.
+"""
+
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from xnn.data.limits import check_unpacked
+from xnn.errors import DataError
+from xnn.files import open_regular
+from xnn.paths import reason
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+GREY_MODES = ("1", "L", "LA")
+
+MOST_PIXELS = 2**26
+"""The largest cameras have 61 million. A picture of so many takes 201 MB in colour, and a second to decode."""
+_MOST_BYTES = 2**28 + 2**20
+"""What so many pixels take without any compression, with their alpha and a megabyte of other things."""
+_SCANS, _BYTES_PER_SCAN = 100, 2**14
+
+_DECODING_ERRORS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    MemoryError,
+    struct.error,
+)
+"""Each of Pillow's decoders raises its own for damaged files."""
+
+
+@contextmanager
+def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
+    """Open a picture file, of which Pillow has read the header only; a file of several pictures is its first one.
+
+    Parameters
+    ----------
+    path : Path
+        A regular file, or a link to one.
+    decode : bool
+        Whether its pixels are wanted too.
+
+    Yields
+    ------
+    image : PIL.Image.Image
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is none of `FORMATS`, or is larger than `MOST_PIXELS` or than `xnn.data.limits`
+        allow; also if it turns out to be damaged within the `with` block.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        # What Pillow has to say of odd files is of no use to whoever reads them.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > _MOST_BYTES:
+                    raise DataError(f"{path}: {size:,} bytes, but a picture may have {_MOST_BYTES:,}; make it smaller")
+                with Image.open(file, formats=FORMATS) as image:
+                    _check_size(image, size, path)
+                    if decode:
+                        _check_scans(image, file, path)
+                    with _silence() if image.format == "TIFF" else nullcontext():
+                        yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise DataError(f"{path}: not a readable picture (no {known}, or damaged where it begins)") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: far more than the {MOST_PIXELS:,} pixels that are allowed; make it smaller") from None
+    except _DECODING_ERRORS as error:
+        fault = " ".join(reason(error).split())[:200]
+        raise DataError(f"{path}: not a readable picture ({fault})") from None
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what libtiff writes of damaged files: it goes past Python, to the process's standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def channels(image: "Image.Image") -> int:
+    """Return 1 for a grey picture, 3 for any other."""
+    return 1 if image.mode in GREY_MODES else 3
+
+
+def _check_size(image: "Image.Image", packed: int, path: Path) -> None:
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise DataError(
+            f"{path}: {width}x{height} pixels are more than the {MOST_PIXELS:,} that are allowed; make it smaller"
+        )
+    check_unpacked(width * height * channels(image), packed, str(path))
+
+
+def _check_scans(image: "Image.Image", file: BinaryIO, path: Path) -> None:
+    """Refuse a JPEG file of thousands of scans, each of which takes sixty bytes and a pass over all pixels.
+
+    Ten are usual. Two bytes look like the beginning of one by chance where a video is attached, hence the share of the
+    file's size.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return
+    place = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(place)
+    scans = content.count(b"\xff\xda")
+    if scans > _SCANS + len(content) // _BYTES_PER_SCAN:
+        raise DataError(f"{path}: refused, a JPEG file of {scans:,} scans would take very long to decode")

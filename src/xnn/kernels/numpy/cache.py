@@ -1,0 +1,89 @@
+"""Numba's cache of compiled functions, with a checksum over each file.
+
+Numba unpickles the files as they are, and runs the machine code that it finds: a file that a full disk or a crash has
+cut short is an error, again and again until someone deletes it, and a bit that has flipped may be anything. Here a file
+that does not fit its checksum is compiled anew and written over, and a line says so.
+"""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.serialize import dumps
+
+from xnn._notes import note
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+class SealedCache(FunctionCache):
+    """The cache of one function; its files lie where Numba's would, under other names.
+
+    Raises
+    ------
+    RuntimeError
+        There is no folder that can be written.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]  # Numba's own
+        name, stamp = f"{self._impl.filename_base}.sealed", self._impl.locator.get_source_stamp()
+        self._cache_file = _SealedFiles(self._cache_path, name, stamp)  # type: ignore[no-untyped-call]  # Numba's own
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep compiled code, where the disk lets us."""
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # Numba's own
+        except OSError as error:
+            note(f"compiled kernels cannot be kept in {self.cache_path} ({error.strerror}): each process compiles anew")
+
+
+class _SealedFiles(IndexDataCacheFile):
+    """The files of a cache: the SHA-256 of all that follows, Numba's version, a line feed, and what Numba pickles."""
+
+    def _load_index(self) -> dict[Any, str]:
+        content = self._read(self._index_path)
+        if content is None:
+            return {}
+        stamp, overloads = pickle.loads(content)  # noqa: S301 - what Numba wrote, by the checksum
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads: dict[Any, str]) -> None:
+        self._write(self._index_path, (self._source_stamp, overloads))
+
+    def _load_data(self, name: str) -> Any:
+        content = self._read(self._path(name))
+        return None if content is None else pickle.loads(content)  # noqa: S301 - what Numba wrote, by the checksum
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._path(name), data)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._cache_path, name)  # noqa: PTH118 - Numba's paths are texts
+
+    def _read(self, path: str) -> bytes | None:
+        """Return a file's content, None where there is none, or none of this version of Numba's."""
+        try:
+            sealed = Path(path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._complain(error.strerror)
+            return None
+        if hashlib.sha256(sealed[_DIGEST:]).digest() != sealed[:_DIGEST]:
+            self._complain("damaged")
+            return None
+        version, _, content = sealed[_DIGEST:].partition(b"\n")
+        return content if version == self._version.encode() else None
+
+    def _write(self, path: str, content: Any) -> None:
+        body = self._version.encode() + b"\n" + dumps(content)  # type: ignore[no-untyped-call]  # Numba's own
+        with self._open_for_write(path) as file:
+            file.write(hashlib.sha256(body).digest() + body)
+
+    def _complain(self, reason: str | None) -> None:
+        note(f"compiled kernels in {self._cache_path} cannot be read ({reason}): they are compiled anew")

@@ -1,0 +1,207 @@
+"""What a picture's header says is believed as far as the limits go, and only the formats that are named are tried."""
+
+import io
+import os
+import struct
+import time
+import tracemalloc
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image, ImageFile
+
+from xnn.data import pictures
+from xnn.data.pictures import FORMATS, MOST_PIXELS, SUFFIXES, channels, open_picture
+from xnn.errors import DataError
+
+TYPE_OF_COLOUR = {"L": 0, "RGB": 2}
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, mode: str = "L", *more: bytes) -> bytes:
+    """Return a PNG file whose header promises so many pixels, none of which is there."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, TYPE_OF_COLOUR[mode], 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def encoded(image: Image.Image, form: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def decoded(path) -> np.ndarray:
+    with open_picture(path) as image:
+        return np.asarray(image)
+
+
+def refusal(path) -> str:
+    with pytest.raises(DataError) as caught:
+        decoded(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert len(message.splitlines()) == 1
+    return message.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_is_read(tmp_path, suffix):
+    image = Image.fromarray(np.full((4, 5), 200, np.uint8))
+    image.save(tmp_path / f"a{suffix}")
+    with open_picture(tmp_path / f"a{suffix}") as picture:
+        assert picture.format in FORMATS
+        assert (picture.size, channels(picture)) == ((5, 4), 3 if picture.mode in ("P", "RGB") else 1)
+
+
+def test_a_link_to_a_picture_is_followed(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(Image.new("L", (5, 4)), "PNG"))
+    (tmp_path / "b.png").symlink_to("a.png")
+    assert decoded(tmp_path / "b.png").shape == (4, 5)
+
+
+@pytest.mark.parametrize("form", ["TGA", "ICO", "PCX", "SGI", "PDF", "EPS", "MSP"])
+def test_no_other_format_is_tried(tmp_path, monkeypatch, form):
+    """Not even the one that would look for Ghostscript."""
+
+    def start(*arguments, **options):
+        raise AssertionError("looked for Ghostscript")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", start)
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(Image.new("1" if form == "MSP" else "RGB", (16, 16)), form))
+    assert refusal(path) == (
+        "not a readable picture (no PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM, or damaged where it begins)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "message"),
+    [
+        ((8193, 8193), "L", "8193x8193 pixels are more than the 67,108,864 that are allowed; make it smaller"),
+        ((13_000, 13_000), "L", "13000x13000 pixels are more than the 67,108,864 that are allowed; make it smaller"),
+        ((2**30, 2**30), "L", "far more than the 67,108,864 pixels that are allowed; make it smaller"),
+        ((4800, 4800), "RGB", r"refused, its 65 bytes unpack to 69,120,000 or more, which looks like an attempt"),
+    ],
+)
+def test_a_bomb_is_refused_by_its_header(tmp_path, monkeypatch, size, mode, message):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(*size, mode))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    assert refusal(path).startswith(message)
+    with pytest.raises(DataError), open_picture(path, decode=False):
+        pass
+
+
+def test_the_limits_let_through_what_real_pictures_are(tmp_path):
+    """As many pixels as are allowed, in a file that is a hundredth of them."""
+    path = tmp_path / "large.png"
+    path.write_bytes(png(8192, 8192, "RGB", chunk(b"teSt", bytes(3 * MOST_PIXELS // 100))))
+    with open_picture(path, decode=False) as image:
+        assert image.size == (8192, 8192)
+
+
+def test_only_the_first_frame_is_read(tmp_path, monkeypatch):
+    frames = [Image.new("L", (8, 8), value) for value in range(20)]
+    for form in ("GIF", "TIFF", "WEBP"):
+        path = tmp_path / f"many.{form}"
+        path.write_bytes(encoded(frames[0], form, save_all=True, append_images=frames[1:]))
+        with open_picture(path) as image:
+            monkeypatch.setattr(type(image), "seek", None)
+            assert (np.asarray(image.convert("L")) == 0).all()
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
+    whole = encoded(Image.new("L", (2000, 2000), 128), "JPEG", progressive=True)
+    scan = whole[whole.rindex(b"\xff\xc4") : -2]
+    assert b"\xff\xda" in scan
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(whole[:-2] + scan * 3 + whole[-2:])
+    assert decoded(path).shape == (2000, 2000)
+    path.write_bytes(whole[:-2] + scan * 1000 + whole[-2:])
+    assert refusal(path) == "refused, a JPEG file of 1,006 scans would take very long to decode"
+
+
+def test_packed_texts_and_profiles_are_not_unpacked_without_end(tmp_path):
+    """Pillow has limits of its own for these."""
+    texts = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000))) * 200
+    profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**26)))
+    path = tmp_path / "a.png"
+    tracemalloc.start()
+    try:
+        for extra in (texts, profile):
+            path.write_bytes(png(4, 4, "L", extra))
+            refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**28
+    finally:
+        tracemalloc.stop()
+
+
+def test_overlapping_tags_take_little_memory(tmp_path):
+    """Ten thousand tags, each of which claims the whole file."""
+    count = 10_000
+    size = 2 + 12 * count + 4
+    tags = b"".join(struct.pack("<HHII", number, 7, size, 0) for number in range(1000, 1000 + count))
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", count) + tags + bytes(4))
+    start = time.process_time()
+    refusal(path)
+    assert time.process_time() - start < 10
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    path = tmp_path / "sparse.png"
+    with path.open("wb") as file:
+        file.truncate(2**29)
+    assert refusal(path) == "536,870,912 bytes, but a picture may have 269,484,032; make it smaller"
+
+
+def test_libtiff_does_not_write_to_standard_error(tmp_path, capfd):
+    """Its decoders report damage themselves, past Python."""
+    whole = encoded(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)), "TIFF", compression="tiff_lzw")
+    path = tmp_path / "a.tif"
+    path.write_bytes(whole[:10] + b"\xff" * 20 + whole[30:])
+    with Image.open(path) as image, pytest.raises(OSError, match=r"decoder error|-2"):
+        image.load()
+    assert "tempfile.tif" in capfd.readouterr().err, "it is not this that libtiff reports"
+    refusal(path)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert refusal(tmp_path / "pipe.png").startswith("not a readable picture (is no regular file")
+
+
+def test_links_without_end_are_named(tmp_path):
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    assert refusal(tmp_path / "a.png").startswith("not a readable picture (")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), struct.error("two\nlines"), ValueError("x" * 10_000)])
+def test_whatever_a_decoder_raises_is_one_short_line(tmp_path, error):
+    (tmp_path / "a.png").write_bytes(encoded(Image.new("L", (5, 4)), "PNG"))
+    with pytest.raises(DataError, match=r"a.png: not a readable picture") as caught, open_picture(tmp_path / "a.png"):
+        raise error
+    assert len(str(caught.value)) < 300 + len(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(Image.new("L", (12, 12)), "PNG"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with open_picture(path):
+            warnings.warn("a decoder's", stacklevel=1)
+    assert told == []
+    assert pictures.MOST_PIXELS < 89_478_485, "Pillow's own limit would come first"

@@ -1,0 +1,173 @@
+"""The number of BLAS's threads, set from any thread, and products that are the same whatever other threads do."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.kernels.networks import NETWORKS, trained
+from xnn import kernels
+from xnn.backends import backend
+from xnn.training import Callback
+
+pytest.importorskip("numba")
+from xnn.kernels.numpy.blas import Blas
+from xnn.kernels.numpy.threads import threads
+
+HERE = threads().blas
+
+
+def counts():
+    """How many threads the libraries have now."""
+    return [library.get_num_threads() for library in HERE.libraries]
+
+
+def in_another_thread(function):
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function).result(timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def two_threads_of_blas():
+    """Whatever the environment and the number of cores, BLAS has two threads; afterwards it has them still."""
+    kept = HERE.counts()
+    HERE._apply([2] * len(kept))
+    yield
+    left = counts()
+    HERE._apply(kept)
+    assert left == [2] * len(kept)
+
+
+def test_there_is_a_library():
+    assert HERE.libraries
+
+
+@pytest.mark.parametrize("name", ["alone", "alone_but_for_products", "one_thread"])
+def test_any_thread_holds_blas_to_one_thread(name):
+    def hold():
+        with getattr(HERE, name), getattr(HERE, name):
+            inside = counts()
+        return inside, counts()
+
+    # The main thread first: from then on threadpoolctl would let no other set the number.
+    for inside, after in (hold(), in_another_thread(hold), hold()):
+        assert set(inside) == {1}
+        assert set(after) == {2}
+
+
+def test_blas_has_its_threads_when_the_last_of_several_threads_lets_go():
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with HERE.alone:
+            entered.set()
+            assert leave.wait(timeout=60)
+
+    with ThreadPoolExecutor(1) as executor, HERE.alone:
+        other = executor.submit(hold)
+        assert entered.wait(timeout=60)
+        with HERE.alone:
+            assert set(counts()) == {1}
+        leave.set()
+        other.result(timeout=60)
+        assert set(counts()) == {1}
+    assert set(counts()) == {2}
+
+
+def test_a_limit_stays_whether_blas_is_held_or_not():
+    blas = Blas()
+    blas.limit(1)
+    assert blas.counts() == counts() == [1] * len(counts())
+    blas._apply([2] * len(counts()))
+    with blas.alone:
+        blas.limit(1)
+    assert set(counts()) == {1}
+    blas._apply([2] * len(counts()))
+    with blas.alone:
+        blas.limit(7)
+        assert blas.counts() == [2] * len(counts())
+
+
+def test_products_have_all_threads_where_the_thread_itself_allows_them():
+    assert HERE.allows_products
+    with HERE.all_threads:
+        assert set(counts()) == {2}
+    with HERE.alone_but_for_products:
+        assert HERE.allows_products
+        with HERE.all_threads:
+            assert set(counts()) == {2}
+        assert set(counts()) == {1}
+        with HERE.alone:
+            assert not HERE.allows_products
+            assert in_another_thread(lambda: HERE.allows_products)
+            with HERE.alone_but_for_products:
+                assert HERE.allows_products
+        with HERE.one_thread:
+            assert not HERE.allows_products
+        pool = threads()
+        assert not any(pool.run(lambda part: pool.blas.allows_products, pool.parts(pool.count)))
+    assert HERE.allows_products
+
+
+def test_work_at_one_thread_and_products_with_all_take_turns():
+    seen, contexts = set(), {1: HERE.one_thread, 2: HERE.all_threads}
+
+    def look(*expected):
+        for number in 40 * expected:
+            with contexts[number]:
+                time.sleep(0)  # lets another thread run
+                seen.add((number, *counts()))
+
+    with ThreadPoolExecutor(4) as executor, HERE.alone_but_for_products:
+        others = [executor.submit(look, number) for number in (1, 1, 2, 2)]
+        look(1, 2)
+        for other in others:
+            other.result(timeout=60)
+    assert seen == {(1, *[1] * len(counts())), (2, *[2] * len(counts()))}
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The bits that each network ends with in the main thread, on its own."""
+    kept = HERE.counts()
+    HERE._apply([2] * len(kept))
+    yield {name: trained(name) for name in NETWORKS}
+    HERE._apply(kept)
+
+
+def test_blas_computes_other_digits_with_other_threads(expected):
+    """Without this the tests below would show little."""
+    HERE._apply([1] * len(counts()))
+    alone = trained("affine")
+    HERE._apply([2] * len(counts()))
+    if "openblas" in kernels.products(backend("numpy"))["BLAS"]:
+        assert alone != expected["affine"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_in_another_thread_gives_the_same_bits(name, expected):
+    assert trained(name) == expected[name]
+    assert in_another_thread(lambda: trained(name)) == expected[name]
+
+
+def test_training_in_several_threads_at_once_gives_the_same_bits(expected):
+    names = ["affine", "convolving", "affine", "affine"]
+    with ThreadPoolExecutor(len(names)) as executor:
+        found = [executor.submit(trained, name) for name in names]
+        assert trained("affine") == expected["affine"]
+        assert [one.result(timeout=120) for one in found] == [expected[name] for name in names]
+
+
+@pytest.mark.parametrize("outer", NETWORKS)
+@pytest.mark.parametrize("inner", NETWORKS)
+def test_training_inside_training_gives_the_same_bits(outer, inner, expected):
+    found = []
+
+    class TrainsAnother(Callback):
+        def step_end(self, trainer):
+            if trainer.step == 2:
+                found.append(trained(inner))
+
+    assert trained(outer, [TrainsAnother()]) == expected[outer]
+    assert found == [expected[inner]]
