@@ -114,6 +114,11 @@ def hoards_for_a_while(arguments: list[str]) -> int:
     return hoard[0] * 0
 
 
+def writes_no_page(arguments: list[str]) -> int:
+    Path("run/report.html").unlink()
+    return 0
+
+
 def writes_markup(arguments: list[str]) -> int:
     Path("run/report.html").write_text(PAGE_TEXT.replace("</body>", "<script>alert(1)</script></body>"))
     return 0
@@ -129,7 +134,7 @@ FETCHING_MODULE = 'import socket\nsocket.create_connection(("127.0.0.1", 9))\n'
 FAKES = (
     *(behaves, refuses, raises, is_killed, leaves_oddly, says_nothing, says_too_much, warns, colours),
     *(writes_outside, writes_a_new_file, fetches, starts_a_program),
-    *(computes, sleeps, hoards, hoards_for_a_while, writes_markup),
+    *(computes, sleeps, hoards, hoards_for_a_while, writes_no_page, writes_markup),
 )
 
 
@@ -145,6 +150,7 @@ def start_all(folder: Path) -> dict[str, list[str]]:
 def _faults(folder: Path, start) -> list[str]:
     place = Place(folder / "case", World(folder))
     (place.work / "run").mkdir()
+    (place.work / "run" / "report.html").write_text(PAGE_TEXT)
     (place.work / "fetching.py").write_text(FETCHING_MODULE)
     command = Command("report", (), (PAGE, "work/__pycache__/"))
     _, faults = judged(Case("nothing", command, CODES), place, start, folder / "logs", LIMITS)

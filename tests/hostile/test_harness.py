@@ -43,6 +43,7 @@ EXPECTED = {
     "sleeps": ["met its limit of time"],
     "hoards": ["met its limit of memory"],
     "hoards_for_a_while": ["met its limit of memory"],
+    "writes_no_page": ["wrote no page"],
     "writes_markup": ["the page has a foreign tag <script>"],
 }
 

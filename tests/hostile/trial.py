@@ -70,7 +70,10 @@ def _faults_of_files(place: Place, command: Command, outcome: Outcome) -> list[s
     faults = []
     pages = [place.path / name for name in command.writes if name.endswith("/report.html")]
     for page in pages if outcome.code == 0 else ():
-        faults += [f"the page has {fault}" for fault in faults_of_page(page.read_text("utf-8"))]
+        if page.is_file() and not page.is_symlink():
+            faults += [f"the page has {fault}" for fault in faults_of_page(page.read_text("utf-8"))]
+        else:
+            faults.append("wrote no page")
     left = [path for name in ("tmp", "cache") for path in (place.path / name).glob("**/*.tmp*")]
     if left and not outcome.killed:
         faults.append(f"left {left[0].name}")
