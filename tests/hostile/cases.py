@@ -1,0 +1,71 @@
+"""A case: what is handed in, and the command that gets it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from tests.hostile.rule import CODES
+from tests.hostile.world import Place
+
+PAGE = "work/run/report.html"
+SOUND = frozenset((0,))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of xnn's, in the folder ``work`` of its case; `writes` are the paths that it may change."""
+
+    program: str
+    arguments: tuple[str, ...]
+    writes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is odd, in words, and what comes to see it; `small` names what CIFAR-10 is shrunk to for it."""
+
+    told: str
+    command: Command
+    expected: frozenset[int] = CODES
+    small: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A kind of file that is mutated.
+
+    `make` prepares a case in its folder. It is given None in place of a generator for the undisturbed case, which must
+    end well: else nothing would have been tried.
+    """
+
+    name: str
+    weight: int
+    make: Callable[[Place, Random | None], Case]
+
+
+def report(*more: str) -> Command:
+    return Command("report", ("run", *more), () if "--no-html" in more else (PAGE,))
+
+
+def predict(*images: str) -> Command:
+    return Command("predict", ("run", *images))
+
+
+def evaluate(dataset: str, *more: str) -> Command:
+    return Command("predict", ("run", "--dataset", dataset, *more))
+
+
+def resume(*more: str) -> Command:
+    return Command("train", ("--resume", "stopped", *more), ("work/stopped/",))
+
+
+def look(dataset: str, *more: str) -> Command:
+    """Read the data, and train nothing."""
+    return Command("train", ("--dataset", dataset, *_MODEL, "--summary", *more))
+
+
+def train(dataset: str, *more: str, to: str = "new") -> Command:
+    return Command("train", ("--dataset", dataset, *_MODEL, "--run-dir", to, *more), (f"work/{to}/",))
+
+
+_MODEL = ("--model", "mlp", "--hidden", "2", "--epochs", "1", "--batch-size", "8", "--backend", "numpy")

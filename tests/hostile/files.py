@@ -1,0 +1,158 @@
+"""Things that are no plain files, in the place of one."""
+
+import os
+import socket
+import struct
+import zlib
+from pathlib import Path
+from random import Random
+
+
+def clear(path: Path) -> None:
+    """Take away what is there."""
+    if path.is_dir() and not path.is_symlink():
+        for entry in path.iterdir():
+            clear(entry)
+        path.rmdir()
+    elif path.is_symlink() or path.exists():
+        path.unlink()
+
+
+def link(path: Path, outside: Path, random: Random) -> str:
+    """Put a symbolic link in the place of a file."""
+    targets = {
+        "a file outside": outside / "authorized_keys",
+        "a folder outside": outside / "folder",
+        "nothing, outside": outside / "new",
+        "nothing, in a folder that is not there": outside / "none" / "new",
+        "itself": Path(path.name),
+        "the folder it is in": Path(),
+        "the folder above": Path(".."),
+        "/dev/zero": Path("/dev/zero"),
+        "/dev/full": Path("/dev/full"),
+        "/dev/null": Path("/dev/null"),
+        "/dev/random": Path("/dev/urandom"),
+        "/dev/stdin": Path("/dev/stdin"),
+        "/proc/self/mem": Path("/proc/self/mem"),
+        "/proc/self/fd": Path("/proc/self/fd"),
+        "a name of 5000 letters": Path("x/" * 2000),
+    }
+    told = random.choice(sorted(targets))
+    clear(path)
+    path.symlink_to(targets[told])
+    return f"{path.name} is a link to {told}"
+
+
+def loop(path: Path) -> str:
+    """Put two links in the place of a file that lead to each other."""
+    clear(path)
+    path.symlink_to(f"{path.name}.other")
+    path.with_name(f"{path.name}.other").symlink_to(path.name)
+    return f"{path.name} is a loop of links"
+
+
+def moved_outside(path: Path, outside: Path) -> str:
+    """Put a link in the place of a file or folder, to that very one, which is elsewhere now."""
+    target = outside / f"moved-{path.name}"
+    path.rename(target)
+    path.symlink_to(target)
+    return f"{path.name} is a link to itself, moved elsewhere"
+
+
+def fifo(path: Path) -> str:
+    clear(path)
+    os.mkfifo(path)
+    return f"{path.name} is a FIFO"
+
+
+def bound_socket(path: Path) -> str:
+    clear(path)
+    with socket.socket(socket.AF_UNIX) as bound:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's name has at most 108 bytes
+        try:
+            bound.bind(path.name)
+        finally:
+            os.chdir(here)
+    return f"{path.name} is a socket"
+
+
+def folder(path: Path, *, full: bool) -> str:
+    clear(path)
+    path.mkdir()
+    if full:
+        (path / "within").write_text("not empty")
+    return f"{path.name} is {'a' if full else 'an empty'} folder"
+
+
+def sparse(path: Path, size: int, *, keep: bool) -> str:
+    """Make a file large without its taking room."""
+    if not keep:
+        clear(path)
+        path.touch()
+    os.truncate(path, size)
+    return f"{path.name} {'goes on with' if keep else 'is'} {size} zero bytes"
+
+
+def device(path: Path) -> str:
+    """Make a device of one's own of /dev/zero, which takes root; a link to it elsewhere."""
+    clear(path)
+    try:
+        os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))
+    except PermissionError:
+        path.symlink_to("/dev/zero")
+    return f"{path.name} is a device"
+
+
+def odd_kind(path: Path, random: Random) -> str:
+    """Put something that is no plain file, or no small one, in the place of a file."""
+    makers = (
+        lambda: fifo(path),
+        lambda: bound_socket(path),
+        lambda: folder(path, full=False),
+        lambda: folder(path, full=True),
+        lambda: sparse(path, random.choice((2**20, 2**28, 2**32, 2**40)), keep=False),
+        lambda: sparse(path, random.choice((2**20, 2**28, 2**32, 2**40)), keep=True),
+        lambda: device(path),
+        lambda: _emptied(path),
+        lambda: _missing(path),
+    )
+    if path.is_dir():
+        makers = (*makers[:4], makers[6], makers[8])
+    return random.choice(makers)()
+
+
+def _emptied(path: Path) -> str:
+    path.write_bytes(b"")
+    return f"{path.name} is empty"
+
+
+def _missing(path: Path) -> str:
+    clear(path)
+    return f"{path.name} is missing"
+
+
+_CHUNK = bytes(2**20)
+
+
+def zeros(count: int) -> bytes:
+    """Return a gzip file of so many MiB of zero bytes, made in a moment."""
+    return gzip_of(b"", count)
+
+
+def gzip_of(start: bytes, count: int, end: bytes = b"") -> bytes:
+    """Return a gzip file of `start`, then so many MiB of zero bytes, then `end`, with the right checksum."""
+    # After a full flush a block depends on nothing before it, so that one will do for all the zeros.
+    block = _squeezed(_CHUNK, zlib.Z_FULL_FLUSH)
+    body = _squeezed(start, zlib.Z_FULL_FLUSH) + block * count + _squeezed(end, zlib.Z_FINISH)
+    checksum = zlib.crc32(start)
+    for _ in range(count):
+        checksum = zlib.crc32(_CHUNK, checksum)
+    size = len(start) + count * len(_CHUNK) + len(end)
+    header = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    return header + body + struct.pack("<II", zlib.crc32(end, checksum), size % 2**32)
+
+
+def _squeezed(content: bytes, end: int) -> bytes:
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return squeezer.compress(content) + squeezer.flush(end)
