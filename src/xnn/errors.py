@@ -35,6 +35,14 @@ class NonFiniteLoss(ArithmeticError):  # noqa: N818 - it names the event, as Zer
     """The training loss became NaN or infinite."""
 
 
+def some(items: Iterable[str], separator: str = ", ") -> str:
+    """Return the first five of what may be thousands, and how many more there are."""
+    first = list(items)
+    if len(first) <= 6:  # "and 1 more" would be no shorter
+        return separator.join(first)
+    return separator.join([*first[:5], f"... and {len(first) - 5:,} more"])
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
     by_lower = {choice.lower(): choice for choice in choices}

@@ -157,6 +157,15 @@ def test_members_and_zeros_that_follow_are_read(tmp_path):
         read_idx(path)
 
 
+def test_zeros_without_end_are_not_read(tmp_path):
+    path = tmp_path / "sparse.gz"
+    with path.open("wb") as file:
+        file.write(gzip.compress(file_bytes(np.arange(3, dtype=np.uint8), "")))
+        file.truncate(2**40)
+    with pytest.raises(DataError, match=r"sparse\.gz: refused, the gzip file goes on with more than 1,048,576 zeros"):
+        read_idx(path)
+
+
 def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path):
     """A sparse file has any size, and takes no room on the disk."""
     path = tmp_path / "sparse"

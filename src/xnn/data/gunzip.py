@@ -9,6 +9,8 @@ from xnn.errors import DataError
 
 _CHUNK, _PIECE = 2**14, 2**20
 """Bytes that are taken in, and that are given out at most, at once."""
+_PADDING = 2**20
+"""Zeros that may follow a member, as on tapes."""
 _GZIP = 31  # for zlib: a header and a trailer of gzip, with the largest window
 
 
@@ -82,8 +84,13 @@ class Gunzip:
 
     def _enter_member(self) -> bool:
         """Whether there is a member to be read: the one at hand, or another that follows it, perhaps after zeros."""
+        zeros = 0
         while self._member.eof:
+            zeros += len(self._packed)
             self._packed = self._packed.lstrip(b"\0")
+            zeros -= len(self._packed)
+            if zeros > _PADDING:
+                raise DataError(f"{self._where}: refused, the gzip file goes on with more than {_PADDING:,} zeros")
             if self._packed:
                 self._member = zlib.decompressobj(_GZIP)
             else:

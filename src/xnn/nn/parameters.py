@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from xnn._typing import Array, Shape
 from xnn.backends import Backend
+from xnn.errors import some
 from xnn.nn.initializers import Initializer
 
 
@@ -222,4 +223,4 @@ def check_state(named: Mapping[str, Array], state: Mapping[str, Any]) -> None:
         elif name in state and tuple(shape or ()) != tuple(view.shape):
             problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(view.shape)}")
     if problems:
-        raise ValueError(f"the state does not fit the model: {'; '.join(problems)}")
+        raise ValueError(f"the state does not fit the model: {some(problems, '; ')}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xnn.errors import some
 from xnn.training.history import History
 from xnn.training.metrics import Sums
 from xnn.training.stopwatch import Stopwatch
@@ -90,8 +91,8 @@ def _check(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info:
         different = [f"{a['name']} {a['shape']}" for a in here if a not in there]
         missing = [f"{b['name']} {b['shape']}" for b in there if b not in here]
         raise ValueError(
-            f"the state is of another model: this one has {', '.join(different) or 'nothing more'}, "
-            f"the saved one {', '.join(missing) or 'nothing more'}"
+            f"the state is of another model: this one has {some(different) or 'nothing more'}, "
+            f"the saved one {some(missing) or 'nothing more'}"
         )
     if info["dtype"] != trainer.model.dtype:
         raise ValueError(f"the state is of dtype {info['dtype']}, the model of {trainer.model.dtype}")

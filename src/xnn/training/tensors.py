@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from xnn.errors import some
 from xnn.files import Folder
 from xnn.training import schema
 
@@ -101,7 +102,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     if expected is None:
         return arrays
     if arrays.keys() != expected.keys():
-        raise ValueError(f"it holds {sorted(arrays)}, described are {sorted(expected)}")
+        raise ValueError(f"it holds {some(sorted(arrays))}; described are {some(sorted(expected))}")
     found = described(arrays)
     for key, tensor in expected.items():
         if found[key] != tensor:
