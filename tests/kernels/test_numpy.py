@@ -279,7 +279,7 @@ def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, 
     generator = np.random.default_rng(seed)
     x, weight = (generator.normal(size=size).astype(np.float32) for size in ((rows, inputs), (inputs, outputs)))
     bias = generator.normal(size=outputs).astype(np.float32) if has_bias else None
-    with getattr(threads(), context):
+    with getattr(threads().blas, context):
         # A sum next to 0 may have either sign, and then a derivative of 0 or 1: whole numbers have exact sums.
         args = [None if array is None else np.rint(2 * array) for array in (x, weight, bias)]
         check_twin(F.linear, _twin("linear"), args, {"activation": activation})

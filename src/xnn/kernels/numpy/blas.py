@@ -41,8 +41,8 @@ class Blas:
     def __init__(self) -> None:
         self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         self._set = [_setter(library) for library in self.libraries]
-        self._changed = threading.Condition(threading.Lock())
         self._mine = _Mine()
+        self._make_lock()
         # Which threads are in `one_thread` and `all_threads`: a thread that an interrupt tears out between two lines
         # leaves its name behind, but keeps only others waiting, until it comes again.
         self._sections: set[int] = set()
@@ -63,12 +63,12 @@ class Blas:
 
     def counts(self) -> list[int]:
         """Return how many threads each library has outside `alone`."""
-        with self._changed:
+        with self._lock:
             return self._counts()
 
     def limit(self, count: int) -> None:
         """Have BLAS use no more than `count` threads anywhere in the process."""
-        with self._changed:
+        with self._lock:
             self._usual = [min(count, usual) for usual in self._counts()]
             if not self._is_at_one:
                 self._apply(self._usual)
@@ -90,71 +90,83 @@ class Blas:
 
     def before_fork(self) -> None:
         """Wait until no other thread computes, and let none begin: its work and its locks would end half-way."""
-        self._changed.acquire()
-        while _others(self._products | self._sections):
-            self._changed.wait()
+        self._lock.acquire()
+        self._take_turn(self._products, self._sections)
 
     def after_fork_in_parent(self) -> None:
         """Let the others go on."""
-        self._changed.release()
+        self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Forget the threads that the child is without, and what they held."""
-        self._changed = threading.Condition(threading.Lock())
-        self._sections -= _others(self._sections)
+        self._make_lock()
+        self._sections &= {threading.get_ident()}
         self._products.clear()
         self._queue.clear()
         self._holds = len(self._mine.holds) + len(self._sections)
         self._settle()
 
     def _hold(self, products: bool) -> None:
-        with self._changed:
+        with self._lock:
             self._holds += 1
             self._settle()
         self._mine.holds.append(products)
 
     def _let_go(self) -> None:
         self._mine.holds.pop()
-        with self._changed:
+        with self._lock:
             self._holds -= 1
             self._settle()
 
+    def _make_lock(self) -> None:
+        # The lock is used as it is, which costs a kernel less than the condition's own methods.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+
     def _begin_section(self) -> None:
         if not self._mine.sections:
-            with self._changed:
-                self._take_turn(self._products)
+            with self._lock:
+                if self._queue or self._products:
+                    self._take_turn(self._products)
+                    self._products.clear()
                 self._sections.add(threading.get_ident())
                 self._holds += 1
-                self._settle()
+                if not self._is_at_one:
+                    self._settle()
         self._mine.sections += 1
 
     def _end_section(self) -> None:
         self._mine.sections -= 1
         if not self._mine.sections:
-            with self._changed:
+            with self._lock:
                 self._sections.discard(threading.get_ident())
                 self._holds -= 1
-                self._settle()
-                self._changed.notify_all()
+                if not self._holds:
+                    self._settle()
+                if self._queue:
+                    self._changed.notify_all()
 
     def _begin_product(self) -> None:
-        with self._changed:
-            self._take_turn(self._sections)
+        with self._lock:
+            if self._queue or self._sections:
+                self._take_turn(self._sections)
+                self._sections.clear()
             self._products.add(threading.get_ident())
             self._settle()
 
     def _end_product(self) -> None:
-        with self._changed:
+        with self._lock:
             self._products.discard(threading.get_ident())
             self._settle()
-            self._changed.notify_all()
+            if self._queue:
+                self._changed.notify_all()
 
-    def _take_turn(self, others: set[int]) -> None:
+    def _take_turn(self, *others: set[int]) -> None:
         """Wait until all that came before have begun, and none of `others` is left; to be called with the lock."""
         turn = object()
         self._queue.append(turn)
         try:
-            while self._queue[0] is not turn or _others(others):
+            while self._queue[0] is not turn or any(threads - {threading.get_ident()} for threads in others):
                 self._changed.wait()
         finally:
             self._queue.remove(turn)
@@ -196,11 +208,6 @@ class _Context:
 
     def __exit__(self, *exception: object) -> None:
         self._leave()
-
-
-def _others(threads: set[int]) -> set[int]:
-    """Return all but the calling thread."""
-    return threads - {threading.get_ident()}
 
 
 def _is_numpys(path: Path) -> bool:
