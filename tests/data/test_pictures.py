@@ -165,7 +165,7 @@ def test_libtiff_does_not_write_to_standard_error(tmp_path, capfd):
     whole = encoded(Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)), "TIFF", compression="tiff_lzw")
     path = tmp_path / "a.tif"
     path.write_bytes(whole[:10] + b"\xff" * 20 + whole[30:])
-    with Image.open(path) as image, pytest.raises(OSError, match="decoder error|-2"):
+    with Image.open(path) as image, pytest.raises(OSError, match=r"decoder error|-2"):
         image.load()
     assert "tempfile.tif" in capfd.readouterr().err, "it is not this that libtiff reports"
     refusal(path)
