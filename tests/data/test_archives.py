@@ -134,6 +134,16 @@ def test_a_header_of_a_gigabyte_is_not_unpacked(tmp_path, kind):
     check_refused(path, r"set.tar.gz: refused, its headers are larger than those of a data set")
 
 
+@pytest.mark.parametrize(("size", "message"), [(4096, "lacks set/a"), (4097, "refused, its headers are larger")])
+def test_a_name_may_be_as_long_as_a_path(tmp_path, size, message):
+    path = tmp_path / "set.tar.gz"
+    name = header("././@LongLink", size, tarfile.GNUTYPE_LONGNAME) + (b"x" * (size - 1)).ljust(
+        -(-size // 512) * 512, b"\0"
+    )
+    path.write_bytes(gzip.compress(name + header("x", 0, tarfile.REGTYPE) + bytes(1024)))
+    check_refused(path, f"set.tar.gz: {message}")
+
+
 def test_headers_without_end_are_refused(tmp_path):
     path = tmp_path / "set.tar.gz"
     for each in (header("set/x", 0, tarfile.REGTYPE), header("p", 512, tarfile.XHDTYPE) + bytes(512)):
@@ -166,7 +176,7 @@ def test_a_map_of_a_sparse_member_without_end_is_not_read(tmp_path):
 def test_what_follows_the_members_is_not_read_without_end(tmp_path):
     path = write_tar(tmp_path / "set.tar.gz", CONTENTS)
     path.write_bytes(path.read_bytes() + gzip.compress(bytes(2**24)) * 64)
-    check_refused(path, r"set.tar.gz: refused, (more than 67,108,871 bytes come out|its [0-9,]+ bytes unpack)")
+    check_refused(path, r"set.tar.gz: refused, more than 67,108,871 bytes come out of it")
 
 
 def test_members_that_overlap_are_damage(tmp_path):

@@ -94,10 +94,11 @@ def test_images_that_do_not_fit_into_memory_are_named(tmp_path, monkeypatch):
     read_folder(tmp_path)
 
 
-def test_an_image_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 5, 2)])
+def test_an_image_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, shape):
     """A single pixel would fill a row of any size."""
     fill(tmp_path)
-    monkeypatch.setattr(folder, "_read_image", lambda path: np.zeros((1, 1, 1), np.uint8))
+    monkeypatch.setattr(folder, "_read_image", lambda path: np.zeros(shape, np.uint8))
     with pytest.raises(DataError, match=r"a/0.png: it was changed while it was read"):
         read_folder(tmp_path)
 

@@ -67,6 +67,10 @@ def test_booleans_are_two_classes():
     assert class_labels([True, False]).tolist() == [1, 0]
 
 
+def test_halves_of_floats_are_compared_without_a_warning():
+    assert class_labels(np.array([2, 1], np.float16)).tolist() == [2, 1]
+
+
 def test_labels_of_int64_are_not_copied():
     labels = np.arange(5)
     assert class_labels(labels) is labels

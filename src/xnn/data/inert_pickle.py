@@ -24,7 +24,7 @@ from xnn.data.splits import HostArray
 from xnn.errors import DataError
 
 MOST_OPCODES = 1_000_000
-"""The largest file of CIFAR has a quarter of these, in the most wordy protocol half."""
+"""The largest file of CIFAR has a fifth of these, a third in protocol 0."""
 _MOST_AXES = 64
 """Of a NumPy array."""
 
