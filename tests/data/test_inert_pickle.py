@@ -166,6 +166,14 @@ def test_an_array_of_more_axes_than_numpy_has_is_refused():
                 record.read("file")
 
 
+def test_an_array_of_nothing_times_a_lot_is_refused():
+    content = pickle.dumps(np.zeros((0, 1), np.uint8), 2)
+    assert content.count(b"K\x00K\x01\x86") == 1
+    record = read_inert(content.replace(b"K\x00K\x01\x86", 2 * b"\x8a\x05\0\0\0\0\x01" + b"K\x00\x87"), "file")
+    with pytest.raises(DataError, match=r"unsigned bytes that fill its shape"):
+        record.read("file")
+
+
 @pytest.mark.parametrize(
     "shape", [b"K\x02K\x04\x86", b"J\xff\xff\xff\xffJ\xfa\xff\xff\xff\x86", b"K\x06\x88\x86", b")"]
 )

@@ -200,12 +200,15 @@ def _header(blocks: dict[str, HostArray], cached: Cached) -> bytes:
 
 def _parse(content: HostArray, path: Path) -> Cached:
     """Read what a file holds; raises a `DamagedCache`, or what `load` takes for one, if `save` has not written it."""
-    if zlib.crc32(content[:-4].data) != int.from_bytes(content[-4:].tobytes(), "little"):
-        raise DamagedCache("its checksum is wrong")
     start = 8 + int.from_bytes(content[:8].tobytes(), "little")
     if start > min(len(content), 8 + _MOST_HEADER):
         raise DamagedCache("its header is too long")
     header = json.loads(content[8:start].tobytes())
+    # First whether it is as long as it says, which costs nothing: a sparse file has any length.
+    if start + header[_CHECKSUM]["data_offsets"][1] != len(content):
+        raise DamagedCache("it does not have its length")
+    if zlib.crc32(content[:-4].data) != int.from_bytes(content[-4:].tobytes(), "little"):
+        raise DamagedCache("its checksum is wrong")
     manifest = header["__metadata__"]
     if manifest["format_version"] != str(FORMAT_VERSION):
         raise DamagedCache(f"its format is {manifest['format_version']}, expected {FORMAT_VERSION}")

@@ -61,7 +61,8 @@ class ArrayRecord:
             case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | bytearray() | str() as data):
                 content = _as_bytes(data, where)
                 sizes = len(shape) <= _MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
-                if sizes and math.prod(shape) == len(content):
+                # NumPy multiplies the lengths of an array of nothing too.
+                if sizes and math.prod(shape) == len(content) and math.prod(size or 1 for size in shape) < 2**63:
                     flat = np.frombuffer(content, np.uint8)
                     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
         raise DataError(f"{where}: its array is not made of unsigned bytes that fill its shape")

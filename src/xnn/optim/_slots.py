@@ -5,6 +5,7 @@ from typing import Any
 
 from xnn._typing import Array
 from xnn.backends import Backend
+from xnn.errors import some
 
 
 def save(steps: int, slots: Mapping[str, Array], backend: Backend) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def load(state: Mapping[str, Any], slots: Mapping[str, Array], backend: Backend,
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be an integer of at least 0, not {steps!r}")
     if set(saved) != set(slots):
-        raise ValueError(f"state has the slots {sorted(saved)}, this object has {sorted(slots)}")
+        raise ValueError(f"state has the slots {some(sorted(saved))}; this object has {some(sorted(slots))}")
     values = {name: _checked(name, saved[name], slots[name].shape, backend, dtype) for name in slots}
     for name, value in values.items():
         slots[name][...] = value

@@ -108,17 +108,17 @@ def not_promised(job: Job, saved: Saved) -> str | None:
     )
 
 
-def check_counts(saved: Saved) -> None:
-    """Raise a `ValueError` if a checkpoint's description is not that of a trainer's state."""
+def check_counts(saved: Saved) -> Saved:
+    """Return a checkpoint with what is described of its counts, or raise a `ValueError` if it is no trainer's state."""
     try:
-        schema.state(saved.info)
+        return dataclasses.replace(saved, info=dict(schema.state(saved.info)))
     except ValueError as error:
         raise ValueError(f"{saved.path} is damaged: {error}") from error
 
 
 def take(trainer: Trainer, job: Job, saved: Saved) -> None:
     """Put a checkpoint into the trainer, or raise a `ValueError` if it is not of this run."""
-    check_counts(saved)
+    saved = check_counts(saved)
     info, batches = saved.info, len(job.train)
     if info["batch"] > batches or info["step"] != info["epoch"] * batches + info["batch"]:
         raise ValueError(

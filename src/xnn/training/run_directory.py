@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from xnn.errors import RunError
+from xnn.errors import RunError, some
 from xnn.files import Folder, is_temporary
 from xnn.paths import expanded, reason
 from xnn.training import checkpoints, json_files, lock, schema, tensors
@@ -288,7 +288,7 @@ class RunDirectory:
             with self._reading(self.path / "checkpoints"), self.folder.child("checkpoints") as folder:
                 saved, damaged = checkpoints.newest_valid(folder, check)
         if saved is None and damaged:
-            raise RunError(f"--resume {self.path}: no sound checkpoint is left: {'; '.join(damaged)}")
+            raise RunError(f"--resume {self.path}: no sound checkpoint is left: {some(damaged, '; ')}")
         if saved is None and self.read_metrics():
             raise RunError(f"--resume {self.path}: its checkpoints are gone")
         return saved, damaged
