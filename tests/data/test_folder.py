@@ -87,10 +87,10 @@ def test_many_images_that_are_near_the_limit_are_refused_together(tmp_path, monk
 
 def test_images_that_do_not_fit_into_memory_are_named(tmp_path, monkeypatch):
     fill(tmp_path)
-    monkeypatch.setattr(limits, "_free_memory", lambda: 719)
+    monkeypatch.setattr(limits, "free_memory", lambda: 719)
     with pytest.raises(DataError, match=r": it needs 720 bytes of memory, of which 719 are free; take smaller images"):
         read_folder(tmp_path)
-    monkeypatch.setattr(limits, "_free_memory", lambda: 720)
+    monkeypatch.setattr(limits, "free_memory", lambda: 720)
     read_folder(tmp_path)
 
 

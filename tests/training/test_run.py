@@ -20,6 +20,7 @@ from xnn.training import Callback, Settings
 from xnn.training.assembly import prepare
 from xnn.training.run import resume, train
 from xnn.training.run_directory import METRICS, RunDirectory, default_path
+from xnn.training.run_files import RunFiles
 
 RESULT = {
     *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
@@ -452,7 +453,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
 
     with pytest.raises(NonFiniteLoss, match="in epoch 3"):
         train(quick(tmp_path / "run", epochs=4, optimizer="sgd"), callbacks=[Break()])
-    with RunDirectory.existing(tmp_path / "run", "") as directory:
+    with RunFiles.existing(tmp_path / "run", "") as directory:
         saved, damaged = directory.newest_checkpoint()
     assert (saved.info["epoch"], damaged) == (2, [])
     assert np.isfinite(saved.arrays["parameters"]).all()

@@ -33,7 +33,7 @@ def check_room(size: int, where: str) -> None:
 
     What is not refused here may still be too much: then Python's MemoryError comes, or the system ends the process.
     """
-    free = _free_memory()
+    free = free_memory()
     if free is not None and size > free:
         raise DataError(
             f"{where}: it needs {size:,} bytes of memory, of which {free:,} are free; "
@@ -41,7 +41,7 @@ def check_room(size: int, where: str) -> None:
         )
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
     """Return the bytes that can be had without swapping (Linux), or that the machine has (macOS); None elsewhere."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

@@ -11,7 +11,7 @@ from xnn.errors import RunError, SettingError
 from xnn.tasks import Task
 from xnn.training import schema
 from xnn.training.history import History, Row
-from xnn.training.run_directory import MODEL, RunDirectory
+from xnn.training.run_files import MODEL, RunFiles
 from xnn.training.settings import Settings
 
 
@@ -48,7 +48,7 @@ class SavedRun:
         RunError
             There is no run at `path`, or one of its files is damaged.
         """
-        with RunDirectory.existing(path, "run directory") as directory:
+        with RunFiles.existing(path, "run directory") as directory:
             try:
                 settings = Settings.from_dict(directory.read_config())
             except SettingError as error:
@@ -113,7 +113,7 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
         The backend is not there.
     """
     chosen = backend(on)
-    with RunDirectory.existing(path, "run directory") as directory:
+    with RunFiles.existing(path, "run directory") as directory:
         description = directory.read_description()
         try:
             saved = _described(description)

@@ -9,17 +9,18 @@ from xnn.training import curves, resuming, schema
 from xnn.training.assembly import make_trainer, prepare
 from xnn.training.history import History
 from xnn.training.run_directory import RunDirectory
+from xnn.training.run_files import RunFiles
 from xnn.training.settings import Settings
 
 Report = Callable[[str], None]
 
 
-def result_of(directory: RunDirectory, epochs: int | None) -> schema.Result | None:
+def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
     """Return the result of a run that is complete, None of one that is not or is to go on.
 
     Parameters
     ----------
-    directory : RunDirectory
+    directory : RunFiles
     epochs : int or None
         How many there are to be in all; None for as many as there are.
 
@@ -87,7 +88,7 @@ def trained_model(path: Path) -> Any:
     UserError
         The data or the checkpoints are gone or damaged.
     """
-    with RunDirectory.existing(path, "--resume") as directory:
+    with RunFiles.existing(path, "--resume") as directory:
         saved, _ = directory.newest_checkpoint(resuming.check_counts)
         if saved is None:
             raise RunError(f"--resume {path}: its checkpoints are gone")

@@ -17,12 +17,12 @@ from xnn.kernels import threads
 from xnn.training import schema
 from xnn.training.assembly import Job
 from xnn.training.checkpoints import Saved
-from xnn.training.run_directory import RunDirectory
+from xnn.training.run_files import RunFiles
 from xnn.training.settings import Settings, known
 from xnn.training.trainer import Trainer
 
 
-def saved_settings(directory: RunDirectory, changes: dict[str, Any]) -> Settings:
+def saved_settings(directory: RunFiles, changes: dict[str, Any]) -> Settings:
     """Return the settings of the run in a directory, with some replaced.
 
     Raises
@@ -62,7 +62,7 @@ def data_facts(job: Job) -> dict[str, Any]:
     }
 
 
-def check_data(job: Job, directory: RunDirectory, saved: Saved) -> None:
+def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
     """Raise a `RunError` if the data is not what the run began with."""
     now, then = data_facts(job), saved.info.get("data", {})
     different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]

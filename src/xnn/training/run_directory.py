@@ -13,22 +13,21 @@
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from xnn.errors import RunError, some
+from xnn.errors import RunError
 from xnn.files import Folder, is_temporary
-from xnn.paths import expanded, reason
-from xnn.training import checkpoints, json_files, lock, schema, tensors
+from xnn.paths import reason
+from xnn.training import json_files, lock, schema, tensors
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row
-
-MODEL = "model.safetensors"
+from xnn.training.run_files import RunFiles
 
 METRICS = (
     "epoch",
@@ -43,10 +42,6 @@ METRICS = (
 """Keys that every line of metrics.jsonl has; null where there is no value."""
 
 
-_MOST_INTERVALS = 100_000
-"""Rows of intervals.jsonl that are kept in memory, more than a chart can show."""
-
-
 class StoppedAtOnce(KeyboardInterrupt):
     """A run was left without being saved; `directory` has what was saved before, to go on from."""
 
@@ -55,25 +50,12 @@ class StoppedAtOnce(KeyboardInterrupt):
         self.directory = directory
 
 
-class RunDirectory:
-    """The files of one run, by names within a folder that is opened once.
-
-    Who writes them got it by `create` or `open`, which keep other processes out; who only reads, by `existing`.
-    """
-
-    def __init__(self, folder: Folder) -> None:
-        self.folder = folder
-        self.path = folder.path
-        self.config = self.path / "config.json"
-        self.metrics = self.path / "metrics.jsonl"
-        self.intervals = self.path / "intervals.jsonl"
-        self.result = self.path / "result.json"
-        self.curves = self.path / "curves.png"
-        self.model = self.path / MODEL
+class RunDirectory(RunFiles):
+    """The files of one run, for whoever writes them; made by `create` or `open`, which keep other processes out."""
 
     @classmethod
     @contextmanager
-    def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> "Iterator[RunDirectory]":
+    def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> Iterator[Self]:
         """Make the folder and write config.json, whose ``run_dir`` becomes the folder's path.
 
         The folder is locked for the time of the ``with`` block.
@@ -127,7 +109,7 @@ class RunDirectory:
 
     @classmethod
     @contextmanager
-    def open(cls, path: str | Path) -> "Iterator[RunDirectory]":
+    def open(cls, path: str | Path) -> Iterator[Self]:
         """Give the folder of an earlier run, without the leftovers of a kill, locked for the ``with`` block.
 
         Raises
@@ -137,37 +119,6 @@ class RunDirectory:
         """
         with cls.existing(path, "--resume") as directory, directory._locked("--resume", path):
             yield directory
-
-    @classmethod
-    @contextmanager
-    def existing(cls, path: str | Path, given: str) -> "Iterator[RunDirectory]":
-        """Give the folder of an earlier run, not locked; `given` is what errors call it.
-
-        Raises
-        ------
-        RunError
-            There is no such folder, no run in it, or it cannot be used.
-        """
-        place = expanded(path, given, RunError)
-        try:
-            if not place.is_dir():
-                raise RunError(f"{given} {path}: there is no such folder")
-        except OSError as error:
-            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
-        with cls._opened(place, given) as directory:
-            if not directory.folder.has(directory.config.name):
-                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
-            yield directory
-
-    @classmethod
-    @contextmanager
-    def _opened(cls, path: Path, given: str) -> "Iterator[RunDirectory]":
-        try:
-            folder = Folder(path)
-        except OSError as error:
-            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
-        with folder:
-            yield cls(folder)
 
     @contextmanager
     def _locked(self, given: str, path: str | Path) -> Iterator[None]:
@@ -201,97 +152,10 @@ class RunDirectory:
                 raise RunError(f"{self.path / 'checkpoints'} cannot be used: {reason(error)}") from error
             yield folder
 
-    def read_config(self) -> dict[str, Any]:
-        """Return the settings that `create` wrote.
-
-        Raises
-        ------
-        RunError
-            The file is damaged.
-        """
-        with self._reading(self.config):
-            value = json_files.read_document(self.folder, self.config.name)
-            config: dict[str, Any] = schema.checked(value, schema.Config)
-        return config
-
-    def read_result(self) -> schema.Result | None:
-        """Return what `write_result` wrote; None where the run is not complete.
-
-        Raises
-        ------
-        RunError
-            The file is damaged.
-        """
-        if not self.folder.exists(self.result.name):
-            return None
-        with self._reading(self.result):
-            value = json_files.read_document(self.folder, self.result.name)
-            result: schema.Result = schema.checked(value, schema.Result)
-        return result
-
-    def read_metrics(self) -> History:
-        """Return the epochs' rows, up to the first that is damaged or out of its turn.
-
-        Raises
-        ------
-        RunError
-            The file is there and cannot be read.
-        """
-        history = History()
-        for row in self._read_rows(self.metrics, schema.epoch_row):
-            if row["epoch"] != len(history) + 1:
-                break
-            history.append(row)
-        return history
-
-    def read_intervals(self) -> list[Row]:
-        """Return the intervals' rows, up to the first that is damaged; of very many a sample, evenly spaced.
-
-        Raises
-        ------
-        RunError
-            The file is there and cannot be read.
-        """
-        rows: list[Row] = []
-        stride = 1
-        for number, row in enumerate(self._read_rows(self.intervals, schema.interval_row)):
-            if number % stride == 0:
-                rows.append(row)
-            if len(rows) > _MOST_INTERVALS:
-                rows, stride = rows[::2], 2 * stride
-        return rows
-
-    def _read_rows(self, path: Path, check: json_files.Check) -> Iterator[Row]:
-        with self._reading(path):
-            yield from json_files.read_rows(self.folder, path.name, check)
-
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write config.json."""
         with self._writing(self.config):
             self.folder.write(self.config.name, json_files.document(config))
-
-    def newest_checkpoint(
-        self, check: Callable[[checkpoints.Saved], object] | None = None
-    ) -> tuple[checkpoints.Saved | None, list[str]]:
-        """Return the newest sound checkpoint, and a line for each that was passed over.
-
-        None if the run was stopped before it had written one. `check` raises a `ValueError` for one that shall be
-        passed over, too.
-
-        Raises
-        ------
-        RunError
-            There were checkpoints, and no sound one is left.
-        """
-        saved, damaged = None, list[str]()
-        if self.folder.exists("checkpoints"):
-            with self._reading(self.path / "checkpoints"), self.folder.child("checkpoints") as folder:
-                saved, damaged = checkpoints.newest_valid(folder, check)
-        if saved is None and damaged:
-            raise RunError(f"--resume {self.path}: no sound checkpoint is left: {some(damaged, '; ')}")
-        if saved is None and self.read_metrics():
-            raise RunError(f"--resume {self.path}: its checkpoints are gone")
-        return saved, damaged
 
     def cut_back(self, step: int, history: History) -> None:
         """Make the rows on disk those that there were at a step."""
@@ -327,53 +191,10 @@ class RunDirectory:
         with self._writing(self.model):
             tensors.write(self.folder, self.model.name, arrays, {"xnn": text})
 
-    def read_description(self) -> schema.Description:
-        """Return what `write_model` was given beside the arrays.
-
-        Raises
-        ------
-        RunError
-            There is no model, or its file is damaged.
-        """
-        if not self.folder.has(self.model.name):
-            raise RunError(
-                f"run directory {self.path}: there is no model in it (no {self.model.name}); it is written "
-                f"when the run ends: xnn-train --resume {self.path}"
-            )
-        with self._reading(self.model):
-            metadata = tensors.read_metadata(self.folder, self.model.name)
-            if "xnn" not in metadata:
-                raise ValueError("it has no 'xnn' in its metadata")
-            description: schema.Description = schema.checked(schema.parsed(metadata["xnn"]), schema.Description)
-        return description
-
-    def read_model(self, description: schema.Description, count: int) -> tensors.Arrays:
-        """Return the arrays of model.safetensors, which is not read unless it may hold `count` numbers.
-
-        Raises
-        ------
-        RunError
-            Its file is damaged.
-        """
-        with self._reading(self.model):
-            return tensors.read_arrays(self.folder, self.model.name, description.get("tensors"), 8 * count)
-
     def append(self, path: Path, row: Mapping[str, Any]) -> None:
         """Add a row to one of the files of rows."""
         with self._writing(path):
             self.folder.append(path.name, json_files.line(row))
-
-    @contextmanager
-    def _reading(self, path: Path) -> Iterator[None]:
-        """Name the file in what goes wrong in the block."""
-        try:
-            yield
-        except OSError as error:
-            raise RunError(f"cannot read {path}: {reason(error)}") from error
-        except RunError:
-            raise
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
     @contextmanager
     def _writing(self, path: Path, verb: str = "write") -> Iterator[None]:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from xnn.errors import some
+from xnn.data.limits import free_memory
+from xnn.errors import RunError, some
 from xnn.files import Folder
 from xnn.training import schema
 
@@ -83,7 +84,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     expected
         What `described` returned when it was written; None where nothing is known.
     limit
-        The most bytes that the arrays may take. A larger file is not read.
+        The most bytes that the arrays may take. A larger file is not read, nor one that does not fit into memory twice.
 
     Raises
     ------
@@ -91,10 +92,16 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
         It cannot be read.
     ValueError
         It is no whole file of that format, or not made of the expected arrays.
+    RunError
+        There is too little memory.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    content, free = folder.size(name) or 0, free_memory()
+    if free is not None and content <= _MOST_HEADER + limit and 2 * content > free:
+        path = folder.path / name
+        raise RunError(f"{path}: to read it takes {2 * content:,} bytes of memory, of which {free:,} are free")
     try:
         arrays: Arrays = load(folder.read(name, _MOST_HEADER + limit))
     except (SafetensorError, KeyError, TypeError) as error:
