@@ -1,6 +1,8 @@
 """What a run left in its directory: settings, rows, result and model, read and never changed."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,21 +117,27 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     chosen = backend(on)
     with RunFiles.existing(path, "run directory") as directory:
         description = directory.read_description()
-        try:
+        with _damage_named(directory.model):
             saved = _described(description)
             model, shape = saved.model, saved.image_shape
             count = model.count(shape)
-            arrays = directory.read_model(description, count)
+        arrays = directory.read_model(description, count)
+        with _damage_named(directory.model):
             if sum(array.size for array in arrays.values()) != count:
                 raise ValueError(f"its arrays do not have the {count:,} numbers of its model")
             # Only now, since a model may be described that is far larger than the file.
             model.build(shape, backend=chosen, seed=saved.settings.seed, dtype=saved.settings.dtype)
             model.load_state_dict(arrays)
-        except RunError:
-            raise
-        except ValueError as error:
-            raise RunError(f"{directory.model} is damaged: {' '.join(str(error).split())}") from error
     return saved
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with what it holds."""
+    try:
+        yield
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
 def _described(description: schema.Description) -> SavedModel:
