@@ -52,8 +52,12 @@ def judged(case: Case, place: Place, start: Start, logs: Path, limits: Limits) -
     outcome = start(list(case.command.arguments), place.work, logs, place.environment, limits)
     faults = faults_of_outcome(outcome, case.command.program, case.expected)
     allowed = (*case.command.writes, "cache/", "tmp/")
-    faults += [f"changed {name}" for name in changes(before, snapshot(place.path), allowed)][:3]
-    return outcome, faults + _faults_of_files(place, case.command, outcome)
+    after = snapshot(place.path)
+    faults += [f"changed {name}" for name in changes(before, after, allowed)][:3]
+    left = [name for name in after if name not in before and name.startswith(("cache/", "tmp/")) and ".tmp" in name]
+    if left and not outcome.killed:
+        faults.append(f"left {left[0]}")
+    return outcome, faults + _faults_of_page(place, case.command, outcome)
 
 
 def _main(module: str, small: str) -> Callable[[list[str]], int]:
@@ -65,8 +69,8 @@ def _main(module: str, small: str) -> Callable[[list[str]], int]:
     return run
 
 
-def _faults_of_files(place: Place, command: Command, outcome: Outcome) -> list[str]:
-    """Look at what was written: the page, and whether a temporary file was left."""
+def _faults_of_page(place: Place, command: Command, outcome: Outcome) -> list[str]:
+    """Look at the page that a command that ended well has to have written."""
     faults = []
     pages = [place.path / name for name in command.writes if name.endswith("/report.html")]
     for page in pages if outcome.code == 0 else ():
@@ -74,7 +78,4 @@ def _faults_of_files(place: Place, command: Command, outcome: Outcome) -> list[s
             faults += [f"the page has {fault}" for fault in faults_of_page(page.read_text("utf-8"))]
         else:
             faults.append("wrote no page")
-    left = [path for name in ("tmp", "cache") for path in (place.path / name).glob("**/*.tmp*")]
-    if left and not outcome.killed:
-        faults.append(f"left {left[0].name}")
     return faults

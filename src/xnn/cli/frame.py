@@ -94,5 +94,6 @@ def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
 
 def complain(program: str, error: object, code: int) -> int:
     """Print an error on one line of standard error, and return the exit code."""
-    print(f"{program}: error: {printable(' '.join(str(error).split()), MOST_OF_ERROR)}", file=sys.stderr)
+    line = f"{program}: error: {' '.join(str(error).split())}"
+    print(printable(line, MOST_OF_ERROR), file=sys.stderr)
     return code

@@ -105,7 +105,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     try:
         arrays: Arrays = load(folder.read(name, _MOST_HEADER + limit))
     except (SafetensorError, KeyError, TypeError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(" ".join(str(error).split())[:300]) from error  # it may quote the file
     if expected is None:
         return arrays
     if arrays.keys() != expected.keys():
