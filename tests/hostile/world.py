@@ -168,5 +168,5 @@ def shrink_cifar10(larger: bool) -> None:
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]))
-    specs = {name: getattr(module, "__spec__", None) for name, module in sys.modules.items()}
+    specs = {name: getattr(module, "__spec__", None) for name, module in list(sys.modules.items())}
     print(json.dumps([name for name, spec in specs.items() if spec is not None and spec.name == name and spec.origin]))
