@@ -165,6 +165,8 @@ def test_leftovers_are_known_by_their_names(name, temporary):
 
 @posix
 def test_leftovers_are_removed_and_files_in_use_are_not(folder):
+    if not files._BY_DESCRIPTOR:
+        pytest.skip("there the system refuses to delete an open file")
     used = f".used.{'1' * 16}.tmp"
     for name in (f".dead.{'0' * 16}.tmp", used, ".other.tmp"):
         folder.write(name, b"")
@@ -181,6 +183,52 @@ def test_leftovers_are_removed_and_files_in_use_are_not(folder):
         other.stdin.close()
     folder.remove_temporaries()
     assert used not in folder.names()
+
+
+def test_what_another_process_took_for_a_leftover_is_begun_again(folder, monkeypatch):
+    if not files._BY_DESCRIPTOR:
+        pytest.skip("a system that deletes no open file")
+    taken, hold = [], files._hold
+
+    def intrude(descriptor):
+        if not taken:
+            taken.extend(folder.names())
+            (folder.path / taken[0]).unlink()
+        return hold(descriptor)
+
+    monkeypatch.setattr(files, "_hold", intrude)
+    folder.write("file", iter([b"whole ", b"content"]))
+    assert taken
+    assert folder.names() == ["file"]
+    assert folder.read("file", 13) == b"whole content"
+
+
+def test_a_folder_that_was_closed_is_of_no_more_use(tmp_path):
+    with Folder(tmp_path) as folder:
+        folder.write("file", b"")
+    for act in (lambda: folder.read("file", 1), lambda: folder.write("other", b""), folder.names):
+        with pytest.raises(ValueError, match="is closed"):
+            act()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_stays_itself_where_the_program_goes_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "place").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Folder(Path("place")) as folder:
+        monkeypatch.chdir("/")
+        folder.write("file", b"")
+    assert (tmp_path / "place" / "file").exists()
+
+
+def test_a_folder_that_cannot_be_asked_is_not_said_to_be_gone(tmp_path, monkeypatch):
+    def stale(self, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with Folder(tmp_path) as folder:
+        monkeypatch.setattr(Path, "stat", stale)
+        with pytest.raises(OSError, match="Input/output error"):
+            folder.append("file", b"")
 
 
 def test_a_write_that_takes_a_part_at_a_time_is_whole_at_the_end(tmp_path, monkeypatch):

@@ -60,7 +60,8 @@ class Folder:
 
     def _take(self, path: Path, descriptor: int | None) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._absolute = path.absolute()  # a program may change its working directory
+        self._number, self._is_closed = descriptor, False
         self._identity = _identity(path.stat() if descriptor is None else os.fstat(descriptor))
 
     def child(self, name: str, *, make: bool = False) -> "Folder":
@@ -78,10 +79,10 @@ class Folder:
         return folder
 
     def close(self) -> None:
-        """Let go of the folder."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Let go of the folder; whatever is tried with it later is a `ValueError`."""
+        if self._number is not None and not self._is_closed:
+            os.close(self._number)
+        self._is_closed = True
 
     def __enter__(self) -> "Folder":
         return self
@@ -91,8 +92,8 @@ class Folder:
 
     def check(self) -> None:
         """Raise `FolderGone` unless the path still leads to the folder that was opened."""
-        with contextlib.suppress(OSError):
-            if _identity(self.path.stat()) == self._identity:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if _identity(self._absolute.stat()) == self._identity:
                 return
         raise FolderGone(f"the folder {self.path} was deleted, renamed or replaced while it was in use")
 
@@ -147,14 +148,21 @@ class Folder:
         A reader sees the old file or the new one, also after a kill or a power cut.
         """
         self.check()
+        while not self._write_once(name, content):
+            pass
+
+    def _write_once(self, name: str, content: bytes | Iterable[Any]) -> bool:
+        """Return whether it was written; else another process took what was begun for a leftover, and nothing was."""
         temporary = f".{name[:_NAME_KEPT]}.{secrets.token_hex(8)}.tmp"
         try:
             with _closing(self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)) as descriptor:
                 _hold(descriptor)
+                if not os.fstat(descriptor).st_nlink:
+                    return False
                 for piece in (content,) if isinstance(content, bytes) else content:
                     _write_all(descriptor, piece)
                 os.fsync(descriptor)
-                if _BY_DESCRIPTOR:  # still held, so that nobody takes it for a killed process's
+                if _BY_DESCRIPTOR:  # still held, so that nobody takes it for a leftover
                     self._rename(temporary, name)
             if not _BY_DESCRIPTOR:  # Windows renames no open file
                 self._rename(temporary, name)
@@ -164,6 +172,7 @@ class Folder:
         except BaseException:
             self.remove(temporary)
             raise
+        return True
 
     def append(self, name: str, content: bytes) -> None:
         """Add to the end of a file, which a kill cannot undo once this returns."""
@@ -186,12 +195,19 @@ class Folder:
         for name in self.names():
             if not (is_temporary(name) and self.has(name)):
                 continue
-            with (
-                contextlib.suppress(FileNotFoundError, PermissionError),
-                _closing(self.open(name, os.O_RDWR)) as descriptor,
-            ):
-                if _hold(descriptor):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if not _BY_DESCRIPTOR:  # Windows deletes no open file
                     self.remove(name)
+                    continue
+                with _closing(self.open(name, os.O_RDWR)) as descriptor:
+                    if _hold(descriptor):
+                        self.remove(name)
+
+    @property
+    def _descriptor(self) -> int | None:
+        if self._is_closed:
+            raise ValueError(f"the folder {self.path} is closed")
+        return self._number
 
     def _place(self, name: str) -> str | Path:
         return self.path / name if self._descriptor is None else name

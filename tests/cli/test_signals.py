@@ -35,6 +35,21 @@ def test_the_first_signal_asks_the_trainer_and_the_second_ends_at_once():
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize("first", ["SIGHUP", "SIGTERM"])
+def test_a_terminal_that_closes_sends_its_signal_twice(first):
+    """Its shell does, and so does the system."""
+    signals, trainer = StopSignals(), Trainer()
+    with signals.installed():
+        signals.fit_begin(trainer)
+        os.kill(os.getpid(), getattr(signal, first))
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert trainer.asked == (first, True)
+        assert signals.received == getattr(signal, first)
+        signals.fit_end(trainer)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
 def test_handlers_are_put_back():
     before = [signal.getsignal(number) for number in NUMBERS]
     with StopSignals().installed():

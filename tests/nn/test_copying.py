@@ -14,7 +14,7 @@ from xnn.tasks import Task
 from xnn.testing.strategies import networks
 from xnn.training import Settings
 
-WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda value: pickle.loads(pickle.dumps(value))}  # noqa: S301 - our own
+WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda value: pickle.loads(pickle.dumps(value))}  # noqa: S301 - our own
 COPIED = st.sampled_from(sorted(WAYS))
 
 

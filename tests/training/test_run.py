@@ -276,8 +276,9 @@ def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path):
         made = [
             stack.enter_context(RunDirectory.create(tmp_path / "run", {"epochs": 1}, numbered=True)) for _ in range(3)
         ]
-    assert [directory.path.name for directory in made] == ["run", "run-2", "run-3"]
-    assert [directory.read_config()["run_dir"] for directory in made] == [str(directory.path) for directory in made]
+        paths = [directory.path for directory in made]
+        assert [path.name for path in paths] == ["run", "run-2", "run-3"]
+        assert [directory.read_settings().run_dir for directory in made] == [str(path) for path in paths]
 
 
 def test_another_run_may_take_the_default_folder_while_the_data_is_read(tmp_path, monkeypatch):

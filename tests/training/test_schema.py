@@ -28,7 +28,7 @@ DESCRIPTION = {
 }
 KINDS = {
     "epoch row": (schema.epoch_row, ROW),
-    "interval row": (schema.interval_row, INTERVAL),
+    "interval row": (lambda value: schema.interval_row(json.dumps(value).encode()), INTERVAL),
     "state": (schema.state, STATE),
     "result": (lambda value: schema.checked(value, schema.Result), RESULT),
     "description": (lambda value: schema.checked(value, schema.Description), DESCRIPTION),
@@ -114,9 +114,21 @@ def test_a_row_without_a_value_is_refused(kind):
             check({key: inner for key, inner in value.items() if key != name})
 
 
-def test_what_a_callback_adds_to_a_row_stays():
-    row = ROW | {"f1": 0.5, "note": "good", "best": True}
-    assert schema.epoch_row(row) == row
+@given(
+    added=st.dictionaries(
+        st.text(max_size=5).filter(lambda name: name not in ROW),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=150) | st.dictionaries(st.text(max_size=3), inner, max_size=150),
+            max_leaves=5,
+        ),
+        max_size=150,
+    )
+)
+def test_what_a_callback_adds_to_a_row_stays(added):
+    row = ROW | added
+    assert json.dumps(schema.epoch_row(row)) == json.dumps(row)
+    assert schema.state(STATE | {"history": [row]})["history"] == [row]
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "[-Infinity]", "[1e999]", "{", "", "\xff", "[" * 100_000])

@@ -1,5 +1,6 @@
 """Run directories that somebody else has made, or taken away: nothing outside is touched, and one line says why."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from xnn.reporting.saved import SavedRun, load_model
 from xnn.training import Callback, checkpoints
 from xnn.training.run import resume, train
 from xnn.training.run_directory import RunDirectory
+from xnn.training.run_files import RunFiles
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets not everybody make links, and has no pipes")
 
@@ -225,3 +227,71 @@ def test_torchvision_reads_no_folder_that_a_run_names(run, tmp_path):
     (run / "config.json").write_text(json.dumps(config | {"dataset": "torchvision:MNIST", "data_dir": str(tmp_path)}))
     with pytest.raises(RunError, match="name it by --data-dir again if you trust what is in it"):
         resume(run)
+
+
+def test_a_run_whose_callback_adds_to_its_rows_goes_on(tmp_path):
+    class Note(Callback):
+        def epoch_begin(self, trainer):
+            for row in trainer.history:
+                row["by_class"] = {"0": 1, "1": [0.5, None]}
+
+    train(quick(tmp_path / "run", epochs=3), callbacks=[Note(), StopAt(60)])
+    said = []
+    assert resume(tmp_path / "run", warn=said.append).values is not None
+    assert said == []
+    assert rows_of(tmp_path / "run" / "metrics.jsonl")[0]["by_class"] == {"0": 1, "1": [0.5, None]}
+
+
+def test_many_rows_are_sampled_and_cut_back_as_they_are(run, monkeypatch):
+    rows = rows_of(run / "intervals.jsonl")
+    lines = [json.dumps(rows[0] | {"step": step, "note": ["kept"]}) + "\n" for step in range(1, 1001)]
+    (run / "intervals.jsonl").write_text("".join(lines))
+    monkeypatch.setattr("xnn.training.run_files._MOST_ROWS", 64)
+    with RunFiles.existing(run, "") as files:
+        found = files.read_intervals()
+    assert 32 <= len(found) <= 64
+    assert {row["step"] for row in found} <= set(range(1, 1001))
+    assert all("note" not in row for row in found)
+    with RunDirectory.open(run) as directory:
+        directory.cut_back(700, directory.read_metrics())
+    assert (run / "intervals.jsonl").read_text() == "".join(lines[:700])
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "intervals.jsonl"])
+def test_no_more_of_the_rows_is_read_than_may_be(complete, tmp_path, name, monkeypatch):
+    run = Path(shutil.copytree(complete, tmp_path / "run"))
+    line = len((run / name).read_text().splitlines(keepends=True)[0])
+    monkeypatch.setattr("xnn.training.run_files._MOST_METRICS", line)
+    monkeypatch.setattr("xnn.training.run_files._MOST_INTERVALS", line)
+    found = SavedRun.open(run)
+    assert len(found.history if name == "metrics.jsonl" else found.intervals) == 1
+
+
+@pytest.mark.parametrize("command", ["--resume", "run directory"])
+def test_a_folder_that_may_not_be_looked_into_is_one_line(run, monkeypatch, command):
+    """Of mode 0444 it can be listed, and no file in it can be found; not by root, so the system is made to say so."""
+    status = os.stat
+
+    def refuse(path, **options):
+        if options.get("dir_fd") is not None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return status(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(RunError, match=rf"{command} .*run: cannot be used: Permission denied"):
+        resume(run) if command == "--resume" else SavedRun.open(run)
+
+
+def test_a_model_for_images_that_do_not_fit_into_memory_is_not_asked(complete, tmp_path, monkeypatch):
+    run = Path(shutil.copytree(complete, tmp_path / "run"))
+    monkeypatch.setattr("xnn.data.limits.free_memory", lambda: 10)
+    with pytest.raises(DataError, match=r"model\.safetensors: an image of 8x8x1: it needs [\d,]+ bytes of memory"):
+        load_model(run)
+
+
+def test_a_run_that_stopped_early_is_not_told_to_train_for_longer(tmp_path):
+    train(quick(tmp_path / "run", validation=0.2, early_stopping=1, epochs=60, lr=0.05))
+    said = []
+    assert resume(tmp_path / "run", report=said.append).was_complete
+    assert "its validation loss had stopped falling" in said[-1]
+    assert "--epochs" not in said[-1]

@@ -26,12 +26,20 @@ def guarded(program: str, command: Callable[[], None]) -> int:
     written. 3: a loss became NaN or infinite. 130: stopped by SIGINT.
     """
     with outlets() as (out, _):
-        return delivered(program, out, lambda: _code_of(program, command))
+        return delivered(program, out, lambda: _code_of_guarded(program, command))
 
 
-def _code_of(program: str, command: Callable[[], None]) -> int:
+def _code_of_guarded(program: str, command: Callable[[], None]) -> int:
     try:
-        command()
+        return code_of(program, command)
+    except KeyboardInterrupt:
+        return complain(program, "stopped", INTERRUPTED)
+
+
+def code_of(program: str, command: Callable[[], int | None], advice: str = "") -> int:
+    """Return the exit code of a command, or of the error that ended it; `advice` says what helps where memory lacks."""
+    try:
+        return command() or 0
     except FolderGone as error:
         return complain(program, error, FOLDER_GONE)
     except UserError as error:
@@ -41,10 +49,7 @@ def _code_of(program: str, command: Callable[[], None]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return complain(program, f"out of memory ({error})", BAD_INPUT)
-    except KeyboardInterrupt:
-        return complain(program, "stopped", INTERRUPTED)
-    return 0
+        return complain(program, f"out of memory ({error}){advice}", BAD_INPUT)
 
 
 def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:

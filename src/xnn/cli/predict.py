@@ -19,7 +19,7 @@ _WIDTH = 24
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, or 2 for bad input."""
+    """Run the command and return its exit code; see `xnn.cli.frame.guarded`."""
     return guarded("xnn-predict", lambda: _run(_parser().parse_args(argv)))
 
 

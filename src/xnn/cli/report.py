@@ -13,7 +13,7 @@ PAGE = "report.html"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, or 2 for bad input."""
+    """Run the command and return its exit code; see `xnn.cli.frame.guarded`."""
     return guarded("xnn-report", lambda: _run(_parser().parse_args(argv)))
 
 

@@ -12,6 +12,9 @@ from xnn.training.callbacks import Callback
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
 
+HANGUP = getattr(signal, "SIGHUP", None)
+"""Windows has none."""
+
 NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Windows has no SIGHUP."""
 
@@ -56,6 +59,8 @@ class StopSignals(Callback):
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         second = self.received is not None
+        if second and number == HANGUP:
+            return  # when a terminal closes, its shell sends it and so does the system
         self.received = signal.Signals(number)
         if second or self._trainer is None:
             raise KeyboardInterrupt

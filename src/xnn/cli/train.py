@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from xnn.cli.arguments import Command, parse
-from xnn.cli.frame import BAD_INPUT, DIVERGED, FOLDER_GONE, complain, delivered, is_out_of_memory, make_console
+from xnn.cli.frame import code_of, complain, delivered, make_console
 from xnn.cli.signals import StopSignals
 from xnn.cli.streams import Outlet, outlets
-from xnn.errors import FolderGone, NonFiniteLoss, UserError
 from xnn.paths import reason
 from xnn.texts import printable
 from xnn.training.run_directory import StoppedAtOnce
@@ -33,17 +32,7 @@ def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
     signals = StopSignals()
     try:
         with signals.installed():
-            return _run(parse(argv), signals, out)
-    except FolderGone as error:
-        return _complain(error, FOLDER_GONE)
-    except UserError as error:
-        return _complain(error, BAD_INPUT)
-    except NonFiniteLoss as error:
-        return _complain(error, DIVERGED)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return _complain(f"out of memory ({error}); try a smaller --batch-size or --hidden", BAD_INPUT)
+            return code_of(PROGRAM, lambda: _run(parse(argv), signals, out), "; try a smaller --batch-size or --hidden")
     except KeyboardInterrupt as stop:
         code = SIGNALLED + (2 if signals.received is None else signals.received.value)
         if isinstance(stop, StoppedAtOnce):

@@ -1,5 +1,6 @@
 """What every layer is: parameters, plus a function that returns its value and its pullback."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -171,6 +172,10 @@ class Layer:
         self._draw(seed)
         return self
 
+    def __copy__(self) -> Self:
+        """Return a model of its own: parts that two models shared could not be views of both models' vectors."""
+        return copy.deepcopy(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what `copy.deepcopy` and `pickle` keep: a built layer's arrays by themselves, on the host."""
         state = {name: value for name, value in self.__dict__.items() if name not in _MADE_ANEW}
@@ -188,11 +193,20 @@ class Layer:
             entry.value = array
         self._connect(self.backend, self.dtype, self.precision, self.random)
 
-    def count(self, input_shape: Shape) -> int:
-        """Return how many numbers the parameters and buffers of a model for such inputs have, without making them."""
+    def count(self, input_shape: Shape) -> tuple[int, int]:
+        """Return how many numbers a model for such inputs has, without making them.
+
+        Returns
+        -------
+        held : int
+            In its parameters and buffers.
+        passed : int
+            In what its layers make of one image.
+        """
         self._prepare(tuple(input_shape))
         layers = self._named_layers().values()
-        return sum(math.prod(entry.shape) for layer in layers for entry in layer._own_entries())
+        held = sum(math.prod(entry.shape) for layer in layers for entry in layer._own_entries())
+        return held, sum(math.prod(layer.output_shape) for layer in layers)
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""

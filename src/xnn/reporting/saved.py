@@ -1,6 +1,5 @@
 """What a run left in its directory: settings, rows, result and model, read and never changed."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,11 +8,12 @@ from pathlib import Path
 from xnn import models, nn
 from xnn.backends import Backend, backend
 from xnn.data import Normalization
-from xnn.errors import RunError, SettingError
+from xnn.data.limits import check_room
+from xnn.errors import RunError
 from xnn.tasks import Task
 from xnn.training import schema
 from xnn.training.history import History, Row
-from xnn.training.run_files import MODEL, RunFiles
+from xnn.training.run_files import RunFiles
 from xnn.training.settings import Settings
 
 
@@ -51,17 +51,13 @@ class SavedRun:
             There is no run at `path`, or one of its files is damaged.
         """
         with RunFiles.existing(path, "run directory") as directory:
-            try:
-                settings = Settings.from_dict(directory.read_config())
-            except SettingError as error:
-                raise RunError(f"{directory.config} is damaged: {error}") from error
-            history, intervals = directory.read_metrics(), directory.read_intervals()
-            return cls(directory.path, settings, history, intervals, directory.read_result())
+            settings, history = directory.read_settings(), directory.read_metrics()
+            return cls(directory.path, settings, history, directory.read_intervals(), directory.read_result())
 
-    @property
-    def model_file(self) -> Path:
-        """Where the trained model is, once the run is complete."""
-        return self.path / MODEL
+    def has_model(self) -> bool:
+        """Whether there is a trained model, as there is once the run is complete."""
+        with RunFiles.existing(self.path, "run directory") as directory:
+            return directory.has_model()
 
     @property
     def held_out(self) -> str:
@@ -120,7 +116,8 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
         with _damage_named(directory.model):
             saved = _described(description)
             model, shape = saved.model, saved.image_shape
-            count = model.count(shape)
+            count, passed = model.count(shape)
+        check_room(4 * passed, f"{directory.model}: an image of {'x'.join(map(str, shape))}")
         arrays = directory.read_model(description, count)
         with _damage_named(directory.model):
             if sum(array.size for array in arrays.values()) != count:
@@ -147,8 +144,6 @@ def _described(description: schema.Description) -> SavedModel:
     if settings.hidden is None:
         raise ValueError("it has no width of its hidden layers")
     shape, classes = description["image_shape"], tuple(description["classes"])
-    if math.prod(shape) > schema.MOST_NUMBERS:
-        raise ValueError(f"it takes images of {'x'.join(map(str, shape))}, larger than any that are trained on")
     # The number of training images decides on defaults alone, and these settings have no defaults left to fill in.
     task = Task(settings.dataset, shape, len(classes), images=0)
     numbers = description["normalization"]

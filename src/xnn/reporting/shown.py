@@ -62,7 +62,7 @@ def look_at(
     UserError
         The model is damaged, or does not fit the data; or the data cannot be read from `data_dir`, or downloaded.
     """
-    if not run.model_file.is_file():
+    if not run.has_model():
         return Shown(run)
     settings = run.settings
     saved = load_model(run.path, on)

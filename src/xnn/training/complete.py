@@ -10,7 +10,7 @@ from xnn.training.assembly import make_trainer, prepare
 from xnn.training.history import History
 from xnn.training.run_directory import RunDirectory
 from xnn.training.run_files import RunFiles
-from xnn.training.settings import Settings
+from xnn.training.settings import Settings, known
 
 Report = Callable[[str], None]
 
@@ -49,12 +49,13 @@ def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
 def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say: Report, warn: Report) -> History:
     """Say that a run is complete, draw its picture if a kill came before that, and return its history."""
     done = result["epochs"]
-    say(
-        f"the run in {directory.path} is complete after {done} epoch{'' if done == 1 else 's'}; "
-        f"give --epochs {done + 1} or more to go on"
-    )
+    ended = f"the run in {directory.path} is complete after {done} epoch{'' if done == 1 else 's'}"
+    if settings.early_stopping and done < known(settings.epochs):
+        say(f"{ended}: its validation loss had stopped falling")
+    else:
+        say(f"{ended}; give --epochs {done + 1} or more to go on")
     history = directory.read_metrics()
-    if not directory.folder.exists(directory.curves.name):
+    if not directory.has_curves():
         draw_curves(directory, settings, history, result, warn)
     return history
 

@@ -1,9 +1,9 @@
 """JSON as a run writes and reads it: documents, and files of rows, a line each."""
 
-import contextlib
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from xnn.files import Folder
@@ -12,13 +12,10 @@ from xnn.training import schema
 MOST_DOCUMENT = 2**20
 """Bytes of a file that holds one document."""
 
-MOST_ROWS = 2**32
-"""Bytes of a file of rows; it is read line by line."""
-
 _MOST_LINE = 2**16
 """Bytes of a row."""
 
-Check = Callable[[Any], dict[str, Any]]
+_LINES_A_PIECE = 10_000
 
 
 def line(row: Mapping[str, Any]) -> bytes:
@@ -44,15 +41,15 @@ def read_document(folder: Folder, name: str) -> Any:
     return schema.parsed(folder.read(name, MOST_DOCUMENT))
 
 
-def read_rows(folder: Folder, name: str, check: Check) -> Iterator[dict[str, Any]]:
-    """Give the rows of a file up to the first line that a kill left torn, or that is none; none if it does not exist.
+def read_lines(folder: Folder, name: str, most: int) -> Iterator[bytes]:
+    """Give the lines of a file up to the first that a kill left torn, or that is too long; none if it does not exist.
 
     Parameters
     ----------
     folder : Folder
     name : str
-    check : callable
-        Takes what a line holds and returns the row, or raises a `ValueError` where it is none.
+    most : int
+        Bytes that are read.
 
     Raises
     ------
@@ -64,14 +61,13 @@ def read_rows(folder: Folder, name: str, check: Check) -> Iterator[dict[str, Any
     except FileNotFoundError:
         return
     with os.fdopen(descriptor, "rb") as file:
-        rest = MOST_ROWS
-        while rest > 0:
-            text = file.readline(_MOST_LINE)
-            rest -= len(text)
-            row = None
-            if text.endswith(b"\n"):
-                with contextlib.suppress(ValueError):
-                    row = check(schema.parsed(text))
-            if row is None:
-                return
-            yield row
+        while most > 0 and (text := file.readline(_MOST_LINE)).endswith(b"\n"):
+            most -= len(text)
+            yield text
+
+
+def in_pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Join lines to pieces of many, so that each need not be written by itself."""
+    rest = iter(lines)
+    while piece := b"".join(itertools.islice(rest, _LINES_A_PIECE)):
+        yield piece

@@ -12,7 +12,7 @@ import numpy as np
 from xnn import kernels
 from xnn._version import __version__
 from xnn.data.torchvision import PREFIX
-from xnn.errors import RunError, SettingError
+from xnn.errors import RunError
 from xnn.kernels import threads
 from xnn.training import schema
 from xnn.training.assembly import Job
@@ -30,10 +30,7 @@ def saved_settings(directory: RunFiles, changes: dict[str, Any]) -> Settings:
     RunError
         Its config.json is damaged.
     """
-    try:
-        settings = Settings.from_dict(directory.read_config())
-    except SettingError as error:
-        raise RunError(f"{directory.config} is damaged: {error}") from error
+    settings = directory.read_settings()
     if settings.epochs is None:
         raise RunError(f"{directory.config} is damaged: it has no number of epochs")
     if settings.data_dir is not None and settings.dataset.startswith(PREFIX) and "data_dir" not in changes:

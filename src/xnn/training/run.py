@@ -163,6 +163,7 @@ def _resume(
         for line in passed_over:
             warn(f"passed over: {line}")
         if saved is not None:
+            resuming.check_data(job, directory, saved)
             other = resuming.not_promised(job, saved)
             if other is not None:
                 warn(other)

@@ -24,7 +24,7 @@ import numpy as np
 from xnn.errors import RunError
 from xnn.files import Folder, is_temporary
 from xnn.paths import reason
-from xnn.training import json_files, lock, schema, tensors
+from xnn.training import json_files, lock, tensors
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row
 from xnn.training.run_files import RunFiles
@@ -161,9 +161,9 @@ class RunDirectory(RunFiles):
         """Make the rows on disk those that there were at a step."""
         with self._writing(self.metrics):
             self.folder.write(self.metrics.name, b"".join(json_files.line(metrics_row(row)) for row in history))
-        kept = (row for row in self._read_rows(self.intervals, schema.interval_row) if row["step"] <= step)
+        kept = (line for line, row in self.interval_lines() if row["step"] <= step)
         with self._writing(self.intervals):
-            self.folder.write(self.intervals.name, map(json_files.line, kept))
+            self.folder.write(self.intervals.name, json_files.in_pieces(kept))
 
     def withdraw_result(self) -> None:
         """Delete result.json: the run is no longer complete."""

@@ -1,20 +1,25 @@
 """The files of a run, for whoever only reads them."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from xnn.errors import RunError, some
 from xnn.files import Folder
 from xnn.paths import expanded, reason
 from xnn.training import checkpoints, json_files, schema, tensors
 from xnn.training.history import History, Row
+from xnn.training.settings import Settings
 
 MODEL = "model.safetensors"
 
-_MOST_INTERVALS = 100_000
-"""Rows of intervals.jsonl that are kept in memory, more than a chart can show."""
+_MOST_METRICS, _MOST_INTERVALS = 2**26, 2**29
+"""Bytes that are read of metrics.jsonl, whose rows are all kept, and of intervals.jsonl to draw it."""
+
+_MOST_ROWS = 100_000
+"""Rows of intervals.jsonl that are kept, more than a chart can show."""
 
 
 class RunFiles:
@@ -47,7 +52,11 @@ class RunFiles:
         except OSError as error:
             raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
         with cls._opened(place, given) as directory:
-            if not directory.folder.has(directory.config.name):
+            try:
+                is_run = directory.folder.exists(directory.config.name)
+            except OSError as error:
+                raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+            if not is_run:
                 raise RunError(f"{given} {path}: there is no run in it (no config.json)")
             yield directory
 
@@ -61,18 +70,17 @@ class RunFiles:
         with folder:
             yield cls(folder)
 
-    def read_config(self) -> dict[str, Any]:
-        """Return the settings that `create` wrote.
+    def read_settings(self) -> Settings:
+        """Return the settings that `RunDirectory.create` wrote.
 
         Raises
         ------
         RunError
-            The file is damaged.
+            The file is damaged, or has a setting that this version does not know.
         """
         with self._reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
-            config: dict[str, Any] = schema.checked(value, schema.Config)
-        return config
+            return Settings.from_dict(schema.checked(value, schema.Config))
 
     def read_result(self) -> schema.Result | None:
         """Return what `write_result` wrote; None where the run is not complete.
@@ -82,9 +90,9 @@ class RunFiles:
         RunError
             The file is damaged.
         """
-        if not self.folder.exists(self.result.name):
-            return None
         with self._reading(self.result):
+            if not self.folder.exists(self.result.name):
+                return None
             value = json_files.read_document(self.folder, self.result.name)
             result: schema.Result = schema.checked(value, schema.Result)
         return result
@@ -98,7 +106,7 @@ class RunFiles:
             The file is there and cannot be read.
         """
         history = History()
-        for row in self._read_rows(self.metrics, schema.epoch_row):
+        for _, row in self._rows(self.metrics, _MOST_METRICS, lambda line: schema.epoch_row(schema.parsed(line))):
             if row["epoch"] != len(history) + 1:
                 break
             history.append(row)
@@ -114,16 +122,25 @@ class RunFiles:
         """
         rows: list[Row] = []
         stride = 1
-        for number, row in enumerate(self._read_rows(self.intervals, schema.interval_row)):
+        for number, (_, row) in enumerate(self.interval_lines(_MOST_INTERVALS)):
             if number % stride == 0:
                 rows.append(row)
-            if len(rows) > _MOST_INTERVALS:
+            if len(rows) > _MOST_ROWS:
                 rows, stride = rows[::2], 2 * stride
         return rows
 
-    def _read_rows(self, path: Path, check: json_files.Check) -> Iterator[Row]:
+    def interval_lines(self, most: int = sys.maxsize) -> Iterator[tuple[bytes, Row]]:
+        """Give each line of intervals.jsonl with what it says, up to the first that is damaged, or `most` bytes."""
+        return self._rows(self.intervals, most, schema.interval_row)
+
+    def _rows(self, path: Path, most: int, check: Callable[[bytes], Row]) -> Iterator[tuple[bytes, Row]]:
         with self._reading(path):
-            yield from json_files.read_rows(self.folder, path.name, check)
+            for line in json_files.read_lines(self.folder, path.name, most):
+                try:
+                    row = check(line)
+                except ValueError:  # the rows end here
+                    return
+                yield line, row
 
     def newest_checkpoint(
         self, check: Callable[[checkpoints.Saved], object] | None = None
@@ -139,14 +156,31 @@ class RunFiles:
             There were checkpoints, and no sound one is left.
         """
         saved, damaged = None, list[str]()
-        if self.folder.exists("checkpoints"):
-            with self._reading(self.path / "checkpoints"), self.folder.child("checkpoints") as folder:
-                saved, damaged = checkpoints.newest_valid(folder, check)
+        with self._reading(self.path / "checkpoints"):
+            if self.folder.exists("checkpoints"):
+                with self.folder.child("checkpoints") as folder:
+                    saved, damaged = checkpoints.newest_valid(folder, check)
         if saved is None and damaged:
             raise RunError(f"--resume {self.path}: no sound checkpoint is left: {some(damaged, '; ')}")
         if saved is None and self.read_metrics():
             raise RunError(f"--resume {self.path}: its checkpoints are gone")
         return saved, damaged
+
+    def has_curves(self) -> bool:
+        """Whether there is a picture of the curves."""
+        with self._reading(self.curves):
+            return self.folder.exists(self.curves.name)
+
+    def has_model(self) -> bool:
+        """Whether there is a model, which a run has once it is complete.
+
+        Raises
+        ------
+        RunError
+            The folder cannot be looked into.
+        """
+        with self._reading(self.model):
+            return self.folder.exists(self.model.name)
 
     def read_description(self) -> schema.Description:
         """Return what `write_model` was given beside the arrays.
@@ -156,7 +190,7 @@ class RunFiles:
         RunError
             There is no model, or its file is damaged.
         """
-        if not self.folder.has(self.model.name):
+        if not self.has_model():
             raise RunError(
                 f"run directory {self.path}: there is no model in it (no {self.model.name}); it is written "
                 f"when the run ends: xnn-train --resume {self.path}"

@@ -7,7 +7,7 @@ of rows, to which callbacks may add values of their own.
 
 import json
 import math
-from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -25,9 +25,6 @@ DType = Annotated[str, Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64)|co
 """Those that safetensors reads into NumPy."""
 
 MOST_CLASSES = 100_000
-MOST_NUMBERS = 2**22
-"""In an image that a saved model takes: a colour image of 1182 x 1182 pixels."""
-
 T = TypeVar("T")
 
 
@@ -61,12 +58,11 @@ class IntervalRow(TypedDict):
     skipped_steps: NotRequired[Count]
 
 
-Row = Annotated[dict[Name, Number | bool | Name | None], Meta(max_length=100)]
-"""A row with all that callbacks have added."""
-
-
 Config = Annotated[dict[Name, Any], Meta(max_length=1000)]
 """config.json: settings by name, which `Settings.from_dict` checks."""
+
+
+_INTERVAL = msgspec.json.Decoder(IntervalRow)
 
 
 class Result(TypedDict, total=False):
@@ -136,7 +132,7 @@ class State(TypedDict):
     interval_sums: Sums
     seconds: NonNegative
     epoch_seconds: NonNegative
-    history: list[Row]
+    history: list[dict[str, Any]]
     layout: list[Entry]
     dtype: Literal["float32", "float64"]
     optimizer_steps: Count
@@ -194,12 +190,19 @@ def checked(value: Any, kind: Any) -> Any:
 
 def epoch_row(value: Any) -> dict[str, Any]:
     """Return a row of an epoch, with what callbacks have added."""
-    return _row(value, EpochRow)
+    typed: dict[str, Any] = checked(value, EpochRow)
+    return {**value, **typed}
 
 
-def interval_row(value: Any) -> dict[str, Any]:
-    """Return a row of an interval, with what callbacks have added."""
-    return _row(value, IntervalRow)
+def interval_row(line: bytes) -> dict[str, Any]:
+    """Return what a line of intervals.jsonl says of an interval, without what callbacks have added.
+
+    There may be millions, so each is read and checked in one go.
+    """
+    try:
+        return cast(dict[str, Any], _INTERVAL.decode(line))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def state(value: Any) -> State:
@@ -210,14 +213,7 @@ def state(value: Any) -> State:
         raise ValueError(f"its history is not that of {found['epoch']} epochs")
     if found["batch"] and not found["epoch_sums"]["images"]:
         raise ValueError(f"it is at batch {found['batch']} of an epoch of which it has seen no image")
-    # As they were: a whole number stays one, and what callbacks have added stays.
     return {**found, "history": history}
-
-
-def _row(value: Any, kind: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = checked(value, Row)
-    typed: dict[str, Any] = checked(value, kind)
-    return plain | typed
 
 
 def _refuse(name: str) -> Any:

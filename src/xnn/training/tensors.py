@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
@@ -67,10 +68,13 @@ def read_metadata(folder: Folder, name: str) -> dict[str, str]:
         size = int.from_bytes(file.read(8), "little")
         if size > _MOST_HEADER:
             raise ValueError(f"a header of {size:,} bytes, where {_MOST_HEADER:,} are the most")
-        header = schema.parsed(file.read(size))
-    if not isinstance(header, dict):
-        raise ValueError("a header that is no object")
-    found: dict[str, str] = schema.checked(header.get("__metadata__", {}), _Metadata)
+        # The places of arrays, of which there may be very many, are not looked at.
+        text = file.read(size)
+    try:
+        header = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        found: dict[str, str] = msgspec.json.decode(header.get("__metadata__", b"{}"), type=_Metadata)
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
     return found
 
 
@@ -101,7 +105,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     content, free = folder.size(name) or 0, free_memory()
     if free is not None and content <= _MOST_HEADER + limit and 2 * content > free:
         path = folder.path / name
-        raise RunError(f"{path}: to read it takes {2 * content:,} bytes of memory, of which {free:,} are free")
+        raise RunError(f"{path}: reading it takes {2 * content:,} bytes of memory, but only {free:,} are free")
     try:
         arrays: Arrays = load(folder.read(name, _MOST_HEADER + limit))
     except (SafetensorError, KeyError, TypeError) as error:
