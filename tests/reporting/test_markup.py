@@ -10,6 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tests.documents import places, replaced
 from tests.reporting.reader import Reader
 from xnn.errors import UserError
 from xnn.reporting.page import page
@@ -158,25 +159,6 @@ def test_why_data_is_missing_is_not_told(shown, known):
     assert "somebody" not in text
 
 
-def places(value, path=(), kind=object):
-    """Yield the path of each value of a kind in a JSON document."""
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            if isinstance(inner, kind):
-                yield (*path, key)
-            yield from places(inner, (*path, key), kind)
-
-
-def put(value, path, odd):
-    changed = copy.deepcopy(value)
-    inner = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = odd
-    return changed
-
-
 def page_of_files(folder, light):
     """The page of a run directory, or None where it is refused."""
     try:
@@ -200,7 +182,7 @@ def test_markup_in_each_value_of_each_file(folder, light, known, name):
     for path in places(documents):
         if name.endswith("l") and path[0] != last:
             continue  # one row tells for all
-        changed = put(documents, path, ALL)
+        changed = replaced(documents, path, ALL)
         lines = [json.dumps(row) + "\n" for row in changed] if name.endswith("l") else [json.dumps(changed)]
         (folder / name).write_text("".join(lines))
         found = page_of_files(folder, light)
@@ -220,7 +202,7 @@ def test_markup_in_each_text_of_a_models_description(folder, known):
     assert "classes" in description
     made = 0
     for path in places(description, kind=str):
-        save_file(arrays, file, metadata | {"xnn": json.dumps(put(description, path, ALL))})
+        save_file(arrays, file, metadata | {"xnn": json.dumps(replaced(description, path, ALL))})
         try:
             shown = look_at(SavedRun.open(folder), on="numpy")
         except UserError:

@@ -1,13 +1,13 @@
 """What a run's files hold is taken as it was written, and refused where it is anything else."""
 
 import contextlib
-import copy
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.documents import places, replaced
 from xnn.training import schema
 
 ROW = {
@@ -38,25 +38,6 @@ ODD = st.sampled_from(
 )
 
 
-def places(value, path=()):
-    """Every place in a document."""
-    yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(inner, (*path, key))
-
-
-def replaced(value, path, odd):
-    """A copy of a document with another value at a place."""
-    if not path:
-        return odd
-    changed = copy.deepcopy(value)
-    inner = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = odd
-    return changed
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_written_is_taken_as_it_is(kind):
     check, value = KINDS[kind]
@@ -68,7 +49,7 @@ def test_what_was_written_is_taken_as_it_is(kind):
 @given(data=st.data())
 def test_an_odd_value_is_refused_or_taken_and_nothing_else(kind, data):
     check, value = KINDS[kind]
-    path = data.draw(st.sampled_from(list(places(value))))
+    path = data.draw(st.sampled_from([(), *places(value)]))
     odd = replaced(value, path, data.draw(ODD))
     with contextlib.suppress(ValueError):
         # What is unknown may have been left out; a whole number may have become a float, a list a tuple.
