@@ -13,7 +13,7 @@ GROUPS = {
     "data": "data",
     "model": "model",
     "training": "training (default: what suits the model)",
-    "muon": "muon (for --optimizer muon, which has sgd train what is no hidden matrix)",
+    "muon": "muon (for --optimizer muon, which leaves all but the hidden layers to sgd)",
     "run": "run",
 }
 

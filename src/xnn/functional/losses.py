@@ -26,7 +26,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     ----------
     logits : (n, c)
     labels : (n,) of integers in [0, c)
-        One outside makes the loss NaN: to raise, a device would have to be waited for at every step.
+        One outside makes the loss NaN. Raising an error would mean waiting for the device at every step.
     label_smoothing : float in [0, 1)
 
     Returns

@@ -35,7 +35,7 @@ def max_pool2d(
     y = xp.asarray(first, copy=True)
     index = xp.zeros(y.shape, dtype=xp.uint8 if geometry.taps <= 256 else xp.int32, device=x.device)
     for number, tap in enumerate(others, start=1):
-        # Not by a mask as an index: a device would have to be asked how many places it has.
+        # A mask as an index would make the host wait for the device, which alone knows how many places it selects.
         index = xp.maximum(index, xp.astype(tap > y, index.dtype) * number)
         y = xp.maximum(y, tap)
 

@@ -134,7 +134,7 @@ class Boundary:
         y, pullback = self.forward(x, train, **options)
         steps.append((pullback, False))
         if y.dtype != outside:
-            # Not only the input's gradient is behind this cast, but the parameters' too.
+            # The parameters' gradients depend on this cast as well, not only the input's.
             steps.append((_cast_pullback(xp, y.dtype), True))
             y = xp.astype(y, outside)
         return y, pullback if len(steps) == 1 else Chain(steps)

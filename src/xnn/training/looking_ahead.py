@@ -65,7 +65,7 @@ def _only_watches(callback: Callback) -> bool:
         return next(position for position, kind in enumerate(kinds) if name in vars(kind))
 
     def is_harmless(hook: str) -> bool:
-        # Of what a subclass or an object has changed, its base class said nothing.
+        # A base class cannot answer for what a subclass or an object has overridden.
         says_so = type(callback).only_watches and defined("only_watches") <= defined(hook)
         return hook not in vars(callback) and (says_so or kinds[defined(hook)] is Callback)
 

@@ -71,7 +71,7 @@ def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
 
 
 def made_with(job: Job) -> dict[str, str]:
-    """What a checkpoint knows of what computed it: where one of these differs, results may in their last digits."""
+    """Return what computed a checkpoint: where any of these differs, results may differ in their last digits."""
     facts = {
         "backend": job.backend.name,
         "dtype": job.settings.dtype,

@@ -268,7 +268,7 @@ class Trainer:
         optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
         is_plain = self.penalty is None and scaler is None
-        # To look costs nothing on NumPy; a device would have to be waited for.
+        # Looking costs nothing on NumPy; on a device it would mean waiting for it.
         glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
         for x, labels in batches:
             if schedule is not None:

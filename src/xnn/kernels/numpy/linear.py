@@ -73,7 +73,7 @@ def linear(
 
     outer = None
     if is_single:
-        outer = lambda dy: (x[0].copy(), before_activation(dy)[0].copy())  # noqa: E731 - a name more would say no more
+        outer = lambda dy: (x[0].copy(), before_activation(dy)[0].copy())  # noqa: E731 - it needs no name of its own
     return y, InPlace(pull, outer)
 
 
