@@ -39,7 +39,7 @@ class Layer:
     trainable : bool
         Whether any parameter in this layer or inside it is trainable.
     spreads : bool
-        Of a class of layers: whether its twin spreads its work over xnn's own threads, which BLAS's threads would slow down.
+        Of a class of layers: whether its twin spreads its work over xnn's own threads, which BLAS's would slow down.
     arithmetic : "full", "low" or "given"
         Of a class of layers: what `forward` computes in where the model's precision is a lower type: in the parameters'
         dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two comes. Its
