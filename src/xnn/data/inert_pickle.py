@@ -13,13 +13,13 @@ so nesting may be as deep as it likes.
 
 import math
 import pickletools
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from xnn.data.quiet import no_warnings
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 
@@ -86,9 +86,8 @@ def read_inert(content: bytes, where: str) -> Any:
     """
     stack = _Stack(where, len(content))
     try:
-        with warnings.catch_warnings():
-            # Of escapes in the text of protocol 0 that Python does not know.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        # Python warns of escapes in the text of protocol 0 that it does not know.
+        with no_warnings():
             for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
                 if count == MOST_OPCODES:
                     raise DataError(f"{where}: refused, its pickle has more than {MOST_OPCODES:,} opcodes")
