@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xnn.data.limits import check_room, check_unpacked
-from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, open_picture
+from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, decoding, open_picture
 from xnn.data.splits import Arrays, HostArray, Split, validation_split
 from xnn.errors import DataError
 from xnn.paths import reason
@@ -97,7 +97,7 @@ def _read_header(path: Path) -> tuple[int, int, int, int]:
 
 def _read_image(path: Path) -> HostArray:
     """Return an image as (h, w, 1) or (h, w, 3) of uint8."""
-    with open_picture(path) as image:
+    with open_picture(path) as image, decoding(path, image):
         pixels = np.asarray(image.convert("L" if channels(image) == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
 
