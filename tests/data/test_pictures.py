@@ -231,6 +231,13 @@ def test_a_damaged_picture_is_named_before_it_is_used(tmp_path):
         pytest.fail("it was opened")
 
 
+def test_a_picture_that_lacks_its_palette_is_named(tmp_path):
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)) + chunk(b"tRNS", b"\0")
+    pixels = chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + pixels)
+    assert refusal(tmp_path / "a.png") == "not a readable picture (it has no palette)"
+
+
 def test_nothing_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     path = tmp_path / "a.png"

@@ -81,6 +81,8 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
             # libtiff reports damage itself, past Python.
             with decoding(path, image), no_stderr if image.format == "TIFF" else nullcontext():
                 image.load()
+                if image.mode in ("P", "PA") and image.palette is None:
+                    raise ValueError("it has no palette")
         yield image
 
 
