@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnn.data.limits import check_room, check_unpacked
+from xnn.data.limits import FREELY_IN_A_FOLDER, check_room, check_unpacked
 from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, decoding, open_picture
 from xnn.data.splits import Arrays, HostArray, Split, validation_split
 from xnn.errors import DataError
@@ -74,7 +74,7 @@ def _read_images(paths: list[Path], root: Path) -> HostArray:
             raise DataError(another_size(str(path), header[:2], size))
     shape = (len(paths), size[1], size[0], max(header[2] for header in headers))
     total = int(np.prod(shape, dtype=np.int64))
-    check_unpacked(total, sum(header[3] for header in headers), str(root))
+    check_unpacked(total, sum(header[3] for header in headers), str(root), freely=FREELY_IN_A_FOLDER)
     # They are copied when they are divided.
     check_room(2 * total, str(root))
     stack = np.empty(shape, np.uint8)
