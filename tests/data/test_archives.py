@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.small_files import write_files, write_tar
+from xnn.data import archives, limits
 from xnn.data.archives import read_files
 from xnn.errors import DataError
 
@@ -198,6 +199,18 @@ def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
     for path in (tmp_path / "set.tar.gz", tmp_path):
         with pytest.raises(DataError, match=r"cannot be read \(is no regular file"):
             read_files(path, "set", SIZES)
+
+
+@pytest.mark.parametrize("name", [".", "set.tar.gz"])
+def test_the_free_memory_is_asked_for_before_anything_is_read(tmp_path, monkeypatch, name):
+    write_files(tmp_path, {"a": b"abc", "b": b"be"})
+    write_tar(tmp_path / "set.tar.gz", {"set/a": b"abc", "set/b": b"be"})
+    monkeypatch.setattr(limits, "free_memory", lambda: 5)
+    assert read_files(tmp_path / name, "set", SIZES) == {"a": b"abc", "b": b"be"}
+    monkeypatch.setattr(limits, "free_memory", lambda: 4)
+    monkeypatch.setattr(archives, "open_regular", None)
+    with pytest.raises(DataError, match=r"it needs 5 bytes of memory, of which 4 are free"):
+        read_files(tmp_path / name, "set", SIZES)
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_named(tmp_path, monkeypatch):

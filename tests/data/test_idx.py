@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from xnn.data import limits
 from xnn.data.idx import read_idx, read_pair, write_idx
 from xnn.errors import DataError
 
@@ -178,6 +179,17 @@ def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path):
             # The file system has smaller files only.
             pytest.skip("no file of four terabytes can be made here")
     with pytest.raises(DataError, match=r"sparse: it needs [0-9,]+ bytes of memory, of which [0-9,]+ are free"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_the_free_memory_is_asked_for_before_the_elements_are_read(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"set{suffix}"
+    write_idx(path, np.zeros((2, 3), np.uint8))
+    monkeypatch.setattr(limits, "free_memory", lambda: 18)
+    assert read_idx(path).shape == (2, 3)
+    monkeypatch.setattr(limits, "free_memory", lambda: 17)
+    with pytest.raises(DataError, match=rf"set{suffix}: it needs 18 bytes of memory, of which 17 are free"):
         read_idx(path)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnn.data.gunzip import Gunzip
-from xnn.data.limits import check_room
+from xnn.data.limits import check_room, most_unpacked
 from xnn.data.splits import HostArray, check_labels
 from xnn.errors import DataError
 from xnn.files import open_regular
@@ -56,12 +56,13 @@ def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]
     shape = _read_shape(content, path, axes)
     start = 4 + 4 * len(shape)
     expected = start + math.prod(shape)
+    size = os.fstat(file.fileno()).st_size
+    check_room(min(expected, most_unpacked(size) if packed else size), str(path))
     if packed:
         elements = content.read(expected - start)
         found = start + len(elements) + len(content.read(1))
     else:
-        found = os.fstat(file.fileno()).st_size
-        check_room(min(found, expected), str(path))
+        found = size
         elements = content.read(expected - start) if found == expected else b""
     if found != expected:
         fault = "truncated" if found < expected else "too long"

@@ -17,6 +17,11 @@ FREELY_IN_A_FOLDER = 2**30
 _TIMES = 100
 
 
+def most_unpacked(packed: int, freely: int = FREELY) -> int:
+    """Return how many bytes may come out of so many packed ones."""
+    return max(freely, _TIMES * packed)
+
+
 def check_unpacked(size: int, packed: int, where: str, *, freely: int = FREELY) -> None:
     """Raise a DataError that names `where` if `size` bytes are too many to come out of `packed` ones.
 
@@ -31,7 +36,7 @@ def check_unpacked(size: int, packed: int, where: str, *, freely: int = FREELY) 
     freely : int
         How many bytes may come out however few are packed.
     """
-    allowed = max(freely, _TIMES * packed)
+    allowed = most_unpacked(packed, freely)
     if size > allowed:
         raise DataError(
             f"{where}: refused, its {packed:,} bytes unpack to {size:,} or more, which looks like an attempt to fill "
