@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from tests.data.small_files import note_reads
 from xnn.data import cache
 from xnn.data.splits import Arrays
 from xnn.errors import DataError, FolderGone
@@ -348,16 +348,9 @@ def test_fingerprint_reads_blocks_of_a_large_file_only(tmp_path, monkeypatch):
     """Three, even of a sparse file of a terabyte."""
     with (tmp_path / "a").open("wb") as file:
         file.truncate(2**40)
-    read = []
-
-    class Counted(io.FileIO):
-        def read(self, size=-1):
-            read.append(size)
-            return super().read(size)
-
-    monkeypatch.setattr(cache, "open_regular", Counted)
+    reads = note_reads(monkeypatch, cache)
     cache.fingerprint([tmp_path / "a"], tmp_path)
-    assert read == [2**16] * 3
+    assert reads == [2**16] * 3
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
