@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from xnn.data.limits import MOST_AXES
 from xnn.data.quiet import no_warnings
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 
 MOST_OPCODES = 1_000_000
 """The largest file of CIFAR has a fifth of these, a third in protocol 0."""
-_MOST_AXES = 64
-"""Of a NumPy array."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class ArrayRecord:
         match self.state:
             case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | bytearray() | str() as data):
                 content = _as_bytes(data, where)
-                sizes = len(shape) <= _MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
+                sizes = len(shape) <= MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
                 # NumPy multiplies the lengths of an array of nothing too.
                 if sizes and math.prod(shape) == len(content) and math.prod(size or 1 for size in shape) < 2**63:
                     flat = np.frombuffer(content, np.uint8)

@@ -15,6 +15,8 @@ from xnn.errors import DataError
 FREELY = 2**26
 FREELY_IN_A_FOLDER = 2**30
 _TIMES = 100
+MOST_AXES = 64
+"""Of a NumPy array."""
 
 
 def most_unpacked(packed: int, freely: int = FREELY) -> int:
