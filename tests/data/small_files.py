@@ -1,14 +1,17 @@
-"""Small data sets in the official formats, for the tests of several modules."""
+"""Small data sets in the official formats, and counts of what is read, for the tests of several modules."""
 
 import dataclasses
 import io
 import pickle
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import pytest
 
 from xnn.data.cifar import CIFAR10, CIFAR100, PIXELS, Cifar
+from xnn.data.gunzip import Gunzip
 
 
 def shrink(cifar: Cifar, train: int, test: int) -> Cifar:
@@ -81,3 +84,29 @@ def write_tar(path: Path, contents: dict[str, bytes], *extra: tarfile.TarInfo) -
         for member in extra:
             archive.addfile(member, io.BytesIO(b"\0" * member.size))
     return path
+
+
+def note_reads(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[int]:
+    """Return a list to which each read of a file that the module opens adds how many bytes it asks for."""
+    reads: list[int] = []
+
+    class Noted(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            reads.append(-1 if size is None else size)
+            return super().read(size)
+
+    monkeypatch.setattr(module, "open_regular", Noted)
+    return reads
+
+
+def note_unpacked(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[Gunzip]:
+    """Return a list to which each gzip file that the module opens is added; its position tells what came out."""
+    opened: list[Gunzip] = []
+
+    class Noted(Gunzip):
+        def __init__(self, *arguments, **options) -> None:
+            super().__init__(*arguments, **options)
+            opened.append(self)
+
+    monkeypatch.setattr(module, "Gunzip", Noted)
+    return opened

@@ -25,13 +25,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(404 if kind == "bad" else 200)
-        content = {"good": CONTENT, "short": CONTENT[:-1], "packed": CONTENT}.get(kind, b"")
+        content = {"good": CONTENT, "short": CONTENT[:-1], "packed": CONTENT, "broken": CONTENT}.get(kind, b"")
         if kind == "packed":
             self.send_header("Content-Encoding", "gzip")
         if kind != "endless":
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[:1000] if kind == "broken" else content)
         with contextlib.suppress(OSError):
             while kind == "endless":
                 self.server.sent += self.wfile.write(bytes(2**16))
@@ -80,6 +80,7 @@ def test_the_next_mirror_is_tried(server, tmp_path):
     [
         ("bad", CONTENT, "404"),
         ("good", b"other", "its SHA-256 is [0-9a-f]{64}, expected [0-9a-f]{64}"),
+        ("broken", CONTENT, "[Bb]roken"),
         ("short", CONTENT, "it sent 209,999 bytes, the file has 210,000"),
     ],
 )

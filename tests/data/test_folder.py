@@ -72,17 +72,39 @@ def test_sizes_are_compared_before_anything_is_decoded(tmp_path, monkeypatch):
         read_folder(tmp_path)
 
 
-def test_many_images_that_are_near_the_limit_are_refused_together(tmp_path, monkeypatch):
-    """Forty of five million pixels each: none is a bomb, all together are."""
-    save(tmp_path / "a/0.png", np.zeros((2300, 2300), np.uint8))
-    content = (tmp_path / "a/0.png").read_bytes()
-    assert len(content) < 2**14
-    for number in range(1, 40):
+def fill_with_masks(tmp_path, count, side):
+    """Make pictures of one colour and one bit a pixel, which shrink to a thousandth."""
+    path = tmp_path / "a/0.png"
+    path.parent.mkdir()
+    Image.new("1", (side, side)).save(path)
+    content = path.read_bytes()
+    for number in range(1, count):
         (tmp_path / f"a/{number}.png").write_bytes(content)
+    return len(content)
+
+
+def test_many_images_that_are_near_the_limit_are_refused_together(tmp_path, monkeypatch):
+    """Twenty of 64 million pixels each: none is a bomb, all together are."""
+    assert fill_with_masks(tmp_path, 20, 8000) < 2**14
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
-    message = rf"^{re.escape(str(tmp_path))}: refused, its [0-9,]+ bytes unpack to 211,600,000"
+    message = (
+        rf"^{re.escape(str(tmp_path))}: refused, its [0-9,]+ bytes unpack to 1,280,000,000 or more, .* allowed: if"
+    )
     with pytest.raises(DataError, match=message):
         read_folder(tmp_path)
+
+
+def test_bombs_are_refused_by_the_first_header(tmp_path, monkeypatch):
+    fill_with_masks(tmp_path, 40, 13_000)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    with pytest.raises(DataError, match=r"a/0.png: 13000x13000 pixels are more than the 67,108,864 that are allowed"):
+        read_folder(tmp_path)
+
+
+def test_many_small_masks_are_read(tmp_path):
+    """Three hundred of 512 x 512 pixels are 79 MB, and 173 bytes each on the disk."""
+    assert fill_with_masks(tmp_path, 300, 512) < 200
+    assert read_folder(tmp_path)[0].train_images.shape == (240, 512, 512, 1)
 
 
 def test_images_that_do_not_fit_into_memory_are_named(tmp_path, monkeypatch):

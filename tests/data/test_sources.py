@@ -157,6 +157,18 @@ def test_download_then_cache(tmp_path, monkeypatch):
     assert isinstance(calls[0][0], Download)
 
 
+def test_a_shared_cache_may_be_mounted_anywhere(tmp_path, monkeypatch):
+    expected = write_mnist(tmp_path / "cache" / "downloads" / "mnist")
+    load("mnist", download=False)
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(sources.Mnist, "read", None)
+    lines = []
+    dataset = load("mnist", cache_dir=tmp_path / "elsewhere", download=False, report=lines.append)
+    np.testing.assert_array_equal(dataset.train.images[..., 0], expected[0])
+    assert dataset.source == str(tmp_path / "elsewhere" / "downloads" / "mnist")
+    assert len(lines) == 1
+
+
 def test_files_downloaded_before_are_used_without_the_net(tmp_path):
     write_mnist(tmp_path / "cache" / "downloads" / "mnist")
     assert len(load("mnist", download=False).train) == 6

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from xnn.data.gunzip import Gunzip
+from xnn.data.limits import check_room
 from xnn.errors import DataError
 from xnn.files import open_regular
 from xnn.paths import reason
@@ -33,9 +34,11 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
     Raises
     ------
     DataError
-        If a file is missing, unreadable or of a wrong size, or the archive is damaged, has a member that would leave
-        its folder or is no plain file, or unpacks to more than such an archive can hold.
+        If a file is missing, unreadable or of a wrong size, all together do not fit into the memory, or the archive is
+        damaged, has a member that would leave its folder or is no plain file, or unpacks to more than such an archive
+        can hold.
     """
+    check_room(sum(size[0] for size in sizes.values()), str(location))
     if location.is_dir():
         contents = {name: _read_file(location / name, size) for name, size in sizes.items()}
     else:

@@ -34,6 +34,8 @@ _ALIGNMENT = 64
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "I64": np.dtype("<i8")}
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _CHECKSUM = "crc32"
+_HERE = "./"
+"""Begins a source within the folder of the cache, which may be mounted at several places."""
 _MOST_HEADER = 2**23
 """Bytes: the names of a hundred thousand classes."""
 _FEW, _BLOCK, _SMALL_BLOCK = 1000, 2**16, 2**12
@@ -70,8 +72,8 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("xnn"))
 
 
-def fingerprint(paths: Iterable[Path]) -> str:
-    """Return a digest of the name, size, time of last change and content of each file.
+def fingerprint(paths: Iterable[Path], root: Path) -> str:
+    """Return a digest of the name, size, time of last change and content of each file; names are relative to `root`.
 
     Of the content it takes the first, the middle and the last block, or all if that is no more: blocks of 64 KiB of up
     to 1000 files, of 4 KiB of more, so that ten thousand images take half a second.
@@ -88,7 +90,9 @@ def fingerprint(paths: Iterable[Path]) -> str:
         try:
             with open_regular(path) as file:
                 status = os.fstat(file.fileno())
-                digest.update(json.dumps([str(path), status.st_size, status.st_mtime_ns]).encode())
+                digest.update(
+                    json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode()
+                )
                 if status.st_size <= 3 * block:
                     digest.update(file.read(3 * block))
                     continue
@@ -152,7 +156,9 @@ def save(path: Path, cached: Cached) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     blocks = {name: _storable(array) for name, array in cached.arrays._asdict().items()}
-    header = _header(blocks, cached)
+    within = f"{path.parent}{os.sep}"
+    source = _HERE + cached.source.removeprefix(within) if cached.source.startswith(within) else cached.source
+    header = _header(blocks, cached, source)
     try:
         with Folder(path.parent) as folder:
             folder.remove_temporaries()
@@ -174,12 +180,12 @@ def _storable(array: HostArray) -> HostArray:
     return np.ascontiguousarray(array, np.uint8 if array.dtype == np.uint8 else np.dtype("<i8"))
 
 
-def _header(blocks: dict[str, HostArray], cached: Cached) -> bytes:
+def _header(blocks: dict[str, HostArray], cached: Cached, source: str) -> bytes:
     """Return the length of the header and the header, padded so that the arrays begin at a multiple of 64 bytes."""
     header: dict[str, Any] = {
         "__metadata__": {
             "format_version": str(FORMAT_VERSION),
-            "source": cached.source,
+            "source": source,
             "fingerprint": cached.fingerprint,
             "classes": json.dumps(cached.classes),
         }
@@ -218,7 +224,10 @@ def _parse(content: HostArray, path: Path) -> Cached:
     if not (isinstance(classes, list) and all(isinstance(text, str) for text in texts)):
         raise DamagedCache("its classes or its source are no text")
     _check_arrays(arrays, len(classes))
-    return Cached(arrays, manifest["source"], tuple(classes), manifest["fingerprint"], path)
+    source = manifest["source"]
+    if source.startswith(_HERE):
+        source = f"{path.parent}{os.sep}{source.removeprefix(_HERE)}"
+    return Cached(arrays, source, tuple(classes), manifest["fingerprint"], path)
 
 
 def _array(content: HostArray, entry: dict[str, Any]) -> HostArray:

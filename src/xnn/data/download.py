@@ -100,8 +100,6 @@ def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str],
 
 
 def _fetch_one(download: Download, folder: Folder, report: Callable[[str], None]) -> None:
-    from urllib3.exceptions import HTTPError
-
     faults = []
     for mirror in download.mirrors:
         url = mirror + download.file
@@ -111,7 +109,7 @@ def _fetch_one(download: Download, folder: Folder, report: Callable[[str], None]
                 folder.write(download.file, _pieces(url, download, advance))
             return
         # OSError: the network, the disk, or another file (requests' errors are OSErrors too).
-        except (OSError, HTTPError) as error:
+        except OSError as error:
             faults.append(f"{url}: {' '.join(str(error).split())[:200]}")
     raise DataError(
         f"{download.file} could not be downloaded ({'; '.join(faults)}); "
@@ -135,7 +133,9 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
         headers = {"Accept-Encoding": "identity"}
         with session.get(url, stream=True, timeout=_SECONDS, headers=headers) as response:
             response.raise_for_status()
-            for piece in response.raw.stream(_CHUNK, decode_content=False):
+            # Told otherwise, requests would unpack them.
+            response.raw.headers.pop("Content-Encoding", None)
+            for piece in response.iter_content(_CHUNK):
                 rest -= len(piece)
                 if rest < 0:
                     raise OSError(f"it sends more than the file's {download.size:,} bytes")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xnn.data.limits import check_room, check_unpacked
-from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, open_picture
+from xnn.data.limits import FREELY_IN_A_FOLDER, check_room, check_unpacked
+from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, decoding, open_picture
 from xnn.data.splits import Arrays, HostArray, Split, validation_split
 from xnn.errors import DataError
 from xnn.paths import reason
@@ -74,7 +74,7 @@ def _read_images(paths: list[Path], root: Path) -> HostArray:
             raise DataError(another_size(str(path), header[:2], size))
     shape = (len(paths), size[1], size[0], max(header[2] for header in headers))
     total = int(np.prod(shape, dtype=np.int64))
-    check_unpacked(total, sum(header[3] for header in headers), str(root))
+    check_unpacked(total, sum(header[3] for header in headers), str(root), freely=FREELY_IN_A_FOLDER)
     # They are copied when they are divided.
     check_room(2 * total, str(root))
     stack = np.empty(shape, np.uint8)
@@ -97,7 +97,7 @@ def _read_header(path: Path) -> tuple[int, int, int, int]:
 
 def _read_image(path: Path) -> HostArray:
     """Return an image as (h, w, 1) or (h, w, 3) of uint8."""
-    with open_picture(path) as image:
+    with open_picture(path) as image, decoding(path, image):
         pixels = np.asarray(image.convert("L" if channels(image) == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
 

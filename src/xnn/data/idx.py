@@ -15,15 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from xnn.data.gunzip import Gunzip
-from xnn.data.limits import check_room
+from xnn.data.limits import MOST_AXES, check_room, most_unpacked
 from xnn.data.splits import HostArray, check_labels
 from xnn.errors import DataError
 from xnn.files import open_regular
 from xnn.paths import reason
 
 UNSIGNED_BYTE = 8
-_MOST_AXES = 64
-"""Of a NumPy array."""
 
 
 def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
@@ -56,12 +54,13 @@ def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]
     shape = _read_shape(content, path, axes)
     start = 4 + 4 * len(shape)
     expected = start + math.prod(shape)
+    size = os.fstat(file.fileno()).st_size
+    check_room(min(expected, most_unpacked(size) if packed else size), str(path))
     if packed:
         elements = content.read(expected - start)
         found = start + len(elements) + len(content.read(1))
     else:
-        found = os.fstat(file.fileno()).st_size
-        check_room(min(found, expected), str(path))
+        found = size
         elements = content.read(expected - start) if found == expected else b""
     if found != expected:
         fault = "truncated" if found < expected else "too long"
@@ -79,8 +78,8 @@ def _read_shape(content: "Gunzip | BinaryIO", path: Path, axes: int | None) -> t
     kind, found_axes = magic[2:]
     if kind != UNSIGNED_BYTE:
         raise DataError(f"{path}: IDX elements of type {kind:#x}; only unsigned bytes (0x8) are read")
-    if not 0 < found_axes <= _MOST_AXES or (axes is not None and found_axes != axes):
-        raise DataError(f"{path}: IDX array of {found_axes} axes, expected {axes or f'1 to {_MOST_AXES}'}")
+    if not 0 < found_axes <= MOST_AXES or (axes is not None and found_axes != axes):
+        raise DataError(f"{path}: IDX array of {found_axes} axes, expected {axes or f'1 to {MOST_AXES}'}")
     sizes = bytes(content.read(4 * found_axes))
     if len(sizes) < 4 * found_axes:
         raise DataError(f"{path}: truncated within the header of {4 + 4 * found_axes} bytes")

@@ -13,20 +13,19 @@ so nesting may be as deep as it likes.
 
 import math
 import pickletools
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from xnn.data.limits import MOST_AXES
+from xnn.data.quiet import no_warnings
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 
 MOST_OPCODES = 1_000_000
 """The largest file of CIFAR has a fifth of these, a third in protocol 0."""
-_MOST_AXES = 64
-"""Of a NumPy array."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class ArrayRecord:
         match self.state:
             case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | bytearray() | str() as data):
                 content = _as_bytes(data, where)
-                sizes = len(shape) <= _MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
+                sizes = len(shape) <= MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
                 # NumPy multiplies the lengths of an array of nothing too.
                 if sizes and math.prod(shape) == len(content) and math.prod(size or 1 for size in shape) < 2**63:
                     flat = np.frombuffer(content, np.uint8)
@@ -86,9 +85,8 @@ def read_inert(content: bytes, where: str) -> Any:
     """
     stack = _Stack(where, len(content))
     try:
-        with warnings.catch_warnings():
-            # Of escapes in the text of protocol 0 that Python does not know.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        # Python warns of escapes in the text of protocol 0 that it does not know.
+        with no_warnings():
             for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
                 if count == MOST_OPCODES:
                     raise DataError(f"{where}: refused, its pickle has more than {MOST_OPCODES:,} opcodes")

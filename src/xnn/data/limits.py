@@ -2,7 +2,9 @@
 
 One rule holds for all that is packed, compressed arrays and pictures alike: what comes out may be 64 MiB, or a hundred
 times the packed size where that is more. Real data is far below: handwritten digits shrink to a fifth, photographs to a
-twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth.
+twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth. So do the masks of a
+segmentation, but they are small: all the pictures of a folder together may be 1 GiB, or a hundred times their packed
+size.
 """
 
 import os
@@ -10,21 +12,37 @@ from pathlib import Path
 
 from xnn.errors import DataError
 
-_FREELY = 2**26
+FREELY = 2**26
+FREELY_IN_A_FOLDER = 2**30
 _TIMES = 100
+MOST_AXES = 64
+"""Of a NumPy array."""
 
 
-def most_unpacked(packed: int) -> int:
+def most_unpacked(packed: int, freely: int = FREELY) -> int:
     """Return how many bytes may come out of so many packed ones."""
-    return max(_FREELY, _TIMES * packed)
+    return max(freely, _TIMES * packed)
 
 
-def check_unpacked(size: int, packed: int, where: str) -> None:
-    """Raise a DataError that names `where` if `size` bytes are too many to come out of `packed` ones."""
-    if size > most_unpacked(packed):
+def check_unpacked(size: int, packed: int, where: str, *, freely: int = FREELY) -> None:
+    """Raise a DataError that names `where` if `size` bytes are too many to come out of `packed` ones.
+
+    Parameters
+    ----------
+    size : int
+        How many bytes come out, or have come out so far.
+    packed : int
+        The size of the file, or of all the files.
+    where : str
+        Its name, for the error.
+    freely : int
+        How many bytes may come out however few are packed.
+    """
+    allowed = most_unpacked(packed, freely)
+    if size > allowed:
         raise DataError(
             f"{where}: refused, its {packed:,} bytes unpack to {size:,} or more, which looks like an attempt to fill "
-            f"the memory; only {most_unpacked(packed):,} are allowed"
+            f"the memory; only {allowed:,} are allowed: if you trust it, unpack it, or save it with less compression"
         )
 
 

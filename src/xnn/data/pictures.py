@@ -6,13 +6,13 @@ has readers of some forty, one of which would start another program.
 
 import os
 import struct
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from xnn.data.limits import check_unpacked
+from xnn.data.quiet import no_stderr, no_warnings
 from xnn.errors import DataError
 from xnn.files import open_regular
 from xnn.paths import reason
@@ -39,7 +39,6 @@ _DECODING_ERRORS = (
     ArithmeticError,
     LookupError,
     NotImplementedError,
-    MemoryError,
     struct.error,
 )
 """Each of Pillow's decoders raises its own for damaged files."""
@@ -47,14 +46,14 @@ _DECODING_ERRORS = (
 
 @contextmanager
 def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
-    """Open a picture file, of which Pillow has read the header only; a file of several pictures is its first one.
+    """Open a picture file and decode its pixels; of a file of several pictures it is the first one.
 
     Parameters
     ----------
     path : Path
         A regular file, or a link to one.
     decode : bool
-        Whether its pixels are wanted too.
+        Whether the pixels are wanted; if not, Pillow reads the header only.
 
     Yields
     ------
@@ -63,27 +62,52 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
     Raises
     ------
     DataError
-        If the file cannot be read, is none of `FORMATS`, or is larger than `MOST_PIXELS` or than `xnn.data.limits`
-        allow; also if it turns out to be damaged within the `with` block.
+        If the file cannot be read, is none of `FORMATS`, is damaged, or is larger than `MOST_PIXELS`, than
+        `xnn.data.limits` allow or than the memory.
+    """
+    from PIL import Image
+
+    with ExitStack() as stack:
+        with decoding(path):
+            file = stack.enter_context(open_regular(path))
+            size = os.fstat(file.fileno()).st_size
+            if size > _MOST_BYTES:
+                raise DataError(f"{path}: {size:,} bytes, but a picture may have {_MOST_BYTES:,}; make it smaller")
+            image = stack.enter_context(Image.open(file, formats=FORMATS))
+            _check_size(image, size, path)
+            if decode:
+                _check_scans(image, file, path)
+        if decode:
+            # libtiff reports damage itself, past Python.
+            with decoding(path, image), no_stderr if image.format == "TIFF" else nullcontext():
+                image.load()
+                if image.mode in ("P", "PA") and image.palette is None:
+                    raise ValueError("it has no palette")
+        yield image
+
+
+@contextmanager
+def decoding(path: Path, image: "Image.Image | None" = None) -> Iterator[None]:
+    """Raise a DataError that names the file for what Pillow raises of a damaged one, and let it warn of nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    image : PIL.Image.Image, optional
+        What was opened, once it is.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
         # What Pillow has to say of odd files is of no use to whoever reads them.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_regular(path) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > _MOST_BYTES:
-                    raise DataError(f"{path}: {size:,} bytes, but a picture may have {_MOST_BYTES:,}; make it smaller")
-                with Image.open(file, formats=FORMATS) as image:
-                    _check_size(image, size, path)
-                    if decode:
-                        _check_scans(image, file, path)
-                    with _silence() if image.format == "TIFF" else nullcontext():
-                        yield image
+        with no_warnings():
+            yield
     except DataError:
         raise
+    except MemoryError:
+        what = f"{image.width}x{image.height} pixels" if image else "what its header says"
+        raise DataError(f"{path}: too little memory for {what}") from None
     except UnidentifiedImageError:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise DataError(f"{path}: not a readable picture (no {known}, or damaged where it begins)") from None
@@ -92,24 +116,6 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
     except _DECODING_ERRORS as error:
         fault = " ".join(reason(error).split())[:200]
         raise DataError(f"{path}: not a readable picture ({fault})") from None
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Drop what libtiff writes of damaged files: it goes past Python, to the process's standard error."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    try:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 2)
-        os.close(nothing)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def channels(image: "Image.Image") -> int:

@@ -197,7 +197,7 @@ def _load_known(request: _Request, known: _Known) -> cache.Cached:
             raise DataError(
                 f"data directory {request.data_dir} does not hold {request.name}; expected {known.expected()}"
             )
-        return _read_through_cache(path, found, known, request.report)
+        return _read_through_cache(path, found, request.data_dir, known, request.report)
     downloads = path.parent / "downloads" / request.name
     cached = cache.load(path, request.report)
     if cached is not None and Path(cached.source).is_relative_to(downloads):
@@ -210,13 +210,13 @@ def _load_known(request: _Request, known: _Known) -> cache.Cached:
             f"{request.name} is not in the cache {path.parent} and was not to be downloaded; add --download, "
             f"or name with --data-dir a folder that holds {known.expected()}"
         )
-    return _read_through_cache(path, found, known, request.report)
+    return _read_through_cache(path, found, downloads, known, request.report)
 
 
-def _read_through_cache(path: Path, found: _Found, known: _Known, report: Report) -> cache.Cached:
+def _read_through_cache(path: Path, found: _Found, root: Path, known: _Known, report: Report) -> cache.Cached:
     return cache.load_or_build(
         path,
-        cache.fingerprint(found.paths),
+        cache.fingerprint(found.paths, root),
         lambda: (found.read(), known.classes),
         str(found.location),
         report,
@@ -227,7 +227,7 @@ def _load_folder(request: _Request, root: Path) -> cache.Cached:
     # Any name of a folder becomes one that a file can have.
     path = request.cache_path(f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:50]}", root)
     return cache.load_or_build(
-        path, cache.fingerprint(image_paths(root)), lambda: read_folder(root), str(root), request.report
+        path, cache.fingerprint(image_paths(root), root), lambda: read_folder(root), str(root), request.report
     )
 
 
@@ -244,7 +244,8 @@ def _load_torchvision(request: _Request) -> cache.Cached:
             raise DataError(f"{root}: cannot be made ({reason(error)})") from None
     return cache.load_or_build(
         request.cache_path(f"torchvision-{kind}", request.data_dir),
-        str(root),
+        # Each folder that is named has a cache file of its own, and only torchvision knows the files.
+        request.name,
         lambda: read_torchvision(kind, root, may_download),
         f"{root} (torchvision)",
         request.report,

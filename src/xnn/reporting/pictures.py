@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xnn.data.pictures import open_picture
+from xnn.data.pictures import decoding, open_picture
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 from xnn.paths import expanded
@@ -48,11 +48,16 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
     DataError
         The file is missing, no picture, damaged or absurdly large, or the model takes neither 1 nor 3 channels.
     """
+    from PIL import ImageOps
+
     height, width, channels = image_shape
     if channels not in _CHANNELS:
         raise DataError(f"{path}: the model takes images of {channels} channels; a picture has 1 (grey) or 3 (RGB)")
     place = expanded(path, "picture", DataError)
     with open_picture(place) as picture:
+        # The orientation is read from tags, which may be damaged too.
+        with decoding(place, picture):
+            ImageOps.exif_transpose(picture, in_place=True)
         pixels = np.asarray(_fitted(picture, (width, height), _CHANNELS[channels]))
     pixels = pixels.reshape(height, width, channels)
     return 255 - pixels if invert else pixels
@@ -61,7 +66,6 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
 def _fitted(picture: "Image.Image", size: tuple[int, int], mode: str) -> "Image.Image":
     from PIL import Image, ImageOps
 
-    ImageOps.exif_transpose(picture, in_place=True)
     plain = _on_white(_in_bytes(picture)).convert(mode)
     if plain.size == size:
         return plain

@@ -1,0 +1,95 @@
+"""Keeping other libraries' remarks on damaged files to oneself, from several threads at once.
+
+Both the standard error and Python's filters of warnings belong to the whole process. Threads that save and restore them
+one by one put back what another has changed; here the first in changes them and the last out restores them.
+"""
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
+
+
+class Together:
+    """A context of the whole process: the first thread in enters it, the last out leaves it.
+
+    A forked process, in which those other threads are not, leaves it at once.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the context.
+    """
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._context: AbstractContextManager[None] = nullcontext()
+        if hasattr(os, "register_at_fork"):
+            # With the lock held, no thread is half-way in or out.
+            os.register_at_fork(
+                before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._leave_in_child
+            )
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._context = self._make()
+                self._context.__enter__()
+            self._depth += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            # It is 0 where this thread entered, forked, and leaves in the child.
+            if self._depth:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._context.__exit__(None, None, None)
+
+    def _leave_in_child(self) -> None:
+        if self._depth:
+            self._depth = 0
+            self._context.__exit__(None, None, None)
+        self._lock.release()
+
+
+@contextmanager
+def _stderr_dropped() -> Iterator[None]:
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def _warnings_dropped() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+no_stderr = Together(_stderr_dropped)
+"""Drops what libraries in C write, past Python, to the process's standard error."""
+
+_shared_filters = Together(_warnings_dropped)
+
+
+def no_warnings() -> AbstractContextManager[None]:
+    """Return a context in which nothing is warned of."""
+    # Python can keep the filters of each thread apart from 3.14 on, and does so without the GIL.
+    return _warnings_dropped() if getattr(sys.flags, "context_aware_warnings", False) else _shared_filters
