@@ -70,7 +70,7 @@ def test_nothing_is_written_through_a_link(folder, tmp_path_factory, planted):
         folder.append("link", b"harm")
     with pytest.raises(OSError, match="is a symbolic link, which is not followed here"):
         folder.read("link", 100)
-    with pytest.raises(OSError, match="is no folder, or a link to one"):
+    with pytest.raises(OSError, match="is not a folder, or is a link to one"):
         folder.child("link", make=True)
     assert not folder.has("link")
     folder.write("link", b"new")  # takes the link's place
@@ -99,7 +99,7 @@ def test_only_regular_files_are_read(folder, kind):
     elif kind == "folder":
         place.mkdir()
     target = Path("/dev/zero") if kind == "device" else place
-    complaint = "is a folder" if kind == "folder" else "is no regular file but a pipe or a device"
+    complaint = "is a folder" if kind == "folder" else "is a pipe or a device, not a regular file"
     with pytest.raises(OSError, match=complaint):
         read_regular(target, 100)
     if kind != "device":

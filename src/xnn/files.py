@@ -72,7 +72,7 @@ class Folder:
                 os.mkdir(self._place(name), dir_fd=self._descriptor)
                 self.sync()
         if not stat.S_ISDIR(self._status(name).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, "is no folder, or a link to one")
+            raise NotADirectoryError(errno.ENOTDIR, "is not a folder, or is a link to one")
         folder = Folder.__new__(Folder)
         flags = os.O_RDONLY | _DIRECTORY | _NOFOLLOW
         folder._take(self.path / name, os.open(name, flags, dir_fd=self._descriptor) if _BY_DESCRIPTOR else None)
@@ -292,7 +292,7 @@ def _regular(descriptor: int) -> int:
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(mode) else "is no regular file but a pipe or a device")
+    raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(mode) else "is a pipe or a device, not a regular file")
 
 
 def _read(descriptor: int, limit: int) -> bytes:

@@ -210,10 +210,10 @@ def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
     path, lines = tmp_path / "set", []
     os.mkfifo(path)
     assert same(load_or_build(path, lines).arrays, sample())
-    assert "set cannot be read (is no regular file" in lines[0]
+    assert "set cannot be read (is a pipe or a device" in lines[0]
     assert path.is_file()
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match=r"pipe: cannot be read \(is no regular file"):
+    with pytest.raises(DataError, match=r"pipe: cannot be read \(is a pipe or a device"):
         cache.fingerprint([tmp_path / "pipe"], tmp_path)
 
 

@@ -198,7 +198,7 @@ def test_the_free_memory_is_asked_for_before_the_elements_are_read(tmp_path, mon
 @pytest.mark.parametrize("name", ["pipe", "pipe.gz"])
 def test_a_pipe_does_not_keep_anyone_waiting(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(DataError, match=rf"{name}: cannot be read \(is no regular file"):
+    with pytest.raises(DataError, match=rf"{name}: cannot be read \(is a pipe or a device"):
         read_idx(tmp_path / name)
 
 

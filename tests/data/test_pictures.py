@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import warnings
 import zlib
@@ -185,7 +187,7 @@ def test_libtiff_does_not_write_to_standard_error(tmp_path, capfd):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
 def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    assert refusal(tmp_path / "pipe.png").startswith("not a readable picture (is no regular file")
+    assert refusal(tmp_path / "pipe.png").startswith("not a readable picture (is a pipe or a device")
 
 
 def test_links_without_end_are_named(tmp_path):
@@ -250,3 +252,9 @@ def test_nothing_is_warned_of(tmp_path, monkeypatch):
         warnings.warn("the user's", stacklevel=1)
     assert len(told) == 1
     assert pictures.MOST_PIXELS < 89_478_485, "Pillow's own limit would come first"
+
+
+def test_what_pillow_logs_of_a_file_reaches_no_terminal():
+    program = "import logging; from xnn.data import pictures; logging.getLogger('PIL.TiffImagePlugin').error('odd')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

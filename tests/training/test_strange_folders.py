@@ -51,7 +51,7 @@ def test_links_are_refused_and_what_they_lead_to_stays(run, tmp_path, name):
         outside.write_bytes((run / name).read_bytes())
         (run / name).unlink()
     (run / name).symlink_to(outside)
-    with pytest.raises(RunError, match=r"symbolic link|no config\.json|no folder, or a link to one"):
+    with pytest.raises(RunError, match=r"symbolic link|no config\.json|not a folder, or is a link to one"):
         resume(run)
     if name == "checkpoints":
         assert sorted((path.name, path.read_bytes()) for path in outside.iterdir()) == before

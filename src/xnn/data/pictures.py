@@ -4,6 +4,7 @@ What a file's header says is looked at before anything is decoded. Only the form
 has readers of some forty, one of which would start another program.
 """
 
+import logging
 import os
 import struct
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY_MODES = ("1", "L", "LA")
+
+# Pillow logs some faults of files too; without a handler Python would print them on standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MOST_PIXELS = 2**26
 """The largest cameras have 61 million. A picture of so many takes 201 MB in colour, and a second to decode."""
