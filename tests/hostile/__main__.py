@@ -68,6 +68,7 @@ def _run(options: argparse.Namespace, base: Path) -> int:
     begun, before = time.monotonic(), snapshot(world.base)
     tried = run_all(chosen(options.cases, options.group), world, base, options.workers, options.seed, limits)
     print(table(tried))
+    print(f"{sum(case.real for case in tried):,} of them as real processes")
     print(f"{time.monotonic() - begun:.0f} s on {options.workers} cores, seed {options.seed}")
     print(failures(tried, options.seed))
     spoilt = changes(before, snapshot(world.base), ("matplotlib/",))

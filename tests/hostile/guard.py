@@ -13,6 +13,9 @@ UNPICKLES = ("pickle.find_class",)
 VARIABLE = "HOSTILE_NOTES"
 """Names the file with the notes to a real process."""
 
+SMALL = "HOSTILE_SMALL"
+"""Tells a real process what CIFAR is shrunk to, see `Case.small`."""
+
 
 def install(notes: str, events: tuple[str, ...] = FETCHES + STARTS + UNPICKLES) -> None:
     """Watch this process until its end; a line in the file `notes` for each thing that it should not have tried."""

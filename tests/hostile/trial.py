@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.hostile import child, data, entries, runs
+from tests.hostile import child, data, entries, guard, runs
 from tests.hostile.cases import Case, Command, Group
 from tests.hostile.child import Limits, Outcome
 from tests.hostile.page import faults_of_page
@@ -19,8 +19,10 @@ from tests.hostile.world import Place, World, shrink_cifar10
 GROUPS: dict[str, Group] = {group.name: group for group in (*runs.GROUPS, *entries.GROUPS, *data.GROUPS)}
 Start = Callable[[list[str], Path, Path, dict[str, str], Limits], Outcome]
 LIMITS = Limits()
-EVERY_REAL = 33
-"""One case of so many is a real process of the command: 300 of 10,000."""
+EVERY_REAL = 30
+"""One case of so many is a real process of the command: more than 300 of 10,000."""
+FIRST_REAL = 11
+"""The number of each group's first: a sample that has fewer cases of a group is spared the second that it takes."""
 
 
 def attempt(
@@ -31,8 +33,9 @@ def attempt(
     random = Random(f"{seed} {group} {number}") if number else None
     case = GROUPS[group].make(place, random)
     module = f"xnn.cli.{case.command.program}"
-    if number % EVERY_REAL == 1 and not case.small:
-        place.environment["XNN_TWINS"] = "1"
+    real = number % EVERY_REAL == FIRST_REAL
+    if real:
+        place.environment |= {"XNN_TWINS": "1", guard.SMALL: case.small}
         start = functools.partial(child.real, module)
     else:
         start = functools.partial(child.forked, _main(module, case.small))
@@ -40,7 +43,7 @@ def attempt(
     if not keep:
         shutil.rmtree(folder)
     return (
-        Tried(group, number, case.told, tuple(faults), outcome.code, outcome.seconds, outcome.memory),
+        Tried(group, number, case.told, tuple(faults), outcome.code, outcome.seconds, outcome.memory, real),
         outcome,
         case.command,
     )
