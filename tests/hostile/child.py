@@ -68,6 +68,7 @@ def forked(main: Main, arguments: list[str], folder: Path, logs: Path, environme
 def _prepare(folder: Path, logs: Path, environment: dict[str, str]) -> None:
     os.setsid()
     os.environ.update(environment)
+    sys.dont_write_bytecode = True
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):

@@ -14,7 +14,8 @@ def faults_of_outcome(outcome: Outcome, program: str, expected: frozenset[int]) 
     """Return how a command broke the rule, a line each; none where it kept it."""
     if outcome.killed:
         return [f"met its limit of {outcome.killed}"]
-    faults = [f"tried {line.split()[0]}" for line in outcome.notes.splitlines()[:1]]
+    tried = [line if line.startswith("to write ") else line.split()[0] for line in outcome.notes.splitlines()]
+    faults = [f"tried {what}" for what in tried[:1]]
     if "Traceback (most recent call last)" in outcome.stderr:
         return [*faults, f"traceback: {_last_line(outcome.stderr)}"]
     if outcome.code not in CODES:

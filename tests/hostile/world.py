@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tests.data.small_files import SMALL, CifarFiles, shrink, write_files, write_tar
+from tests.hostile import guard
 from xnn.data.cifar import CIFAR10
 from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES
@@ -67,6 +68,7 @@ class Place:
             "HOME": str(path / "home"),
             "TMPDIR": str(path / "tmp"),
             "MPLCONFIGDIR": str(world.part("matplotlib")),
+            guard.ROOTS: f"{path}\n{world.part('matplotlib')}\n{os.devnull}",
         }
         (self.outside / "authorized_keys").write_text("ssh-ed25519 of a friend\n")
         (self.outside / "folder" / "notes.txt").write_text("nothing to see\n")

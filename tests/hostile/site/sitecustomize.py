@@ -30,6 +30,6 @@ class Shrinking(importlib.machinery.PathFinder):
 
 
 # Numba's own cache is made of pickles.
-guard.install(os.environ[guard.VARIABLE], guard.FETCHES + guard.STARTS)
+guard.install(os.environ[guard.VARIABLE], guard.FETCHES + guard.STARTS, pycache=True)
 if os.environ.get(guard.SMALL):
     sys.meta_path.insert(0, Shrinking)
