@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -50,6 +51,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, base: Path) -> int:
+    _warm_twins(base)
     _import_all(base)
     from tests.hostile.child import Limits
     from tests.hostile.pool import chosen, run_all
@@ -78,13 +80,30 @@ def _run(options: argparse.Namespace, base: Path) -> int:
 
 def _import_all(base: Path) -> None:
     """Make the undisturbed files in another process, and import what it imported: so this one computes nothing."""
-    command = [sys.executable, "-m", "tests.hostile.world", str(base / "world")]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode:
-        raise SystemExit(made.stderr)
-    for name in json.loads(made.stdout.splitlines()[-1]):
+    for name in json.loads(_made(base / "world").splitlines()[-1]):
         importlib.import_module(name)
     assert threading.active_count() == 1, "forking needs a process with one thread"
+
+
+def _warm_twins(base: Path) -> None:
+    """Have the twins compiled that the real processes load, by making all files once more.
+
+    They are kept where anybody's are, or in the folder of the cases if that cannot be written.
+    """
+    kernels = importlib.util.find_spec("xnn.kernels.numpy").submodule_search_locations[0]
+    if not os.access(kernels, os.W_OK):
+        os.environ["NUMBA_CACHE_DIR"] = str(base / "kernels")
+    _made(base / "warm", XNN_TWINS="1")
+    shutil.rmtree(base / "warm")
+
+
+def _made(folder: Path, **environment: str) -> str:
+    """Make all undisturbed files, and return what that printed."""
+    command = [sys.executable, "-m", "tests.hostile.world", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    if made.returncode:
+        raise SystemExit(made.stderr)
+    return made.stdout
 
 
 if __name__ == "__main__":

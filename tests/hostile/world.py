@@ -70,6 +70,8 @@ class Place:
             "MPLCONFIGDIR": str(world.part("matplotlib")),
             guard.ROOTS: f"{path}\n{world.part('matplotlib')}\n{os.devnull}",
         }
+        if "NUMBA_CACHE_DIR" in os.environ:
+            self.environment[guard.ROOTS] += f"\n{os.environ['NUMBA_CACHE_DIR']}"
         (self.outside / "authorized_keys").write_text("ssh-ed25519 of a friend\n")
         (self.outside / "folder" / "notes.txt").write_text("nothing to see\n")
 
