@@ -21,7 +21,7 @@ from tests.hostile.rule import CODES
 from tests.hostile.trial import judged
 from tests.hostile.world import Place, World
 
-LIMITS = Limits(seconds=0.5, memory=400)
+LIMITS = Limits(seconds=2, memory=400)
 
 ELSEWHERE = "/nowhere-that-a-command-may-write"
 
