@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import importlib.util
 import json
 import os
 import shutil
@@ -51,8 +50,8 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, base: Path) -> int:
-    _warm_twins(base)
     _import_all(base)
+    _warm_twins(base)
     from tests.hostile.child import Limits
     from tests.hostile.pool import chosen, run_all
     from tests.hostile.table import failures, table
@@ -86,15 +85,11 @@ def _import_all(base: Path) -> None:
 
 
 def _warm_twins(base: Path) -> None:
-    """Have the twins compiled that the real processes load, by making all files once more.
-
-    They are kept where anybody's are, or in the folder of the cases if that cannot be written.
-    """
-    kernels = importlib.util.find_spec("xnn.kernels.numpy").submodule_search_locations[0]
-    if not os.access(kernels, os.W_OK):
-        os.environ["NUMBA_CACHE_DIR"] = str(base / "kernels")
+    """Have the twins compiled that the real processes load, by making all files once more; and keep a copy of them."""
+    os.environ["NUMBA_CACHE_DIR"] = str(base / "kernels")
     _made(base / "warm", XNN_TWINS="1")
     shutil.rmtree(base / "warm")
+    shutil.copytree(base / "kernels", base / "world" / "kernels")
 
 
 def _made(folder: Path, **environment: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.hostile.rule import CODES
 from tests.hostile.world import Place
 
 PAGE = "work/run/report.html"
+CODES = frozenset((0, 1, 2, 3))
 SOUND = frozenset((0,))
 
 
@@ -22,12 +22,18 @@ class Command:
 
 @dataclass(frozen=True)
 class Case:
-    """What is odd, in words, and what comes to see it; `small` names what CIFAR-10 is shrunk to for it."""
+    """What is odd, in words, and what comes to see it.
+
+    `small` names what CIFAR-10 is shrunk to for it, `real` has a real process of the command see it, which may print
+    lines on standard error that begin with `notes`.
+    """
 
     told: str
     command: Command
     expected: frozenset[int] = CODES
     small: str = ""
+    real: bool = False
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Group:
     """
 
     name: str
-    weight: int
+    weight: float
     make: Callable[[Place, Random | None], Case]
 
 

@@ -230,6 +230,25 @@ def cache(place: Place, random: Random | None) -> Case:
     return Case(f"the cache {told}", command)
 
 
+def kernels(place: Place, random: Random | None) -> Case:
+    """What Numba keeps of compiled code."""
+    place.copy("folder")
+    place.copy("run")
+    kept = place.path / "cache" / "kernels"
+    shutil.copytree(place.world.part("kernels"), kept)
+    place.environment["NUMBA_CACHE_DIR"] = str(kept)
+    if random is None:
+        return Case("nothing", cases.train("./folder"), SOUND, real=True)
+    paths = sorted(path for path in kept.rglob("*") if path.is_file())
+    command = random.choice((cases.train("./folder"), cases.train("./folder"), cases.evaluate("./folder")))
+    for path in paths if random.random() < 0.3 else [random.choice(paths)]:
+        content, change = torn(path.read_bytes(), random)
+        path.write_bytes(content)
+        told = f"{path.name} {change}"
+    # They are compiled anew, and a line says so.
+    return Case(told, command, SOUND, real=True, notes="xnn: compiled kernels in ")
+
+
 GROUPS = (
     Group("images", 6, pictures_of_a_folder),
     Group("folder", 3, folder),
@@ -239,4 +258,5 @@ GROUPS = (
     Group("archive", 4, archive),
     Group("cache", 5, cache),
     Group("pictures", 7, pictures),
+    Group("kernels", 0.15, kernels),
 )

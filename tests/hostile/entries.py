@@ -5,8 +5,7 @@ from pathlib import Path
 from random import Random
 
 from tests.hostile import cases, files
-from tests.hostile.cases import SOUND, Case, Command, Group
-from tests.hostile.rule import CODES
+from tests.hostile.cases import CODES, SOUND, Case, Command, Group
 from tests.hostile.runs import PICTURE
 from tests.hostile.world import Place
 

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.hostile import child
-from tests.hostile.cases import PAGE, Case, Command
+from tests.hostile.cases import CODES, PAGE, Case, Command
 from tests.hostile.child import Limits
-from tests.hostile.rule import CODES
 from tests.hostile.trial import judged
 from tests.hostile.world import Place, World
 

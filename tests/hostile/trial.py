@@ -33,7 +33,7 @@ def attempt(
     random = Random(f"{seed} {group} {number}") if number else None
     case = GROUPS[group].make(place, random)
     module = f"xnn.cli.{case.command.program}"
-    real = number % EVERY_REAL == FIRST_REAL
+    real = case.real or number % EVERY_REAL == FIRST_REAL
     if real:
         place.environment |= {"XNN_TWINS": "1", guard.SMALL: case.small}
         start = functools.partial(child.real, module)
@@ -53,7 +53,7 @@ def judged(case: Case, place: Place, start: Start, logs: Path, limits: Limits) -
     """Start a case's command, and return what came of it and how it broke the rule."""
     before = snapshot(place.path)
     outcome = start(list(case.command.arguments), place.work, logs, place.environment, limits)
-    faults = faults_of_outcome(outcome, case.command.program, case.expected)
+    faults = faults_of_outcome(outcome, case)
     allowed = (*case.command.writes, "cache/", "tmp/")
     after = snapshot(place.path)
     faults += [f"changed {name}" for name in changes(before, after, allowed)][:3]

@@ -39,7 +39,7 @@ class World:
 
     ``folder`` has 24 grey pictures in two classes. ``run`` is a finished run on them, ``stopped`` one that was stopped
     in its second epoch. ``idx``, ``cifar-binary``, ``cifar-python`` and ``archives`` are tiny data sets, ``cache`` has
-    the cache of ``folder``, ``pictures`` a picture in each format.
+    the cache of ``folder``, ``pictures`` a picture in each format, ``kernels`` what Numba keeps of compiled twins.
     """
 
     base: Path
