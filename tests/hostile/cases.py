@@ -24,7 +24,7 @@ class Command:
 class Case:
     """What is odd, in words, and what comes to see it.
 
-    `small` names what CIFAR-10 is shrunk to for it, `real` has a real process of the command see it, which may print
+    `small` names what CIFAR is shrunk to for it, `real` has a real process of the command see it, which may print
     lines on standard error that begin with `notes`.
     """
 

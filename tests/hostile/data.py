@@ -163,29 +163,40 @@ def _odd_idx(plain: bytes, random: Random) -> tuple[bytes, str]:
     return start + struct.pack(f">{len(shape)}I", *shape) + body, f"of shape {shape[:5]} and type {start[2]:#x}"
 
 
+def _some_cifar(random: Random | None) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a data set, and what more there is to say to a command."""
+    name = random.choice(("cifar10", "cifar10", "cifar100")) if random else "cifar10"
+    coarse = name == "cifar100" and random.random() < 0.3
+    return name, ("--data-dir", "data", *(("--labels", "coarse") if coarse else ()))
+
+
 def cifar_binary(place: Place, random: Random | None) -> Case:
-    root = place.copy("cifar-binary", "data")
-    command = cases.look("cifar10", "--data-dir", "data")
+    name, more = _some_cifar(random)
+    root = place.copy(f"{name}-binary", "data")
     if random is None:
-        return Case("nothing", cases.train("cifar10", "--data-dir", "data"), SOUND, small="tiny")
+        return Case("nothing", cases.train(name, *more), SOUND, small="tiny")
     path = random.choice(sorted(root.rglob("*.bin")))
     content = bytearray(path.read_bytes())
     if random.random() < 0.5:
         changed, told = torn(bytes(content), random)
         path.write_bytes(changed)
     else:
-        label, record = random.choice((10, 11, 128, 255, 9)), random.randrange(len(content) // 3073)
-        content[record * 3073] = label
+        labels = 2 if name == "cifar100" else 1
+        size = labels + 3072
+        label, place_of_label = random.choice((10, 20, 100, 128, 255, 9)), random.randrange(labels)
+        record = random.randrange(len(content) // size)
+        content[record * size + place_of_label] = label
         path.write_bytes(content)
         told = f"with label {label} of image {record}"
-    return Case(f"{path.name} {told}", command, small="tiny")
+    return Case(f"{path.name} {told}", cases.look(name, *more), small="tiny")
 
 
 def cifar_pickle(place: Place, random: Random | None) -> Case:
-    root = place.copy("cifar-python", "data")
-    command = cases.look("cifar10", "--data-dir", "data")
+    name, more = _some_cifar(random)
+    root = place.copy(f"{name}-python", "data")
+    command = cases.look(name, *more)
     if random is None:
-        return Case("nothing", cases.train("cifar10", "--data-dir", "data"), SOUND, small="tiny")
+        return Case("nothing", cases.train(name, *more), SOUND, small="tiny")
     paths = sorted(path for path in root.rglob("*") if path.is_file())
     if random.random() < 0.1:
         content, told = pickles.bombs(random)
@@ -194,21 +205,21 @@ def cifar_pickle(place: Place, random: Random | None) -> Case:
         paths[0].write_bytes(content)
         return Case(f"{paths[0].name}: {told}", command, small="larger")
     path = random.choice(paths)
+    least = path.stat().st_size // 3072 * 3072
     content, told = pickles.batch(path.read_bytes(), random)
-    if len(content) < 4 * 3072:  # it would be refused for its size
-        content += bytes(4 * 3072 - len(content))
-    path.write_bytes(content)
+    path.write_bytes(content + bytes(max(0, least - len(content))))  # it would be refused for its size
     return Case(f"{path.name}: {told}", command, small="tiny")
 
 
 def archive(place: Place, random: Random | None) -> Case:
-    sources = sorted(place.world.part("archives").iterdir())
+    name, more = _some_cifar(random)
+    sources = sorted(place.world.part(f"{name}-archives").iterdir())
     (place.work / "data").mkdir()
-    source = sources[0] if random is None else random.choice(sources)
-    command = cases.look("cifar10", "--data-dir", "data")
+    command = cases.look(name, *more)
     if random is None:
-        shutil.copy(source, place.work / "data")
+        shutil.copy(sources[0], place.work / "data")
         return Case("nothing", command, SOUND, small="tiny")
+    source = random.choice(sources)
     content, told = archives.archive(source.read_bytes(), random)
     (place.work / "data" / source.name).write_bytes(content)
     return Case(f"{source.name} {told}", command, small="tiny")

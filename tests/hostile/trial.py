@@ -14,7 +14,7 @@ from tests.hostile.page import faults_of_page
 from tests.hostile.rule import faults_of_outcome
 from tests.hostile.table import Tried
 from tests.hostile.tree import changes, snapshot
-from tests.hostile.world import Place, World, shrink_cifar10
+from tests.hostile.world import Place, World, shrink_cifar
 
 GROUPS: dict[str, Group] = {group.name: group for group in (*runs.GROUPS, *entries.GROUPS, *data.GROUPS)}
 Start = Callable[[list[str], Path, Path, dict[str, str], Limits], Outcome]
@@ -66,7 +66,7 @@ def judged(case: Case, place: Place, start: Start, logs: Path, limits: Limits) -
 def _main(module: str, small: str) -> Callable[[list[str]], int]:
     def run(arguments: list[str]) -> int:
         if small:
-            shrink_cifar10(larger=small == "larger")
+            shrink_cifar(larger=small == "larger")
         return importlib.import_module(module).main(arguments)
 
     return run

@@ -17,14 +17,14 @@ from PIL import Image
 
 from tests.data.small_files import SMALL, CifarFiles, shrink, write_files, write_tar
 from tests.hostile import guard
-from xnn.data.cifar import CIFAR10
+from xnn.data.cifar import CIFAR10, CIFAR100
 from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES
 
 IMAGES = 12
 """Of each class."""
 
-LARGER = shrink(CIFAR10, 1000, 1000)
+LARGER = {"cifar10": shrink(CIFAR10, 1000, 1000), "cifar100": shrink(CIFAR100, 1000, 1000)}
 """A tenth of the official size: for bombs, which need room."""
 
 TRAIN = (
@@ -38,8 +38,9 @@ class World:
     """Where the undisturbed files are.
 
     ``folder`` has 24 grey pictures in two classes. ``run`` is a finished run on them, ``stopped`` one that was stopped
-    in its second epoch. ``idx``, ``cifar-binary``, ``cifar-python`` and ``archives`` are tiny data sets, ``cache`` has
-    the cache of ``folder``, ``pictures`` a picture in each format, ``kernels`` what Numba keeps of compiled twins.
+    in its second epoch. ``idx``, ``cifar10-binary``, ``cifar10-python``, ``cifar10-archives`` and those of ``cifar100``
+    are tiny data sets, ``cache`` has the cache of ``folder``, ``pictures`` a picture in each format, ``kernels`` what
+    Numba keeps of compiled twins.
     """
 
     base: Path
@@ -99,14 +100,18 @@ def make(base: Path) -> World:
     _make_runs(base)
     _make_pictures(base / "pictures", random)
     _make_idx(base / "idx", random)
-    cifar = CifarFiles("cifar10")
-    write_files(base / "cifar-binary" / cifar.binary.folder, cifar.binary_contents())
-    write_files(base / "cifar-python" / cifar.python.folder, cifar.python_contents())
-    (base / "archives").mkdir()
-    for version, contents in ((cifar.binary, cifar.binary_contents()), (cifar.python, cifar.python_contents())):
-        members = {f"{version.folder}/{name}": content for name, content in contents.items()}
-        write_tar(base / "archives" / version.archive, members)
+    for name in SMALL:
+        _make_cifar(base, CifarFiles(name), name)
     return World(base)
+
+
+def _make_cifar(base: Path, cifar: CifarFiles, name: str) -> None:
+    (base / f"{name}-archives").mkdir()
+    kinds = (("binary", cifar.binary, cifar.binary_contents()), ("python", cifar.python, cifar.python_contents()))
+    for kind, version, contents in kinds:
+        write_files(base / f"{name}-{kind}" / version.folder, contents)
+        members = {f"{version.folder}/{file}": content for file, content in contents.items()}
+        write_tar(base / f"{name}-archives" / version.archive, members)
 
 
 def _make_runs(base: Path) -> None:
@@ -160,14 +165,14 @@ def _make_idx(folder: Path, random: np.random.Generator) -> None:
         write_idx(folder / (name if name == FILES[1] else f"{name}.gz"), array.astype(np.uint8))
 
 
-def shrink_cifar10(larger: bool) -> None:
-    """Have this process take the official files of CIFAR-10 to be so small."""
+def shrink_cifar(larger: bool) -> None:
+    """Have this process take the official files of CIFAR to be so small."""
     import dataclasses
 
     from xnn.data import sources
 
-    files = LARGER if larger else SMALL["cifar10"]
-    sources._KNOWN["cifar10"] = dataclasses.replace(sources._KNOWN["cifar10"], files=files)
+    for name, files in (LARGER if larger else SMALL).items():
+        sources._KNOWN[name] = dataclasses.replace(sources._KNOWN[name], files=files)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ class Shrinking(importlib.machinery.PathFinder):
 
         def execute_and_shrink(module):
             execute(module)
-            from tests.hostile.world import shrink_cifar10
+            from tests.hostile.world import shrink_cifar
 
-            shrink_cifar10(larger=os.environ[guard.SMALL] == "larger")
+            shrink_cifar(larger=os.environ[guard.SMALL] == "larger")
 
         spec.loader.exec_module = execute_and_shrink
         return spec
