@@ -126,23 +126,25 @@ def idx(place: Place, random: Random | None) -> Case:
     if random is None:
         return Case("nothing", cases.train("mnist", "--data-dir", "data"), SOUND)
     path = random.choice(sorted(data.iterdir()))
+    told = _spoil_idx(path, random)
+    if random.random() < 0.1:
+        path.rename(path.with_suffix("" if path.suffix == ".gz" else ".gz"))
+    more = ("--data-dir", "data")
+    command = cases.train("mnist", *more) if random.random() < 0.15 else cases.look("mnist", *more)
+    return Case(f"{path.name} {told}", command)
+
+
+def _spoil_idx(path: Path, random: Random) -> str:
     content = path.read_bytes()
     plain = gzip.decompress(content) if path.suffix == ".gz" else content
     kind = random.randrange(5)
     if kind == 0 and path.suffix == ".gz":
         content, told = archives.gzipped(content, random)
         path.write_bytes(content)
-    else:
-        if kind <= 2:
-            plain, told = _odd_idx(plain, random)
-        else:
-            plain, told = torn(plain, random)
-        path.write_bytes(gzip.compress(plain, 1) if path.suffix == ".gz" else plain)
-    if random.random() < 0.1:
-        path.rename(path.with_suffix("" if path.suffix == ".gz" else ".gz"))
-    more = ("--data-dir", "data")
-    command = cases.train("mnist", *more) if random.random() < 0.15 else cases.look("mnist", *more)
-    return Case(f"{path.name} {told}", command)
+        return told
+    plain, told = _odd_idx(plain, random) if kind <= 2 else torn(plain, random)
+    path.write_bytes(gzip.compress(plain, 1) if path.suffix == ".gz" else plain)
+    return told
 
 
 def _odd_idx(plain: bytes, random: Random) -> tuple[bytes, str]:
@@ -225,6 +227,29 @@ def archive(place: Place, random: Random | None) -> Case:
     return Case(f"{source.name} {told}", command, small="tiny")
 
 
+def downloads(place: Place, random: Random | None) -> Case:
+    """What was downloaded once: it is there, so that nothing is to be fetched."""
+    place.copy("run")
+    name = random.choice(("mnist", "fashion-mnist", "cifar10", "cifar100")) if random else "mnist"
+    folder = place.path / "cache" / "downloads" / name
+    if name.startswith("cifar"):
+        (source,) = place.world.part(f"{name}-archives").glob("*-binary.tar.gz")
+        folder.mkdir(parents=True)
+        content, told = archives.archive(source.read_bytes(), random)
+        (folder / source.name).write_bytes(content)
+        return Case(f"{source.name} {told}", cases.look(name), small="tiny")
+    shutil.copytree(place.world.part("idx"), folder)
+    for path in folder.glob("*-ubyte"):  # as it is on the net
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    if random is None:
+        return Case("nothing", cases.train(name), SOUND)
+    path = random.choice(sorted(folder.iterdir()))
+    told = _spoil_idx(path, random)
+    commands = (cases.look(name), cases.look(name), cases.train(name), cases.evaluate(name))
+    return Case(f"{path.name} {told}", random.choice(commands))
+
+
 def cache(place: Place, random: Random | None) -> Case:
     place.copy("run")
     source = place.world.cache_file
@@ -267,6 +292,7 @@ GROUPS = (
     Group("cifar-binary", 2, cifar_binary),
     Group("cifar-pickle", 7, cifar_pickle),
     Group("archive", 4, archive),
+    Group("downloads", 3, downloads),
     Group("cache", 5, cache),
     Group("pictures", 7, pictures),
     Group("kernels", 0.15, kernels),
