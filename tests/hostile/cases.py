@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.hostile.world import Place
+from tests.hostile.world import COMPARES, Place
 
 PAGE = "work/run/report.html"
 CODES = frozenset((0, 1, 2, 3))
@@ -72,6 +72,15 @@ def look(dataset: str, *more: str) -> Command:
 
 def train(dataset: str, *more: str, to: str = "new") -> Command:
     return Command("train", ("--dataset", dataset, *_MODEL, "--run-dir", to, *more), (f"work/{to}/",))
+
+
+def compare(dataset: str, *more: str) -> Command:
+    return Command("compare", ("--dataset", dataset, "--hidden", "2", "--epochs", "1", "--batch-size", "8", *more))
+
+
+def some_compared(command: Command, random: Random, dataset: str, *more: str) -> Command:
+    """Return a command on a data set, or now and then a comparison, where there is what to compare with."""
+    return compare(dataset, *more) if random.random() < 0.1 and COMPARES else command
 
 
 _MODEL = ("--model", "mlp", "--hidden", "2", "--epochs", "1", "--batch-size", "8", "--backend", "numpy")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.hostile import child, data, entries, guard, runs
+from tests.hostile import child, data, entries, guard, official, runs
 from tests.hostile.cases import Case, Command, Group
 from tests.hostile.child import Limits, Outcome
 from tests.hostile.page import faults_of_page
@@ -16,7 +16,9 @@ from tests.hostile.table import Tried
 from tests.hostile.tree import changes, snapshot
 from tests.hostile.world import Place, World, shrink_cifar
 
-GROUPS: dict[str, Group] = {group.name: group for group in (*runs.GROUPS, *entries.GROUPS, *data.GROUPS)}
+GROUPS: dict[str, Group] = {
+    group.name: group for group in (*runs.GROUPS, *entries.GROUPS, *data.GROUPS, *official.GROUPS)
+}
 Start = Callable[[list[str], Path, Path, dict[str, str], Limits], Outcome]
 LIMITS = Limits()
 EVERY_REAL = 30

@@ -5,6 +5,7 @@ can fork processes that need only milliseconds.
 """
 
 import functools
+import importlib.util
 import json
 import os
 import shutil
@@ -26,6 +27,9 @@ IMAGES = 12
 
 LARGER = {"cifar10": shrink(CIFAR10, 1000, 1000), "cifar100": shrink(CIFAR100, 1000, 1000)}
 """A tenth of the official size: for bombs, which need room."""
+
+COMPARES = importlib.util.find_spec("sklearn") is not None
+"""Whether there is what xnn-compare compares with."""
 
 TRAIN = (
     *("--model", "mlp", "--hidden", "4", "--epochs", "2", "--batch-size", "4", "--backend", "numpy"),
@@ -116,12 +120,13 @@ def _make_cifar(base: Path, cifar: CifarFiles, name: str) -> None:
 
 def _make_runs(base: Path) -> None:
     """By the commands themselves, which so import all they need."""
-    from xnn.cli import predict, report, train
+    from xnn.cli import compare, predict, report, train
 
     options = [*TRAIN, "--dataset", str(base / "folder")]
     assert train.main([*options, "--run-dir", str(base / "run")]) == 0
     _make_stopped(base, options)
     assert report.main([str(base / "run")]) == 0
+    assert not COMPARES or compare.main(["--dataset", str(base / "folder"), "--epochs", "1"]) == 0
     assert predict.main([str(base / "run"), str(base / "folder" / "cats" / "00.png")]) == 0
     (base / "run" / "report.html").unlink()
 
