@@ -86,6 +86,7 @@ def _import_all(base: Path) -> None:
 
 def _warm_twins(base: Path) -> None:
     """Have the twins compiled that the real processes load, by making all files once more; and keep a copy of them."""
+    (base / "kernels").mkdir()  # which stays empty without Numba
     os.environ["NUMBA_CACHE_DIR"] = str(base / "kernels")
     _made(base / "warm", XNN_TWINS="1")
     shutil.rmtree(base / "warm")

@@ -142,9 +142,9 @@ def kernels(place: Place, random: Random | None) -> Case:
     kept = place.path / "cache" / "kernels"
     shutil.copytree(place.world.part("kernels"), kept)
     place.environment["NUMBA_CACHE_DIR"] = str(kept)
-    if random is None:
-        return Case("nothing", cases.train("./folder"), SOUND, real=True)
     paths = sorted(path for path in kept.rglob("*") if path.is_file())
+    if random is None or not paths:  # there are none without Numba
+        return Case("nothing", cases.train("./folder"), SOUND, real=True)
     command = random.choice((cases.train("./folder"), cases.train("./folder"), cases.evaluate("./folder")))
     for path in paths if random.random() < 0.3 else [random.choice(paths)]:
         content, change = torn(path.read_bytes(), random)
