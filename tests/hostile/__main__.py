@@ -51,6 +51,7 @@ def _options() -> argparse.Namespace:
 
 def _run(options: argparse.Namespace, base: Path) -> int:
     _import_all(base)
+    _warm_twins(base)
     from tests.hostile.child import Limits
     from tests.hostile.pool import chosen, run_all
     from tests.hostile.table import failures, table
@@ -68,6 +69,7 @@ def _run(options: argparse.Namespace, base: Path) -> int:
     begun, before = time.monotonic(), snapshot(world.base)
     tried = run_all(chosen(options.cases, options.group), world, base, options.workers, options.seed, limits)
     print(table(tried))
+    print(f"{sum(case.real for case in tried):,} of them as real processes")
     print(f"{time.monotonic() - begun:.0f} s on {options.workers} cores, seed {options.seed}")
     print(failures(tried, options.seed))
     spoilt = changes(before, snapshot(world.base), ("matplotlib/",))
@@ -77,13 +79,27 @@ def _run(options: argparse.Namespace, base: Path) -> int:
 
 def _import_all(base: Path) -> None:
     """Make the undisturbed files in another process, and import what it imported: so this one computes nothing."""
-    command = [sys.executable, "-m", "tests.hostile.world", str(base / "world")]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode:
-        raise SystemExit(made.stderr)
-    for name in json.loads(made.stdout.splitlines()[-1]):
+    for name in json.loads(_made(base / "world").splitlines()[-1]):
         importlib.import_module(name)
     assert threading.active_count() == 1, "forking needs a process with one thread"
+
+
+def _warm_twins(base: Path) -> None:
+    """Have the twins compiled that the real processes load, by making all files once more; and keep a copy of them."""
+    (base / "kernels").mkdir()  # which stays empty without Numba
+    os.environ["NUMBA_CACHE_DIR"] = str(base / "kernels")
+    _made(base / "warm", XNN_TWINS="1")
+    shutil.rmtree(base / "warm")
+    shutil.copytree(base / "kernels", base / "world" / "kernels")
+
+
+def _made(folder: Path, **environment: str) -> str:
+    """Make all undisturbed files, and return what that printed."""
+    command = [sys.executable, "-m", "tests.hostile.world", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    if made.returncode:
+        raise SystemExit(made.stderr)
+    return made.stdout
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.hostile.rule import CODES
-from tests.hostile.world import Place
+from tests.hostile.world import COMPARES, Place
 
 PAGE = "work/run/report.html"
+CODES = frozenset((0, 1, 2, 3))
 SOUND = frozenset((0,))
 
 
@@ -22,12 +22,18 @@ class Command:
 
 @dataclass(frozen=True)
 class Case:
-    """What is odd, in words, and what comes to see it; `small` names what CIFAR-10 is shrunk to for it."""
+    """What is odd, in words, and what comes to see it.
+
+    `small` names what CIFAR is shrunk to for it, `real` has a real process of the command see it, which may print
+    lines on standard error that begin with `notes`.
+    """
 
     told: str
     command: Command
     expected: frozenset[int] = CODES
     small: str = ""
+    real: bool = False
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Group:
     """
 
     name: str
-    weight: int
+    weight: float
     make: Callable[[Place, Random | None], Case]
 
 
@@ -66,6 +72,15 @@ def look(dataset: str, *more: str) -> Command:
 
 def train(dataset: str, *more: str, to: str = "new") -> Command:
     return Command("train", ("--dataset", dataset, *_MODEL, "--run-dir", to, *more), (f"work/{to}/",))
+
+
+def compare(dataset: str, *more: str) -> Command:
+    return Command("compare", ("--dataset", dataset, "--hidden", "2", "--epochs", "1", "--batch-size", "8", *more))
+
+
+def some_compared(command: Command, random: Random, dataset: str, *more: str) -> Command:
+    """Return a command on a data set, or now and then a comparison, where there is what to compare with."""
+    return compare(dataset, *more) if random.random() < 0.1 and COMPARES else command
 
 
 _MODEL = ("--model", "mlp", "--hidden", "2", "--epochs", "1", "--batch-size", "8", "--backend", "numpy")

@@ -68,6 +68,7 @@ def forked(main: Main, arguments: list[str], folder: Path, logs: Path, environme
 def _prepare(folder: Path, logs: Path, environment: dict[str, str]) -> None:
     os.setsid()
     os.environ.update(environment)
+    sys.dont_write_bytecode = True
     os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -103,11 +104,12 @@ def _awaited(process: int, begun: float, logs: Path, limits: Limits) -> Outcome:
     try:
         ended = select.poll()
         ended.register(descriptor, select.POLLIN)
+        clock = _Clock(process, begun, limits.seconds)
         while not ended.poll(50):
-            if _too_slow(process, time.monotonic() - begun, limits.seconds):
-                killed = "time"
-            elif _resident(process) > limits.memory:
+            if _resident(process) > limits.memory:
                 killed = "memory"
+            elif clock.has_run_out():
+                killed = "time"
             if killed:
                 os.killpg(process, signal.SIGKILL)
                 break
@@ -123,14 +125,30 @@ def _awaited(process: int, begun: float, logs: Path, limits: Limits) -> Outcome:
     return Outcome(code=code, seconds=seconds, memory=memory, killed=killed, **text)
 
 
-def _too_slow(process: int, seconds: float, limit: float) -> bool:
-    """Whether a process that began so many seconds ago has met its limit."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):  # it has just ended
-        return False
-    computed = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return computed > limit or seconds > 3 * limit or (seconds > limit and fields[0] == "S")
+class _Clock:
+    """Tells when a process that began at a time has met its limit of seconds."""
+
+    ASLEEP = 10
+    """Looks in a row at a process that sleeps and computes nothing: at fewer it may wait for a disk, or its turn."""
+
+    def __init__(self, process: int, begun: float, limit: float) -> None:
+        self._path = Path(f"/proc/{process}/stat")
+        self._begun, self._limit = begun, limit
+        self._computed, self._asleep = 0, 0
+
+    def has_run_out(self) -> bool:
+        """Look at the process once more."""
+        try:
+            fields = self._path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            return False
+        computed = int(fields[11]) + int(fields[12])
+        self._asleep = self._asleep + 1 if fields[0] == "S" and computed == self._computed else 0
+        self._computed = computed
+        if computed > self._limit * os.sysconf("SC_CLK_TCK"):
+            return True
+        seconds = time.monotonic() - self._begun
+        return seconds > 3 * self._limit or (seconds > self._limit and self._asleep >= self.ASLEEP)
 
 
 def _resident(process: int) -> int:

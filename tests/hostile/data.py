@@ -1,15 +1,13 @@
-"""Cases whose data is mutated: folders of pictures, official files, archives, the cache."""
+"""Cases whose pictures or cache is mutated."""
 
-import gzip
 import os
 import shutil
-import struct
 from pathlib import Path
 from random import Random
 
 from PIL import Image
 
-from tests.hostile import archives, cases, files, images, json_values, pickles, tensors
+from tests.hostile import cases, files, images, json_values, tensors
 from tests.hostile.cases import SOUND, Case, Group
 from tests.hostile.mutations import torn
 from tests.hostile.world import IMAGES, Place
@@ -19,7 +17,7 @@ def _of_folder(place: Place, random: Random, told: str) -> Case:
     """Let a command read ``work/folder``."""
     place.copy("run")
     command = random.choice((cases.look("./folder"), cases.look("./folder"), cases.evaluate("./folder")))
-    return Case(told, command)
+    return Case(told, cases.some_compared(command, random, "./folder"))
 
 
 def pictures_of_a_folder(place: Place, random: Random | None) -> Case:
@@ -121,99 +119,6 @@ def folder(place: Place, random: Random | None) -> Case:
     return _of_folder(place, random, told)
 
 
-def idx(place: Place, random: Random | None) -> Case:
-    data = place.copy("idx", "data")
-    if random is None:
-        return Case("nothing", cases.train("mnist", "--data-dir", "data"), SOUND)
-    path = random.choice(sorted(data.iterdir()))
-    content = path.read_bytes()
-    plain = gzip.decompress(content) if path.suffix == ".gz" else content
-    kind = random.randrange(5)
-    if kind == 0 and path.suffix == ".gz":
-        content, told = archives.gzipped(content, random)
-        path.write_bytes(content)
-    else:
-        if kind <= 2:
-            plain, told = _odd_idx(plain, random)
-        else:
-            plain, told = torn(plain, random)
-        path.write_bytes(gzip.compress(plain, 1) if path.suffix == ".gz" else plain)
-    if random.random() < 0.1:
-        path.rename(path.with_suffix("" if path.suffix == ".gz" else ".gz"))
-    more = ("--data-dir", "data")
-    command = cases.train("mnist", *more) if random.random() < 0.15 else cases.look("mnist", *more)
-    return Case(f"{path.name} {told}", command)
-
-
-def _odd_idx(plain: bytes, random: Random) -> tuple[bytes, str]:
-    axes = plain[3]
-    shape = list(struct.unpack(f">{axes}I", plain[4 : 4 + 4 * axes]))
-    body = plain[4 + 4 * axes :]
-    kind = random.randrange(5)
-    if kind == 0:
-        shape[random.randrange(axes)] = random.choice((0, 1, 2**16, 2**31, 2**32 - 1))
-    elif kind == 1:
-        count = len(body)
-        shape = random.choice(([count], [1, count], [count, 1, 1], [1] * 255, [0] * 255, [count] + [1] * 254, []))
-    elif kind == 2:
-        body = random.choice((b"\xff" * len(body), bytes(len(body)), random.randbytes(len(body))))
-    elif kind == 3:
-        shape = [2**32 - 1] * random.choice((3, 64, 65, 255))
-    start = bytes((0, 0, random.choice((8, 8, 8, 9, 0xB, 0xC, 0xD, 0xE, 0, 255)), len(shape)))
-    return start + struct.pack(f">{len(shape)}I", *shape) + body, f"of shape {shape[:5]} and type {start[2]:#x}"
-
-
-def cifar_binary(place: Place, random: Random | None) -> Case:
-    root = place.copy("cifar-binary", "data")
-    command = cases.look("cifar10", "--data-dir", "data")
-    if random is None:
-        return Case("nothing", cases.train("cifar10", "--data-dir", "data"), SOUND, small="tiny")
-    path = random.choice(sorted(root.rglob("*.bin")))
-    content = bytearray(path.read_bytes())
-    if random.random() < 0.5:
-        changed, told = torn(bytes(content), random)
-        path.write_bytes(changed)
-    else:
-        label, record = random.choice((10, 11, 128, 255, 9)), random.randrange(len(content) // 3073)
-        content[record * 3073] = label
-        path.write_bytes(content)
-        told = f"with label {label} of image {record}"
-    return Case(f"{path.name} {told}", command, small="tiny")
-
-
-def cifar_pickle(place: Place, random: Random | None) -> Case:
-    root = place.copy("cifar-python", "data")
-    command = cases.look("cifar10", "--data-dir", "data")
-    if random is None:
-        return Case("nothing", cases.train("cifar10", "--data-dir", "data"), SOUND, small="tiny")
-    paths = sorted(path for path in root.rglob("*") if path.is_file())
-    if random.random() < 0.1:
-        content, told = pickles.bombs(random)
-        for path in paths[1:]:
-            os.truncate(path, 3_100_000)
-        paths[0].write_bytes(content)
-        return Case(f"{paths[0].name}: {told}", command, small="larger")
-    path = random.choice(paths)
-    content, told = pickles.batch(path.read_bytes(), random)
-    if len(content) < 4 * 3072:  # it would be refused for its size
-        content += bytes(4 * 3072 - len(content))
-    path.write_bytes(content)
-    return Case(f"{path.name}: {told}", command, small="tiny")
-
-
-def archive(place: Place, random: Random | None) -> Case:
-    sources = sorted(place.world.part("archives").iterdir())
-    (place.work / "data").mkdir()
-    source = sources[0] if random is None else random.choice(sources)
-    command = cases.look("cifar10", "--data-dir", "data")
-    if random is None:
-        shutil.copy(source, place.work / "data")
-        return Case("nothing", command, SOUND, small="tiny")
-    content, told = archives.archive(source.read_bytes(), random)
-    (place.work / "data" / source.name).write_bytes(content)
-    return Case(f"{source.name} {told}", command, small="tiny")
-
-
 def cache(place: Place, random: Random | None) -> Case:
     place.copy("run")
     source = place.world.cache_file
@@ -227,16 +132,32 @@ def cache(place: Place, random: Random | None) -> Case:
     if random.random() < 0.1:
         told = f"{told}; {files.odd_kind(path, random)}"
     command = random.choice((cases.look(root), cases.look(root), cases.evaluate(root), cases.train(root)))
-    return Case(f"the cache {told}", command)
+    return Case(f"the cache {told}", cases.some_compared(command, random, root))
+
+
+def kernels(place: Place, random: Random | None) -> Case:
+    """What Numba keeps of compiled code."""
+    place.copy("folder")
+    place.copy("run")
+    kept = place.path / "cache" / "kernels"
+    shutil.copytree(place.world.part("kernels"), kept)
+    place.environment["NUMBA_CACHE_DIR"] = str(kept)
+    paths = sorted(path for path in kept.rglob("*") if path.is_file())
+    if random is None or not paths:  # there are none without Numba
+        return Case("nothing", cases.train("./folder"), SOUND, real=True)
+    command = random.choice((cases.train("./folder"), cases.train("./folder"), cases.evaluate("./folder")))
+    for path in paths if random.random() < 0.3 else [random.choice(paths)]:
+        content, change = torn(path.read_bytes(), random)
+        path.write_bytes(content)
+        told = f"{path.name} {change}"
+    # They are compiled anew, and a line says so.
+    return Case(told, command, SOUND, real=True, notes="xnn: compiled kernels in ")
 
 
 GROUPS = (
     Group("images", 6, pictures_of_a_folder),
     Group("folder", 3, folder),
-    Group("idx", 6, idx),
-    Group("cifar-binary", 2, cifar_binary),
-    Group("cifar-pickle", 7, cifar_pickle),
-    Group("archive", 4, archive),
     Group("cache", 5, cache),
     Group("pictures", 7, pictures),
+    Group("kernels", 0.15, kernels),
 )

@@ -5,12 +5,12 @@ from pathlib import Path
 from random import Random
 
 from tests.hostile import cases, files
-from tests.hostile.cases import SOUND, Case, Command, Group
-from tests.hostile.rule import CODES
+from tests.hostile.cases import CODES, SOUND, Case, Command, Group
 from tests.hostile.runs import PICTURE
 from tests.hostile.world import Place
 
 RUN_FILES = ("config.json", "result.json", "metrics.jsonl", "intervals.jsonl", "model.safetensors")
+CIFAR = ("cifar10", "cifar100")
 WRITTEN = ("report.html", ".lock", "curves.png", "checkpoints", "new.tmp")
 
 
@@ -34,9 +34,10 @@ def _chosen(place: Place, random: Random) -> tuple[Command, Path]:
         command = random.choice((cases.look("./folder"), cases.evaluate("./folder")))
         return command, folder / entry
     if kind == 6:
-        which, name = random.choice(
-            (("mnist", "idx"), ("cifar10", "cifar-binary"), ("cifar10", "cifar-python"), ("cifar10", "archives"))
+        name = random.choice(
+            ("idx", *(f"{cifar}-{kind}" for cifar in CIFAR for kind in ("binary", "python", "archives")))
         )
+        which = "mnist" if name == "idx" else name.partition("-")[0]
         data = place.copy(name, "data")
         paths = [path for path in sorted(data.rglob("*")) if "archives" not in name or "binary" in path.name]
         return cases.look(which, "--data-dir", "data"), random.choice(paths)
@@ -112,7 +113,7 @@ def _case(told: str, command: Command, path: Path) -> Case:
 
 
 def _small(command: Command) -> str:
-    return "tiny" if "cifar10" in command.arguments else ""
+    return "tiny" if set(CIFAR).intersection(command.arguments) else ""
 
 
 def _unexpected(folder: Path, random: Random) -> str:

@@ -11,16 +11,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.hostile import child
-from tests.hostile.cases import PAGE, Case, Command
+from tests.hostile.cases import CODES, PAGE, Case, Command
 from tests.hostile.child import Limits
-from tests.hostile.rule import CODES
 from tests.hostile.trial import judged
 from tests.hostile.world import Place, World
 
-LIMITS = Limits(seconds=0.5, memory=400)
+LIMITS = Limits(seconds=2, memory=400)
+
+ELSEWHERE = "/nowhere-that-a-command-may-write"
 
 
 def behaves(arguments: list[str]) -> int:
@@ -77,6 +79,33 @@ def writes_a_new_file(arguments: list[str]) -> int:
     return 0
 
 
+def writes_elsewhere(arguments: list[str]) -> int:
+    return _refused(lambda: Path(ELSEWHERE).write_text("a key of mine"))
+
+
+def moves_elsewhere(arguments: list[str]) -> int:
+    root = os.open("/", os.O_RDONLY)
+    return _refused(lambda: os.rename("run/report.html", ELSEWHERE.removeprefix("/"), dst_dir_fd=root))
+
+
+def removes_elsewhere(arguments: list[str]) -> int:
+    return _refused(lambda: Path(ELSEWHERE).unlink())
+
+
+def follows_a_link(arguments: list[str]) -> int:
+    Path("run/link").symlink_to("/dev/full")
+    Path("run/link").rename("run/report.html")
+    return _refused(lambda: Path("run/report.html").write_text(""))
+
+
+def _refused(harm: Callable[[], object]) -> int:
+    try:
+        harm()
+    except OSError:
+        print("xnn-report: error: it cannot be written", file=sys.stderr)
+    return 2
+
+
 def fetches(arguments: list[str]) -> int:
     try:
         socket.create_connection(("127.0.0.1", 9))
@@ -129,11 +158,15 @@ PAGE_TEXT = (
     "<title>a run</title></head><body><p>a run</p></body></html>"
 )
 
-FETCHING_MODULE = 'import socket\nsocket.create_connection(("127.0.0.1", 9))\n'
+MODULES = {
+    "fetching": 'import socket\nsocket.create_connection(("127.0.0.1", 9))\n',
+    "writing": f'open("{ELSEWHERE}", "w")\n',
+}
 
 FAKES = (
     *(behaves, refuses, raises, is_killed, leaves_oddly, says_nothing, says_too_much, warns, colours),
-    *(writes_outside, writes_a_new_file, fetches, starts_a_program),
+    *(writes_outside, writes_a_new_file, writes_elsewhere, moves_elsewhere, removes_elsewhere, follows_a_link),
+    *(fetches, starts_a_program),
     *(computes, sleeps, hoards, hoards_for_a_while, writes_no_page, writes_markup),
 )
 
@@ -143,7 +176,8 @@ def start_all(folder: Path) -> dict[str, list[str]]:
     found = {}
     for fake in FAKES:
         found[fake.__name__] = _faults(folder / fake.__name__, functools.partial(child.forked, fake))
-    found["a real process"] = _faults(folder / "real", functools.partial(child.real, "fetching"))
+    for name in MODULES:
+        found[f"a real process, {name}"] = _faults(folder / name, functools.partial(child.real, name))
     return found
 
 
@@ -151,7 +185,8 @@ def _faults(folder: Path, start) -> list[str]:
     place = Place(folder / "case", World(folder))
     (place.work / "run").mkdir()
     (place.work / "run" / "report.html").write_text(PAGE_TEXT)
-    (place.work / "fetching.py").write_text(FETCHING_MODULE)
+    for name, text in MODULES.items():
+        (place.work / f"{name}.py").write_text(text)
     command = Command("report", (), (PAGE, "work/__pycache__/"))
     _, faults = judged(Case("nothing", command, CODES), place, start, folder / "logs", LIMITS)
     return faults

@@ -3,31 +3,34 @@
 import re
 import unicodedata
 
+from tests.hostile.cases import CODES, Case
 from tests.hostile.child import Outcome
 
-CODES = frozenset((0, 1, 2, 3))
 BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """These turn the order of what follows on the line."""
 
 
-def faults_of_outcome(outcome: Outcome, program: str, expected: frozenset[int]) -> list[str]:
+def faults_of_outcome(outcome: Outcome, case: Case) -> list[str]:
     """Return how a command broke the rule, a line each; none where it kept it."""
     if outcome.killed:
         return [f"met its limit of {outcome.killed}"]
-    faults = [f"tried {line.split()[0]}" for line in outcome.notes.splitlines()[:1]]
+    tried = [line if line.startswith("to write ") else line.split()[0] for line in outcome.notes.splitlines()]
+    faults = [f"tried {what}" for what in tried[:1]]
     if "Traceback (most recent call last)" in outcome.stderr:
         return [*faults, f"traceback: {_last_line(outcome.stderr)}"]
     if outcome.code not in CODES:
         return [*faults, f"exit code {outcome.code}: {_last_line(outcome.stderr)}"]
-    if outcome.code not in expected:
-        faults.append(f"exit code {outcome.code}, not {sorted(expected)}: {_last_line(outcome.stderr)}")
-    return faults + _faults_of_lines(outcome, f"xnn-{program}: ") + _faults_of_signs(outcome)
+    if outcome.code not in case.expected:
+        faults.append(f"exit code {outcome.code}, not {sorted(case.expected)}: {_last_line(outcome.stderr)}")
+    return faults + _faults_of_lines(outcome, case) + _faults_of_signs(outcome)
 
 
-def _faults_of_lines(outcome: Outcome, start: str) -> list[str]:
+def _faults_of_lines(outcome: Outcome, case: Case) -> list[str]:
+    start = f"xnn-{case.command.program}: "
+    starts = (start, case.notes) if case.notes else start
     lines = outcome.stderr.removesuffix("\n").split("\n") if outcome.stderr else []
     errors = [line for line in lines if line.startswith(f"{start}error: ")]
-    stray = [line for line in lines if not line.startswith(start)]
+    stray = [line for line in lines if not line.startswith(starts)]
     faults = [f"a stray line on standard error: {line[:200]}" for line in stray[:1]]
     if len(errors) != (outcome.code != 0):
         faults.append(f"{len(errors)} lines of error with exit code {outcome.code}")

@@ -6,8 +6,7 @@ from random import Random
 from typing import Any
 
 from tests.hostile import cases, json_values, tensors
-from tests.hostile.cases import SOUND, Case, Command, Group
-from tests.hostile.rule import CODES
+from tests.hostile.cases import CODES, SOUND, Case, Command, Group
 from tests.hostile.world import Place
 
 PICTURE = "picture.png"

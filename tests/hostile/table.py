@@ -18,6 +18,8 @@ class Tried:
     code: int
     seconds: float
     memory: int
+    real: bool
+    """Whether it was a process of its own, not a fork."""
 
 
 def table(tried: Iterable[Tried]) -> str:

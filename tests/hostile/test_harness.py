@@ -37,6 +37,10 @@ EXPECTED = {
     "colours": ["control characters on standard output: ['\\x1b']"],
     "writes_outside": ["changed outside/authorized_keys"],
     "writes_a_new_file": ["changed work/run/other.html"],
+    "writes_elsewhere": ["tried to write '/nowhere-that-a-command-may-write'"],
+    "moves_elsewhere": ["tried to write '/nowhere-that-a-command-may-write'"],
+    "removes_elsewhere": ["tried to write '/nowhere-that-a-command-may-write'"],
+    "follows_a_link": ["tried to write '/dev/full'"],
     "fetches": ["tried socket.getaddrinfo"],
     "starts_a_program": ["tried subprocess.Popen"],
     "computes": ["met its limit of time"],
@@ -54,8 +58,9 @@ def test_a_command_that_does_harm_is_seen(found, fake):
 
 
 def test_a_real_process_is_watched_as_well(found):
-    assert found["a real process"][0] == "tried socket.getaddrinfo"
-    assert found.keys() == EXPECTED.keys() | {"a real process"}
+    assert found["a real process, fetching"][0] == "tried socket.getaddrinfo"
+    assert found["a real process, writing"][0] == "tried to write '/nowhere-that-a-command-may-write'"
+    assert found.keys() == EXPECTED.keys() | {"a real process, fetching", "a real process, writing"}
 
 
 @pytest.mark.parametrize(

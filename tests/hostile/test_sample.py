@@ -30,5 +30,5 @@ def test_no_file_that_is_handed_to_a_command_does_harm(request):
         "--seconds",
         str(SECONDS),
     ]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,20 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.hostile import child, data, entries, runs
+from tests.hostile import child, data, entries, guard, official, runs
 from tests.hostile.cases import Case, Command, Group
 from tests.hostile.child import Limits, Outcome
 from tests.hostile.page import faults_of_page
 from tests.hostile.rule import faults_of_outcome
 from tests.hostile.table import Tried
 from tests.hostile.tree import changes, snapshot
-from tests.hostile.world import Place, World, shrink_cifar10
+from tests.hostile.world import Place, World, shrink_cifar
 
-GROUPS: dict[str, Group] = {group.name: group for group in (*runs.GROUPS, *entries.GROUPS, *data.GROUPS)}
+GROUPS: dict[str, Group] = {
+    group.name: group for group in (*runs.GROUPS, *entries.GROUPS, *data.GROUPS, *official.GROUPS)
+}
 Start = Callable[[list[str], Path, Path, dict[str, str], Limits], Outcome]
 LIMITS = Limits()
-EVERY_REAL = 33
-"""One case of so many is a real process of the command: 300 of 10,000."""
+EVERY_REAL = 30
+"""One case of so many is a real process of the command: more than 300 of 10,000."""
+FIRST_REAL = 11
+"""The number of each group's first: a sample that has fewer cases of a group is spared the second that it takes."""
 
 
 def attempt(
@@ -31,8 +35,9 @@ def attempt(
     random = Random(f"{seed} {group} {number}") if number else None
     case = GROUPS[group].make(place, random)
     module = f"xnn.cli.{case.command.program}"
-    if number % EVERY_REAL == 1 and not case.small:
-        place.environment["XNN_TWINS"] = "1"
+    real = case.real or number % EVERY_REAL == FIRST_REAL
+    if real:
+        place.environment |= {"XNN_TWINS": "1", guard.SMALL: case.small}
         start = functools.partial(child.real, module)
     else:
         start = functools.partial(child.forked, _main(module, case.small))
@@ -40,7 +45,7 @@ def attempt(
     if not keep:
         shutil.rmtree(folder)
     return (
-        Tried(group, number, case.told, tuple(faults), outcome.code, outcome.seconds, outcome.memory),
+        Tried(group, number, case.told, tuple(faults), outcome.code, outcome.seconds, outcome.memory, real),
         outcome,
         case.command,
     )
@@ -50,7 +55,7 @@ def judged(case: Case, place: Place, start: Start, logs: Path, limits: Limits) -
     """Start a case's command, and return what came of it and how it broke the rule."""
     before = snapshot(place.path)
     outcome = start(list(case.command.arguments), place.work, logs, place.environment, limits)
-    faults = faults_of_outcome(outcome, case.command.program, case.expected)
+    faults = faults_of_outcome(outcome, case)
     allowed = (*case.command.writes, "cache/", "tmp/")
     after = snapshot(place.path)
     faults += [f"changed {name}" for name in changes(before, after, allowed)][:3]
@@ -63,7 +68,7 @@ def judged(case: Case, place: Place, start: Start, logs: Path, limits: Limits) -
 def _main(module: str, small: str) -> Callable[[list[str]], int]:
     def run(arguments: list[str]) -> int:
         if small:
-            shrink_cifar10(larger=small == "larger")
+            shrink_cifar(larger=small == "larger")
         return importlib.import_module(module).main(arguments)
 
     return run

@@ -5,6 +5,7 @@ can fork processes that need only milliseconds.
 """
 
 import functools
+import importlib.util
 import json
 import os
 import shutil
@@ -16,15 +17,19 @@ import numpy as np
 from PIL import Image
 
 from tests.data.small_files import SMALL, CifarFiles, shrink, write_files, write_tar
-from xnn.data.cifar import CIFAR10
+from tests.hostile import guard
+from xnn.data.cifar import CIFAR10, CIFAR100
 from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES
 
 IMAGES = 12
 """Of each class."""
 
-LARGER = shrink(CIFAR10, 1000, 1000)
+LARGER = {"cifar10": shrink(CIFAR10, 1000, 1000), "cifar100": shrink(CIFAR100, 1000, 1000)}
 """A tenth of the official size: for bombs, which need room."""
+
+COMPARES = importlib.util.find_spec("sklearn") is not None
+"""Whether there is what xnn-compare compares with."""
 
 TRAIN = (
     *("--model", "mlp", "--hidden", "4", "--epochs", "2", "--batch-size", "4", "--backend", "numpy"),
@@ -37,8 +42,9 @@ class World:
     """Where the undisturbed files are.
 
     ``folder`` has 24 grey pictures in two classes. ``run`` is a finished run on them, ``stopped`` one that was stopped
-    in its second epoch. ``idx``, ``cifar-binary``, ``cifar-python`` and ``archives`` are tiny data sets, ``cache`` has
-    the cache of ``folder``, ``pictures`` a picture in each format.
+    in its second epoch. ``idx``, ``cifar10-binary``, ``cifar10-python``, ``cifar10-archives`` and those of ``cifar100``
+    are tiny data sets, ``cache`` has the cache of ``folder``, ``pictures`` a picture in each format, ``kernels`` what
+    Numba keeps of compiled twins.
     """
 
     base: Path
@@ -67,7 +73,10 @@ class Place:
             "HOME": str(path / "home"),
             "TMPDIR": str(path / "tmp"),
             "MPLCONFIGDIR": str(world.part("matplotlib")),
+            guard.ROOTS: f"{path}\n{world.part('matplotlib')}\n{os.devnull}",
         }
+        if "NUMBA_CACHE_DIR" in os.environ:
+            self.environment[guard.ROOTS] += f"\n{os.environ['NUMBA_CACHE_DIR']}"
         (self.outside / "authorized_keys").write_text("ssh-ed25519 of a friend\n")
         (self.outside / "folder" / "notes.txt").write_text("nothing to see\n")
 
@@ -95,24 +104,29 @@ def make(base: Path) -> World:
     _make_runs(base)
     _make_pictures(base / "pictures", random)
     _make_idx(base / "idx", random)
-    cifar = CifarFiles("cifar10")
-    write_files(base / "cifar-binary" / cifar.binary.folder, cifar.binary_contents())
-    write_files(base / "cifar-python" / cifar.python.folder, cifar.python_contents())
-    (base / "archives").mkdir()
-    for version, contents in ((cifar.binary, cifar.binary_contents()), (cifar.python, cifar.python_contents())):
-        members = {f"{version.folder}/{name}": content for name, content in contents.items()}
-        write_tar(base / "archives" / version.archive, members)
+    for name in SMALL:
+        _make_cifar(base, CifarFiles(name), name)
     return World(base)
+
+
+def _make_cifar(base: Path, cifar: CifarFiles, name: str) -> None:
+    (base / f"{name}-archives").mkdir()
+    kinds = (("binary", cifar.binary, cifar.binary_contents()), ("python", cifar.python, cifar.python_contents()))
+    for kind, version, contents in kinds:
+        write_files(base / f"{name}-{kind}" / version.folder, contents)
+        members = {f"{version.folder}/{file}": content for file, content in contents.items()}
+        write_tar(base / f"{name}-archives" / version.archive, members)
 
 
 def _make_runs(base: Path) -> None:
     """By the commands themselves, which so import all they need."""
-    from xnn.cli import predict, report, train
+    from xnn.cli import compare, predict, report, train
 
     options = [*TRAIN, "--dataset", str(base / "folder")]
     assert train.main([*options, "--run-dir", str(base / "run")]) == 0
     _make_stopped(base, options)
     assert report.main([str(base / "run")]) == 0
+    assert not COMPARES or compare.main(["--dataset", str(base / "folder"), "--epochs", "1"]) == 0
     assert predict.main([str(base / "run"), str(base / "folder" / "cats" / "00.png")]) == 0
     (base / "run" / "report.html").unlink()
 
@@ -156,14 +170,14 @@ def _make_idx(folder: Path, random: np.random.Generator) -> None:
         write_idx(folder / (name if name == FILES[1] else f"{name}.gz"), array.astype(np.uint8))
 
 
-def shrink_cifar10(larger: bool) -> None:
-    """Have this process take the official files of CIFAR-10 to be so small."""
+def shrink_cifar(larger: bool) -> None:
+    """Have this process take the official files of CIFAR to be so small."""
     import dataclasses
 
     from xnn.data import sources
 
-    files = LARGER if larger else SMALL["cifar10"]
-    sources._KNOWN["cifar10"] = dataclasses.replace(sources._KNOWN["cifar10"], files=files)
+    for name, files in (LARGER if larger else SMALL).items():
+        sources._KNOWN[name] = dataclasses.replace(sources._KNOWN[name], files=files)
 
 
 if __name__ == "__main__":
