@@ -87,9 +87,7 @@ def set_threads(count: int) -> None:
     """Compute with `count` threads on the CPU, from now on and in the whole process, as ``$XNN_NUM_THREADS`` has it."""
     threads.set_count(count)
     if _is_served("numpy"):
-        pool = _load("numpy", "threads")
-        pool.threads.cache_clear()
-        pool.threads()
+        _load("numpy", "threads").choose_again()
 
 
 def alone(backend: Backend, dtype: str = "float32", *, but_for_products: bool = False) -> AbstractContextManager[None]:

@@ -228,7 +228,10 @@ def _setter(library: Any) -> Callable[[int], object]:
     return library.set_num_threads  # type: ignore[no-any-return]  # threadpoolctl has no types
 
 
-@functools.cache
+# Made at import, which Python lets one thread do: a second one would take the first one's limit for the usual number.
+_THE_ONE = Blas()
+
+
 def blas() -> Blas:
     """Return the one `Blas` of the process."""
-    return Blas()
+    return _THE_ONE

@@ -6,7 +6,6 @@ A part depends on the number of threads alone, so sums over the batch come out t
 where the system starts fewer threads than asked for: then some do several parts.
 """
 
-import functools
 import itertools
 import os
 import threading
@@ -209,12 +208,32 @@ class _Worker:
             self._end.release()
 
 
-@functools.cache
+_chosen: Threads | None = None
+_choosing = threading.Lock()
+
+
 def threads() -> Threads:
     """Return the process's threads: as many as `xnn.kernels.threads.count` says."""
-    chosen = Threads(count())
-    if is_set():
-        chosen.blas.limit(chosen.count)
+    # Without the lock where it can be, since every kernel comes here.
+    return _chosen or _choose()
+
+
+def choose_again() -> None:
+    """Have as many threads as `xnn.kernels.threads.count` says by now."""
+    global _chosen
+    _chosen = None
+    threads()
+
+
+def _choose() -> Threads:
+    global _chosen
+    with _choosing:
+        chosen = _chosen
+        if chosen is None:
+            chosen = Threads(count())
+            if is_set():
+                chosen.blas.limit(chosen.count)
+            _chosen = chosen
     return chosen
 
 
@@ -233,6 +252,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _choosing
+    _choosing = threading.Lock()
     global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
     blas().after_fork_in_child()
     for pool in _all:
