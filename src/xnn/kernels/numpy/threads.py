@@ -75,13 +75,7 @@ class Threads:
 
         All are computed at once; of more parts than threads, each thread takes the next one when it is free.
         """
-        with self.blas.one_thread:
-            if len(parts) == 1 or not self._busy.acquire(blocking=False):
-                return [task(part) for part in parts]
-            try:
-                return self._share(task, parts)
-            finally:
-                self._busy.release()
+        return cast(list[Any], self.blas.one_thread(self._run, task, parts))
 
     def spread(self, kernel: Callable[..., None], arrays: Sequence[Array], least: int) -> None:
         """Run an elementwise kernel over contiguous arrays of one shape, a part of `least` numbers or more a thread."""
@@ -108,6 +102,14 @@ class Threads:
                 call()
 
         self.run(make, [calls[number] for number in sorted(range(len(calls)), key=lambda number: -work[number])])
+
+    def _run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        if len(parts) == 1 or not self._busy.acquire(blocking=False):
+            return [task(part) for part in parts]
+        try:
+            return self._share(task, parts)
+        finally:
+            self._busy.release()
 
     def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         if self._team is None or not self._team.is_free:
