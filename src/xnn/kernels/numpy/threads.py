@@ -242,28 +242,54 @@ def _choose() -> Threads:
 _all: "weakref.WeakSet[Threads]" = weakref.WeakSet()
 
 
+_takes_lock = False
+"""Whether the thread that forks takes the compiler's lock for it, and hasn't had it before."""
+
+
 def _before_fork() -> None:
+    global _takes_lock
     # In this order: a kernel may be compiled where BLAS is held to one thread, but not the other way round.
     blas().before_fork()
-    global_compiler_lock.acquire()  # type: ignore[no-untyped-call]  # Numba's own
+    _takes_lock = not _has_compiler()
+    if _takes_lock:
+        global_compiler_lock.acquire()  # type: ignore[no-untyped-call]  # Numba's own
 
 
 def _after_fork_in_parent() -> None:
-    global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
-    blas().after_fork_in_parent()
+    try:
+        _release_compiler()
+    finally:
+        blas().after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
     global _choosing
     _choosing = threading.Lock()
-    global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
-    blas().after_fork_in_child()
-    for pool in _all:
-        pool.forget_threads()
+    try:
+        _release_compiler()
+    finally:
+        blas().after_fork_in_child()
+        for pool in _all:
+            pool.forget_threads()
+
+
+def _release_compiler() -> None:
+    global _takes_lock
+    # An interrupt may have come before the lock was had.
+    if _takes_lock and _has_compiler():
+        global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
+    _takes_lock = False
+
+
+def _has_compiler() -> bool:
+    return bool(global_compiler_lock.is_locked())  # type: ignore[no-untyped-call]  # Numba's own
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork)
+    # Twice: Python drops an interrupt that came during the fork where the first call begins, and the call with it.
+    for _ in range(2):
+        os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def scratch(name: str, length: int) -> Array:
