@@ -221,7 +221,7 @@ def test_without_a_folder_for_the_cache_kernels_compute(folder, caplog, monkeypa
     assert not compute(folder)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "xnn: compiled kernels can be kept in no folder, so each process compiles anew: set NUMBA_CACHE_DIR to one"
+        "xnn: found no writable folder for compiled kernels, so every process compiles them again; set NUMBA_CACHE_DIR"
     )
 
 

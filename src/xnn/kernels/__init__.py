@@ -199,7 +199,7 @@ def products(backend: Backend) -> dict[str, str]:
 def _is_served(library: str) -> bool:
     if library not in _TWINS or any(importlib.util.find_spec(name) is None for name in _NEEDS[library]):
         return False
-    # The one setting of Numba's that the kernels, which are made of instructions of machines, cannot follow.
+    # The kernels are LLVM intrinsics, which cannot run without Numba's compiler.
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
         note("NUMBA_DISABLE_JIT is set: the reference functions compute, several times slower than compiled kernels")
         return False
