@@ -54,6 +54,7 @@ def test_a_child_forked_while_another_thread_compiles_can_compile():
 # Python drops what a hook of a fork raises, with a line, and goes on with the fork.
 INTERRUPTED = """
 import _thread, os, signal, sys, threading
+import xnn.kernels.numpy.awake  # all that has hooks of its own
 
 if sys.argv[1] == "during the fork":
     # Called before the hooks of ours are, and noticed in the first of them.
