@@ -81,6 +81,16 @@ def hostile(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("version", ["==3.6.0", ">=3.6"], ids=["3.6.0", "newest"])
+def threadpools(session: nox.Session, version: str) -> None:
+    """Run the tests of BLAS's threads with the oldest threadpoolctl that will do, and with the newest."""
+    session.install("-e", ".[test]")
+    session.install("--upgrade", f"threadpoolctl{version}")
+    files = "tests/kernels/test_numpy_blas.py", "tests/kernels/test_numpy_fork.py"
+    session.run("pytest", "--backends=numpy", *files, *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run the suite and show which lines and branches of the library it never takes."""
     session.install("-e", ".[test]", TORCH)

@@ -46,7 +46,7 @@ def test_blas_has_one_thread_where_few_can_be_started(start_few, caplog, count):
     start_few(count)
     _few_threads.spare_blas()
     assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
-    line = f"xnn: the system lets this user start fewer than 10 threads more (ulimit -u {count}): BLAS has one"
+    line = f"xnn: this user may start fewer than 10 more threads (ulimit -u {count}), so BLAS gets one"
     assert [record.getMessage() for record in caplog.records] == [line]
 
 

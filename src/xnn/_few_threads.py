@@ -1,4 +1,4 @@
-"""What there is to do where the system lets a user start few threads.
+"""What to do where the system limits how many threads a user may start.
 
 OpenBLAS starts its threads when NumPy is imported, and again after a fork. Where it cannot, it sends the process the
 signal that Ctrl-C sends. It does not where it is told in advance to have one thread.
@@ -29,7 +29,7 @@ def spare_blas() -> None:
     wanted = 3 * (os.cpu_count() or 1) + 4
     if limit == resource.RLIM_INFINITY or limit > _PLENTY or can_start(wanted):
         return
-    note(f"the system lets this user start fewer than {wanted} threads more (ulimit -u {limit}): BLAS has one")
+    note(f"this user may start fewer than {wanted} more threads (ulimit -u {limit}), so BLAS gets one")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from xnn.data import download
 from xnn.data.download import DOWNLOADS, Download, fetch
 from xnn.errors import DataError
 
@@ -125,9 +126,9 @@ def test_https_is_never_left_for_http(server, monkeypatch, tmp_path):
     from requests import Session
 
     monkeypatch.setattr(Session, "get", lambda self, url, **options: self.get_adapter(f"{server.url}/good/set.gz"))
-    download = Download("set.gz", ("https://127.0.0.1/",), len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    wanted = Download("set.gz", ("https://127.0.0.1/",), len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
     with pytest.raises(DataError, match="No connection adapters were found for 'http:"):
-        fetch((download,), tmp_path, print)
+        fetch((wanted,), tmp_path, print)
 
 
 def test_what_a_killed_download_left_is_removed(server, tmp_path):
@@ -164,10 +165,21 @@ def test_a_bar_is_drawn_on_a_terminal(server, tmp_path, monkeypatch, capsys):
     assert "set.gz" in capsys.readouterr().err
 
 
+def test_there_is_no_bar_without_a_thread_for_it(monkeypatch, capsys):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with download._progress(DOWNLOADS["cifar10"][0]) as advance:
+        advance(1)
+    assert capsys.readouterr().err == ""
+
+
 def test_every_file_has_a_size_a_sha256_and_an_https_mirror():
     for downloads in DOWNLOADS.values():
-        for download in downloads:
-            assert download.size > 0
-            assert len(bytes.fromhex(download.sha256)) == 32
-            assert all(mirror.endswith("/") for mirror in download.mirrors)
-            assert download.mirrors[0].startswith("https://")
+        for one in downloads:
+            assert one.size > 0
+            assert len(bytes.fromhex(one.sha256)) == 32
+            assert all(mirror.endswith("/") for mirror in one.mirrors)
+            assert one.mirrors[0].startswith("https://")

@@ -14,6 +14,7 @@ from xnn._notes import note
 
 pytest.importorskip("numba")
 from xnn.kernels.numpy import compiled
+from xnn.kernels.numpy.cache import _SealedFiles
 
 # A kernel that is compiled fast, since each case compiles it again.
 SOURCE = """
@@ -54,15 +55,20 @@ def files_of(folder):
     return {"index": index, "code": code}
 
 
-def compute(folder):
-    """Compute with the kernel as a new process would, and return whether it came from the cache."""
+def kernel_of(folder):
+    """The kernel as a new process has it."""
     path = folder / "doubling.py"
     namespace = {"__name__": "doubling"}
     exec(compile(path.read_text(), path, "exec"), namespace)
-    kernel = compiled.compiled(namespace["double"])
+    return compiled.compiled(namespace["double"])
+
+
+def compute(folder, factor=2):
+    """Compute with the kernel as a new process would, and return whether it came from the cache."""
+    kernel = kernel_of(folder)
     x = np.arange(5.0)
     kernel(x)
-    assert x.tolist() == [0, 2, 4, 6, 8]
+    assert x.tolist() == [0, factor, 2 * factor, 3 * factor, 4 * factor]
     return sum(kernel.stats.cache_hits.values()) == 1
 
 
@@ -134,6 +140,68 @@ def test_a_kernel_that_changed_is_compiled_anew(copied, caplog):
     assert not caplog.records
 
 
+# Numba runs what another kernel of the same name left in the process, so each computes in its own.
+IN_A_PROCESS = """
+import os, sys
+from pathlib import Path
+from tests.kernels import test_numpy_cache as here
+
+folder, full = Path(sys.argv[1]), sys.argv[2:]
+really = os.replace
+
+def replace(source, target):
+    if target.endswith(tuple(full)):
+        raise OSError(28, "No space left on device")
+    really(source, target)
+
+os.replace = replace
+# Numba looks for the module when it takes the code from the cache.
+sys.path.insert(0, sys.argv[1])
+import doubling
+print(here.compute(folder, 3))
+"""
+
+
+def compute_thrice(folder, *full):
+    """Compute in a new process where files of such names cannot be written, and say whether the code was cached."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": ""}
+    command = [sys.executable, "-c", IN_A_PROCESS, str(folder), *full]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("kind", ["index", "code"])
+def test_the_code_of_an_older_source_is_never_run(copied, kind):
+    """Where the disk is full when one of the new files is to be written."""
+    (copied / "doubling.py").write_text(SOURCE.replace("*= 2", "*= 3"))
+    assert not compute_thrice(copied, files_of(copied)[kind].suffix)
+    assert not compute_thrice(copied)
+
+
+def test_code_under_the_name_of_another_source_is_compiled_anew(copied):
+    """As an older program leaves it that writes at the same time."""
+    older = files_of(copied)["code"].read_bytes()
+    (copied / "doubling.py").write_text(SOURCE.replace("*= 2", "*= 3"))
+    assert not compute_thrice(copied)
+    files_of(copied)["code"].write_bytes(older)
+    assert not compute_thrice(copied)
+    assert compute_thrice(copied)
+
+
+def test_there_is_code_for_each_signature_of_each_source(tmp_path):
+    older, newer = (_SealedFiles(str(tmp_path), "kernel", stamp) for stamp in ("older", "newer"))
+    for signature in ("float32", "float64"):
+        older.save(signature, f"{signature} of the older")
+    assert [older.load(signature) for signature in ("float32", "float64", "int64")] == [
+        "float32 of the older", "float64 of the older", None,
+    ]  # fmt: skip
+    newer.save("float64", "float64 of the newer")
+    assert newer.load("float64") == "float64 of the newer"
+    assert newer.load("float32") is None
+    assert older.load("float32") is None
+
+
 def test_a_cache_that_cannot_be_written_is_one_line(copied, caplog, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -153,7 +221,7 @@ def test_without_a_folder_for_the_cache_kernels_compute(folder, caplog, monkeypa
     assert not compute(folder)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "xnn: compiled kernels can be kept in no folder, so each process compiles anew: set NUMBA_CACHE_DIR to one"
+        "xnn: found no writable folder for compiled kernels, so every process compiles them again; set NUMBA_CACHE_DIR"
     )
 
 

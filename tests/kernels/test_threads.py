@@ -137,7 +137,7 @@ def test_the_setting(monkeypatch):
 )
 def test_an_absurd_number_of_threads_is_refused_in_one_line(monkeypatch, wanted, shown):
     most = max(256, 4 * setting.cores())
-    line = rf"must be at most {most}, not {shown}: xnn may use (one core|\d+ cores) here$"
+    line = rf"must be at most {most}, not {shown}; this process may use (one core|\d+ cores)$"
     monkeypatch.setenv("XNN_NUM_THREADS", str(wanted))
     with pytest.raises(SettingError, match=r"^\$XNN_NUM_THREADS " + line):
         setting.count()
@@ -167,8 +167,8 @@ def test_with_fewer_threads_than_asked_for_the_parts_are_the_same(monkeypatch, c
         assert [part for part, _ in results] == parts
         assert len({ident for _, ident in results}) <= 1 + allowed
     assert [record.getMessage() for record in caplog.records] == [
-        "xnn: the system starts no more threads (can't start new thread): those that there are do the work, "
-        "and it may take longer"
+        "xnn: the system refuses to start more threads (can't start new thread); "
+        "xnn goes on with fewer and may be slower"
     ]
 
 

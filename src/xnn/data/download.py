@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from xnn._few_threads import can_start
 from xnn.errors import DataError
 from xnn.files import Folder
 from xnn.paths import reason
@@ -151,7 +152,8 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
 @contextlib.contextmanager
 def _progress(download: Download) -> Iterator[Callable[[int], None]]:
     """Draw a bar on a terminal; yields what to call with the count of bytes that have come."""
-    if not sys.stderr.isatty():
+    # The bar has a thread of its own.
+    if not (sys.stderr.isatty() and can_start(1)):
         yield lambda count: None
         return
     from rich.console import Console

@@ -87,9 +87,7 @@ def set_threads(count: int) -> None:
     """Compute with `count` threads on the CPU, from now on and in the whole process, as ``$XNN_NUM_THREADS`` has it."""
     threads.set_count(count)
     if _is_served("numpy"):
-        pool = _load("numpy", "threads")
-        pool.threads.cache_clear()
-        pool.threads()
+        _load("numpy", "threads").choose_again()
 
 
 def alone(backend: Backend, dtype: str = "float32", *, but_for_products: bool = False) -> AbstractContextManager[None]:
@@ -201,7 +199,7 @@ def products(backend: Backend) -> dict[str, str]:
 def _is_served(library: str) -> bool:
     if library not in _TWINS or any(importlib.util.find_spec(name) is None for name in _NEEDS[library]):
         return False
-    # The one setting of Numba's that the kernels, which are made of instructions of machines, cannot follow.
+    # The kernels are LLVM intrinsics, which cannot run without Numba's compiler.
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
         note("NUMBA_DISABLE_JIT is set: the reference functions compute, several times slower than compiled kernels")
         return False

@@ -55,7 +55,7 @@ def _checked(threads: int, name: str, text: str) -> int:
     most = max(_MOST, 4 * cores())
     if threads > most:
         given = text if len(text) < 9 else f"a number of {len(text)} digits"
-        raise SettingError(f"{name} must be at most {most}, not {given}: xnn may use {_cores_phrase()} here")
+        raise SettingError(f"{name} must be at most {most}, not {given}; this process may use {_cores_phrase()}")
     return threads
 
 

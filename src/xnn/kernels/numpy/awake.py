@@ -33,7 +33,7 @@ def start(work: Callable[[], None], name: str) -> bool:
     try:
         threading.Thread(target=work, name=name, daemon=True).start()
     except RuntimeError as error:
-        note(f"the system starts no more threads ({error}): those that there are do the work, and it may take longer")
+        note(f"the system refuses to start more threads ({error}); xnn goes on with fewer and may be slower")
         return False
     return True
 

@@ -5,61 +5,95 @@ computes the same beside another thread's as it does on its own, two kinds of wo
 at one thread, and products that need all of its threads. What a thread may do follows from what it is in itself, not
 from what others do.
 
-Left out are products of programs that do not ask here, such as NumPy's in another thread: BLAS has one thread for them
-too for as long as a model is trained.
+Not covered are products that do not ask here: those of float64 models, of models of reference functions, and of other
+programs' own NumPy. They get the threads that BLAS has at the moment, which is one while a float32 model is trained or
+computes in another thread, so their last digits may differ beside it.
+
+An interrupt (Ctrl-C) may come between any two calls. So what a thread is in is set back first and without a call in
+between, and whatever else an interrupt leaves undone, the next work of any thread does.
 """
 
 import ctypes
-import functools
 import itertools
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+_PATIENCE = 0.1
+"""Seconds after which a thread looks whether its turn has come, since an interrupt may keep others from waking it."""
+
 
 class Blas:
-    """The libraries that compute products, and contexts that see to their number of threads.
+    """The libraries that compute products, and what sees to their number of threads.
 
     Attributes
     ----------
     libraries : list
         The controllers that threadpoolctl has for them.
-    alone : context manager
-        For a long time, such as training: holds BLAS to one thread, so that its own are not in the way of ours.
-    alone_but_for_products : context manager
-        The same, but large products may use `all_threads`. Inside one another, the inner of the two decides.
-    one_thread : context manager
-        For a kernel: BLAS has one thread, and no other thread has `all_threads`.
-    all_threads : context manager
-        For a product, where `allows_products`: BLAS has all its threads, and no other thread is in `one_thread`.
     """
 
     def __init__(self) -> None:
         self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         self._set = [_setter(library) for library in self.libraries]
         self._mine = _Mine()
-        self._make_lock()
-        # Which threads are in `one_thread` and `all_threads`: a thread that an interrupt tears out between two lines
-        # leaves its name behind, but keeps only others waiting, until it comes again.
+        # One that knows its owner, for the sake of forks.
+        self._lock = threading.RLock()
+        # Which threads are in `one_thread` and `all_threads`, those that wait for others, and what is in `alone`.
         self._sections: set[int] = set()
         self._products: set[int] = set()
-        self._queue: deque[object] = deque()
-        self._holds = 0
+        self._queue: list[Any] = []
+        self._holds: set[weakref.ref[_Hold]] = set()
+        # What BLAS has outside of all this, None while it has that.
+        self._usual: list[int] | None = None
         self._is_at_one = False
-        self._usual: list[int] = []
-        self.alone = _Context(functools.partial(self._hold, False), self._let_go)
-        self.alone_but_for_products = _Context(functools.partial(self._hold, True), self._let_go)
-        self.one_thread = _Context(self._begin_section, self._end_section)
-        self.all_threads = _Context(self._begin_product, self._end_product)
+
+    @property
+    def alone(self) -> "_Hold":
+        """A context for a long time, such as training: BLAS has one thread, so that its own are not in ours' way."""
+        return _Hold(self, False)
+
+    @property
+    def alone_but_for_products(self) -> "_Hold":
+        """The same, but large products may use `all_threads`. Inside one another, the inner of the two decides."""
+        return _Hold(self, True)
+
+    def one_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a kernel: BLAS has one thread, and no other thread is in `all_threads`."""
+        mine, me = self._mine, get_ident()
+        before = mine.sections
+        try:
+            if not before:
+                self._begin(me, self._sections, self._products)
+            mine.sections = before + 1
+            return function(*arguments)
+        finally:
+            mine.sections = before
+            if not before:
+                self._sections.discard(me)
+                self._end()
+
+    def all_threads(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a product, where `allows_products`: BLAS has all its threads, and no other thread is in `one_thread`."""
+        me = get_ident()
+        try:
+            self._begin(me, self._products, self._sections)
+            return function(*arguments)
+        finally:
+            self._products.discard(me)
+            self._end()
 
     @property
     def allows_products(self) -> bool:
         """Whether the calling thread may use `all_threads`."""
-        return not self._mine.sections and (not self._mine.holds or self._mine.holds[-1])
+        if self._mine.sections:
+            return False
+        holds = [hold for reference in self._mine.holds if (hold := reference()) is not None]
+        return not holds or holds[-1].products
 
     def counts(self) -> list[int]:
         """Return how many threads each library has outside `alone`."""
@@ -69,9 +103,11 @@ class Blas:
     def limit(self, count: int) -> None:
         """Have BLAS use no more than `count` threads anywhere in the process."""
         with self._lock:
-            self._usual = [min(count, usual) for usual in self._counts()]
-            if not self._is_at_one:
-                self._apply(self._usual)
+            counts = [min(count, usual) for usual in self._counts()]
+            if self._usual is None:
+                self._apply(counts)
+            else:
+                self._usual = counts
 
     def join(self) -> None:
         """Count the calling thread, which does parts of other threads' work, as always inside `one_thread`."""
@@ -90,124 +126,130 @@ class Blas:
 
     def before_fork(self) -> None:
         """Wait until no other thread computes, and let none begin: its work and its locks would end half-way."""
-        self._lock.acquire()
-        self._take_turn(self._products, self._sections)
+        self._take_turn(get_ident(), self._lock.acquire, self._products, self._sections)
 
     def after_fork_in_parent(self) -> None:
-        """Let the others go on."""
-        self._lock.release()
+        """Let the others go on; more than once does no harm, nor where an interrupt has ended `before_fork`."""
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # it is there for `threading.Condition`
+            self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Forget the threads that the child is without, and what they held."""
-        self._make_lock()
-        self._sections &= {threading.get_ident()}
+        self._lock = threading.RLock()
+        self._sections &= {get_ident()}
         self._products.clear()
         self._queue.clear()
-        self._holds = len(self._mine.holds) + len(self._sections)
+        self._holds.intersection_update(self._mine.holds)
         self._settle()
 
-    def _hold(self, products: bool) -> None:
+    def _hold(self, hold: "_Hold") -> None:
+        # Whatever ends the block, a hold that is gone is taken out.
+        reference = weakref.ref(hold, self._holds.discard)
         with self._lock:
-            self._holds += 1
-            self._settle()
-        self._mine.holds.append(products)
-
-    def _let_go(self) -> None:
-        self._mine.holds.pop()
-        with self._lock:
-            self._holds -= 1
+            self._holds.add(reference)
+            self._mine.holds = [other for other in self._mine.holds if other() is not None] + [reference]
             self._settle()
 
-    def _make_lock(self) -> None:
-        # The lock is used as it is, which costs a kernel less than the condition's own methods.
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+    def _let_go(self, hold: "_Hold") -> None:
+        # With what an interrupt left inside.
+        holds = self._mine.holds
+        place = next((place for place, reference in enumerate(holds) if reference() is hold), len(holds))
+        inside, self._mine.holds = holds[place:], holds[:place]
+        with self._lock:
+            self._holds.difference_update(inside)
+            self._settle()
 
-    def _begin_section(self) -> None:
-        if not self._mine.sections:
-            with self._lock:
-                if self._queue or self._products:
-                    self._take_turn(self._products)
-                    self._products.clear()
-                self._sections.add(threading.get_ident())
-                self._holds += 1
-                if not self._is_at_one:
+    def _begin(self, me: int, own: set[int], others: set[int]) -> None:
+        with self._lock:
+            if not (self._queue or others):
+                own.add(me)
+                if own is self._products or not self._is_at_one:
                     self._settle()
-        self._mine.sections += 1
+                return
 
-    def _end_section(self) -> None:
-        self._mine.sections -= 1
-        if not self._mine.sections:
-            with self._lock:
-                self._sections.discard(threading.get_ident())
-                self._holds -= 1
-                if not self._holds:
-                    self._settle()
-                if self._queue:
-                    self._changed.notify_all()
-
-    def _begin_product(self) -> None:
-        with self._lock:
-            if self._queue or self._sections:
-                self._take_turn(self._sections)
-                self._sections.clear()
-            self._products.add(threading.get_ident())
+        def begin() -> None:
+            others.discard(me)
+            own.add(me)
             self._settle()
 
-    def _end_product(self) -> None:
+        self._take_turn(me, begin, others)
+
+    def _end(self) -> None:
         with self._lock:
-            self._products.discard(threading.get_ident())
-            self._settle()
+            if not (self._is_at_one and (self._sections or self._holds)):
+                self._settle()
             if self._queue:
-                self._changed.notify_all()
+                self._wake()
 
-    def _take_turn(self, *others: set[int]) -> None:
-        """Wait until all that came before have begun, and none of `others` is left; to be called with the lock."""
-        turn = object()
-        self._queue.append(turn)
+    def _take_turn(self, me: int, begin: Callable[[], object], *others: set[int]) -> None:
+        """Call `begin`, with the lock, once all that came before have begun and no other thread is in `others`."""
+        turn = threading.Lock()
+        turn.acquire()
         try:
-            while self._queue[0] is not turn or any(threads - {threading.get_ident()} for threads in others):
-                self._changed.wait()
+            self._queue.append(turn)
+            while True:
+                with self._lock:
+                    if self._queue[0] is turn and not any(threads - {me} for threads in others):
+                        begin()
+                        return
+                turn.acquire(timeout=_PATIENCE)
         finally:
-            self._queue.remove(turn)
-            self._changed.notify_all()
+            if turn in self._queue:
+                self._queue.remove(turn)
+            with self._lock:
+                self._wake()
+
+    def _wake(self) -> None:
+        """Have those that wait look whether it's their turn; to be called with the lock."""
+        for turn in tuple(self._queue):
+            if turn.locked():
+                turn.release()
 
     def _settle(self) -> None:
-        """Have BLAS use as many threads as the contexts say; to be called with the lock."""
-        is_at_one = self._holds > 0 and not self._products
-        if is_at_one and not self._is_at_one:
-            # First what undoes it, for an interrupt may come in between.
-            self._usual, self._is_at_one = self._counts(), True
-            self._apply([1] * len(self._set))
-        elif self._is_at_one and not is_at_one:
-            self._apply(self._usual)
+        """Have BLAS use as many threads as it should; to be called with the lock."""
+        # In an order in which the next call ends what an interrupt has cut off.
+        if (self._holds or self._sections) and not self._products:
+            if self._usual is None:
+                self._usual = self._counts()
+            if not self._is_at_one:
+                self._apply([1] * len(self._set))
+                self._is_at_one = True
+        elif self._usual is not None:
             self._is_at_one = False
+            self._apply(self._usual)
+            self._usual = None
 
     def _counts(self) -> list[int]:
-        return self._usual if self._is_at_one else [library.get_num_threads() for library in self.libraries]
+        return self._usual if self._usual is not None else [library.get_num_threads() for library in self.libraries]
 
     def _apply(self, counts: list[int]) -> None:
         for set_count, count in zip(self._set, counts, strict=True):
             set_count(count)
 
 
+class _Hold:
+    """What holds BLAS for as long as its block."""
+
+    def __init__(self, blas: Blas, products: bool) -> None:
+        self._blas, self.products = blas, products
+
+    def __enter__(self) -> None:
+        try:
+            self._blas._hold(self)
+        except BaseException:
+            self._blas._let_go(self)
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        self._blas._let_go(self)
+
+
 class _Mine(threading.local):
-    """What the calling thread is in: how many sections, and its holds, each with whether it allows products."""
+    """What the calling thread is in: how many calls of `one_thread`, and which holds."""
 
     def __init__(self) -> None:
         self.sections = 0
-        self.holds: list[bool] = []
-
-
-class _Context:
-    def __init__(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
-        self._enter, self._leave = enter, leave
-
-    def __enter__(self) -> None:
-        self._enter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._leave()
+        self.holds: list[weakref.ref[_Hold]] = []
 
 
 def _is_numpys(path: Path) -> bool:
@@ -228,7 +270,10 @@ def _setter(library: Any) -> Callable[[int], object]:
     return library.set_num_threads  # type: ignore[no-any-return]  # threadpoolctl has no types
 
 
-@functools.cache
+# Made at import, which Python lets one thread do: a second one would take the first one's limit for the usual number.
+_THE_ONE = Blas()
+
+
 def blas() -> Blas:
     """Return the one `Blas` of the process."""
-    return Blas()
+    return _THE_ONE

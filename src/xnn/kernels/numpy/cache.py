@@ -1,11 +1,13 @@
 """Numba's cache of compiled functions, with a checksum over each file.
 
 Numba unpickles the files as they are, and runs the machine code that it finds: a file that a full disk or a crash has
-cut short is an error, again and again until someone deletes it, and a bit that has flipped may be anything. Here a file
+cut short fails every time until someone deletes it, and a bit that has flipped may be anything. Here a file
 that does not fit its checksum is compiled anew and written over, and a line says so.
 """
 
 import hashlib
+import io
+import itertools
 import os
 import pickle
 from collections.abc import Callable
@@ -43,7 +45,34 @@ class SealedCache(FunctionCache):
 
 
 class _SealedFiles(IndexDataCacheFile):
-    """The files of a cache: the SHA-256 of all that follows, Numba's version, a line feed, and what Numba pickles."""
+    """The files of a cache: the SHA-256 of all that follows, Numba's version, a line feed, and what is pickled.
+
+    In that of code the source and the signature come first, which are looked at before the code is unpickled.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep the code of one signature: Numba's own writes the index first, which then may name older code."""
+        overloads = self._load_index()
+        name = overloads.get(key) or self._unused(overloads)
+        self._write(self._path(name), (self._source_stamp, key), data)
+        if key not in overloads:
+            self._save_index(overloads | {key: name})
+
+    def load(self, key: Any) -> Any:
+        """Return the code of one signature, None where there is none of this source."""
+        name = self._load_index().get(key)
+        content = None if name is None else self._read(self._path(name))
+        if content is None:
+            return None
+        # Names come again, and another process may have written this one since.
+        stream = io.BytesIO(content)
+        if pickle.load(stream) != (self._source_stamp, key):  # noqa: S301 - what Numba wrote, by the checksum
+            return None
+        return pickle.load(stream)  # noqa: S301 - the same
+
+    def _unused(self, overloads: dict[Any, str]) -> str:
+        names = (self._data_name_pattern.format(number=number) for number in itertools.count(1))
+        return next(name for name in names if name not in overloads.values())
 
     def _load_index(self) -> dict[Any, str]:
         content = self._read(self._index_path)
@@ -54,13 +83,6 @@ class _SealedFiles(IndexDataCacheFile):
 
     def _save_index(self, overloads: dict[Any, str]) -> None:
         self._write(self._index_path, (self._source_stamp, overloads))
-
-    def _load_data(self, name: str) -> Any:
-        content = self._read(self._path(name))
-        return None if content is None else pickle.loads(content)  # noqa: S301 - what Numba wrote, by the checksum
-
-    def _save_data(self, name: str, data: Any) -> None:
-        self._write(self._path(name), data)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._cache_path, name)  # noqa: PTH118 - Numba's paths are texts
@@ -80,8 +102,9 @@ class _SealedFiles(IndexDataCacheFile):
         version, _, content = sealed[_DIGEST:].partition(b"\n")
         return content if version == self._version.encode() else None
 
-    def _write(self, path: str, content: Any) -> None:
-        body = self._version.encode() + b"\n" + dumps(content)  # type: ignore[no-untyped-call]  # Numba's own
+    def _write(self, path: str, *contents: Any) -> None:
+        pickles = (dumps(content) for content in contents)  # type: ignore[no-untyped-call]  # Numba's own
+        body = self._version.encode() + b"\n" + b"".join(pickles)
         with self._open_for_write(path) as file:
             file.write(hashlib.sha256(body).digest() + body)
 

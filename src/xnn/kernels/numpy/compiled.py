@@ -18,7 +18,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         # What `cache=True` does, with another cache.
         dispatcher._cache = SealedCache(function)
     except RuntimeError:
-        note("compiled kernels can be kept in no folder, so each process compiles anew: set NUMBA_CACHE_DIR to one")
+        note("found no writable folder for compiled kernels, so every process compiles them again; set NUMBA_CACHE_DIR")
     return cast(Callable[..., Any], dispatcher)
 
 

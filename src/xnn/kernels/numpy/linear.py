@@ -92,11 +92,9 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     y = empty((rows, columns)) if result is None else result
     pool = threads()
     if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
-        with pool.blas.one_thread:
-            return np.matmul(a, b, out=y)
+        return pool.blas.one_thread(np.matmul, a, b, y)
     if pool.blas.allows_products:
-        with pool.blas.all_threads:
-            return np.matmul(a, b, out=y)
+        return pool.blas.all_threads(np.matmul, a, b, y)
     if rows > columns:
         pool.run(lambda part: np.matmul(a[as_slice(part)], b, out=y[as_slice(part)]), pool.parts(rows))
     else:

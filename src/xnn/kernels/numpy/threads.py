@@ -6,7 +6,6 @@ A part depends on the number of threads alone, so sums over the batch come out t
 where the system starts fewer threads than asked for: then some do several parts.
 """
 
-import functools
 import itertools
 import os
 import threading
@@ -76,13 +75,7 @@ class Threads:
 
         All are computed at once; of more parts than threads, each thread takes the next one when it is free.
         """
-        with self.blas.one_thread:
-            if len(parts) == 1 or not self._busy.acquire(blocking=False):
-                return [task(part) for part in parts]
-            try:
-                return self._share(task, parts)
-            finally:
-                self._busy.release()
+        return cast(list[Any], self.blas.one_thread(self._run, task, parts))
 
     def spread(self, kernel: Callable[..., None], arrays: Sequence[Array], least: int) -> None:
         """Run an elementwise kernel over contiguous arrays of one shape, a part of `least` numbers or more a thread."""
@@ -109,6 +102,14 @@ class Threads:
                 call()
 
         self.run(make, [calls[number] for number in sorted(range(len(calls)), key=lambda number: -work[number])])
+
+    def _run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+        if len(parts) == 1 or not self._busy.acquire(blocking=False):
+            return [task(part) for part in parts]
+        try:
+            return self._share(task, parts)
+        finally:
+            self._busy.release()
 
     def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         if self._team is None or not self._team.is_free:
@@ -209,38 +210,86 @@ class _Worker:
             self._end.release()
 
 
-@functools.cache
+_chosen: Threads | None = None
+_choosing = threading.Lock()
+
+
 def threads() -> Threads:
     """Return the process's threads: as many as `xnn.kernels.threads.count` says."""
-    chosen = Threads(count())
-    if is_set():
-        chosen.blas.limit(chosen.count)
+    # Without the lock where it can be, since every kernel comes here.
+    return _chosen or _choose()
+
+
+def choose_again() -> None:
+    """Have as many threads as `xnn.kernels.threads.count` says by now."""
+    global _chosen
+    _chosen = None
+    threads()
+
+
+def _choose() -> Threads:
+    global _chosen
+    with _choosing:
+        chosen = _chosen
+        if chosen is None:
+            chosen = Threads(count())
+            if is_set():
+                chosen.blas.limit(chosen.count)
+            _chosen = chosen
     return chosen
 
 
 _all: "weakref.WeakSet[Threads]" = weakref.WeakSet()
 
 
+_takes_lock = False
+"""Whether the thread that forks takes the compiler's lock for it, and hasn't had it before."""
+
+
 def _before_fork() -> None:
+    global _takes_lock
     # In this order: a kernel may be compiled where BLAS is held to one thread, but not the other way round.
     blas().before_fork()
-    global_compiler_lock.acquire()  # type: ignore[no-untyped-call]  # Numba's own
+    _takes_lock = not _has_compiler()
+    if _takes_lock:
+        global_compiler_lock.acquire()  # type: ignore[no-untyped-call]  # Numba's own
 
 
 def _after_fork_in_parent() -> None:
-    global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
-    blas().after_fork_in_parent()
+    try:
+        _release_compiler()
+    finally:
+        blas().after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
-    blas().after_fork_in_child()
-    for pool in _all:
-        pool.forget_threads()
+    global _choosing
+    _choosing = threading.Lock()
+    try:
+        _release_compiler()
+    finally:
+        blas().after_fork_in_child()
+        for pool in _all:
+            pool.forget_threads()
+
+
+def _release_compiler() -> None:
+    global _takes_lock
+    # An interrupt may have come before the lock was had.
+    if _takes_lock and _has_compiler():
+        global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
+    _takes_lock = False
+
+
+def _has_compiler() -> bool:
+    return bool(global_compiler_lock.is_locked())  # type: ignore[no-untyped-call]  # Numba's own
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork)
+    # Twice: Python drops an interrupt that came during the fork where the first call begins, and the call with it.
+    for _ in range(2):
+        os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def scratch(name: str, length: int) -> Array:
