@@ -36,15 +36,14 @@ def start_few(monkeypatch):
 
     note.cache_clear()
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.delitem(sys.modules, "numpy")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     return limit
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 9])
 def test_blas_has_one_thread_where_few_can_be_started(start_few, caplog, count):
     start_few(count)
-    _few_threads.spare_blas()
+    _few_threads.spare_blas(loaded=())
     assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
     line = f"xnn: this user may start fewer than 10 more threads (ulimit -u {count}), so BLAS gets one"
     assert [record.getMessage() for record in caplog.records] == [line]
@@ -52,7 +51,7 @@ def test_blas_has_one_thread_where_few_can_be_started(start_few, caplog, count):
 
 def test_blas_is_left_alone_where_enough_can_be_started(start_few, caplog):
     start_few(10)
-    _few_threads.spare_blas()
+    _few_threads.spare_blas(loaded=())
     assert "OPENBLAS_NUM_THREADS" not in os.environ
     assert not caplog.records
 
@@ -60,7 +59,7 @@ def test_blas_is_left_alone_where_enough_can_be_started(start_few, caplog):
 def test_blas_is_left_alone_where_someone_has_decided(start_few, monkeypatch):
     start_few(0)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
-    _few_threads.spare_blas()
+    _few_threads.spare_blas(loaded=())
     assert os.environ["OPENBLAS_NUM_THREADS"] == "2"
 
 

@@ -7,26 +7,23 @@ signal that Ctrl-C sends. It does not where it is told in advance to have one th
 import os
 import sys
 import threading
+from collections.abc import Container
 
 from xnn._notes import note
 
-try:
+_PLENTY = 1024
+"""A limit of so many threads is none that OpenBLAS meets; 4096 is common, and not worth a trial at each start."""
+
+
+def spare_blas(loaded: Container[str] = sys.modules) -> None:
+    """Where the user may start hardly more threads, give OpenBLAS one; to be called before NumPy is `loaded`."""
+    if sys.platform != "linux" or "numpy" in loaded or "OPENBLAS_NUM_THREADS" in os.environ:
+        return  # elsewhere the limit is one of processes, or there is none
     import resource
-except ImportError:
-    # Windows has no such limit.
-    resource = None  # type: ignore[assignment]  # a module elsewhere
 
-_PLENTY = 4096
-"""A limit of so many threads and processes is none that OpenBLAS meets."""
-
-
-def spare_blas() -> None:
-    """Where the user may start hardly more threads, give OpenBLAS one; to be called before NumPy is imported."""
-    if resource is None or "numpy" in sys.modules or "OPENBLAS_NUM_THREADS" in os.environ:
-        return
     limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     # For each core one of OpenBLAS's, one of xnn's and one that keeps it awake, and some for what shows the progress.
-    wanted = 3 * (os.cpu_count() or 1) + 4
+    wanted = 3 * len(os.sched_getaffinity(0)) + 4
     if limit == resource.RLIM_INFINITY or limit > _PLENTY or can_start(wanted):
         return
     note(f"this user may start fewer than {wanted} more threads (ulimit -u {limit}), so BLAS gets one")
