@@ -14,6 +14,7 @@ from xnn._notes import note
 from xnn.training import progress
 
 resource = pytest.importorskip("resource", reason="the system has no such limit")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of threads on Linux alone")
 
 
 @pytest.fixture
