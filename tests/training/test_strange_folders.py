@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.rows import rows_of
 from tests.training.test_run import StopAt, quick
-from xnn.errors import DataError, FolderGone, RunError
+from xnn.errors import DataError, FolderGone, RunError, SettingError
 from xnn.reporting.saved import SavedRun, load_model
 from xnn.training import Callback, checkpoints
 from xnn.training.run import resume, train
@@ -295,3 +295,10 @@ def test_a_run_that_stopped_early_is_not_told_to_train_for_longer(tmp_path):
     assert resume(tmp_path / "run", report=said.append).was_complete
     assert "its validation loss had stopped falling" in said[-1]
     assert "--epochs" not in said[-1]
+
+
+def test_an_absurd_number_of_threads_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNN_NUM_THREADS", "3000")
+    with pytest.raises(SettingError, match=r"\$XNN_NUM_THREADS must be at most \d+, not 3000"):
+        train(quick(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -77,6 +77,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
     models.check_names(settings)
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
+    kernels.threads.count()  # so that a number that cannot be is refused before anything is written
     chosen = backend(settings.backend)
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
