@@ -81,13 +81,13 @@ def hostile(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("version", ["==3.6.0", ">=3.6"], ids=["3.6.0", "newest"])
-def threadpools(session: nox.Session, version: str) -> None:
+def threadpools(session: nox.Session) -> None:
     """Run the tests of BLAS's threads with the oldest threadpoolctl that will do, and with the newest."""
     session.install("-e", ".[test]")
-    session.install("--upgrade", f"threadpoolctl{version}")
     files = "tests/kernels/test_numpy_blas.py", "tests/kernels/test_numpy_fork.py"
-    session.run("pytest", "--backends=numpy", *files, *session.posargs)
+    for version in ("==3.6.0", ">=3.6"):
+        session.install("--upgrade", f"threadpoolctl{version}")
+        session.run("pytest", "--backends=numpy", *files, *session.posargs)
 
 
 @nox.session
