@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -111,7 +112,6 @@ def test_the_saved_model_gives_the_reported_accuracy(whole):
 
 
 def test_the_picture_is_a_picture(whole):
-    from PIL import Image
 
     with Image.open(whole.directory / "curves.png") as picture:
         assert picture.format == "PNG"
@@ -332,7 +332,6 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
 
 def write_images(folder, images=6, classes=("cat", "dog"), shape=(8, 8)):
     """A folder of class/image.png, with as many test images as training images."""
-    from PIL import Image
 
     random = np.random.default_rng(0)
     for part in ("train", "test"):
@@ -487,3 +486,15 @@ def test_a_bad_name_is_noticed_before_anything_is_written(tmp_path):
         train(quick(tmp_path / "run", model="cn"))
     assert models.names() == ["cnn", "mlp", "lab6", "speed"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_too_small_to_be_moved_are_refused(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(5):
+            Image.new("L", (1, 9)).save(tmp_path / "data" / label / f"{number}.png")
+    with pytest.raises(
+        SettingError, match=r"--augment shift: moves images by 2 pixels, which those of 9x1 are too small"
+    ):
+        train(quick(tmp_path / "run", dataset=str(tmp_path / "data"), augment=("shift",)))
+    assert not (tmp_path / "run").exists()

@@ -3,7 +3,7 @@
 One rule holds for all that is packed, compressed arrays and pictures alike: what comes out may be 64 MiB, or a hundred
 times the packed size where that is more. Real data is far below: handwritten digits shrink to a fifth, photographs to a
 twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth. So do the masks of a
-segmentation, but they are small: all the pictures of a folder together may be 512 MiB, or a hundred times their packed
+segmentation, but they are small: all the pictures of a folder together may be 256 MiB, or a hundred times their packed
 size.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from xnn.errors import DataError
 
 FREELY = 2**26
-FREELY_IN_A_FOLDER = 2**29
+FREELY_IN_A_FOLDER = 2**28
 _TIMES = 100
 MOST_AXES = 64
 """Of a NumPy array."""

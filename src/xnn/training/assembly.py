@@ -37,6 +37,8 @@ from xnn.training.views import predictor
 
 EVALUATION_BATCH = 1000
 """Images a batch where nothing is learned from them: the result does not depend on it, but for rounding."""
+SHIFT = 2
+"""Pixels by which --augment shift moves an image at most."""
 WHITENING_IMAGES = 5000
 """Training images, the first ones, whose patches are whitened."""
 
@@ -97,6 +99,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
     normalization = Normalization.of(training)
     model = _build(settings, task, chosen)
     _check_window(model, settings, task)
+    _check_shift(settings, task)
     _prepare_first_layer(model, settings, training, normalization)
 
     def batches(split: Split, size: int, **options: Any) -> Batches:
@@ -135,6 +138,16 @@ def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
         size = "x".join(map(str, task.image_shape))
         raise SettingError(f"--model {settings.model} does not fit images of {size}: {error}") from error
     return model
+
+
+def _check_shift(settings: Settings, task: Task) -> None:
+    """Raise a `SettingError` if the images are too small to be moved by what is reflected at their edges."""
+    height, width, _ = task.image_shape
+    if "shift" in (settings.augment or ()) and min(height, width) <= SHIFT:
+        raise SettingError(
+            f"--augment shift: moves images by {SHIFT} pixels, which those of {height}x{width} are too small for; "
+            "leave it out, as by --augment none"
+        )
 
 
 def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
@@ -258,7 +271,7 @@ def _augment(settings: Settings) -> Compose | None:
         "flip": HorizontalFlip,
         "alternating-flip": AlternatingFlip,
         "crop": lambda: RandomCrop(padding=4),
-        "shift": lambda: RandomCrop(padding=2, fill="reflect"),
+        "shift": lambda: RandomCrop(padding=SHIFT, fill="reflect"),
         "cutout": lambda: Cutout(size=8),
     }
     chosen = [makers[name]() for name in settings.augment or () if name != "none"]
