@@ -84,7 +84,7 @@ def hostile(session: nox.Session) -> None:
 def threadpools(session: nox.Session) -> None:
     """Run the tests of BLAS's threads with the oldest threadpoolctl that will do, and with the newest."""
     session.install("-e", ".[test]")
-    files = "tests/kernels/test_numpy_blas.py", "tests/kernels/test_numpy_fork.py"
+    files = "tests/kernels/numpy/test_blas.py", "tests/kernels/numpy/test_fork.py"
     for version in ("==3.6.0", ">=3.6"):
         session.install("--upgrade", f"threadpoolctl{version}")
         session.run("pytest", "--backends=numpy", *files, *session.posargs)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from xnn import models, nn
 from xnn.backends import backend as make_backend
 from xnn.errors import SettingError
+from xnn.runs import Settings
 from xnn.tasks import Task
-from xnn.training import Settings
 
 DIGITS = Task("digits", (8, 8, 1), 10, 1437)
 FASHION = Task("fashion-mnist", (28, 28, 1), 10, 60_000)

@@ -27,8 +27,9 @@ ORDER = [
     ("optim",),
     ("data",),
     ("tasks",),
+    ("training",),
     ("recipes",),
-    ("training", "models"),
+    ("models", "runs"),
     ("reporting",),
     ("cli",),
 ]

@@ -8,10 +8,10 @@ import pytest
 from xnn import models, nn, recipes
 from xnn.data import Split
 from xnn.errors import SettingError
+from xnn.runs import Settings, assembly
+from xnn.runs.assembly import make_trainer, prepare
 from xnn.tasks import Task
-from xnn.training import Settings, assembly
-from xnn.training.assembly import make_trainer, prepare
-from xnn.training.views import predictor
+from xnn.training.view_averaging import predictor
 
 DIGITS = Task("digits", (8, 8, 1), 10, 1437)
 FASHION = Task("fashion-mnist", (28, 28, 1), 10, 60_000)

@@ -1,8 +1,8 @@
 """Neural networks with every derivative written by hand, once, against the Python Array API standard.
 
 `backend` picks the array library and the device; `functional` holds the mathematics, `nn` the layers, `optim`
-optimizers and schedules, `data` the data sets, `training` the loop. Parts are loaded when first used; ``import xnn``
-loads NumPy and nothing heavier.
+optimizers and schedules, `data` the data sets, `training` the loop, `runs` what is on disk. Parts are loaded when first
+used; ``import xnn`` loads NumPy and nothing heavier.
 """
 
 import importlib
@@ -16,9 +16,10 @@ spare_blas()
 from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which by then must know how many threads
 
 if TYPE_CHECKING:
-    from xnn import data, functional, models, nn, optim, recipes, reporting, testing, training
-    from xnn.training import Settings, Trainer
-    from xnn.training.run import train
+    from xnn import data, functional, models, nn, optim, recipes, reporting, runs, testing, training
+    from xnn.runs import Settings
+    from xnn.runs.run import train
+    from xnn.training import Trainer
 
 __all__ = [
     "Backend",
@@ -33,13 +34,14 @@ __all__ = [
     "optim",
     "recipes",
     "reporting",
+    "runs",
     "testing",
     "train",
     "training",
 ]
 
-_PARTS = {"data", "functional", "models", "nn", "optim", "recipes", "reporting", "testing", "training"}
-_HOMES = {"Settings": "xnn.training.settings", "Trainer": "xnn.training.trainer", "train": "xnn.training.run"}
+_PARTS = {"data", "functional", "models", "nn", "optim", "recipes", "reporting", "runs", "testing", "training"}
+_HOMES = {"Settings": "xnn.runs.settings", "Trainer": "xnn.training.trainer", "train": "xnn.runs.run"}
 
 
 def __getattr__(name: str) -> Any:

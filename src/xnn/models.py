@@ -13,8 +13,8 @@ from xnn.errors import SettingError, suggest
 from xnn.nn.initializers import Initializer, kaiming_normal, partial_dirac
 from xnn.random import Random
 from xnn.recipes import RECIPES
+from xnn.runs.settings import Settings, flag, known
 from xnn.tasks import Task
-from xnn.training.settings import Settings, flag, known
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from tests.cli.test_signals import CODES
-from tests.training.rows import rows_of
-from tests.training.test_run import rows_without_times
+from tests.runs.rows import rows_of
+from tests.runs.test_run import rows_without_times
 from xnn.cli.train import main
 from xnn.errors import FolderGone
-from xnn.training.run_directory import METRICS, RunDirectory
+from xnn.runs.directory import METRICS, RunDirectory
 
 QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"]
 
@@ -167,7 +167,7 @@ def test_a_fault_in_the_program_is_not_called_bad_input(here, monkeypatch):
     def fail(settings, report):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("xnn.training.run.prepare", fail)
+    monkeypatch.setattr("xnn.runs.run.prepare", fail)
     with pytest.raises(RuntimeError, match="a fault"):
         main(QUICK)
 
@@ -385,7 +385,7 @@ def test_a_complete_run_says_so_in_a_line(here, capsys, more):
 
 
 def test_a_picture_that_fails_is_a_line_and_the_run_is_complete(here, capsys, monkeypatch):
-    monkeypatch.setattr("xnn.training.curves._picture", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("xnn.runs.curves._picture", lambda *arguments: 1 / 0)
     assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 0
     error = "xnn-train: no curves.png: ZeroDivisionError: division by zero; the run is complete without\n"
     assert capsys.readouterr() == ("", error)

@@ -133,7 +133,8 @@ def _make_runs(base: Path) -> None:
 
 def _make_stopped(base: Path, options: list[str]) -> None:
     from xnn.cli.arguments import parse
-    from xnn.training import Callback, run
+    from xnn.runs import run
+    from xnn.training import Callback
 
     class Stop(Callback):
         def interval(self, trainer, row):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.nn.examples import EXAMPLES
 from xnn import models, nn, optim
+from xnn.runs import Settings
 from xnn.tasks import Task
 from xnn.testing.strategies import networks
-from xnn.training import Settings
 
 WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda value: pickle.loads(pickle.dumps(value))}  # noqa: S301 - our own
 COPIED = st.sampled_from(sorted(WAYS))

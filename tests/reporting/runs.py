@@ -2,8 +2,8 @@
 
 import pytest
 
-from xnn.training import Settings
-from xnn.training.run import train
+from xnn.runs import Settings
+from xnn.runs.run import train
 
 
 def quick(path, **changes):

@@ -13,7 +13,8 @@ from xnn.data import Batches, Dataset, Normalization, Split, load
 from xnn.errors import DataError, RunError
 from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of, probabilities, softmax
 from xnn.reporting.saved import SavedModel, SavedRun, load_model
-from xnn.training import Settings, Trainer
+from xnn.runs import Settings
+from xnn.training import Trainer
 
 
 @st.composite

@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 from tests.documents import places, replaced
 from tests.reporting.reader import Reader
 from xnn.errors import UserError
+from xnn.reporting.contents import contents_of
 from xnn.reporting.page import page
 from xnn.reporting.saved import SavedRun
-from xnn.reporting.shown import look_at
 
 ODD = [
     '"><script>alert(1)</script>',
@@ -35,7 +35,7 @@ ALL = " ".join(ODD)
 @pytest.fixture(scope="module")
 def shown(finished):
     """The run with its model's answers."""
-    return look_at(SavedRun.open(finished.directory), on="numpy")
+    return contents_of(SavedRun.open(finished.directory), on="numpy")
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_markup_in_each_text_of_a_models_description(folder, known):
     for path in places(description, kind=str):
         save_file(arrays, file, metadata | {"xnn": json.dumps(replaced(description, path, ALL))})
         try:
-            shown = look_at(SavedRun.open(folder), on="numpy")
+            shown = contents_of(SavedRun.open(folder), on="numpy")
         except UserError:
             continue
         made += 1

@@ -19,10 +19,10 @@ from PIL import Image
 from tests.reporting.reader import Reader
 from xnn.data import Split
 from xnn.errors import RunError
+from xnn.reporting.contents import contents_of
 from xnn.reporting.page import page, write_page
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.sections import confusion_pixels
-from xnn.reporting.shown import look_at
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ALONE = (
@@ -34,7 +34,7 @@ ALONE = (
 @pytest.fixture(scope="module")
 def shown(finished):
     """The run with its model's answers."""
-    return look_at(SavedRun.open(finished.directory), on="numpy")
+    return contents_of(SavedRun.open(finished.directory), on="numpy")
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -128,11 +128,11 @@ def test_names_are_text_whatever_is_in_them(shown):
 
 def test_a_run_under_way_shows_what_there_is(finished, tmp_path):
     shutil.copy(finished.directory / "config.json", tmp_path)
-    text = Reader(page([look_at(SavedRun.open(tmp_path))])).text
+    text = Reader(page([contents_of(SavedRun.open(tmp_path))])).text
     assert "This run is not complete" in text
     assert "No epoch is done yet" in text
     shutil.copy(finished.directory / "metrics.jsonl", tmp_path)
-    text = Reader(page([look_at(SavedRun.open(tmp_path))])).text
+    text = Reader(page([contents_of(SavedRun.open(tmp_path))])).text
     assert "Loss of an epoch" in text
     assert "Loss of an interval" not in text
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.training.watching import StopAt, random_images
 from xnn import data, nn, optim
 from xnn.backends import backend as make_backend
-from xnn.training import Trainer, checkpoints
+from xnn.runs import checkpoints
+from xnn.training import Trainer
 
 STEPS, EPOCHS = 4, 2
 SHAPE, CLASSES = (6, 5, 2), 7

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import xnn
 from xnn import nn, optim
 from xnn.data import Batches, Normalization, Split
-from xnn.training import Callback, JsonLines, Trainer
+from xnn.runs import JsonLines
+from xnn.training import Callback, Trainer
 from xnn.training.looking_ahead import looking_ahead
 
 pytest.importorskip("numba")

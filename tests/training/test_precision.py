@@ -14,9 +14,10 @@ from xnn import functional as F
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
 from xnn.errors import NonFiniteLoss, SettingError
-from xnn.training import ArrayBatches, Callback, LossScaler, LossScaling, Settings, Trainer
-from xnn.training.precision import check_precision
-from xnn.training.run import resume, train
+from xnn.runs import Settings
+from xnn.runs.precision import check_precision
+from xnn.runs.run import resume, train
+from xnn.training import ArrayBatches, Callback, LossScaler, LossScaling, Trainer
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.SGD(model, 0.1),

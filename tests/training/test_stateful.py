@@ -15,7 +15,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from xnn import nn, optim
 from xnn.backends import backend as make_backend
-from xnn.training import Metrics, Trainer, checkpoints
+from xnn.runs import checkpoints
+from xnn.training import Metrics, Trainer
 from xnn.training.loaders import ArrayBatches
 from xnn.training.metrics import Sums
 

@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.training import small
 from xnn import nn, optim
 from xnn.errors import NonFiniteLoss
-from xnn.training import Callback, EarlyStopping, Trainer, checkpoints, metrics
+from xnn.runs import checkpoints
+from xnn.training import Callback, EarlyStopping, Trainer, metrics
 from xnn.training import trainer as trainer_module
 
 SEEDS = st.integers(0, 2**31)
 
 
 @given(seed=SEEDS, images=st.integers(2, 40), batch_size=st.integers(1, 50))
-def test_epoch_loss_is_the_mean_over_its_images_whatever_the_batch_size(small, seed, images, batch_size):
+def test_epoch_loss_is_the_mean_over_its_images_whatever_the_batch_size(seed, images, batch_size):
     """With frozen weights and no batch statistics every image has one loss, in training and in evaluation."""
     model = nn.Sequential(nn.Linear(3)).build((5,), backend="numpy", seed=seed, dtype="float64")
     model.freeze()
@@ -33,7 +35,7 @@ def test_epoch_loss_is_the_mean_over_its_images_whatever_the_batch_size(small, s
 
 
 @given(seed=SEEDS, optimizer=st.sampled_from(["sgd", "momentum", "adamw"]))
-def test_loss_falls_on_a_separable_problem_for_any_seed(small, seed, optimizer):
+def test_loss_falls_on_a_separable_problem_for_any_seed(seed, optimizer):
     trainer = small.make_trainer(seed=seed, optimizer=optimizer)
     data = small.separable(seed)
     before = trainer.evaluate(data).loss
@@ -53,7 +55,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
 )
 
 
-def configured(small, options, **more):
+def configured(options, **more):
     trainer = small.make_trainer(
         **options,
         **more,
@@ -91,14 +93,14 @@ class StopAfter(Callback):
 
 
 @given(options=CONFIGURATIONS, stop=st.integers(1, 21))
-def test_a_run_resumed_after_any_step_ends_as_an_undisturbed_one_bit_for_bit(small, tmp_path_factory, options, stop):
+def test_a_run_resumed_after_any_step_ends_as_an_undisturbed_one_bit_for_bit(tmp_path_factory, options, stop):
     """3 epochs of 7 batches."""
     log = StopAfter()
-    whole, batches = configured(small, options, callbacks=[log])
+    whole, batches = configured(options, callbacks=[log])
     whole.fit(batches, batches, epochs=3)
 
     first = StopAfter(stop)
-    trainer, batches = configured(small, options, callbacks=[first])
+    trainer, batches = configured(options, callbacks=[first])
     trainer.fit(batches, batches, epochs=3)
     assert trainer.step == stop
     assert trainer.interrupted == (stop < 21 or trainer.batch > 0)
@@ -106,7 +108,7 @@ def test_a_run_resumed_after_any_step_ends_as_an_undisturbed_one_bit_for_bit(sma
     saved = checkpoints.load(checkpoints.save(folder, *trainer.state_dict()))
 
     second = StopAfter()
-    resumed, batches = configured(small, options | {"seed": options["seed"]}, callbacks=[second])
+    resumed, batches = configured(options | {"seed": options["seed"]}, callbacks=[second])
     resumed.load_state_dict(saved.arrays, saved.info)
     resumed.fit(batches, batches, epochs=3)
 
@@ -119,28 +121,28 @@ def test_a_run_resumed_after_any_step_ends_as_an_undisturbed_one_bit_for_bit(sma
         assert array.tobytes() == expected[name].tobytes(), name
 
 
-def test_training_goes_on_where_it_was_when_fit_is_called_with_more_epochs(small):
-    trainer, batches = configured(small, {})
+def test_training_goes_on_where_it_was_when_fit_is_called_with_more_epochs():
+    trainer, batches = configured({})
     trainer.fit(batches, epochs=1)
     trainer.fit(batches, epochs=3)
-    whole, batches = configured(small, {})
+    whole, batches = configured({})
     whole.fit(batches, epochs=3)
     assert without_times(trainer.history) == without_times(whole.history)
 
 
-def test_a_stop_during_evaluation_leaves_the_epoch_open(small):
+def test_a_stop_during_evaluation_leaves_the_epoch_open():
     class Stop(Callback):
         def interval(self, trainer, row):
             if trainer.batch == 7:
                 trainer.request_stop("now")
 
-    trainer, batches = configured(small, {"log_every": 7}, callbacks=[Stop()])
+    trainer, batches = configured({"log_every": 7}, callbacks=[Stop()])
     trainer.fit(batches, batches, epochs=3)
     assert (trainer.epoch, trainer.batch, len(trainer.history)) == (0, 7, 0)
 
 
 @given(every=st.integers(1, 6), epochs=st.integers(1, 6), stop=st.integers(1, 6))
-def test_the_held_out_images_are_looked_at_when_due_and_at_the_end(small, every, epochs, stop):
+def test_the_held_out_images_are_looked_at_when_due_and_at_the_end(every, epochs, stop):
     trainer = small.make_trainer(evaluate_every=every)
     data = small.separable(0)
     trainer.fit(data, data, epochs=min(stop, epochs))
@@ -150,7 +152,7 @@ def test_the_held_out_images_are_looked_at_when_due_and_at_the_end(small, every,
 
 
 @given(stop=st.integers(1, 7), validated=st.booleans(), saved=st.booleans(), rate=st.sampled_from([1e-6, 0.02, 0.4]))
-def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(small, stop, validated, saved, rate):
+def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(stop, validated, saved, rate):
     """After 7 steps the epoch's row may still wait for the evaluation; then the rate that is set anew did nothing."""
     trainer, data = small.make_trainer(lr=0.05, callbacks=[StopAfter(stop)]), small.separable(1)
     batches = small.make_batches(trainer)
@@ -164,7 +166,7 @@ def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(small,
     assert trainer.history.column("lr") == [0.05 if stop == 7 else rate]
 
 
-def test_a_checkpoint_without_the_rate_of_the_last_step_is_loaded(small):
+def test_a_checkpoint_without_the_rate_of_the_last_step_is_loaded():
     """As checkpoints were before it was kept."""
     trainer = small.make_trainer(lr=0.05)
     arrays, info = trainer.state_dict()
@@ -174,7 +176,7 @@ def test_a_checkpoint_without_the_rate_of_the_last_step_is_loaded(small):
 
 
 @pytest.mark.parametrize("penalty", [None, nn.L2Penalty(0.1)])
-def test_first_step_is_the_gradient_of_the_loss_and_the_penalty(small, penalty):
+def test_first_step_is_the_gradient_of_the_loss_and_the_penalty(penalty):
     trainer = small.make_trainer(lr=1.0, penalty=penalty)
     model = trainer.model
     before = model.parameters.flat.copy()
@@ -193,11 +195,11 @@ def test_first_step_is_the_gradient_of_the_loss_and_the_penalty(small, penalty):
     np.testing.assert_allclose(model.parameters.flat, before - gradient, rtol=1e-12, atol=1e-14)
 
 
-def test_intervals_have_the_minibatch_loss_and_the_mean_since_the_last(small):
+def test_intervals_have_the_minibatch_loss_and_the_mean_since_the_last():
     log, every = StopAfter(), StopAfter()
-    trainer, batches = configured(small, {"log_every": 5}, callbacks=[log])
+    trainer, batches = configured({"log_every": 5}, callbacks=[log])
     trainer.fit(batches, epochs=3)
-    single, batches = configured(small, {"log_every": 1}, callbacks=[every])
+    single, batches = configured({"log_every": 1}, callbacks=[every])
     single.fit(batches, epochs=3)
     assert [row["step"] for row in log.rows] == [5, 10, 15, 20]
     sizes = [7, 7, 7, 7, 7, 7, 6] * 3
@@ -209,7 +211,7 @@ def test_intervals_have_the_minibatch_loss_and_the_mean_since_the_last(small):
         assert row["passes"] == row["step"] / 7
 
 
-def test_evaluation_uses_the_average_and_leaves_the_weights(small):
+def test_evaluation_uses_the_average_and_leaves_the_weights():
     trainer = small.make_trainer(average=0.9)
     batches = small.make_batches(trainer)
     trainer.fit(batches, epochs=2)
@@ -223,7 +225,7 @@ def test_evaluation_uses_the_average_and_leaves_the_weights(small):
 
 
 @given(batch_size=st.integers(1, 60))
-def test_evaluation_does_not_depend_on_the_batch_size(small, batch_size):
+def test_evaluation_does_not_depend_on_the_batch_size(batch_size):
     trainer = small.make_trainer()
     x, labels = small.separable(3)
     whole = trainer.evaluate((x, labels), batch_size=48)
@@ -232,13 +234,13 @@ def test_evaluation_does_not_depend_on_the_batch_size(small, batch_size):
     assert (parts.accuracy, parts.images) == (whole.accuracy, 48)
 
 
-def test_divergence_is_one_clear_error_that_names_the_step(small):
+def test_divergence_is_one_clear_error_that_names_the_step():
     trainer = small.make_trainer(lr=1e200, log_every=1)
     with pytest.raises(NonFiniteLoss, match=r"training loss became (nan|inf) in epoch 1, step \d.*lower --lr"):
         trainer.fit(small.make_batches(trainer), epochs=3)
 
 
-def test_divergence_names_the_same_step_however_seldom_losses_are_read(small):
+def test_divergence_names_the_same_step_however_seldom_losses_are_read():
     steps = set()
     for log_every in (1, 2, 1000):
         trainer = small.make_trainer(lr=1e200, log_every=log_every)
@@ -248,7 +250,7 @@ def test_divergence_names_the_same_step_however_seldom_losses_are_read(small):
     assert len(steps) == 1
 
 
-def test_an_infinite_validation_loss_is_divergence_too(small):
+def test_an_infinite_validation_loss_is_divergence_too():
     trainer = small.make_trainer()
     x, labels = small.separable(0)
     with pytest.raises(NonFiniteLoss, match="validation loss became"):
@@ -256,7 +258,7 @@ def test_an_infinite_validation_loss_is_divergence_too(small):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_data_that_is_not_finite_is_named_and_the_learning_rate_is_not_blamed(small, value):
+def test_data_that_is_not_finite_is_named_and_the_learning_rate_is_not_blamed(value):
     """1e300 is infinite in float32."""
     trainer = Trainer(model := small.make_model(dtype="float32"), optim.SGD(model, 0.05))
     x, labels = small.separable(0)
@@ -291,7 +293,7 @@ class Recorder(Callback):
         self.calls.append("fit_end")
 
 
-def test_callbacks_are_called_in_order(small):
+def test_callbacks_are_called_in_order():
     recorder = Recorder()
     trainer = small.make_trainer(callbacks=[recorder], log_every=5)
     trainer.fit(small.make_batches(trainer), epochs=2)
@@ -304,7 +306,7 @@ def test_callbacks_are_called_in_order(small):
 
 
 @given(values=st.lists(st.integers(0, 5), min_size=1, max_size=12), patience=st.integers(1, 4))
-def test_early_stopping_waits_as_long_as_it_was_told(small, values, patience):
+def test_early_stopping_waits_as_long_as_it_was_told(values, patience):
     trainer = small.make_trainer()
     stopping = EarlyStopping(patience)
     stopped = None
@@ -319,7 +321,7 @@ def test_early_stopping_waits_as_long_as_it_was_told(small, values, patience):
     assert stopped == next((epoch for epoch, age in enumerate(waited) if age >= patience), None)
 
 
-def test_early_stopping_looks_at_the_history_before_it_trains_on(small):
+def test_early_stopping_looks_at_the_history_before_it_trains_on():
     trainer = small.make_trainer(callbacks=[EarlyStopping(2)])
     trainer.history.extend({"epoch": epoch, "validation_loss": loss} for epoch, loss in enumerate((1.0, 2.0, 3.0), 1))
     trainer.epoch = 3
@@ -329,7 +331,7 @@ def test_early_stopping_looks_at_the_history_before_it_trains_on(small):
     assert trainer.stop_reason == "validation_loss has not become better for 2 epochs"
 
 
-def test_early_stopping_passes_over_epochs_without_validation(small):
+def test_early_stopping_passes_over_epochs_without_validation():
     trainer = small.make_trainer(callbacks=[])
     data = small.separable(0)
     trainer.fit(data, epochs=2)
@@ -338,7 +340,7 @@ def test_early_stopping_passes_over_epochs_without_validation(small):
     assert (trainer.epoch, trainer.stop_reason) == (3, None)
 
 
-def test_a_signal_does_not_take_the_place_of_an_earlier_reason(small):
+def test_a_signal_does_not_take_the_place_of_an_earlier_reason():
     trainer = small.make_trainer()
     trainer.epochs = 5
     trainer.request_stop("done")
@@ -346,7 +348,7 @@ def test_a_signal_does_not_take_the_place_of_an_earlier_reason(small):
     assert (trainer.stop_reason, trainer.interrupted) == ("done", False)
 
 
-def test_early_stopping_wants_accuracies_to_grow(small):
+def test_early_stopping_wants_accuracies_to_grow():
     trainer = small.make_trainer()
     stopping = EarlyStopping(1, "validation_accuracy")
     for value in (0.1, 0.5, 0.4):
@@ -360,7 +362,7 @@ def test_early_stopping_without_patience_is_refused():
         EarlyStopping(0)
 
 
-def test_early_stopping_names_a_metric_that_is_not_there(small):
+def test_early_stopping_names_a_metric_that_is_not_there():
     trainer = small.make_trainer(callbacks=[EarlyStopping(1)])
     with pytest.raises(ValueError, match="watches 'validation_loss'; the history has epoch, train_loss"):
         trainer.fit(small.make_batches(trainer), epochs=1)
@@ -374,7 +376,7 @@ def test_early_stopping_names_a_metric_that_is_not_there(small):
         (np.zeros((0, 5)), np.zeros(0, int), "no examples"),
     ],
 )
-def test_data_that_does_not_fit_is_refused(small, x, labels, message):
+def test_data_that_does_not_fit_is_refused(x, labels, message):
     trainer = small.make_trainer()
     with pytest.raises(ValueError, match=message):
         trainer.fit((x, labels), epochs=1)
@@ -383,7 +385,7 @@ def test_data_that_does_not_fit_is_refused(small, x, labels, message):
 
 
 @pytest.mark.parametrize("label", [-1, 3, 200])
-def test_labels_that_are_no_class_are_refused(small, label):
+def test_labels_that_are_no_class_are_refused(label):
     trainer = small.make_trainer()
     x, labels = small.separable(0)
     labels[7] = label
@@ -393,7 +395,7 @@ def test_labels_that_are_no_class_are_refused(small, label):
 
 
 @pytest.mark.parametrize("labels", [np.zeros((48, 3)), np.zeros((48, 1), int)])
-def test_labels_that_are_no_class_indices_are_refused(small, labels):
+def test_labels_that_are_no_class_indices_are_refused(labels):
     trainer = small.make_trainer()
     x, _ = small.separable(0)
     for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
@@ -401,7 +403,7 @@ def test_labels_that_are_no_class_indices_are_refused(small, labels):
             use((x, labels))
 
 
-def test_whole_numbers_are_targets_of_another_loss(small):
+def test_whole_numbers_are_targets_of_another_loss():
     class Square:
         def forward(self, output, targets):
             error = output[:, 0] - targets
@@ -418,12 +420,12 @@ def test_whole_numbers_are_targets_of_another_loss(small):
 
 
 @pytest.mark.parametrize("epochs", [1.5, 2.0, "2"])
-def test_a_part_of_an_epoch_is_refused(small, epochs):
+def test_a_part_of_an_epoch_is_refused(epochs):
     with pytest.raises(TypeError, match=re.escape(f"epochs must be a whole number, not {epochs!r}")):
         small.make_trainer().fit(small.separable(0), epochs=epochs)
 
 
-def test_parts_of_another_model_are_refused(small):
+def test_parts_of_another_model_are_refused():
     model, other = small.make_model(), small.make_model()
     with pytest.raises(ValueError, match="the optimizer is of another model"):
         Trainer(model, optim.SGD(other, 0.1))
@@ -435,13 +437,13 @@ def test_parts_of_another_model_are_refused(small):
     ("schedule", "rate"),
     [(None, "1e+200"), (optim.schedules.OneCycle(1e210, 1000), "1e+210"), (lambda step: 1e220, "1e+220")],
 )
-def test_divergence_names_the_highest_learning_rate(small, schedule, rate):
+def test_divergence_names_the_highest_learning_rate(schedule, rate):
     trainer = small.make_trainer(lr=1e200, schedule=schedule)
     with pytest.raises(NonFiniteLoss, match=re.escape(f"try a lower --lr than {rate}, ")):
         trainer.fit(small.make_batches(trainer), epochs=20)
 
 
-def test_no_epochs_no_batch_and_no_interval_are_refused(small):
+def test_no_epochs_no_batch_and_no_interval_are_refused():
     trainer = small.make_trainer()
     data = small.separable(0)
     with pytest.raises(ValueError, match="epochs must be 1 or more, not 0"):
@@ -459,7 +461,7 @@ def test_no_epochs_no_batch_and_no_interval_are_refused(small):
         {"optimizer": "momentum"},
     ],
 )
-def test_another_trainers_state_is_refused(small, change):
+def test_another_trainers_state_is_refused(change):
     state = small.make_trainer().state_dict()
     other = small.make_trainer(**change)
     before = other.model.parameters.flat.copy()
@@ -468,7 +470,7 @@ def test_another_trainers_state_is_refused(small, change):
     np.testing.assert_array_equal(other.model.parameters.flat, before)
 
 
-def test_another_models_state_is_refused_by_name(small):
+def test_another_models_state_is_refused_by_name():
     arrays, info = small.make_trainer().state_dict()
     model = small.make_model(classes=4)
     other = Trainer(model, optim.SGD(model, 0.1))
@@ -479,7 +481,7 @@ def test_another_models_state_is_refused_by_name(small):
         Trainer(model, optim.SGD(model, 0.1)).load_state_dict(arrays, info)
 
 
-def test_history_is_a_table(small):
+def test_history_is_a_table():
     trainer = small.make_trainer()
     data = small.separable(0)
     history = trainer.fit(data, data, epochs=2)
@@ -490,7 +492,7 @@ def test_history_is_a_table(small):
     assert history.column("nothing") == [None, None]
 
 
-def test_the_table_of_a_history_has_gaps_where_nothing_was_measured(small):
+def test_the_table_of_a_history_has_gaps_where_nothing_was_measured():
     trainer, data = small.make_trainer(), small.separable(0)
     trainer.fit(data, epochs=1)
     _, *rows = trainer.fit(data, data, epochs=2).table().splitlines()
@@ -500,11 +502,11 @@ def test_the_table_of_a_history_has_gaps_where_nothing_was_measured(small):
 ALL_AT_ONCE = {"dropout": 0.2, "optimizer": "momentum", "average": 0.8, "clip_norm": 0.5, "log_every": 1}
 
 
-def test_same_losses_on_every_backend(small, backend):
+def test_same_losses_on_every_backend(backend):
     rows, histories = {}, {}
     for name in {"numpy", backend.name}:
         log = StopAfter()
-        trainer, batches = configured(small, ALL_AT_ONCE | {"backend": name}, callbacks=[log])
+        trainer, batches = configured(ALL_AT_ONCE | {"backend": name}, callbacks=[log])
         histories[name] = trainer.fit(batches, batches, epochs=3)
         rows[name] = [row["minibatch_loss"] for row in log.rows]
     assert len(rows[backend.name]) == 21
@@ -516,7 +518,7 @@ def test_same_losses_on_every_backend(small, backend):
 
 
 @pytest.mark.parametrize("device", ["device1", "device2"])
-def test_training_stays_on_a_second_device(small, device):
+def test_training_stays_on_a_second_device(device):
     """array-api-strict refuses to mix devices. Seven classes, for the five best to mean something."""
     pytest.importorskip("array_api_strict")
     histories = []
@@ -535,13 +537,13 @@ def test_training_stays_on_a_second_device(small, device):
         assert found == pytest.approx(expected, rel=1e-10)
 
 
-def test_resuming_is_exact_on_every_backend(small, tmp_path, backend):
-    whole, batches = configured(small, ALL_AT_ONCE | {"backend": backend})
+def test_resuming_is_exact_on_every_backend(tmp_path, backend):
+    whole, batches = configured(ALL_AT_ONCE | {"backend": backend})
     whole.fit(batches, batches, epochs=2)
-    trainer, batches = configured(small, ALL_AT_ONCE | {"backend": backend}, callbacks=[StopAfter(10)])
+    trainer, batches = configured(ALL_AT_ONCE | {"backend": backend}, callbacks=[StopAfter(10)])
     trainer.fit(batches, batches, epochs=2)
     saved = checkpoints.load(checkpoints.save(tmp_path, *trainer.state_dict()))
-    resumed, batches = configured(small, ALL_AT_ONCE | {"backend": backend})
+    resumed, batches = configured(ALL_AT_ONCE | {"backend": backend})
     resumed.load_state_dict(saved.arrays, saved.info)
     resumed.fit(batches, batches, epochs=2)
     assert without_times(resumed.history) == without_times(whole.history)
@@ -566,7 +568,7 @@ class Breaking:
             yield batch
 
 
-def test_losses_left_by_an_exception_do_not_count_after_going_back(small):
+def test_losses_left_by_an_exception_do_not_count_after_going_back():
     trainer, undisturbed = small.make_trainer(), small.make_trainer()
     before = trainer.state_dict()
     with pytest.raises(KeyboardInterrupt):
@@ -602,7 +604,7 @@ class Watching:
         (1e9, 10, [0, 0, 14, 14, 28, 28, 42]),
     ],
 )
-def test_losses_are_read_seldom_but_often_enough(small, monkeypatch, glance, most_pending, expected):
+def test_losses_are_read_seldom_but_often_enough(monkeypatch, glance, most_pending, expected):
     plain = small.make_trainer()
     data = small.separable(5)
     plain.fit(small.make_batches(plain), epochs=1)

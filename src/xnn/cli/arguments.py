@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from xnn._version import __version__
 from xnn.errors import SettingError, suggest
-from xnn.training.settings import Settings, flag, kind
+from xnn.runs.settings import Settings, flag, kind
 
 GROUPS = {
     "data": "data",

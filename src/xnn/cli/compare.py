@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from xnn._version import __version__
 from xnn.cli.arguments import Parser, add_option, read_option
 from xnn.cli.frame import guarded, make_console
-from xnn.training.settings import Settings
+from xnn.runs.settings import Settings
 
 FLAGS = (
     *("dataset", "data_dir", "labels", "model", "hidden", "threads"),
@@ -51,8 +51,8 @@ def _run(given: argparse.Namespace) -> None:
     # These load what computes and prints; --help and a mistyped flag do without.
     from rich.table import Table
 
-    from xnn.reporting.comparison import cells_of, compare, markdown
-    from xnn.training.progress import print_line
+    from xnn.runs.beside_sklearn import cells_of, compare, markdown
+    from xnn.runs.progress import print_line
 
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     chosen = {name: read_option(fields[name], value) for name, value in vars(given).items() if name in FLAGS}

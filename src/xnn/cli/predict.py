@@ -110,9 +110,9 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
 
 def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     from xnn.data import load
+    from xnn.reporting.contents import place_of_data
     from xnn.reporting.evaluation import evaluate, in_classes_of
     from xnn.reporting.saved import SavedRun
-    from xnn.reporting.shown import place_of_data
     from xnn.texts import printable
 
     settings = SavedRun.open(given.run).settings

@@ -45,9 +45,9 @@ def _run(given: argparse.Namespace) -> None:
     # These load what computes, draws and prints; --help and a mistyped flag do without.
     from xnn.files import write_atomically
     from xnn.paths import expanded
+    from xnn.reporting.contents import contents_of
     from xnn.reporting.page import write_page
     from xnn.reporting.saved import SavedRun
-    from xnn.reporting.shown import look_at
     from xnn.reporting.table import markdown, print_table
     from xnn.texts import printable
 
@@ -69,7 +69,7 @@ def _run(given: argparse.Namespace) -> None:
         written.append(expanded(given.markdown, "--markdown", RunError))
         write_atomically(written[-1], markdown(runs).encode())
     if not given.no_html:
-        shown = [look_at(run, data_dir=given.data_dir, download=given.download, on=given.backend) for run in runs]
+        shown = [contents_of(run, data_dir=given.data_dir, download=given.download, on=given.backend) for run in runs]
         for part in shown:
             if part.missing is not None:
                 mend = "--data-dir DIR says where it is, --download fetches it"

@@ -11,8 +11,8 @@ from xnn.cli.frame import code_of, complain, delivered, make_console
 from xnn.cli.signals import StopSignals
 from xnn.cli.streams import Outlet, outlets
 from xnn.paths import reason
+from xnn.runs.directory import StoppedAtOnce
 from xnn.texts import printable
-from xnn.training.run_directory import StoppedAtOnce
 
 PROGRAM = "xnn-train"
 SIGNALLED = 128
@@ -54,8 +54,8 @@ def _how_to_go_on(directory: Path) -> str:
 
 def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     # These load what draws and prints; --help and a mistyped flag do without.
-    from xnn.training import progress, run
-    from xnn.training.assembly import prepare
+    from xnn.runs import progress, run
+    from xnn.runs.assembly import prepare
 
     console = make_console(quiet=command.settings.quiet)
 

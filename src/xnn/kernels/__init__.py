@@ -53,8 +53,8 @@ _UPDATES = {
 # Twins of what is no function of arrays alone: the module each is in.
 _PASSES = {
     "numpy": {
-        "clip_norm": "vectors",
-        "move_average": "vectors",
+        "clip_norm": "flat_vectors",
+        "move_average": "flat_vectors",
         "prepare_images": "augmentation",
     }
 }

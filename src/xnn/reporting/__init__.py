@@ -3,20 +3,20 @@
 Nothing here writes into a run directory unless it is asked to, so a run may be looked at while it is under way.
 """
 
+from xnn.reporting.contents import Contents, contents_of
 from xnn.reporting.evaluation import Evaluation, evaluate
 from xnn.reporting.page import write_page
 from xnn.reporting.saved import SavedModel, SavedRun, load_model
-from xnn.reporting.shown import Shown, look_at
 from xnn.reporting.table import markdown
 
 __all__ = [
+    "Contents",
     "Evaluation",
     "SavedModel",
     "SavedRun",
-    "Shown",
+    "contents_of",
     "evaluate",
     "load_model",
-    "look_at",
     "markdown",
     "write_page",
 ]

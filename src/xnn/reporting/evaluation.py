@@ -15,9 +15,9 @@ from xnn.data.splits import HostArray
 from xnn.errors import DataError, RunError
 from xnn.reporting.saved import SavedModel
 from xnn.reporting.values import short
-from xnn.training.assembly import EVALUATION_BATCH
+from xnn.runs.assembly import EVALUATION_BATCH
 from xnn.training.metrics import Sums
-from xnn.training.views import predictor
+from xnn.training.view_averaging import predictor
 
 Counts = npt.NDArray[np.int64]
 

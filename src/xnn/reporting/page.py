@@ -22,18 +22,18 @@ from markupsafe import Markup
 from xnn._version import __version__
 from xnn.files import write_atomically
 from xnn.reporting import sections
+from xnn.reporting.contents import Contents
 from xnn.reporting.evaluation import Evaluation
 from xnn.reporting.learning import learning
 from xnn.reporting.saved import SavedRun
-from xnn.reporting.shown import Shown
 from xnn.reporting.table import TEXT_COLUMNS, summary
 from xnn.reporting.values import plain, real, short
+from xnn.runs.run import PLACES
+from xnn.runs.settings import Settings
 from xnn.texts import printable
-from xnn.training.run import PLACES
-from xnn.training.settings import Settings
 
 
-def write_page(path: Path, shown: Sequence[Shown]) -> None:
+def write_page(path: Path, shown: Sequence[Contents]) -> None:
     """Write the page of some runs, at least one.
 
     Raises
@@ -44,7 +44,7 @@ def write_page(path: Path, shown: Sequence[Shown]) -> None:
     write_atomically(path, page(shown).encode())
 
 
-def page(shown: Sequence[Shown]) -> str:
+def page(shown: Sequence[Contents]) -> str:
     """Return the page of some runs, at least one."""
     runs = [part.run for part in shown]
     title = _name(runs[0]) if len(runs) == 1 else f"{len(runs)} runs"
@@ -101,7 +101,7 @@ def _overview(runs: Sequence[SavedRun]) -> Markup:
     )
 
 
-def _article(shown: Shown, anchor: str, several: bool) -> Markup:
+def _article(shown: Contents, anchor: str, several: bool) -> Markup:
     run, level = shown.run, 2 if several else 1
 
     def section(key: str, title: str, content: Markup) -> Markup:
@@ -143,7 +143,7 @@ def _terms(values: Mapping[str, str]) -> Markup:
     return Markup("").join(term.format(name, value) for name, value in values.items())
 
 
-def _notes(shown: Shown) -> Markup:
+def _notes(shown: Contents) -> Markup:
     """What a reader must know to read the rest right."""
     note, run, answers = Markup('<p class="note">{}</p>'), shown.run, shown.answers
     if run.result is None:

@@ -10,11 +10,11 @@ from xnn.backends import Backend, backend
 from xnn.data import Normalization
 from xnn.data.limits import check_room
 from xnn.errors import RunError
+from xnn.runs import schema
+from xnn.runs.reading import RunFiles
+from xnn.runs.settings import Settings
 from xnn.tasks import Task
-from xnn.training import schema
 from xnn.training.history import History, Row
-from xnn.training.run_files import RunFiles
-from xnn.training.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from xnn.training.progress import print_line
+    from xnn.runs.progress import print_line
 
     rows = [summary(run) for run in runs]
     width = sum(max(len(name), *(cell_len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1

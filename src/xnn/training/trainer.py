@@ -19,8 +19,8 @@ from xnn.training.callbacks import step_hooks_of
 from xnn.training.history import History, epoch_row
 from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.looking_ahead import looking_ahead
+from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
-from xnn.training.precision import LossScaler, LossScaling
 from xnn.training.stopwatch import Stopwatch
 
 if TYPE_CHECKING:

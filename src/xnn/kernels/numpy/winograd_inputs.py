@@ -3,7 +3,7 @@
 from typing import Any
 
 from xnn.kernels.numpy.compiled import compiled, inlined
-from xnn.kernels.numpy.images import crop, spread
+from xnn.kernels.numpy.padding import crop, spread
 from xnn.kernels.numpy.simd import LANES, load, splat, store
 from xnn.kernels.numpy.winograd_eight import transform_input, transform_input_adjoint
 from xnn.kernels.numpy.winograd_tiles import Tiling, covered, load6, place, store6

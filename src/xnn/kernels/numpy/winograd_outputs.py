@@ -6,7 +6,7 @@ Where pooling follows, each image is pooled while it is in the cache.
 from typing import Any
 
 from xnn.kernels.numpy.compiled import compiled, inlined
-from xnn.kernels.numpy.images import spread
+from xnn.kernels.numpy.padding import spread
 from xnn.kernels.numpy.pooling import Pooling, spread_to_largest, take_largest
 from xnn.kernels.numpy.products import WIDTH
 from xnn.kernels.numpy.simd import LANES, load, splat, store

@@ -1,0 +1,96 @@
+"""A run with what its model answers: all that a page shows."""
+
+import os
+from dataclasses import dataclass
+
+from xnn.backends import Backend
+from xnn.data import Dataset, Split, load
+from xnn.data.torchvision import PREFIX
+from xnn.errors import DataError
+from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of
+from xnn.reporting.filters import Filters, first_filters
+from xnn.reporting.saved import SavedRun, load_model
+from xnn.runs.settings import Settings
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run and, if it has a model, what the model answers to the test images.
+
+    Attributes
+    ----------
+    run
+        What its files tell.
+    answers, split
+        The model's answers, and the images and labels that they are about.
+    filters
+        Of the first layer; None also where it has none that can be drawn.
+    missing
+        What is wrong where the run has a model, but its data is not here.
+    """
+
+    run: SavedRun
+    answers: Evaluation | None = None
+    split: Split | None = None
+    filters: Filters | None = None
+    missing: str | None = None
+
+
+def contents_of(
+    run: SavedRun,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    on: Backend | str | None = None,
+) -> Contents:
+    """Evaluate a run's model on the test images of its data set, if the run is complete and the data is here.
+
+    The run's own settings never lead to the network, since a run directory may come from a stranger.
+
+    Parameters
+    ----------
+    run : SavedRun
+    data_dir : path, optional
+        Where the data set's files are, if no longer where the run found them.
+    download : bool
+        Whether the data set may be downloaded where it is missing.
+    on : Backend, str or None
+        Where to compute, as in `xnn.backend`.
+
+    Raises
+    ------
+    UserError
+        The model is damaged, or does not fit the data; or the data cannot be read from `data_dir`, or downloaded.
+    """
+    if not run.has_model():
+        return Contents(run)
+    settings = run.settings
+    saved = load_model(run.path, on)
+    filters = first_filters(saved.model.state_dict(), saved.image_shape)
+    try:
+        dataset = _data(settings, data_dir, download)
+    except DataError as error:
+        if data_dir is not None or download:
+            raise
+        return Contents(run, filters=filters, missing=str(error))
+    split, _ = in_classes_of(saved, dataset, dataset.test)
+    return Contents(run, evaluate(saved, split), split, filters)
+
+
+def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:
+    place = data_dir or place_of_data(settings)
+    try:
+        return load(settings.dataset, data_dir=place, labels=settings.labels, download=download)
+    except DataError:
+        if data_dir is not None or place is None or not download:
+            raise
+    # The run's own folder is gone, and a folder that is named is never downloaded into.
+    return load(settings.dataset, labels=settings.labels)
+
+
+def place_of_data(settings: Settings) -> str | None:
+    """Return where a run's settings say that its data is, as far as that may be followed unasked.
+
+    torchvision's readers trust the files they read, so they get none from a folder that the settings name.
+    """
+    return None if settings.dataset.startswith(PREFIX) else settings.data_dir

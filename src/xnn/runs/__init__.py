@@ -1,0 +1,6 @@
+"""A run on disk: its settings, its directory, its checkpoints, and going on from them."""
+
+from xnn.runs.saving import Checkpoint, JsonLines
+from xnn.runs.settings import Settings
+
+__all__ = ["Checkpoint", "JsonLines", "Settings"]

@@ -1,0 +1,281 @@
+"""From settings to the objects that train: data, model, optimizer, schedule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xnn import kernels, models, nn, optim
+from xnn._typing import Shape
+from xnn.backends import Backend, backend
+from xnn.data import (
+    AlternatingFlip,
+    Batches,
+    Compose,
+    Cutout,
+    Dataset,
+    FirstEpochs,
+    HorizontalFlip,
+    Normalization,
+    RandomCrop,
+    RandomWindow,
+    Split,
+    load,
+    names,
+    validation_split,
+    whitening_filters,
+)
+from xnn.errors import SettingError
+from xnn.optim import schedules
+from xnn.runs.precision import check_precision, offered_precision
+from xnn.runs.settings import Settings, flag, known
+from xnn.tasks import Task
+from xnn.training.callbacks import Callback, EarlyStopping
+from xnn.training.freezing import FadeOut
+from xnn.training.trainer import Trainer
+from xnn.training.view_averaging import predictor
+
+EVALUATION_BATCH = 1000
+"""Images a batch where nothing is learned from them: the result does not depend on it, but for rounding."""
+SHIFT = 2
+"""Pixels by which --augment shift moves an image at most."""
+WHITENING_IMAGES = 5000
+"""Training images, the first ones, whose patches are whitened."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run trains with.
+
+    Attributes
+    ----------
+    settings
+        With every default filled in, and absolute paths of the data.
+    held_out, held_out_name
+        What epochs are judged on: the test set, or the validation images.
+    """
+
+    settings: Settings
+    backend: Backend
+    dataset: Dataset
+    normalization: Normalization
+    model: nn.Sequential
+    train: Batches
+    held_out: Batches
+    held_out_name: str
+    test: Batches
+
+
+def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, download: bool = True) -> Job:
+    """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
+
+    `download` says whether a data set that is missing may be downloaded.
+
+    Raises
+    ------
+    UserError
+        A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
+    """
+    models.check_names(settings)
+    if settings.threads is not None:
+        kernels.set_threads(settings.threads)
+    kernels.threads.count()  # so that a number that cannot be is refused before anything is written
+    chosen = backend(settings.backend)
+    if settings.precision is not None:
+        check_precision(settings.precision, chosen)
+    dataset = load(
+        settings.dataset, data_dir=settings.data_dir, labels=settings.labels, download=download, report=report
+    )
+    training, held_out, name = dataset.train, dataset.test, "test"
+    if settings.validation:
+        size = settings.validation if settings.validation < 1 else int(settings.validation)
+        training, held_out = validation_split(dataset.train, size, seed=settings.seed)
+        name = "validation"
+    task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
+    asked, settings = settings.precision, replace(models.resolve(settings, task), backend=chosen.name)
+    if asked is None:
+        settings = replace(settings, precision=offered_precision(known(settings.precision), chosen))
+    settings = _with_absolute_paths(settings)
+    normalization = Normalization.of(training)
+    model = _build(settings, task, chosen)
+    _check_window(model, settings, task)
+    _check_shift(settings, task)
+    _prepare_first_layer(model, settings, training, normalization)
+
+    def batches(split: Split, size: int, **options: Any) -> Batches:
+        return Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
+
+    train = batches(training, known(settings.batch_size), seed=settings.seed, augment=_augment(settings))
+    test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
+    judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
+    return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Return settings whose data is found from any working directory: a run may be resumed from another one."""
+
+    def absolute(path: str) -> str:
+        return str(Path(path).expanduser().absolute())
+
+    if settings.data_dir is not None:
+        settings = replace(settings, data_dir=absolute(settings.data_dir))
+    if settings.dataset in names() or settings.dataset.startswith("torchvision:"):
+        return settings
+    return replace(settings, dataset=absolute(settings.dataset))
+
+
+def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
+    try:
+        model = models.layers(settings, task)
+        model.build(
+            task.image_shape,
+            backend=chosen,
+            seed=settings.seed,
+            dtype=settings.dtype,
+            precision=known(settings.precision),
+        )
+    except ValueError as error:
+        size = "x".join(map(str, task.image_shape))
+        raise SettingError(f"--model {settings.model} does not fit images of {size}: {error}") from error
+    return model
+
+
+def _check_shift(settings: Settings, task: Task) -> None:
+    """Raise a `SettingError` if the images are too small to be moved by what is reflected at their edges."""
+    height, width, _ = task.image_shape
+    if "shift" in (settings.augment or ()) and min(height, width) <= SHIFT:
+        raise SettingError(
+            f"--augment shift: moves images by {SHIFT} pixels, which those of {height}x{width} are too small for; "
+            "leave it out, as by --augment none"
+        )
+
+
+def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
+    """Raise a `SettingError` if there is no such window in the images, or the model can't take one."""
+    window = settings.window or 0
+    if not window or not settings.window_share:
+        return
+    height, width, channels = task.image_shape
+    if window > min(height, width):
+        raise SettingError(f"--window {window}: expected at most {min(height, width)}, for images of {height}x{width}")
+    try:
+        model(model.backend.xp.zeros((1, window, window, channels), dtype=model.backend.dtype(settings.dtype)))
+    except ValueError as error:
+        raise SettingError(
+            f"--window {window}: the model {settings.model} does not take images of {window}x{window}: {error}"
+        ) from error
+
+
+def _prepare_first_layer(
+    model: nn.Sequential, settings: Settings, training: Split, normalization: Normalization
+) -> None:
+    """Whiten the patches of the training images, and have the bias trained, as the settings ask for."""
+    whitening, bias_epochs = settings.first_layer == "whitening", settings.first_bias_epochs or 0
+    if not (whitening or bias_epochs):
+        return
+    first = model.layers[0]
+    if not isinstance(first, nn.Conv2d) or first.weight.trainable:
+        name, value = ("first_layer", "whitening") if whitening else ("first_bias_epochs", bias_epochs)
+        raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
+    if whitening:
+        images = normalization(training.images[:WHITENING_IMAGES])
+        filters = whitening_filters(images, first.kernel, known(settings.whitening_eps))
+        first.weight.value[...] = model.backend.asarray(filters, dtype=settings.dtype)
+    if bias_epochs:
+        model.unfreeze(_FIRST_BIAS)
+
+
+_FIRST_BIAS = "0.bias"
+
+
+def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
+    """Return the trainer of a job."""
+    settings = job.settings
+    penalty, decay = settings.l2 or 0.0, settings.weight_decay or 0.0
+    if settings.optimizer not in ("adamw", "muon") and not settings.clip_norm:
+        # Here the penalty's gradient is what weight decay adds; the optimizer does so in the pass it makes anyway.
+        penalty, decay = 0.0, penalty + decay
+    if settings.early_stopping:
+        callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
+    if settings.first_bias_epochs:
+        callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
+    return Trainer(
+        job.model,
+        _optimizer(job.model, settings, decay),
+        schedule=_schedule(settings, len(job.train)),
+        loss=nn.SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing or 0.0),
+        penalty=nn.L2Penalty(penalty) if penalty else None,
+        clip_norm=settings.clip_norm or None,
+        average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
+        callbacks=callbacks,
+        log_every=settings.log_every,
+        # Runs from before there was a choice have no such setting.
+        evaluate_every=settings.evaluate_every or 1,
+        held_out=job.held_out_name,
+        predict=predictor(job.model, settings.test_views or 1),
+    )
+
+
+def _optimizer(model: nn.Sequential, settings: Settings, weight_decay: float) -> optim.Optimizer:
+    lr, momentum = known(settings.lr), settings.momentum or 0.0
+    decay: dict[str, Any] = {"weight_decay": weight_decay, "decay_all": settings.decay == "all"}
+    match settings.optimizer:
+        case "adam":
+            return optim.Adam(model, lr, **decay)
+        case "adamw":
+            return optim.AdamW(model, lr, **decay)
+        case "rmsprop":
+            return optim.RMSprop(model, lr, momentum=momentum, **decay)
+        case "muon":
+            return _muon(model, settings, decay)
+    return optim.SGD(model, lr, momentum=momentum, nesterov=momentum > 0.0, **decay)
+
+
+def _muon(model: nn.Sequential, settings: Settings, decay: dict[str, Any]) -> optim.Muon:
+    momentum, head_lr, bias_lr = settings.momentum or 0.0, known(settings.head_lr), known(settings.bias_lr)
+
+    def sgd_lr(name: str, shape: Shape) -> float:
+        return bias_lr if len(shape) < 2 else head_lr
+
+    return optim.Muon(
+        model,
+        known(settings.lr),
+        momentum=momentum,
+        nesterov=momentum > 0.0,
+        normalize=settings.filter_norm == "fixed",
+        iterations=known(settings.muon_steps),
+        sgd_lr=sgd_lr,
+        sgd_momentum=known(settings.sgd_momentum),
+        **decay,
+    )
+
+
+def _schedule(settings: Settings, batches: int) -> schedules.Schedule | None:
+    """The learning rate by step, None where it does not change."""
+    lr, total = known(settings.lr), known(settings.epochs) * batches
+    warmup = min(round((settings.warmup or 0.0) * batches), total - 1)
+    match settings.schedule:
+        case "step":
+            return schedules.Step(lr, every=-(-total // 3), warmup_steps=warmup)
+        case "cosine":
+            return schedules.Cosine(lr, total, warmup_steps=warmup)
+        case "linear":
+            return schedules.Linear(lr, total, warmup_steps=warmup)
+        case "one-cycle":
+            return schedules.OneCycle(lr, total, warmup_steps=warmup)
+    return schedules.Constant(lr, warmup_steps=warmup) if warmup else None
+
+
+def _augment(settings: Settings) -> Compose | None:
+    makers: dict[str, Callable[[], Any]] = {
+        "flip": HorizontalFlip,
+        "alternating-flip": AlternatingFlip,
+        "crop": lambda: RandomCrop(padding=4),
+        "shift": lambda: RandomCrop(padding=SHIFT, fill="reflect"),
+        "cutout": lambda: Cutout(size=8),
+    }
+    chosen = [makers[name]() for name in settings.augment or () if name != "none"]
+    epochs = int(known(settings.epochs) * (settings.window_share or 0.0))
+    if settings.window and epochs:
+        chosen.append(FirstEpochs(RandomWindow(settings.window), epochs))
+    return Compose(tuple(chosen)) if chosen else None

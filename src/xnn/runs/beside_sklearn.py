@@ -1,0 +1,236 @@
+"""The same network on the same data, trained by xnn and by scikit-learn's ``MLPClassifier``.
+
+What is the same: the images (as numbers, with the mean and deviation of the training set taken out, in float32), the
+hidden layers and their widths, ReLU, the cross-entropy, the batch size, the number of epochs, the optimizer's rule
+(SGD, with Nesterov's momentum where there is one, or Adam) and its constant step size, the penalty on the weights.
+
+What is not: initial weights and shuffles come from different generators, scikit-learn draws weights by Glorot's rule
+where xnn uses He's, and its training loss holds the penalty, where there is one. Batch normalization, AdamW and
+schedules are not in ``MLPClassifier``, so both do without.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xnn import models, nn
+from xnn.data import Batches, Normalization, Split
+from xnn.data.splits import HostArray
+from xnn.errors import SettingError, UserError
+from xnn.kernels import threads
+from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.settings import Settings, known
+
+OPTIMIZERS = ("sgd", "adam")
+"""Those that both have."""
+
+KEPT = ("dataset", "data_dir", "labels", "model", "hidden", "dtype", "threads", "epochs", "l2", "seed")
+"""Settings of the comparison that the model keeps when it is trained by its own."""
+
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entrant:
+    """One that was trained.
+
+    Attributes
+    ----------
+    name
+        Library, and what is particular.
+    network
+        Its layers in short.
+    seconds
+        Time that training took: data in memory, nothing evaluated in between.
+    train_loss
+        Mean over the last epoch.
+    accuracy
+        On the test images.
+    """
+
+    name: str
+    network: str
+    seconds: float
+    train_loss: float
+    accuracy: float
+
+
+def classifier_class() -> Any:
+    """Return scikit-learn's ``MLPClassifier``.
+
+    Raises
+    ------
+    UserError
+        scikit-learn is not installed, or cannot be imported.
+    """
+    try:
+        from sklearn.neural_network import MLPClassifier
+    except ImportError as error:
+        raise UserError(
+            f"scikit-learn cannot be imported ({error}); install it with: pip install 'xnn-array[compare]'"
+        ) from error
+    return MLPClassifier
+
+
+def plain_settings(given: Settings) -> Settings:
+    """Return settings that both libraries can train by: what was given, and defaults that suit a plain network.
+
+    Raises
+    ------
+    SettingError
+        Something was given that ``MLPClassifier`` has not, or the model is not made of linear layers.
+    """
+    models.check_names(given)
+    if given.model not in ("mlp", "lab6"):
+        raise SettingError(f"--model {given.model}: scikit-learn has linear layers only; choose mlp or lab6")
+    optimizer = given.optimizer or ("sgd" if given.model == "lab6" else "adam")
+    if optimizer not in OPTIMIZERS:
+        raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
+    plain: dict[str, Any] = {"schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "augment": ("none",)}
+    return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)
+
+
+def compare(given: Settings, report: Report | None = None) -> list[Entrant]:
+    """Train the plain network of a model with both libraries, then the model as it is where that is another one.
+
+    Parameters
+    ----------
+    given : Settings
+        Data set, model, epochs and what else shall not be the default.
+    report : callable, optional
+        Takes lines for people.
+
+    Returns
+    -------
+    list of Entrant
+        xnn, scikit-learn, and perhaps the model with all that xnn has for it.
+
+    Raises
+    ------
+    UserError
+        A setting or the data cannot be used, or scikit-learn is missing.
+    NonFiniteLoss
+        Training diverged.
+    """
+    say = report or (lambda line: None)
+    classifier = classifier_class()
+    job = _plain_job(prepare(plain_settings(given), report))
+    widths = _widths(job.model)
+    name = "-".join(map(str, widths))
+    settings = job.settings
+    say(
+        f"both: {name} with ReLU, {settings.optimizer}, step size {settings.lr:g}, batches of {settings.batch_size}, "
+        f"{settings.epochs} epochs"
+    )
+    entrants = [_by_xnn(job, "xnn", name)]
+    say(_line(entrants[-1]))
+    entrants.append(_by_sklearn(classifier, job, name))
+    say(_line(entrants[-1]))
+    if settings.model == "mlp":
+        # With its own optimizer, step size, schedule and normalization; the size and the batches stay.
+        own = Settings(
+            **{field: getattr(given, field) for field in KEPT}, backend="numpy", batch_size=settings.batch_size
+        )
+        entrants.append(_by_xnn(prepare(own), "xnn, --model mlp", f"{name} with batch norm, AdamW, one-cycle"))
+        say(_line(entrants[-1]))
+    return entrants
+
+
+def _line(entrant: Entrant) -> str:
+    return f"{entrant.name}: {100 * entrant.accuracy:.2f} % of the test images, {entrant.seconds:.1f} s"
+
+
+def _plain_job(job: Job) -> Job:
+    """Exchange the model for its linear layers with ReLU between them."""
+    *hidden, last = _widths(job.model)[1:]
+    layers: list[nn.Layer] = [nn.Flatten()]
+    for width in hidden:
+        layers += [nn.Linear(width), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(last))
+    model.build(job.dataset.image_shape, backend=job.backend, seed=job.settings.seed, dtype=job.settings.dtype)
+    return dataclasses.replace(job, model=model)
+
+
+def _widths(model: nn.Sequential) -> list[int]:
+    """The lengths of the vectors between the linear layers, that of the image first."""
+    linear = [layer for layer in model.layers if isinstance(layer, nn.Linear)]
+    return [int(linear[0].input_shape[0]), *(int(layer.output_shape[0]) for layer in linear)]
+
+
+def _by_xnn(job: Job, name: str, network: str) -> Entrant:
+    epochs = known(job.settings.epochs)
+    _compile(job)
+    trainer = make_trainer(job, [])
+    start = time.perf_counter()
+    history = trainer.fit(job.train, epochs=epochs)
+    seconds = time.perf_counter() - start
+    accuracy = trainer.evaluate(job.test).accuracy
+    return Entrant(name, network, seconds, history[-1]["train_loss"], float(accuracy or 0.0))
+
+
+def _compile(job: Job) -> None:
+    """Take a few steps and undo them, so that what is compiled at first use is not timed."""
+    size = job.train.batch_size
+    few = dataclasses.replace(job, settings=dataclasses.replace(job.settings, epochs=1, warmup=0.0))
+    split = job.train.split.take(np.arange(min(2 * size, len(job.train.split))))
+    options: dict[str, Any] = {"normalization": job.normalization, "dtype": job.settings.dtype}
+    state = job.model.state_dict()
+    train = Batches(split, size, backend=job.backend, augment=job.train.augment, **options)
+    make_trainer(dataclasses.replace(few, train=train), []).fit(train, epochs=1)
+    job.model.load_state_dict(state)
+
+
+def _by_sklearn(classifier: Any, job: Job, network: str) -> Entrant:
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    settings, epochs = job.settings, known(job.settings.epochs)
+    x, labels = _numbers(job.train.split, job.normalization, settings.dtype)
+    test_x, test_labels = _numbers(job.test.split, job.normalization, settings.dtype)
+    batch = min(known(settings.batch_size), len(labels))
+    momentum = settings.momentum or 0.0
+    model = classifier(
+        tuple(_widths(job.model)[1:-1]),
+        solver=settings.optimizer,
+        learning_rate_init=settings.lr,
+        momentum=momentum,
+        nesterovs_momentum=momentum > 0.0,
+        # It divides its penalty by the size of the batch.
+        alpha=(settings.l2 or 0.0) * batch,
+        batch_size=batch,
+        max_iter=epochs,
+        # Train for all the epochs.
+        n_iter_no_change=epochs + 1,
+        random_state=settings.seed,
+    )
+    with warnings.catch_warnings(), threadpool_limits(threads.count()):
+        # It would be told that so few epochs have not converged; they need not.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        start = time.perf_counter()
+        model.fit(x, labels)
+        seconds = time.perf_counter() - start
+        accuracy = float(np.mean(model.predict(test_x) == test_labels))
+    return Entrant("scikit-learn", network, seconds, float(model.loss_), accuracy)
+
+
+def _numbers(split: Split, normalization: Normalization, dtype: str) -> tuple[HostArray, HostArray]:
+    pixels = normalization(np.asarray(split.images), dtype)
+    return pixels.reshape(len(split), -1), np.asarray(split.labels, np.int64)
+
+
+def markdown(entrants: list[Entrant]) -> str:
+    """Return the entrants as a Markdown table."""
+    lines = ["| trained by | network | seconds | training loss | test accuracy |", "| --- | --- | ---: | ---: | ---: |"]
+    lines += [f"| {' | '.join(cells)} |" for cells in map(cells_of, entrants)]
+    return "\n".join(lines) + "\n"
+
+
+def cells_of(entrant: Entrant) -> tuple[str, ...]:
+    """Return an entrant's row as text."""
+    accuracy = f"{100 * entrant.accuracy:.2f} %"
+    return entrant.name, entrant.network, f"{entrant.seconds:.2f}", f"{entrant.train_loss:.4f}", accuracy

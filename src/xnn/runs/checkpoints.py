@@ -1,0 +1,202 @@
+"""Checkpoints: one safetensors file each, whose header says how to tell that every byte is right.
+
+The header's metadata holds two strings: ``info``, a JSON object with what is not an array (epoch, step,
+totals, history, ...) and, for every tensor, its shape, type and CRC-32; and ``crc32``, that of ``info``.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from xnn.errors import RunError
+from xnn.files import Folder
+from xnn.paths import reason
+from xnn.runs import schema, tensors
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+
+
+class _Moment(TypedDict):
+    """What says when a checkpoint was taken."""
+
+    epoch: schema.Count
+    batch: schema.Count
+    step: schema.Count
+
+
+class _Info(TypedDict):
+    """The description of a checkpoint; what `state` must hold is for the reader to say."""
+
+    format: int
+    state: dict[str, Any]
+    tensors: schema.Tensors
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The content of one checkpoint file."""
+
+    path: Path
+    arrays: tensors.Arrays
+    info: dict[str, Any]
+
+
+def save(directory: Path | Folder, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> Path:
+    """Write a checkpoint into `directory`, named after its epoch, or its step when inside an epoch.
+
+    Parameters
+    ----------
+    directory
+        Made if it does not exist.
+    arrays, info
+        What `Trainer.state_dict` returned; `info` must be JSON-able and hold ``epoch, batch, step``.
+
+    Raises
+    ------
+    RunError
+        It cannot be written, as on a full disk.
+    """
+    content = {"format": FORMAT, "state": dict(info), "tensors": tensors.described(arrays)}
+    text = json.dumps(content, allow_nan=False)
+    name = f"step-{info['step']:08d}" if info["batch"] else f"epoch-{info['epoch']:05d}"
+    name += SUFFIX
+    path = (directory.path if isinstance(directory, Folder) else directory) / name
+    with _named("cannot write", path), _opened(directory) as folder:
+        tensors.write(folder, name, arrays, {"info": text, "crc32": tensors.checksum(text)})
+    return path
+
+
+def load(path: Path) -> Saved:
+    """Read a checkpoint and check every byte of it.
+
+    Raises
+    ------
+    RunError
+        Names the file and what is wrong with it.
+    """
+    with _named("cannot read", path), Folder(path.parent) as folder:
+        return _load(folder, path.name)
+
+
+def newest_valid(
+    directory: Path | Folder, check: Callable[[Saved], object] | None = None
+) -> tuple[Saved | None, list[str]]:
+    """Return the newest sound checkpoint in `directory` and a line for each that was passed over.
+
+    Parameters
+    ----------
+    directory
+        There need be none.
+    check
+        Raises a `ValueError` for a checkpoint that shall be passed over, too.
+    """
+    complaints: list[str] = []
+    try:
+        with _opened(directory, make=False) as folder:
+            sound, damaged = _newest_first(folder)
+            for name in damaged + sound:
+                try:
+                    with _named("cannot read", folder.path / name):
+                        saved = _load(folder, name)
+                    if check is not None:
+                        check(saved)
+                except ValueError as error:
+                    complaints.append(str(error))
+                else:
+                    return saved, complaints
+    except FileNotFoundError:
+        pass
+    return None, complaints
+
+
+def prune(directory: Path | Folder, keep: int, latest: Path | None = None) -> None:
+    """Delete all but the `keep` newest checkpoints; damaged ones are left for `newest_valid` to name.
+
+    Those newer than `latest`, the one just written, were passed over when the run went on: they do not count.
+
+    Raises
+    ------
+    RunError
+        One cannot be deleted.
+    """
+    with _opened(directory, make=False) as folder:
+        sound, _ = _newest_first(folder)
+        written = None if latest is None else latest.name
+        counted = sound[sound.index(written) if written in sound else 0 :]
+        for name in counted[keep:]:
+            with _named("cannot delete", folder.path / name):
+                folder.remove(name)
+                folder.sync()
+
+
+@contextmanager
+def _opened(directory: Path | Folder, make: bool = True) -> Iterator[Folder]:
+    """Give the folder, opened for this block or by who gave it."""
+    if isinstance(directory, Folder):
+        yield directory
+        return
+    if make and not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        with Folder(directory.parent) as parent:
+            parent.sync()
+    with Folder(directory) as folder:
+        yield folder
+
+
+@contextmanager
+def _named(failed: str, path: Path) -> Iterator[None]:
+    """Name the file in what goes wrong in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{failed} {path}: {reason(error)}") from error
+
+
+def _load(folder: Folder, name: str) -> Saved:
+    path = folder.path / name
+    try:
+        info = _info(path, tensors.read_metadata(folder, name))
+        described = info["tensors"]
+        return Saved(path, tensors.read_arrays(folder, name, described, tensors.size(described)), info["state"])
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def _info(path: Path, metadata: Mapping[str, str]) -> _Info:
+    text = metadata.get("info", "")
+    if not text or metadata.get("crc32") != tensors.checksum(text):
+        raise ValueError("its description does not match its checksum")
+    parsed = schema.parsed(text)
+    found: _Info = schema.checked(parsed, _Info)
+    if found["format"] != FORMAT:
+        raise RunError(f"{path} has format {found['format']}, this version reads format {FORMAT}")
+    schema.checked(found["state"], _Moment)
+    return found
+
+
+def _moment(folder: Folder, name: str) -> tuple[int, int, bool] | None:
+    """When a checkpoint was taken, from its header alone; later ones compare greater. None where that is damaged.
+
+    After an epoch's last step there may be two: one from before its evaluation, and the epoch's.
+    """
+    try:
+        state = _info(folder.path / name, tensors.read_metadata(folder, name))["state"]
+    except (OSError, ValueError):
+        return None
+    return state["step"], state["epoch"], not state["batch"]
+
+
+def _newest_first(folder: Folder) -> tuple[list[str], list[str]]:
+    """The names of checkpoints with a sound header, the newest first, and of those without."""
+    names = [name for name in folder.names() if name.endswith(SUFFIX) and not name.startswith(".")]
+    moments = {name: _moment(folder, name) for name in sorted(names, reverse=True)}
+    sound = {name: moment for name, moment in moments.items() if moment is not None}
+    return sorted(sound, key=sound.__getitem__, reverse=True), [name for name in moments if name not in sound]

@@ -1,0 +1,99 @@
+"""Runs that are over: how one is told, the picture it leaves, and the model it trained."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from xnn.errors import FolderGone, RunError
+from xnn.runs import curves, resuming, schema
+from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs.directory import RunDirectory
+from xnn.runs.reading import RunFiles
+from xnn.runs.settings import Settings, known
+from xnn.training.history import History
+
+Report = Callable[[str], None]
+
+
+def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
+    """Return the result of a run that is complete, None of one that is not or is to go on.
+
+    Parameters
+    ----------
+    directory : RunFiles
+    epochs : int or None
+        How many there are to be in all; None for as many as there are.
+
+    Raises
+    ------
+    RunError
+        There are to be fewer than there are, or result.json is damaged.
+    """
+    try:
+        result = directory.read_result()
+        lacking = [] if result is None else [name for name in ("epochs", "test_accuracy") if name not in result]
+        if lacking:
+            raise RunError(f"{directory.result} is damaged: it has no {lacking[0]}")
+    except RunError as error:
+        raise RunError(f"{error}; delete it, and --resume {directory.path} writes it again") from error
+    if result is None:
+        return None
+    done = result["epochs"]
+    if epochs is not None and epochs < done:
+        raise RunError(
+            f"--epochs {epochs}: the run is complete after {done}; give --epochs {done + 1} or more to go on"
+        )
+    return result if epochs in (None, done) else None
+
+
+def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say: Report, warn: Report) -> History:
+    """Say that a run is complete, draw its picture if a kill came before that, and return its history."""
+    done = result["epochs"]
+    ended = f"the run in {directory.path} is complete after {done} epoch{'' if done == 1 else 's'}"
+    if settings.early_stopping and done < known(settings.epochs):
+        say(f"{ended}: its validation loss had stopped falling")
+    else:
+        say(f"{ended}; give --epochs {done + 1} or more to go on")
+    history = directory.read_metrics()
+    if not directory.has_curves():
+        draw_curves(directory, settings, history, result, warn)
+    return history
+
+
+def draw_curves(
+    directory: RunDirectory, settings: Settings, history: History, result: schema.Result, warn: Report
+) -> None:
+    """Write curves.png; where that cannot be, the run is complete without, and `warn` takes a line."""
+    name = settings.recipe or settings.model
+    data, accuracy = Path(settings.dataset).name, 100 * result["test_accuracy"]
+    try:
+        picture = curves.draw(
+            history,
+            directory.read_intervals(),
+            title=f"{data}, {name}: {accuracy:.2f} % of the test images",
+            held_out="validation" if settings.validation else "test",
+        )
+        directory.write_curves(picture)
+    except FolderGone:
+        raise
+    except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and no picture is worth a result
+        kind = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
+        warn(f"no {directory.curves.name}: {kind}{' '.join(str(error).split())}; the run is complete without")
+
+
+def trained_model(path: Path) -> Any:
+    """Return the model of a run that is complete, in the state of its last checkpoint.
+
+    Raises
+    ------
+    UserError
+        The data or the checkpoints are gone or damaged.
+    """
+    with RunFiles.existing(path, "--resume") as directory:
+        saved, _ = directory.newest_checkpoint(resuming.check_counts)
+        if saved is None:
+            raise RunError(f"--resume {path}: its checkpoints are gone")
+        job = prepare(resuming.saved_settings(directory, {}), download=False)
+        trainer = make_trainer(job, [])
+        directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
+    return job.model

@@ -1,0 +1,249 @@
+"""The folder a run writes: its settings, its rows, its result, its model and its checkpoints.
+
+::
+
+    config.json          every setting, also those the model chose
+    metrics.jsonl        a line an epoch
+    intervals.jsonl      a line every --log-every steps
+    checkpoints/         the newest states, to resume from
+    model.safetensors    the trained weights by name
+    result.json          written once all else is there: a folder that has it is complete
+    curves.png           drawn after that
+    .lock                locked by the process that trains
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from xnn.errors import RunError
+from xnn.files import Folder, is_temporary
+from xnn.paths import reason
+from xnn.runs import json_files, lock, tensors
+from xnn.runs.reading import RunFiles
+from xnn.training.callbacks import Callback
+from xnn.training.history import History, Row
+
+METRICS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "lr",
+    "seconds",
+    "images_per_second",
+)
+"""Keys that every line of metrics.jsonl has; null where there is no value."""
+
+
+class StoppedAtOnce(KeyboardInterrupt):
+    """A run was left without being saved; `directory` has what was saved before, to go on from."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+
+class RunDirectory(RunFiles):
+    """The files of one run, for whoever writes them; made by `create` or `open`, which keep other processes out."""
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> Iterator[Self]:
+        """Make the folder and write config.json, whose ``run_dir`` becomes the folder's path.
+
+        The folder is locked for the time of the ``with`` block.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        config
+            The settings by name.
+        numbered
+            Where there is something of that name, try it with -2, -3, ... after it, instead of refusing.
+
+        Raises
+        ------
+        RunError
+            It exists and is not empty, another process has just taken it, or it cannot be made.
+        """
+        path = Path(path)
+        if not numbered:
+            cls.check_unused(path)
+        try:
+            if numbered:
+                path = _make_numbered(path)
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"--run-dir {path}: cannot be made: {reason(error)}") from error
+        with cls._opened(path, "--run-dir") as directory, directory._locked("--run-dir", path):
+            if not numbered:
+                cls.check_unused(path)  # again: it may have been used since, by a run that is over
+            directory.write_config({**config, "run_dir": str(path)})
+            yield directory
+
+    @staticmethod
+    def check_unused(path: Path) -> None:
+        """Raise a `RunError` unless `path` does not exist, or is a folder without more than a killed start left."""
+        try:
+            exists, is_folder = path.exists(), path.is_dir()
+            used = is_folder and not all(
+                entry.name == lock.NAME or is_temporary(entry.name) for entry in path.iterdir()
+            )
+        except OSError as error:
+            raise RunError(f"--run-dir {path}: cannot be read: {reason(error)}") from error
+        if exists and not is_folder:
+            raise RunError(f"--run-dir {path}: there is a file of that name")
+        if used:
+            raise RunError(
+                f"--run-dir {path}: is not empty; give a new folder, or go on with its run by --resume {path}"
+            )
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: str | Path) -> Iterator[Self]:
+        """Give the folder of an earlier run, without the leftovers of a kill, locked for the ``with`` block.
+
+        Raises
+        ------
+        RunError
+            There is no such folder, no run in it, another process trains in it, or it cannot be used.
+        """
+        with cls.existing(path, "--resume") as directory, directory._locked("--resume", path):
+            yield directory
+
+    @contextmanager
+    def _locked(self, given: str, path: str | Path) -> Iterator[None]:
+        """Keep other processes out for a ``with`` block, and begin by deleting what killed ones left half-written."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock.locked(self.folder))
+                self.folder.remove_temporaries()
+            except lock.Held as error:
+                raise RunError(
+                    f"{given} {path}: another process is training there; wait for its end, or stop it first"
+                ) from error
+            except OSError as error:
+                raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+            yield
+
+    @contextmanager
+    def checkpoint_folder(self) -> Iterator[Folder]:
+        """Give the folder of the checkpoints, made where it is missing, without what killed processes left in it.
+
+        Raises
+        ------
+        RunError
+            It cannot be made or used, or is a link.
+        """
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self.folder.child("checkpoints", make=True))
+                folder.remove_temporaries()
+            except OSError as error:
+                raise RunError(f"{self.path / 'checkpoints'} cannot be used: {reason(error)}") from error
+            yield folder
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.json."""
+        with self._writing(self.config):
+            self.folder.write(self.config.name, json_files.document(config))
+
+    def cut_back(self, step: int, history: History) -> None:
+        """Make the rows on disk those that there were at a step."""
+        with self._writing(self.metrics):
+            self.folder.write(self.metrics.name, b"".join(json_files.line(metrics_row(row)) for row in history))
+        kept = (line for line, row in self.interval_lines() if row["step"] <= step)
+        with self._writing(self.intervals):
+            self.folder.write(self.intervals.name, json_files.in_pieces(kept))
+
+    def withdraw_result(self) -> None:
+        """Delete result.json: the run is no longer complete."""
+        with self._writing(self.result, "delete"):
+            self.folder.check()
+            self.folder.remove(self.result.name)
+            self.folder.sync()
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write result.json."""
+        with self._writing(self.result):
+            self.folder.write(self.result.name, json_files.document(result))
+
+    def write_curves(self, picture: bytes) -> None:
+        """Write curves.png."""
+        with self._writing(self.curves):
+            self.folder.write(self.curves.name, picture)
+
+    def write_model(self, arrays: Mapping[str, np.ndarray[Any, Any]], description: Mapping[str, Any]) -> None:
+        """Write model.safetensors: the arrays by name and, as JSON under ``xnn`` in its metadata, `description`.
+
+        The arrays' types, shapes and checksums go there too.
+        """
+        text = json.dumps({**description, "tensors": tensors.described(arrays)}, allow_nan=False)
+        with self._writing(self.model):
+            tensors.write(self.folder, self.model.name, arrays, {"xnn": text})
+
+    def append(self, path: Path, row: Mapping[str, Any]) -> None:
+        """Add a row to one of the files of rows."""
+        with self._writing(path):
+            self.folder.append(path.name, json_files.line(row))
+
+    @contextmanager
+    def _writing(self, path: Path, verb: str = "write") -> Iterator[None]:
+        """Name the file in what goes wrong in the block."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"cannot {verb} {path}: {reason(error)}") from error
+
+
+class RunLog(Callback):
+    """Writes the rows of a run into its directory."""
+
+    only_watches = True
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    def interval(self, trainer: Any, row: Row) -> None:
+        """Write the interval's line."""
+        self.directory.append(self.directory.intervals, row)
+
+    def epoch_end(self, trainer: Any, row: Row) -> None:
+        """Write the epoch's line, with all of `METRICS`."""
+        self.directory.append(self.directory.metrics, metrics_row(row))
+
+
+def metrics_row(row: Row) -> Row:
+    """Return an epoch's row with every key of `METRICS` first, then what else it has."""
+    return {name: row.get(name) for name in METRICS} | row
+
+
+def default_path(dataset: str, model: str, now: datetime | None = None) -> Path:
+    """Return a path under ``runs/`` named after data set, model and time."""
+    moment = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in dataset).strip("-.")
+    # The end says more where it is a path; a file's name has 255 bytes, a letter up to 4.
+    short = safe.encode()[-60:].decode(errors="ignore").strip("-.")
+    return Path("runs") / f"{short or 'data'}-{model}-{moment}"
+
+
+def _make_numbered(base: Path) -> Path:
+    """Make `base`, or the first of base-2, base-3, ... that nobody else has made."""
+    path, number = base, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            path = base.with_name(f"{base.name}-{number}")
+        else:
+            return path

@@ -1,0 +1,73 @@
+"""JSON as a run writes and reads it: documents, and files of rows, a line each."""
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from xnn.files import Folder
+from xnn.runs import schema
+
+MOST_DOCUMENT = 2**20
+"""Bytes of a file that holds one document."""
+
+_MOST_LINE = 2**16
+"""Bytes of a row."""
+
+_LINES_A_PIECE = 10_000
+
+
+def line(row: Mapping[str, Any]) -> bytes:
+    """One record as a line of JSON."""
+    return (json.dumps(row, allow_nan=False) + "\n").encode()
+
+
+def document(value: Mapping[str, Any]) -> bytes:
+    """A JSON file for people to read too."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def read_document(folder: Folder, name: str) -> Any:
+    """Return what a document holds.
+
+    Raises
+    ------
+    OSError
+        It is not there, or cannot be read.
+    ValueError
+        It is no JSON.
+    """
+    return schema.parsed(folder.read(name, MOST_DOCUMENT))
+
+
+def read_lines(folder: Folder, name: str, most: int) -> Iterator[bytes]:
+    """Give the lines of a file up to the first that a kill left torn, or that is too long; none if it does not exist.
+
+    Parameters
+    ----------
+    folder : Folder
+    name : str
+    most : int
+        Bytes that are read.
+
+    Raises
+    ------
+    OSError
+        The file is there and cannot be read.
+    """
+    try:
+        descriptor = folder.open(name, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        while most > 0 and (text := file.readline(_MOST_LINE)).endswith(b"\n"):
+            most -= len(text)
+            yield text
+
+
+def in_pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Join lines to pieces of many, so that each need not be written by itself."""
+    rest = iter(lines)
+    while piece := b"".join(itertools.islice(rest, _LINES_A_PIECE)):
+        yield piece

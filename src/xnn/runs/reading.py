@@ -1,0 +1,226 @@
+"""The files of a run, for whoever only reads them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from xnn.errors import RunError, some
+from xnn.files import Folder
+from xnn.paths import expanded, reason
+from xnn.runs import checkpoints, json_files, schema, tensors
+from xnn.runs.settings import Settings
+from xnn.training.history import History, Row
+
+MODEL = "model.safetensors"
+
+_MOST_METRICS, _MOST_INTERVALS = 2**26, 2**29
+"""Bytes that are read of metrics.jsonl, whose rows are all kept, and of intervals.jsonl to draw it."""
+
+_MOST_ROWS = 100_000
+"""Rows of intervals.jsonl that are kept, more than a chart can show."""
+
+
+class RunFiles:
+    """The files of one run, by names within a folder that is opened once; made by `existing`."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.path = folder.path
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.intervals = self.path / "intervals.jsonl"
+        self.result = self.path / "result.json"
+        self.curves = self.path / "curves.png"
+        self.model = self.path / MODEL
+
+    @classmethod
+    @contextmanager
+    def existing(cls, path: str | Path, given: str) -> Iterator[Self]:
+        """Give the folder of an earlier run, not locked; `given` is what errors call it.
+
+        Raises
+        ------
+        RunError
+            There is no such folder, no run in it, or it cannot be used.
+        """
+        place = expanded(path, given, RunError)
+        try:
+            if not place.is_dir():
+                raise RunError(f"{given} {path}: there is no such folder")
+        except OSError as error:
+            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+        with cls._opened(place, given) as directory:
+            try:
+                is_run = directory.folder.exists(directory.config.name)
+            except OSError as error:
+                raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+            if not is_run:
+                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
+            yield directory
+
+    @classmethod
+    @contextmanager
+    def _opened(cls, path: Path, given: str) -> Iterator[Self]:
+        try:
+            folder = Folder(path)
+        except OSError as error:
+            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
+        with folder:
+            yield cls(folder)
+
+    def read_settings(self) -> Settings:
+        """Return the settings that `RunDirectory.create` wrote.
+
+        Raises
+        ------
+        RunError
+            The file is damaged, or has a setting that this version does not know.
+        """
+        with self._reading(self.config):
+            value = json_files.read_document(self.folder, self.config.name)
+            return Settings.from_dict(schema.checked(value, schema.Config))
+
+    def read_result(self) -> schema.Result | None:
+        """Return what `write_result` wrote; None where the run is not complete.
+
+        Raises
+        ------
+        RunError
+            The file is damaged.
+        """
+        with self._reading(self.result):
+            if not self.folder.exists(self.result.name):
+                return None
+            value = json_files.read_document(self.folder, self.result.name)
+            result: schema.Result = schema.checked(value, schema.Result)
+        return result
+
+    def read_metrics(self) -> History:
+        """Return the epochs' rows, up to the first that is damaged or out of its turn.
+
+        Raises
+        ------
+        RunError
+            The file is there and cannot be read.
+        """
+        history = History()
+        for _, row in self._rows(self.metrics, _MOST_METRICS, lambda line: schema.epoch_row(schema.parsed(line))):
+            if row["epoch"] != len(history) + 1:
+                break
+            history.append(row)
+        return history
+
+    def read_intervals(self) -> list[Row]:
+        """Return the intervals' rows, up to the first that is damaged; of very many a sample, evenly spaced.
+
+        Raises
+        ------
+        RunError
+            The file is there and cannot be read.
+        """
+        rows: list[Row] = []
+        stride = 1
+        for number, (_, row) in enumerate(self.interval_lines(_MOST_INTERVALS)):
+            if number % stride == 0:
+                rows.append(row)
+            if len(rows) > _MOST_ROWS:
+                rows, stride = rows[::2], 2 * stride
+        return rows
+
+    def interval_lines(self, most: int = sys.maxsize) -> Iterator[tuple[bytes, Row]]:
+        """Give each line of intervals.jsonl with what it says, up to the first that is damaged, or `most` bytes."""
+        return self._rows(self.intervals, most, schema.interval_row)
+
+    def _rows(self, path: Path, most: int, check: Callable[[bytes], Row]) -> Iterator[tuple[bytes, Row]]:
+        with self._reading(path):
+            for line in json_files.read_lines(self.folder, path.name, most):
+                try:
+                    row = check(line)
+                except ValueError:  # the rows end here
+                    return
+                yield line, row
+
+    def newest_checkpoint(
+        self, check: Callable[[checkpoints.Saved], object] | None = None
+    ) -> tuple[checkpoints.Saved | None, list[str]]:
+        """Return the newest sound checkpoint, and a line for each that was passed over.
+
+        None if the run was stopped before it had written one. `check` raises a `ValueError` for one that shall be
+        passed over, too.
+
+        Raises
+        ------
+        RunError
+            There were checkpoints, and no sound one is left.
+        """
+        saved, damaged = None, list[str]()
+        with self._reading(self.path / "checkpoints"):
+            if self.folder.exists("checkpoints"):
+                with self.folder.child("checkpoints") as folder:
+                    saved, damaged = checkpoints.newest_valid(folder, check)
+        if saved is None and damaged:
+            raise RunError(f"--resume {self.path}: no sound checkpoint is left: {some(damaged, '; ')}")
+        if saved is None and self.read_metrics():
+            raise RunError(f"--resume {self.path}: its checkpoints are gone")
+        return saved, damaged
+
+    def has_curves(self) -> bool:
+        """Whether there is a picture of the curves."""
+        with self._reading(self.curves):
+            return self.folder.exists(self.curves.name)
+
+    def has_model(self) -> bool:
+        """Whether there is a model, which a run has once it is complete.
+
+        Raises
+        ------
+        RunError
+            The folder cannot be looked into.
+        """
+        with self._reading(self.model):
+            return self.folder.exists(self.model.name)
+
+    def read_description(self) -> schema.Description:
+        """Return what `write_model` was given beside the arrays.
+
+        Raises
+        ------
+        RunError
+            There is no model, or its file is damaged.
+        """
+        if not self.has_model():
+            raise RunError(
+                f"run directory {self.path}: there is no model in it (no {self.model.name}); it is written "
+                f"when the run ends: xnn-train --resume {self.path}"
+            )
+        with self._reading(self.model):
+            metadata = tensors.read_metadata(self.folder, self.model.name)
+            if "xnn" not in metadata:
+                raise ValueError("it has no 'xnn' in its metadata")
+            description: schema.Description = schema.checked(schema.parsed(metadata["xnn"]), schema.Description)
+        return description
+
+    def read_model(self, description: schema.Description, count: int) -> tensors.Arrays:
+        """Return the arrays of model.safetensors, which is not read unless it may hold `count` numbers.
+
+        Raises
+        ------
+        RunError
+            Its file is damaged.
+        """
+        with self._reading(self.model):
+            return tensors.read_arrays(self.folder, self.model.name, description.get("tensors"), 8 * count)
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        """Name the file in what goes wrong in the block."""
+        try:
+            yield
+        except OSError as error:
+            raise RunError(f"cannot read {path}: {reason(error)}") from error
+        except RunError:
+            raise
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error

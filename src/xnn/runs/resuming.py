@@ -1,0 +1,152 @@
+"""What must hold, and what can be promised, when a run goes on from a checkpoint."""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import platform
+import zlib
+from typing import Any
+
+import numpy as np
+
+from xnn import kernels
+from xnn._version import __version__
+from xnn.data.torchvision import PREFIX
+from xnn.errors import RunError
+from xnn.kernels import threads
+from xnn.runs import schema
+from xnn.runs.assembly import Job
+from xnn.runs.checkpoints import Saved
+from xnn.runs.reading import RunFiles
+from xnn.runs.settings import Settings, known
+from xnn.training.trainer import Trainer
+
+
+def saved_settings(directory: RunFiles, changes: dict[str, Any]) -> Settings:
+    """Return the settings of the run in a directory, with some replaced.
+
+    Raises
+    ------
+    RunError
+        Its config.json is damaged.
+    """
+    settings = directory.read_settings()
+    if settings.epochs is None:
+        raise RunError(f"{directory.config} is damaged: it has no number of epochs")
+    if settings.data_dir is not None and settings.dataset.startswith(PREFIX) and "data_dir" not in changes:
+        raise RunError(
+            f"--resume {directory.path}: torchvision's code would read the data in {settings.data_dir}, a folder that "
+            "the run names; name it by --data-dir again if you trust what is in it"
+        )
+    return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
+
+
+def check_epochs(settings: Settings, saved: Saved | None) -> None:
+    """Raise a `RunError` if the run was to end before where it is."""
+    done, batch = (saved.info["epoch"], saved.info["batch"]) if saved else (0, 0)
+    if (known(settings.epochs), 0) < (done, batch):
+        raise RunError(f"--epochs {settings.epochs}: the run has already begun epoch {done + 1}")
+
+
+def data_facts(job: Job) -> dict[str, Any]:
+    """What a checkpoint knows of its data: enough to notice another data set, and cheap to find."""
+    labels = job.train.split.labels.astype("<i8")
+    return {
+        "training images": job.train.images,
+        "batch size": job.train.batch_size,
+        "classes": len(job.dataset.classes),
+        "checksum of the labels": zlib.crc32(labels.tobytes()),
+    }
+
+
+def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
+    """Raise a `RunError` if the data is not what the run began with."""
+    now, then = data_facts(job), saved.info.get("data", {})
+    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    if different:
+        raise RunError(
+            f"--resume {directory.path}: the data is not what the run began with: {', '.join(different)}; "
+            "put it back, or begin a new run"
+        )
+
+
+def made_with(job: Job) -> dict[str, str]:
+    """Return what computed a checkpoint: where any of these differs, results may differ in their last digits."""
+    facts = {
+        "backend": job.backend.name,
+        "dtype": job.settings.dtype,
+        "precision": known(job.settings.precision),
+        "threads": str(threads.count()),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "xnn": __version__,
+    }
+    for name in ("numpy", job.backend.library):
+        facts[name] = importlib.import_module(name).__version__
+    if job.backend.library == "numpy":
+        facts["compiled kernels"] = _kernels(job)
+    return facts | kernels.products(job.backend)
+
+
+def _kernels(job: Job) -> str:
+    if not kernels.twins(job.backend):
+        return "none"
+    return f"by numba {importlib.metadata.version('numba')}"
+
+
+def not_promised(job: Job, saved: Saved) -> str | None:
+    """Return a line that names what computes otherwise than at the checkpoint; None where nothing does."""
+    now, then = made_with(job), saved.info.get("made_with", {})
+    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    if not different:
+        return None
+    return (
+        f"goes on with {', '.join(different)}: nothing is lost, but the results will not be those of an undisturbed "
+        "run digit for digit"
+    )
+
+
+def check_counts(saved: Saved) -> Saved:
+    """Return a checkpoint with what is described of its counts, or raise a `ValueError` if it is no trainer's state."""
+    try:
+        return dataclasses.replace(saved, info=dict(schema.state(saved.info)))
+    except ValueError as error:
+        raise ValueError(f"{saved.path} is damaged: {error}") from error
+
+
+def take(trainer: Trainer, job: Job, saved: Saved) -> None:
+    """Put a checkpoint into the trainer, or raise a `ValueError` if it is not of this run."""
+    saved = check_counts(saved)
+    info, batches = saved.info, len(job.train)
+    if info["batch"] > batches or info["step"] != info["epoch"] * batches + info["batch"]:
+        raise ValueError(
+            f"{saved.path} is damaged: step {info['step']} is not batch {info['batch']} of {batches} after "
+            f"{info['epoch']} epochs"
+        )
+    odd = [f"'{name}' of {array.dtype}" for name, array in saved.arrays.items() if array.dtype.name != info["dtype"]]
+    if odd:
+        raise ValueError(f"{saved.path} is damaged: its arrays are of {info['dtype']}, but for {', '.join(odd)}")
+    fitting = in_dtype(saved, job.settings.dtype)
+    try:
+        trainer.load_state_dict(fitting.arrays, fitting.info)
+    except ValueError as error:
+        raise ValueError(f"{saved.path} does not fit the run's settings: {error}") from error
+
+
+def in_dtype(saved: Saved, dtype: str) -> Saved:
+    """Return the state with its numbers rounded to another type, where it has one."""
+    old = saved.info["dtype"]
+    if old == dtype:
+        return saved
+    with np.errstate(over="ignore", under="ignore"):  # a weight that overflows is found by the first loss
+        arrays = {
+            name: array.astype(dtype) if array.dtype.name == old else array for name, array in saved.arrays.items()
+        }
+    return Saved(saved.path, arrays, saved.info | {"dtype": dtype})
+
+
+def whence(saved: Saved | None) -> str:
+    """Return a line that says where the run goes on."""
+    if saved is None:
+        return "stopped before its first checkpoint: begins again"
+    inside = f", batch {saved.info['batch']}" if saved.info["batch"] else ""
+    return f"goes on after epoch {saved.info['epoch']}{inside}"

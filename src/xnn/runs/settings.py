@@ -1,0 +1,334 @@
+"""Every setting of a run, once: the source of the command's flags and help, of config.json and of the API.
+
+A field's metadata carries its help, the group it is shown in, and the values it allows. None stands for "what the
+model does best with"; `xnn.models.resolve` fills it in.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from xnn.backends import PRECISIONS
+from xnn.errors import RunError, SettingError, suggest
+from xnn.runs.every import is_every
+
+OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop", "muon")
+SCHEDULES: Final = ("constant", "step", "cosine", "linear", "one-cycle")
+AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
+DTYPES: Final = ("float32", "float64")
+
+_LARGEST: Final = 2**63 - 1
+_LONGEST: Final = 4096
+"""Letters of a text, or names in a list; what systems allow a path to have."""
+
+T = TypeVar("T")
+Check = tuple[str, Callable[[Any], bool]]
+ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
+AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
+AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
+WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
+EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for after epochs alone", is_every)
+VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
+BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
+
+
+def _setting(
+    default: Any,
+    group: str,
+    help: str,
+    *,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    check: Check | None = None,
+) -> Any:
+    metadata = {"group": group, "help": help, "metavar": metavar, "choices": choices, "check": check}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What to train, on what, and how. None means the recipe's or the model's own default.
+
+    Raises
+    ------
+    SettingError
+        One line naming the flag, the value that came and what is allowed.
+    """
+
+    dataset: str = _setting(
+        "digits",
+        "data",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, torchvision:NAME, or a folder of class/image.png",
+        metavar="NAME",
+    )
+    data_dir: str | None = _setting(
+        None, "data", "where the data set's files already are, so that nothing is downloaded", metavar="DIR"
+    )
+    labels: str = _setting("fine", "data", "which labels of cifar100", choices=("fine", "coarse"))
+    validation: float = _setting(
+        0.0,
+        "data",
+        "share (below 1) or number of training images held out; epochs are then judged on them, not on the test set",
+        metavar="X",
+        check=AT_LEAST_ZERO,
+    )
+    augment: tuple[str, ...] | None = _setting(
+        None, "data", "random changes to training images", metavar="A,B", choices=AUGMENTATIONS
+    )
+
+    window: int | None = _setting(
+        None,
+        "data",
+        "side of squares, cut out of the training images at random, that the first epochs see; 0 for none",
+        metavar="N",
+        check=AT_LEAST_ZERO,
+    )
+    window_share: float | None = _setting(
+        None, "data", "share of the epochs that see the squares of --window", metavar="X", check=BELOW_ONE
+    )
+
+    recipe: str | None = _setting(
+        None,
+        "model",
+        "a model with all that it is trained by: cnn, mlp, lab6 or speed; other flags come first",
+        metavar="NAME",
+    )
+    model: str = _setting(
+        None, "model", "cnn, mlp, lab6 (one hidden layer), or speed (default: the recipe's, or cnn)", metavar="NAME"
+    )
+    hidden: int | None = _setting(
+        None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=WIDTH
+    )
+    init: str | None = _setting(
+        None, "model", "first values of the convolutions' filters", metavar="NAME", choices=("kaiming", "dirac")
+    )
+    first_layer: str | None = _setting(
+        None, "model", "filters of speed's frozen first layer", metavar="NAME", choices=("random", "whitening")
+    )
+    whitening_eps: float | None = _setting(
+        None, "model", "added to the variances that whitening divides by", metavar="X", check=ABOVE_ZERO
+    )
+    first_bias_epochs: int | None = _setting(
+        None, "model", "epochs for which the bias of a frozen first layer is trained", metavar="N", check=AT_LEAST_ZERO
+    )
+    dtype: str = _setting("float32", "model", "type of all numbers", choices=DTYPES)
+    threads: int | None = _setting(
+        None, "model", "threads to compute with on the CPU (default: all cores)", metavar="N", check=AT_LEAST_ONE
+    )
+    backend: str | None = _setting(
+        None,
+        "model",
+        "numpy, cupy, torch, array_api_strict, each with an optional :DEVICE, or auto (default: $XNN_BACKEND or auto)",
+        metavar="NAME",
+    )
+
+    epochs: int | None = _setting(None, "training", "passes over the data", metavar="N", check=AT_LEAST_ONE)
+    batch_size: int | None = _setting(None, "training", "images a step", metavar="N", check=AT_LEAST_ONE)
+    lr: float | None = _setting(None, "training", "learning rate (step size)", metavar="X", check=ABOVE_ZERO)
+    optimizer: str | None = _setting(None, "training", "", choices=OPTIMIZERS)
+    momentum: float | None = _setting(None, "training", "of sgd, rmsprop and muon", metavar="X", check=BELOW_ONE)
+    weight_decay: float | None = _setting(None, "training", "of the optimizer", metavar="X", check=AT_LEAST_ZERO)
+    decay: str | None = _setting(
+        None, "training", "what weight decay applies to; norms and biases are no weights", choices=("weights", "all")
+    )
+    muon_steps: int | None = _setting(
+        None, "muon", "iterations that make an update orthogonal", metavar="N", check=AT_LEAST_ONE
+    )
+    filter_norm: str | None = _setting(None, "muon", "whether the norm of filters is kept", choices=("free", "fixed"))
+    head_lr: float | None = _setting(
+        None, "muon", "learning rate of the last layer's weights", metavar="X", check=ABOVE_ZERO
+    )
+    bias_lr: float | None = _setting(None, "muon", "learning rate of biases and norms", metavar="X", check=ABOVE_ZERO)
+    sgd_momentum: float | None = _setting(
+        None, "muon", "momentum of last layer, biases and norms", metavar="X", check=BELOW_ONE
+    )
+    l2: float | None = _setting(
+        None, "training", "strength of the L2 penalty in the loss", metavar="X", check=AT_LEAST_ZERO
+    )
+    label_smoothing: float | None = _setting(None, "training", "", metavar="X", check=BELOW_ONE)
+    schedule: str | None = _setting(None, "training", "of the learning rate", choices=SCHEDULES)
+    warmup: float | None = _setting(
+        None, "training", "epochs (also parts of one) of rising learning rate", metavar="X", check=AT_LEAST_ZERO
+    )
+    clip_norm: float | None = _setting(
+        None, "training", "largest norm of the gradient, 0 for none", metavar="X", check=AT_LEAST_ZERO
+    )
+    average: float | None = _setting(
+        None, "training", "decay of the moving average of the weights, 0 for none", metavar="X", check=BELOW_ONE
+    )
+    test_views: int | None = _setting(
+        None,
+        "training",
+        "views of a test image to average at the end: 1, 2 (mirrored too) or 6 (moved by a pixel too)",
+        metavar="N",
+        check=VIEWS,
+    )
+    evaluate_every: int | None = _setting(
+        None,
+        "training",
+        "epochs from one look at the held-out images to the next; the last epoch always has one",
+        metavar="N",
+        check=AT_LEAST_ONE,
+    )
+    precision: str | None = _setting(
+        None,
+        "training",
+        "what products are computed in; the weights stay float32, and float16 scales the loss (default: the recipe's)",
+        choices=PRECISIONS,
+    )
+    early_stopping: int = _setting(
+        0,
+        "training",
+        "stop after N epochs without a better validation loss, 0 for never",
+        metavar="N",
+        check=AT_LEAST_ZERO,
+    )
+    seed: int = _setting(0, "training", "of weights, shuffles and augmentation", metavar="N", check=AT_LEAST_ZERO)
+
+    run_dir: str | None = _setting(
+        None, "run", "new folder for the results (default: runs/DATASET-MODEL-TIME)", metavar="DIR"
+    )
+    keep: int = _setting(3, "run", "checkpoints to keep", metavar="N", check=AT_LEAST_ONE)
+    checkpoint_every: str = _setting(
+        "10m",
+        "run",
+        "how often to save inside an epoch: 500 (steps), 90s, 10m or 2h; 0 for never",
+        metavar="N",
+        check=EVERY,
+    )
+    log_every: int = _setting(50, "run", "steps between two lines of intervals.jsonl", metavar="N", check=AT_LEAST_ONE)
+    quiet: bool = _setting(False, "run", "print nothing but errors")
+
+    def __post_init__(self) -> None:
+        """Check each value, and those that depend on another."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.model is None:
+            object.__setattr__(self, "model", _model_of(self.recipe))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.momentum and self.optimizer in ("adam", "adamw"):
+            raise SettingError(f"--momentum {self.momentum}: {self.optimizer} has none; leave it out")
+        if self.precision not in (None, "float32") and self.dtype != "float32":
+            raise SettingError(
+                f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
+            )
+        if self.early_stopping and not self.validation:
+            raise SettingError(
+                f"--early-stopping {self.early_stopping}: needs --validation, or the test set would choose when to stop"
+            )
+        if self.validation > 1 and self.validation != int(self.validation):
+            raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
+        if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
+            raise SettingError(f"--augment {','.join(self.augment)}: 'none' stands alone")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values by name."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings that `to_dict` described.
+
+        Raises
+        ------
+        RunError
+            A name is not one of a setting.
+        SettingError
+            A value is not allowed.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise RunError(f"unknown setting '{name}'.{suggest(name, names)}")
+        return cls(**values)
+
+    def to_argv(self) -> list[str]:
+        """Return the command-line arguments that give these settings; defaults are left out."""
+        arguments = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value == (_model_of(self.recipe) if field.name == "model" else field.default):
+                continue
+            if kind(field) is bool:
+                arguments.append(flag(field.name))
+            else:
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                arguments.append(f"{flag(field.name)}={text}")
+        return arguments
+
+
+def _model_of(recipe: str | None) -> str:
+    """Return the model where none was given: a recipe is named after its own, as in ``speed`` or ``speed-long``."""
+    return "cnn" if recipe is None else recipe.partition("-")[0]
+
+
+def known(value: T | None) -> T:
+    """Return a setting that `xnn.models.resolve` has filled in."""
+    if value is None:
+        raise ValueError("a setting was left to the model and not resolved")
+    return value
+
+
+def flag(name: str) -> str:
+    """Return the command line's name of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+@functools.cache
+def kind(field: "dataclasses.Field[Any]") -> type:
+    """Return the type of a field's values, None aside: str, int, float, bool or tuple (of strings)."""
+    annotation = typing.get_type_hints(Settings)[field.name]
+    options = [option for option in typing.get_args(annotation) if option is not type(None)]
+    plain = options[0] if options and typing.get_origin(annotation) is not tuple else annotation
+    result: type = typing.get_origin(plain) or plain
+    return result
+
+
+def _checked(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return `value` in the field's own type, or raise a `SettingError` that names the flag."""
+    if value is None and field.default is None:
+        return None
+    wanted, label = kind(field), flag(field.name)
+    if wanted is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if type(value) is int and abs(value) > _LARGEST:
+        raise SettingError(f"{label}: expected a number of at most {_LARGEST}")
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is tuple and isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        raise SettingError(f"{label} {_brief(value)}: expected {_TYPE_NAMES[wanted]}")
+    if isinstance(value, str | tuple) and len(value) > _LONGEST:
+        raise SettingError(f"{label}: expected at most {_LONGEST:,} letters or names, not {len(value):,}")
+    _check_value(field, label, value)
+    return value
+
+
+def _brief(value: Any, form: Callable[[Any], str] = repr) -> str:
+    text = form(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+_TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", tuple: "a list of names"}
+
+
+def _check_value(field: "dataclasses.Field[Any]", label: str, value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{label} {value}: expected a finite number")
+    check: Check | None = field.metadata["check"]
+    if check is not None and not check[1](value):
+        raise SettingError(f"{label} {_brief(value, str)}: expected {check[0]}")
+    choices: tuple[str, ...] = field.metadata["choices"]
+    for name in value if isinstance(value, tuple) else (value,):
+        if choices and name not in choices:
+            allowed = f"expected one of {', '.join(choices)}.{suggest(str(name), choices)}"
+            raise SettingError(f"{label} {_brief(name, str)}: {allowed}")

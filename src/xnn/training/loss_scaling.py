@@ -1,0 +1,149 @@
+"""Scaling the loss, so that gradients fit a narrow type, without waiting for the device to say whether they did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xnn import nn
+from xnn._typing import Array
+from xnn.optim import ExponentialMovingAverage, Optimizer
+
+_LEAST, _MOST = 1.0, 2.0**24
+
+
+@dataclass(frozen=True)
+class LossScaling:
+    """How the factor on the loss is chosen.
+
+    Attributes
+    ----------
+    initial
+        A power of two from 1 to 2²⁴, so that it changes no digit of a number that does not leave its type's range.
+    growth_steps
+        Steps without an overflow after which it is doubled.
+
+    Raises
+    ------
+    ValueError
+        A value is out of its range.
+    """
+
+    initial: float = 2.0**16
+    growth_steps: int = 2000
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        powers = [2.0**exponent for exponent in range(25)]
+        if self.initial not in powers:
+            raise ValueError(f"initial must be a power of two from 1 to {_MOST:.0f}, not {self.initial}")
+        if self.growth_steps < 1:
+            raise ValueError(f"growth_steps must be 1 or more, not {self.growth_steps}")
+
+
+class LossScaler:
+    """Makes a step by a scaled loss, or leaves everything as it was where a gradient became infinite or NaN.
+
+    In a loop of one's own::
+
+        scaler.begin()
+        logits, pullback = model.forward(x, train=True)
+        loss, loss_pullback = F.softmax_cross_entropy(logits, labels)
+        pullback(loss_pullback(scaler.scale))
+        scaler.unscale()
+        optimizer.step()
+        scaler.end()
+
+    The scale s, a float32 array without axes, starts the way back, and the gradients are divided by it. s is halved
+    after a step that is skipped, and doubled after so many in a row that were not, as in P. Micikevicius et al., "Mixed
+    precision training", ICLR 2018. Nothing is read back to the host but by `report` and `state_dict`.
+
+    Parameters
+    ----------
+    scaling : LossScaling
+    model : xnn.nn.Layer
+        A built model.
+    optimizer : xnn.optim.Optimizer
+        Of that model.
+    average : xnn.optim.ExponentialMovingAverage, optional
+
+    Attributes
+    ----------
+    scale : array
+        Without axes, on the model's device.
+    """
+
+    scale: Array
+    _good: Array
+    _skipped: Array
+    _futile: Array
+
+    def __init__(
+        self,
+        scaling: LossScaling,
+        model: nn.Layer,
+        optimizer: Optimizer,
+        average: ExponentialMovingAverage | None = None,
+    ) -> None:
+        self.scaling = scaling
+        self.model = model
+        self._xp, self._read = model.backend.xp, model.backend.to_numpy
+        self.load_state_dict(None)
+        self._vectors = [model.parameters.flat, model.buffers.flat, *optimizer.slots.values()]
+        if average is not None:
+            self._vectors += average.average
+        self._before = [self._xp.empty_like(vector) for vector in self._vectors]
+        self._finite: Array = None
+
+    def begin(self) -> None:
+        """Note what a step changes, before its forward pass."""
+        for before, vector in zip(self._before, self._vectors, strict=True):
+            before[...] = vector
+
+    def unscale(self) -> None:
+        """Divide the gradients by the scale, and note whether all are finite; after the pullback."""
+        gradients = self.model.gradients.flat
+        # By a product with an array, exact for a power of two: a quotient takes longer.
+        gradients *= 1.0 / self.scale
+        self._finite = self._xp.all(self._xp.isfinite(gradients))
+
+    def end(self) -> None:
+        """Undo the step unless all gradients were finite, and choose the scale of the next; after the updates."""
+        xp, finite = self._xp, self._finite
+        for before, vector in zip(self._before, self._vectors, strict=True):
+            vector[...] = xp.where(finite, vector, before)
+        zero = xp.zeros_like(self._good)
+        good = xp.where(finite, self._good + 1, zero)
+        grows = good >= self.scaling.growth_steps
+        scale = xp.where(finite, xp.where(grows, 2.0 * self.scale, self.scale), 0.5 * self.scale)
+        self.scale = xp.clip(scale, _LEAST, _MOST)
+        self._good = xp.where(grows, zero, good)
+        self._skipped = self._skipped + xp.astype(xp.logical_not(finite), xp.int64)
+        self._futile = scale < _LEAST
+
+    def report(self) -> dict[str, Any]:
+        """Return ``{"loss_scale": float, "skipped_steps": int}``, the steps of all training; reads them back."""
+        return {"loss_scale": float(self._read(self.scale)), "skipped_steps": int(self._read(self._skipped))}
+
+    @property
+    def is_futile(self) -> bool:
+        """Whether the last step overflowed though the scale was 1, which is no matter of the scale; reads it back."""
+        return bool(self._read(self._futile))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scale and the counts, ready for JSON."""
+        return {
+            "scale": float(self._read(self.scale)),
+            "good_steps": int(self._read(self._good)),
+            "skipped_steps": int(self._read(self._skipped)),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Go on from what `state_dict` returned; None stands for the beginning."""
+        backend = self.model.backend
+        xp = backend.xp
+        state = state or {"scale": self.scaling.initial, "good_steps": 0, "skipped_steps": 0}
+        self.scale = xp.asarray(state["scale"], dtype=backend.dtype(self.model.dtype), device=backend.device)
+        self._good, self._skipped = (
+            xp.asarray(state[name], dtype=xp.int64, device=backend.device) for name in ("good_steps", "skipped_steps")
+        )
+        self._futile = xp.asarray(False, dtype=xp.bool, device=backend.device)

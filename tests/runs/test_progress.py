@@ -1,0 +1,108 @@
+"""What is shown: the bar on a terminal, lines elsewhere, the table at the end."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tests.training import small
+from xnn.runs.progress import Bar, Lines, clock_time, epoch_line, print_line, print_result, reporter
+from xnn.training import Callback
+
+RESULT = {
+    "dataset": "digits",
+    "recipe": "cnn",
+    "epochs": 3,
+    "lr": 0.1,
+    "final_train_loss": 0.25,
+    "test_accuracy": 0.875,
+    "parameters": 12345,
+    "seconds": 4.56,
+}
+
+
+def terminal(width=120):
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None, _environ={})
+
+
+def test_a_terminal_gets_a_bar_and_a_file_gets_lines():
+    assert isinstance(reporter(terminal()), Bar)
+    assert type(reporter(Console(file=io.StringIO(), force_terminal=False))) is Lines
+
+
+def test_the_bar_shows_where_training_is_and_goes_away():
+    console = terminal()
+    bar = Bar(console)
+    seen = []
+
+    class Look(Callback):
+        def interval(self, trainer, row):
+            bar._progress.refresh()
+            seen.append(console.file.getvalue())
+
+    trainer = small.make_trainer(callbacks=[bar, Look()], log_every=10)
+    batches = small.make_batches(trainer)
+    trainer.fit(batches, batches, epochs=2)
+    assert "epoch 2/2" in seen[0]
+    assert "images/s" in seen[0]
+    assert "left" in seen[0]
+    assert bar._progress is None
+    lines = console.file.getvalue()
+    assert "epoch 1/2: train loss" in lines
+    assert "epoch 2/2: train loss" in lines
+    bar.close()
+
+
+def test_the_bar_says_when_it_evaluates():
+    console = terminal()
+    bar = Bar(console)
+    trainer = small.make_trainer(callbacks=[bar])
+    bar.fit_begin(trainer)
+    trainer.evaluating = True
+    bar._progress.refresh()
+    bar.close()
+    assert "looking at the validation images" in console.file.getvalue()
+
+
+def test_a_line_has_no_markup():
+    console = Console(file=io.StringIO(), width=20)
+    trainer = small.make_trainer(callbacks=[Lines(console)])
+    trainer.fit(small.make_batches(trainer), epochs=1)
+    assert console.file.getvalue().count("\n") == 1
+
+
+def test_lines_line_up_and_leave_out_what_is_not_known():
+    row = {"epoch": 3, "train_loss": 1.5, "train_accuracy": None, "seconds": 2.0, "images_per_second": 1234.5}
+    assert epoch_line(row, 12, "test") == "epoch  3/12: train loss 1.5000; 2.0 s, 1,234 images/s"
+    row |= {"test_loss": 0.5, "test_accuracy": 0.25}
+    assert "; test loss 0.5000, accuracy 25.00 %; " in epoch_line(row, 12, "test")
+
+
+@given(st.integers(0, 10**6))
+def test_times_count_the_seconds(seconds):
+    parts = [int(part) for part in clock_time(seconds).split(":")]
+    assert sum(part * 60**place for place, part in enumerate(reversed(parts))) == seconds
+    assert all(part < 60 for part in parts[1:])
+
+
+@pytest.mark.parametrize("console", [terminal(120), terminal(60), Console(file=io.StringIO())])
+def test_the_result_is_shown_whole(console):
+    print_result(console, RESULT)
+    shown = console.file.getvalue()
+    for word in ("digits", "cnn", "0.1", "0.2500", "87.50 %", "12,345", "4.6", "step size", "final training loss"):
+        assert word in shown
+
+
+@pytest.mark.parametrize("console", [terminal(120), terminal(60), Console(file=io.StringIO())])
+def test_a_data_set_is_named_as_it_is(console):
+    """Its name is no markup, no emoji's, and moves no cursor."""
+    print_result(console, RESULT | {"dataset": "[/red]:smile:\x1b[2J"})
+    assert r"[/red]:smile:\x1b[2J" in console.file.getvalue()
+
+
+def test_lines_are_printed_as_they_are():
+    console = Console(file=io.StringIO(), width=20)
+    print_line(console, "runs/[bold]x[/bold]/:smile: \x9b2J\n\u2028 " + "a" * 50)
+    assert console.file.getvalue() == r"runs/[bold]x[/bold]/:smile: \x9b2J\n\u2028 " + "a" * 50 + "\n"
