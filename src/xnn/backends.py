@@ -120,9 +120,8 @@ class Backend:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Those of `PRECISIONS` that models can compute in here."""
-        # NumPy has nothing to choose: the functions themselves differ, see `xnn.kernels.functions`.
-        tf32 = ("tf32",) if self.has_tf32 or self.library == "numpy" else ()
+        """Those of `PRECISIONS` that the library can compute in; `xnn.kernels.precisions` adds what twins serve."""
+        tf32 = ("tf32",) if self.has_tf32 else ()
         return ("float32", *tf32, *(name for name in ("float16", "bfloat16") if hasattr(self.xp, name)))
 
     @property

@@ -133,9 +133,8 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     size = max(1, min(EVALUATION_BATCH, _MOST_LOGITS // count))
     batches = Batches(split, size, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
-    loss.functions = model.functions
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    with _unwarned():
+    with _unwarned(), model.computing():
         for x, labels in batches.epoch(0):
             logits = predict(x)
             value, _ = loss.forward(logits, labels)

@@ -208,8 +208,6 @@ class RunDirectory(RunFiles):
 class RunLog(Callback):
     """Writes the rows of a run into its directory."""
 
-    only_watches = True
-
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
 

@@ -37,8 +37,6 @@ class Checkpoint(Callback):
         JSON-able facts about what computes, kept under ``made_with`` likewise.
     """
 
-    only_watches = True
-
     def __init__(
         self,
         directory: str | Path | Folder,
@@ -117,8 +115,6 @@ class JsonLines(Callback):
     RunError
         When a line cannot be written, as on a full disk.
     """
-
-    only_watches = True
 
     def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:
         self.epochs = None if epochs is None else Path(epochs)

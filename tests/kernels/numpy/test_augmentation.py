@@ -191,4 +191,4 @@ def test_an_impossible_reflection_is_refused_alike():
 
 
 def test_there_is_no_such_pass_without_twins():
-    assert kernels.single_pass(make_backend("numpy", twins=False), "prepare_images") is None
+    assert kernels.single_pass(make_backend("numpy", twins=False), "float32", "prepare_images") is None

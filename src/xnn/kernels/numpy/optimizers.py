@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from xnn._typing import Array
-from xnn.kernels.numpy import single_row
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.threads import threads
 
@@ -31,20 +30,6 @@ def sgd(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, A
         threads().spread(
             lambda p, g, v: _classical(p, g, v, lr, momentum, decay), (parameter, gradient, slots["velocity"]), _LEAST
         )
-
-
-def outer_update(update: Any, optimizer: Any) -> Any:
-    """Return what updates from a gradient's factors as `update` does from it, where that saves; else None."""
-    return _sgd_outer if update is sgd and not optimizer.momentum else None
-
-
-def _sgd_outer(
-    optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float, ahead: Array | None = None
-) -> Array | None:
-    """As `sgd` without momentum, of the gradient ``left[i] * right[j]``; see `xnn.kernels.outer_update`."""
-    weight = parameter.reshape(len(left), len(right))
-    row = None if ahead is None or not single_row.suits(ahead, weight) else ahead.reshape(-1)
-    return single_row.update(weight, left, right, optimizer.lr, weight_decay, row)
 
 
 def adam(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
