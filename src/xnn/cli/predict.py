@@ -33,7 +33,7 @@ def _parser() -> Parser:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     parser.add_argument("run", metavar="RUN_DIR", help="a directory that xnn-train wrote")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size, as Pillow reads them")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size")
     parser.add_argument("--top", metavar="K", default="3", help="how many classes to name (default: 3)")
     parser.add_argument(
         "--invert",

@@ -31,7 +31,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--html", metavar="FILE", help=f"write one page with all the runs (default: {PAGE} in each run directory)"
     )
-    parser.add_argument("--no-html", action="store_true", help="write no page: the table alone, which needs no data")
+    parser.add_argument("--no-html", action="store_true", help="write no page, only the table, which needs no data")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files are, if they have moved")
     parser.add_argument(
         "--download", action="store_true", help="download the data set if it is missing (default: never)"
