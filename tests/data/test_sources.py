@@ -204,7 +204,7 @@ def test_what_does_not_fit_into_memory_is_one_line(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(sources, "read_digits", read)
-    with pytest.raises(DataError, match=r"^dataset 'digits' does not fit into the memory$"):
+    with pytest.raises(DataError, match=r"^dataset 'digits' does not fit into memory$"):
         load("digits")
 
 

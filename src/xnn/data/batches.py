@@ -47,7 +47,7 @@ class Batches:
     shuffle : bool
         Whether each epoch has its own order.
     seed : int
-        Of shuffles and augmentation.
+        Seed of the shuffles and the augmentation.
     augment : callable, optional
         Such as `xnn.data.RandomCrop`; an `xnn.data.AlternatingFlip` is told the images' indices and the epoch.
     drop_last : bool
@@ -55,7 +55,7 @@ class Batches:
     resident : bool, optional
         Whether the split goes to the device as a whole. By default it does if its images take no more than half of the
         memory that the device has free, or 1 GiB where that is not known, as on PyTorch's CPU. The batches are the same
-        either way. NumPy computes where the images are, and takes no notice.
+        either way. On NumPy it makes no difference.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class Batches:
         return device_copy(self.split, self.backend, self.resident)
 
     def _factors(self, normalization: Normalization, width: int) -> tuple[Array, Array]:
-        """What the normalization multiplies a row of so many pixels by, and then subtracts, on the device."""
+        """Return what a row of `width` pixels is multiplied by, and what is then subtracted, on the device."""
         if width not in self._known_factors:
             scale, shift = normalization.factors(width)
             factors = self.backend.asarray(scale, self.dtype), self.backend.asarray(shift, self.dtype)
@@ -186,7 +186,7 @@ class Batches:
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
     def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array | None:
-        """Return what `_prepared` does, by a twin of it; None where it cannot do these images or augmentations."""
+        """Return the same as `_prepared`, by a twin; None where it cannot do these images or augmentations."""
         images, augmentations = self.split.images, parts(augment)
         prepare = kernels.single_pass(self.backend, self.dtype, "prepare_images")
         plain = images.ndim == 4 and images.dtype == np.uint8 and images.flags.c_contiguous and images.size > 0

@@ -25,7 +25,7 @@ PIXELS = SIDE * SIDE * CHANNELS
 
 @dataclass(frozen=True)
 class Label:
-    """A label that each image has: its key in the python version, and how many classes it tells apart."""
+    """One of an image's labels: its key in the python version, and its number of classes."""
 
     key: str
     classes: int

@@ -15,7 +15,7 @@ from xnn.paths import reason
 
 _CHUNK = 2**16
 _SECONDS = 60
-"""For which a mirror may be silent."""
+"""Seconds for which a mirror may be silent."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
     "fashion-mnist": _mnist(
         (
             "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
-            # The same bucket as its authors publish it, without encryption; the checksum tells what is not theirs.
+            # The bucket where its authors publish it, without encryption; the checksum reveals what is not theirs.
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ),
         train_images_idx3=(26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
@@ -125,16 +125,16 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
 
     digest, rest = hashlib.sha256(), download.size
     with requests.Session() as session:
-        # A redirection leads to no other scheme: not from https to http, and never to a file.
+        # A redirection must keep the scheme: not lead from https to http, and never to a file.
         session.adapters.clear()
         for scheme in {"https", urlsplit(url).scheme}:
             session.mount(f"{scheme}://", HTTPAdapter())
         session.max_redirects = 5
-        # The bytes as they are stored, whatever the mirror calls them: unpacked, few could become many.
+        # The bytes as they are stored, whatever the mirror calls them: unpacked, a few could become many.
         headers = {"Accept-Encoding": "identity"}
         with session.get(url, stream=True, timeout=_SECONDS, headers=headers) as response:
             response.raise_for_status()
-            # Told otherwise, requests would unpack them.
+            # Otherwise requests would unpack them.
             response.raw.headers.pop("Content-Encoding", None)
             for piece in response.iter_content(_CHUNK):
                 rest -= len(piece)
@@ -151,7 +151,7 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
 
 @contextlib.contextmanager
 def _progress(download: Download) -> Iterator[Callable[[int], None]]:
-    """Draw a bar on a terminal; yields what to call with the count of bytes that have come."""
+    """Draw a bar on a terminal; yield a function to call with the number of bytes received so far."""
     # The bar has a thread of its own.
     if not (sys.stderr.isatty() and can_start(1)):
         yield lambda count: None

@@ -17,7 +17,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class Mnist:
-    """A data set of four IDX files, and the folders within ``--data-dir`` where it may lie."""
+    """A data set of four IDX files, and the folders within ``--data-dir`` where it may be."""
 
     folders: tuple[str, ...]
     classes: int

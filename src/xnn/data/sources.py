@@ -87,7 +87,7 @@ def load(
     """Return a data set, from `data_dir` if it is given, else from the cache, else from the net.
 
     After the first read the images are mapped into memory from a flat cache file, which is checked when it is opened
-    and made anew when it is damaged. Each `data_dir` and each folder of images has a cache file of its own, made anew
+    and rebuilt when it is damaged. Each `data_dir` and each folder of images has a cache file of its own, rebuilt
     when its files have changed. Changes are not looked for in what was downloaded, nor in what torchvision has read.
 
     Parameters
@@ -109,8 +109,8 @@ def load(
     Raises
     ------
     DataError
-        If the name is unknown, its files are missing, unreadable or not what their format promises, or a folder that
-        was named is an impossible one.
+        If the name is unknown, its files are missing, unreadable or not what their format promises, or the system
+        cannot look up a folder that was named.
     SettingError
         If `labels` is not known, or coarse where there is only one kind.
     """
@@ -120,7 +120,7 @@ def load(
     try:
         cached = _load(request)
     except MemoryError:
-        raise DataError(f"dataset {name!r} does not fit into the memory") from None
+        raise DataError(f"dataset {name!r} does not fit into memory") from None
     dataset = _dataset(name, cached, labels)
     size = "x".join(str(length) for length in dataset.image_shape)
     through = f" through the cache {cached.file}" if cached.file else ""
@@ -142,7 +142,7 @@ class _Request:
     report: Report
 
     def cache_path(self, stem: str, folder: Path | None = None) -> Path:
-        """Return the cache file of what is read from `folder`, or of what is downloaded; the two never stand in."""
+        """Return the cache file of what is read from `folder`, or of what is downloaded: never one for the other."""
         digest = "" if folder is None else f"-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
         return cache.cache_directory(self.cache_dir) / f"{stem}{digest}.safetensors"
 
@@ -207,7 +207,7 @@ def _load_known(request: _Request, known: _Known) -> cache.Cached:
     found = known.find(downloads)
     if found is None:
         raise DataError(
-            f"{request.name} is not in the cache {path.parent} and was not to be downloaded; add --download, "
+            f"{request.name} is not in the cache {path.parent}, and downloading was not allowed; add --download, "
             f"or name with --data-dir a folder that holds {known.expected()}"
         )
     return _read_through_cache(path, found, downloads, known, request.report)
@@ -224,7 +224,7 @@ def _read_through_cache(path: Path, found: _Found, root: Path, known: _Known, re
 
 
 def _load_folder(request: _Request, root: Path) -> cache.Cached:
-    # Any name of a folder becomes one that a file can have.
+    # A folder may have any name; this makes it one that a file can have.
     path = request.cache_path(f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:50]}", root)
     return cache.load_or_build(
         path, cache.fingerprint(image_paths(root), root), lambda: read_folder(root), str(root), request.report

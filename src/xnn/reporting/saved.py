@@ -19,7 +19,7 @@ from xnn.training.history import History, Row
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run as its files tell it; made by `open`.
+    """A run as its files describe it; made by `open`.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     path : path
         A run directory.
     on : Backend, str or None
-        Where the model shall compute, as in `xnn.backend`; any backend takes the model of any other.
+        Where the model is to compute, as in `xnn.backend`; any backend takes the model of any other.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with what it holds."""
+    """Name the file in errors about its content."""
     try:
         yield
     except ValueError as error:
@@ -142,7 +142,7 @@ def _described(description: schema.Description) -> SavedModel:
     settings = Settings.from_dict(description["settings"])
     models.check_names(settings)
     if settings.hidden is None:
-        raise ValueError("it has no width of its hidden layers")
+        raise ValueError("it lacks the width of its hidden layers")
     shape, classes = description["image_shape"], tuple(description["classes"])
     # The number of training images decides on defaults alone, and these settings have no defaults left to fill in.
     task = Task(settings.dataset, shape, len(classes), images=0)

@@ -23,10 +23,10 @@ class Checkpoint(Callback):
     Parameters
     ----------
     directory
-        Where the files go; made if it does not exist. Of a `xnn.files.Folder`, which is open already, it is noticed if
-        somebody deletes or renames it.
+        Where the files go; made if it does not exist. If it is an open `xnn.files.Folder`, it is noticed when somebody
+        deletes or renames it.
     keep
-        How many of the newest stay.
+        How many of the newest to keep.
     data
         JSON-able facts about the data, kept under ``data`` in each checkpoint's description: whoever resumes can
         compare them.
@@ -56,7 +56,7 @@ class Checkpoint(Callback):
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """From now on the time runs."""
+        """Start the clock."""
         self._wait()
 
     def step_end(self, trainer: Trainer) -> None:

@@ -20,7 +20,7 @@ from xnn.kernels.numpy.threads import threads
 
 WINOGRAD_VARIABLE = "XNN_WINOGRAD"
 _WINOGRAD_CHANNELS = 16
-"""Fewest input and output channels that pay for the transforms; see docs/performance.md."""
+"""Fewest input and output channels that pay for the transforms; see `python -m benchmarks.geometry`."""
 
 _WINOGRAD_TILES = 16
 """Fewest tiles that pay for transforming the weight."""
