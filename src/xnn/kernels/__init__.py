@@ -195,6 +195,14 @@ def products(backend: Backend) -> dict[str, str]:
     return facts
 
 
+def held_back(backend: Backend) -> str | None:
+    """Return a line for the user if the environment slows a backend's products, and None if it does not."""
+    if backend.library != "numpy" or "OPENBLAS_CORETYPE" not in os.environ or not _is_served("numpy"):
+        return None
+    line: str | None = _load("numpy", "coretype").held_back()
+    return line
+
+
 @functools.cache
 def _is_served(library: str) -> bool:
     if library not in _TWINS or any(importlib.util.find_spec(name) is None for name in _NEEDS[library]):
