@@ -10,6 +10,7 @@ slower in six of seven pairs; plain SGD with one image a step may lose 25 %. The
 """
 
 import argparse
+import gc
 import importlib.util
 import json
 import os
@@ -183,14 +184,14 @@ def serve(folder: Path) -> None:
     print(json.dumps({name: tasks(network) for name, network in networks.items()}), flush=True)
     messages = map(json.loads, sys.stdin)
     for name, task, turns, seconds in messages:
-        step = xnn_task(networks[name], Task(*task))
-        calls = calls_in(step, seconds)
+        make = partial(xnn_task, networks[name], Task(*task))
+        calls = calls_in(make(), seconds)
         print(json.dumps("ready"), flush=True)
         for _ in range(turns):
             next(messages)
-            print(json.dumps(turn(step, calls)), flush=True)
-        # Two large models at once would be in each other's way.
-        del step
+            # Each turn has a model of its own: where one comes to lie in memory makes it faster or slower.
+            gc.collect()
+            print(json.dumps(turn(make(), calls)), flush=True)
 
 
 def networks_of(folder: Path) -> dict[str, Any]:
