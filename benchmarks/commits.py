@@ -70,15 +70,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if min(arguments.threads, arguments.pairs) < 1 or arguments.seconds <= 0:
         parser.error("--threads, --pairs and --seconds must be positive")
-    machine.pin(arguments.threads)
     if arguments.serve:
         serve(Path(arguments.old))
         return
+    # The two processes have it from this one.
+    machine.pin(arguments.threads)
     about = machine.describe(arguments.threads, ("numpy", "numba"))
     about |= {name: getattr(arguments, name) for name in ("old", "new", "pairs", "seconds")}
     with ExitStack() as stack:
         folders = [stack.enter_context(checkout(name)) for name in (arguments.old, arguments.new)]
-        old, new = (stack.enter_context(worker(folder, arguments.threads)) for folder in folders)
+        old, new = (stack.enter_context(worker(folder)) for folder in folders)
         rows = rows_of_both(old.networks, new.networks, arguments.only)
         if not rows:
             parser.error(f"--only {arguments.only}: no network of both commits has a name that holds this")
@@ -161,11 +162,11 @@ class Worker:
 
 
 @contextmanager
-def worker(folder: Path, threads: int) -> Iterator[Worker]:
+def worker(folder: Path) -> Iterator[Worker]:
     """Give a process that times the checkout in a folder."""
     # The benchmark's own code comes from the folder it is started in, xnn from the checkout.
     environment = os.environ | {"PYTHONPATH": str(folder / "src")}
-    command = [sys.executable, "-m", "benchmarks.commits", f"--threads={threads}", "--serve", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.commits", "--serve", str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
         try:

@@ -453,7 +453,7 @@ def test_a_worker_refuses_another_xnn(tmp_path):
 
 def test_a_worker_that_ends_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", "")
-    with pytest.raises(SystemExit, match="has ended"), commits.worker(tmp_path, 1):
+    with pytest.raises(SystemExit, match="has ended"), commits.worker(tmp_path):
         pass
 
 
