@@ -1,15 +1,18 @@
 """What a measurement ran on, and how many threads it may use.
 
-Imports nothing that computes, so that `pin` can come before NumPy and its peers are loaded.
+Imports nothing that computes before it must, so that `pin` can come before NumPy and its peers are loaded.
 """
 
 import datetime
 import os
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+HOLDING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""What tells OpenBLAS of a processor that is not this one."""
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XNN_NUM_THREADS")
 
 
@@ -22,16 +25,34 @@ def pin(threads: int) -> None:
     """Give every library this many threads; to be called before any of them is imported, since they ask once.
 
     Most read a variable. JAX takes one thread for each core that the process may use, so the process is also kept
-    to that many cores where the system can do so (Linux).
+    to that many cores where the system can do so (Linux). Where the environment slows NumPy's products, the process
+    begins again without what does so.
     """
     for variable in VARIABLES:
         os.environ[variable] = str(threads)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    release()
+
+
+def release() -> None:
+    """Start this command anew without `HOLDING` if they hold NumPy's products below the processor, and say so."""
+    if HOLDING[0] not in os.environ:
+        return
+    # The number of threads is set, so NumPy may be imported, which tells what OpenBLAS makes of the variable.
+    import xnn
+    from xnn import kernels
+
+    line = kernels.held_back(xnn.backend("numpy"))
+    if line is None:
+        return
+    print(f"{line}. The benchmark starts anew without {' and '.join(HOLDING)}", file=sys.stderr, flush=True)
+    environment = {name: value for name, value in os.environ.items() if name not in HOLDING}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def describe(threads: int, packages: tuple[str, ...]) -> dict[str, Any]:
-    """Return what a reader needs to judge the figures: machine, how busy it was, threads, versions and date.
+    """Return what a reader needs to judge the figures: machine, how busy it was, BLAS, threads, versions and date.
 
     Parameters
     ----------
@@ -47,8 +68,17 @@ def describe(threads: int, packages: tuple[str, ...]) -> dict[str, Any]:
         # Of the last minute, None where the system does not tell; near zero on an idle machine.
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "threads": threads,
+        "blas": blas(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in packages},
     }
+
+
+def blas() -> str:
+    """Return which library computes NumPy's products, and for which processor."""
+    import xnn
+    from xnn import kernels
+
+    return kernels.products(xnn.backend("numpy")).get("BLAS", "unknown BLAS")
 
 
 def processor() -> str:

@@ -7,11 +7,12 @@ images, so that all code is loaded; then the peak of three steps is taken over w
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from benchmarks.machine import cores, pin
 
 VARIANTS = ("xnn", "torch, channels first", "torch, channels last")
 
@@ -20,7 +21,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[100, 250, 500], help="images a batch")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for both libraries (default: all)")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads for both libraries (default: all)")
     parser.add_argument("--json", type=Path, help="also write the figures, in MiB, to this file")
     parser.add_argument("--measure", choices=VARIANTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -29,8 +30,7 @@ def main() -> None:
     if arguments.measure:
         print(measure(arguments.measure, arguments.batches[0]))
         return
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XNN_NUM_THREADS"):
-        os.environ[variable] = str(arguments.threads)
+    pin(arguments.threads)
     print("| batch | xnn, MiB | PyTorch channels first, MiB | PyTorch channels last, MiB | xnn / better PyTorch |")
     print("|---|---|---|---|---|")
     figures = []
@@ -53,7 +53,8 @@ def in_process(variant: str, batch: int) -> float:
 def measure(variant: str, batch: int) -> float:
     """Return by how many MiB the resident memory of this process grows, at its peak, in training steps."""
     from benchmarks.networks import NETWORKS
-    from benchmarks.peers import torch_step, xnn_step
+    from benchmarks.peers_torch import torch_step
+    from benchmarks.peers_xnn import xnn_step
 
     def step_with(images: int) -> Callable[[], object]:
         if variant == "xnn":

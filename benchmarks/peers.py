@@ -5,8 +5,10 @@ Usage: ``python -m benchmarks.peers [--peers NAMES] [--threads N] [--repeats N] 
 compile (torch.compile), sklearn (MLPClassifier), jax, keras (on JAX), or all. One that is not installed is left out and
 said to be.
 
-Prints a Markdown table of milliseconds, medians over the turns. A step is forward, loss, backward and an SGD update, in
-float32. The last column is the best of PyTorch's variants that ran over xnn: above one, xnn is faster.
+Prints a Markdown table of milliseconds, medians over the turns. A step is forward, loss, backward and an update in
+float32, by plain SGD where nothing else is said. Ratios are PyTorch's time over xnn's: above one, xnn is faster. The
+first is that of PyTorch's fastest variant; steps with momentum and with Adam also have one for its default optimizer
+and one for its fused one.
 """
 
 import argparse
@@ -23,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import cores, describe, pin
-from benchmarks.peers_torch import torch_inference, torch_step
-from benchmarks.peers_xnn import xnn_inference, xnn_step
+from benchmarks.peers_torch import FUSED
+from benchmarks.peers_xnn import xnn_task
+from benchmarks.tasks import Task, tasks
 from benchmarks.timing import alternate, median_ratio
-
-__all__ = ["main", "torch_inference", "torch_step", "xnn_inference", "xnn_step"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Peer:
     Attributes
     ----------
     title : its column in the table
-    module : holds ``variants(network, batch, kind)`` and ``STEPS``, how many steps a call of these does
+    module : holds ``variants(network, task)`` and ``STEPS``, how many steps a call of these does
     packages : pairs of what is imported and what is installed for it
     """
 
@@ -54,6 +55,8 @@ PEERS = {
     "keras": Peer("Keras", "benchmarks.peers_keras", (("keras", "keras"), ("jax", "jax"))),
 }
 PYTORCH = ("torch", "compile")
+# The columns of the two ways in which PyTorch's optimizers compute, and the variants that these are.
+RATIOS = {"default PyTorch / xnn": PEERS["torch"].title, "fused PyTorch / xnn": f"{PEERS['torch'].title}, {FUSED}"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,11 +83,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in heading(record, peers):
         say(line, lines)
     for name, network in networks.items():
-        tasks = [("training", batch) for batch in network.batches]
-        tasks += [("inference", batch) for batch in network.inference_batches]
-        for kind, batch in tasks:
-            row = {"network": name, "kind": kind, "batch": batch}
-            row |= compare(network, batch, kind, peers, arguments.repeats, arguments.seconds)
+        for task in tasks(network):
+            row = {"network": name, "what": task.title, **task._asdict()}
+            row |= compare(network, task, peers, arguments.repeats, arguments.seconds)
             record["rows"].append(row)
             say(table_line(row, peers), lines)
             warn_of_spread(row)
@@ -129,22 +130,22 @@ def is_there(name: str) -> bool:
     return True
 
 
-def compare(network: Any, batch: int, kind: str, peers: dict[str, Peer], repeats: int, seconds: float) -> Any:
-    """Time one network at one batch size.
+def compare(network: Any, task: Task, peers: dict[str, Peer], repeats: int, seconds: float) -> Any:
+    """Time one task of one network.
 
     Returns
     -------
     dict
         ``milliseconds``: of the fastest variant of each contestant, None where it has none; ``turns``: all measured
-        milliseconds of each variant; ``best_pytorch`` and ``ratio``: PyTorch's fastest variant, and the median over
-        the turns of its time over xnn's, None without PyTorch.
+        milliseconds of each variant; ``ratios``: of each of PyTorch's variants the median over the turns of its time
+        over xnn's; ``best_pytorch`` and ``ratio``: PyTorch's fastest variant and its ratio, None without PyTorch.
     """
-    functions = {"xnn": {"training": xnn_step, "inference": xnn_inference}[kind](network, batch)}
+    functions = {"xnn": xnn_task(network, task)}
     steps: dict[str, int] = {}
     variants: dict[str, list[str]] = {"xnn": ["xnn"]}
     for name, peer in peers.items():
         module = importlib.import_module(peer.module)
-        made = module.variants(network, batch, kind)
+        made = module.variants(network, task)
         titled = {f"{peer.title}, {variant}" if variant else peer.title: made[variant] for variant in made}
         variants[name] = list(titled)
         functions |= titled
@@ -152,12 +153,14 @@ def compare(network: Any, batch: int, kind: str, peers: dict[str, Peer], repeats
     times = alternate(functions, repeats, seconds, steps)
     medians = {variant: 1e3 * statistics.median(turns) for variant, turns in times.items()}
     pytorch = [variant for name in PYTORCH for variant in variants.get(name, [])]
+    ratios = {variant: median_ratio(times[variant], times["xnn"]) for variant in pytorch}
     best = min(pytorch, key=medians.__getitem__) if pytorch else None
     return {
         "milliseconds": {name: min((medians[v] for v in variants[name]), default=None) for name in variants},
         "turns": {variant: [1e3 * turn for turn in turns] for variant, turns in times.items()},
+        "ratios": ratios,
         "best_pytorch": best,
-        "ratio": median_ratio(times[best], times["xnn"]) if best else None,
+        "ratio": ratios[best] if best else None,
     }
 
 
@@ -165,7 +168,7 @@ def warn_of_spread(row: dict[str, Any]) -> None:
     """Say on stderr which variants' turns differ so much that something must have disturbed them."""
     for variant, turns in row["turns"].items():
         if max(turns) > 2 * min(turns):
-            task = f"{row['network']}, {row['kind']}, batch {row['batch']}"
+            task = f"{row['network']}, {row['what']}, batch {row['batch']}"
             spread = f"its turns took {min(turns):.3f} to {max(turns):.3f} ms a step"
             print(f"{task}: {variant} was disturbed: {spread}; run again on an idle machine", file=sys.stderr)
 
@@ -175,8 +178,10 @@ def heading(record: dict[str, Any], peers: dict[str, Peer]) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     titles = ["xnn", *(peer.title for peer in peers.values())]
     columns = ["network", "what", "batch", *(f"{title}, ms" for title in titles), "best PyTorch / xnn"]
+    columns += RATIOS if "torch" in peers else []
     return [
-        f"{record['processor']}, {record['cores']} cores, {record['threads']} threads, {record['date']}; {versions}",
+        f"{record['processor']}, {record['cores']} cores, {record['threads']} threads, {record['date']}; "
+        f"{record['blas']}; {versions}",
         "",
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
@@ -186,8 +191,13 @@ def heading(record: dict[str, Any], peers: dict[str, Peer]) -> list[str]:
 def table_line(row: dict[str, Any], peers: dict[str, Peer]) -> str:
     """Return a row of the table."""
     times = [row["milliseconds"][name] for name in ("xnn", *peers)]
-    cells = [row["network"], row["kind"], str(row["batch"]), *("-" if ms is None else f"{ms:.3f}" for ms in times)]
-    cells.append("-" if row["ratio"] is None else f"{row['ratio']:.2f}")
+    cells = [row["network"], row["what"], str(row["batch"]), *("-" if ms is None else f"{ms:.3f}" for ms in times)]
+    ratios = [row["ratio"]]
+    if "torch" in peers:
+        # Where PyTorch has one way to update, the first ratio says it all.
+        both = all(variant in row["ratios"] for variant in RATIOS.values())
+        ratios += [row["ratios"][variant] if both else None for variant in RATIOS.values()]
+    cells += ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,46 +1,49 @@
-"""PyTorch compiled by ``torch.compile`` with its default compiler, inductor, which needs a C++ compiler."""
+"""PyTorch compiled by ``torch.compile`` with its default compiler, inductor, which needs a C++ compiler.
+
+Momentum and Adam are PyTorch's own fused ones, which are no part of what is compiled.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from benchmarks.peers_torch import layouts, torch_model
-from benchmarks.peers_xnn import RATE
+from benchmarks.peers_torch import layouts, torch_model, torch_optimizer
 
 STEPS = 1
 # Static shapes are faster; and what cannot be compiled whole is an error, not slow code that nobody notices.
 OPTIONS: dict[str, Any] = {"dynamic": False, "fullgraph": True}
 
 
-def variants(network: Any, batch: int, kind: str) -> dict[str, Callable[[], object]]:
+def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
     """Return a function for each layout, which compiles at its first call; an MLP has one."""
     # Forgets the networks before: PyTorch compiles one piece of code a limited number of times.
     torch.compiler.reset()
-    make = {"training": compiled_step, "inference": compiled_inference}[kind]
-    return {name: make(network, batch, channels_last) for name, channels_last in layouts(network).items()}
+    make = compiled_inference if task.kind == "inference" else compiled_step
+    return {name: make(network, task, channels_last) for name, channels_last in layouts(network).items()}
 
 
-def compiled_step(network: Any, batch: int, channels_last: bool) -> Callable[[], object]:
+def compiled_step(network: Any, task: Any, channels_last: bool) -> Callable[[], object]:
     """Return a function that does one training step; network, loss and their gradients are compiled as one."""
-    model, x, y = torch_model(network, batch, channels_last)
-    optimizer, loss = torch.optim.SGD(model.parameters(), lr=RATE), torch.nn.CrossEntropyLoss()
+    model, x, y = torch_model(network, task.batch, channels_last)
+    update = torch_optimizer(model, task.optimizer, fused=task.optimizer != "sgd")
+    loss = torch.nn.CrossEntropyLoss()
 
     @torch.compile(**OPTIONS)
     def loss_of(x: Any, y: Any) -> Any:
         return loss(model(x), y)
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        update.zero_grad(set_to_none=True)
         loss_of(x, y).backward()
-        optimizer.step()
+        update.step()
 
     return step
 
 
-def compiled_inference(network: Any, batch: int, channels_last: bool) -> Callable[[], object]:
+def compiled_inference(network: Any, task: Any, channels_last: bool) -> Callable[[], object]:
     """Return a function that computes the logits of one batch in PyTorch's inference mode."""
-    model, x, _ = torch_model(network, batch, channels_last)
+    model, x, _ = torch_model(network, task.batch, channels_last)
     compiled = torch.compile(model.eval(), **OPTIONS)
 
     def infer() -> object:

@@ -11,32 +11,31 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
-from benchmarks.peers_xnn import RATE, xnn_model
+from benchmarks.peers_xnn import xnn_model
+from benchmarks.tasks import MOMENTUM, RATES
 from xnn import nn
 
 STEPS = 1
 Arrays = dict[str, jax.Array]
 State = tuple[Arrays, Arrays]
 """What a step changes: trained parameters and running statistics, each by name."""
+Slots = dict[str, Arrays]
+"""What an optimizer keeps, by the slot's name and the parameter's."""
 
 
-def variants(network: Any, batch: int, kind: str) -> dict[str, Callable[[], object]]:
+def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
     """Return one function, which compiles at its first call and waits for its result."""
-    make = {"training": jax_step, "inference": jax_inference}[kind]
-    return {"": make(network, batch)}
+    if task.kind == "inference":
+        return {"": jax_inference(network, task.batch)}
+    train = trainer(network, task.batch, task.optimizer)
+    return {"": lambda: jax.block_until_ready(train())}
 
 
-def jax_step(network: Any, batch: int) -> Callable[[], object]:
-    """Return a function that does one training step."""
-    train = trainer(network, batch)
-    return lambda: jax.block_until_ready(train())
-
-
-def trainer(network: Any, batch: int) -> Callable[[], State]:
+def trainer(network: Any, batch: int, optimizer: str = "sgd") -> Callable[[], State]:
     """Return a function that does one training step and returns the new state."""
     model, x, y = jax_model(network, batch)
     trained, frozen = parameters(model)
-    state = (trained, buffers(model))
+    state, slots = (trained, buffers(model)), slots_of(trained, optimizer)
 
     def loss(trained: Arrays, frozen: Arrays, running: Arrays, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Arrays]:
         moved: Arrays = {}
@@ -44,18 +43,48 @@ def trainer(network: Any, batch: int) -> Callable[[], State]:
         chosen = jax.nn.one_hot(y, network.classes) * jax.nn.log_softmax(logits)
         return -jnp.sum(chosen) / len(y), moved
 
-    @partial(jax.jit, donate_argnums=0)
-    def update(state: State, frozen: Arrays, x: jax.Array, y: jax.Array) -> State:
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def update(state: State, slots: Slots, frozen: Arrays, x: jax.Array, y: jax.Array) -> tuple[State, Slots]:
         trained, running = state
         gradients, moved = jax.grad(loss, has_aux=True)(trained, frozen, running, x, y)
-        return {name: value - RATE * gradients[name] for name, value in trained.items()}, moved
+        trained, slots = updated(trained, gradients, slots, optimizer)
+        return (trained, moved), slots
 
     def step() -> State:
-        nonlocal state
-        state = update(state, frozen, x, y)
+        nonlocal state, slots
+        state, slots = update(state, slots, frozen, x, y)
         return state
 
     return step
+
+
+def slots_of(trained: Arrays, optimizer: str) -> Slots:
+    """Return what an optimizer keeps besides the parameters, as it is at first."""
+    names = {"sgd": (), "momentum": ("velocity",), "adam": ("mean", "square")}[optimizer]
+    slots = {slot: {name: jnp.zeros_like(value) for name, value in trained.items()} for slot in names}
+    return slots | ({"count": {"": jnp.zeros(())}} if optimizer == "adam" else {})
+
+
+def updated(trained: Arrays, gradients: Arrays, slots: Slots, optimizer: str) -> tuple[Arrays, Slots]:
+    """Return parameters and slots after an update."""
+    rate = RATES[optimizer]
+
+    def each(function: Callable[..., jax.Array], *arrays: Arrays) -> Arrays:
+        return {name: function(*(some[name] for some in arrays)) for name in trained}
+
+    if optimizer == "sgd":
+        return each(lambda p, g: p - rate * g, trained, gradients), slots
+    if optimizer == "momentum":
+        velocity = each(lambda v, g: MOMENTUM * v + g, slots["velocity"], gradients)
+        return each(lambda p, v: p - rate * v, trained, velocity), {"velocity": velocity}
+    count = slots["count"][""] + 1
+    mean = each(lambda m, g: 0.9 * m + 0.1 * g, slots["mean"], gradients)
+    square = each(lambda s, g: 0.999 * s + 0.001 * g * g, slots["square"], gradients)
+    mean_weight, square_weight = 1 - 0.9**count, 1 - 0.999**count
+    trained = each(
+        lambda p, m, s: p - rate * (m / mean_weight) / (jnp.sqrt(s / square_weight) + 1e-8), trained, mean, square
+    )
+    return trained, {"mean": mean, "square": square, "count": {"": count}}
 
 
 def jax_inference(network: Any, batch: int) -> Callable[[], object]:
@@ -117,6 +146,8 @@ def forward(layer: nn.Layer, path: str, arrays: Arrays, x: jax.Array, moved: Arr
             return sums / (layer.window[0] * layer.window[1])
         case nn.GlobalAvgPool2d():
             return jnp.mean(x, (1, 2))
+        case nn.GlobalMaxPool2d():
+            return jnp.max(x, (1, 2))
         case nn.ReLU():
             return jax.nn.relu(x)
         case nn.GELU():
@@ -148,5 +179,5 @@ def _batch_norm(layer: nn.BatchNorm, path: str, arrays: Arrays, x: jax.Array, mo
         moved[names[0]] = mean + layer.momentum * (now[0] - mean)
         moved[names[1]] = variance + layer.momentum * (unbiased - variance)
         mean, variance = now
-    scale = arrays[f"{path}weight"] * lax.rsqrt(variance + layer.eps)
-    return (x - mean) * scale + arrays[f"{path}bias"]
+    weight, scale = arrays.get(f"{path}weight"), lax.rsqrt(variance + layer.eps)
+    return _add_bias((x - mean) * (scale if weight is None else weight * scale), path, arrays)

@@ -12,31 +12,39 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import keras
 
-from benchmarks.peers_xnn import RATE, xnn_model
+from benchmarks.peers_xnn import xnn_model
+from benchmarks.tasks import MOMENTUM, RATES
 from xnn import nn
 
 STEPS = 1
 
 
-def variants(network: Any, batch: int, kind: str) -> dict[str, Callable[[], object]]:
+def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
     """Return one function, which compiles at its first call and returns numbers of NumPy."""
-    model, x, y = keras_model(network, batch)
-    if kind == "inference":
+    model, x, y = keras_model(network, task.batch, task.optimizer or "sgd")
+    if task.kind == "inference":
         return {"": lambda: model.predict_on_batch(x)}
     return {"": lambda: model.train_on_batch(x, y)}
 
 
-def keras_model(network: Any, batch: int) -> tuple[Any, Any, Any]:
+def keras_model(network: Any, batch: int, optimizer: str = "sgd") -> tuple[Any, Any, Any]:
     """Return the network, ready to train, and images and labels as arrays of Keras's backend."""
     layers, x, y = xnn_model(network, batch)
     image = keras.Input(network.input_shape)
     model = keras.Model(image, forward(layers, image))
     model.compile(
-        optimizer=keras.optimizers.SGD(RATE),
+        optimizer=keras_optimizer(optimizer),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=True,
     )
     return model, keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
+
+
+def keras_optimizer(name: str) -> Any:
+    """Return the optimizer of that name in `OPTIMIZERS`."""
+    if name == "adam":
+        return keras.optimizers.Adam(RATES[name], epsilon=1e-8)
+    return keras.optimizers.SGD(RATES[name], momentum=MOMENTUM if name == "momentum" else 0.0)
 
 
 def forward(layer: nn.Layer, x: Any) -> Any:
@@ -62,7 +70,12 @@ def forward(layer: nn.Layer, x: Any) -> Any:
             )
             return _apply(convolution, x, layer.weight, layer.bias)
         case nn.BatchNorm():
-            norm = keras.layers.BatchNormalization(momentum=1 - layer.momentum, epsilon=layer.eps)
+            norm = keras.layers.BatchNormalization(
+                momentum=1 - layer.momentum,
+                epsilon=layer.eps,
+                center=layer.bias is not None,
+                scale=layer.weight is not None,
+            )
             return _apply(norm, x, layer.weight, layer.bias, layer.running_mean, layer.running_variance)
         case nn.MaxPool2d():
             return keras.layers.MaxPooling2D(layer.window, layer.stride)(x)
@@ -70,6 +83,8 @@ def forward(layer: nn.Layer, x: Any) -> Any:
             return keras.layers.AveragePooling2D(layer.window, layer.stride)(x)
         case nn.GlobalAvgPool2d():
             return keras.layers.GlobalAveragePooling2D()(x)
+        case nn.GlobalMaxPool2d():
+            return keras.layers.GlobalMaxPooling2D()(x)
         case nn.ReLU():
             return keras.ops.relu(x)
         case nn.GELU():

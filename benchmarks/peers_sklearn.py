@@ -6,26 +6,27 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from benchmarks.peers_xnn import RATE, random_batch
+from benchmarks.peers_xnn import random_batch
+from benchmarks.tasks import MOMENTUM, RATES
 
 STEPS = 16
 """Steps a call: checking its arguments costs what a step does, and a training loop pays it once for many batches."""
 
 
-def variants(network: Any, batch: int, kind: str) -> dict[str, Callable[[], object]]:
+def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
     """Return a function that trains on `STEPS` batches; none for other networks than MLPs, and none for inference."""
-    if not network.hidden or kind != "training":
+    if not network.hidden or task.kind != "training":
         return {}
-    images, labels = random_batch(network, batch * STEPS)
+    images, labels = random_batch(network, task.batch * STEPS)
     x = images.reshape(len(images), -1).astype(np.float32)
     classifier = MLPClassifier(
         network.hidden,
-        solver="sgd",
-        learning_rate_init=RATE,
-        momentum=0.0,
+        solver="adam" if task.optimizer == "adam" else "sgd",
+        learning_rate_init=RATES[task.optimizer],
+        momentum=MOMENTUM if task.optimizer == "momentum" else 0.0,
         nesterovs_momentum=False,
         alpha=0.0,
-        batch_size=batch,
+        batch_size=task.batch,
         shuffle=False,
         random_state=0,
     )

@@ -1,18 +1,32 @@
-"""Eager PyTorch, in both of its memory layouts where a network has images inside."""
+"""Eager PyTorch, in both of its memory layouts where a network has images inside.
+
+Momentum and Adam are timed twice: as ``torch.optim`` does them by default, and with ``fused=True``.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.peers_xnn import RATE, random_batch
+from benchmarks.peers_xnn import random_batch
+from benchmarks.tasks import MOMENTUM, RATES
 
 STEPS = 1
+FUSED = "fused"
+"""The name of the variant with a fused optimizer."""
 LAYOUTS = {"channels first": False, "channels last": True}
 
 
-def variants(network: Any, batch: int, kind: str) -> dict[str, Callable[[], object]]:
-    """Return a function for each layout; an MLP has one."""
-    make = {"training": torch_step, "inference": torch_inference}[kind]
-    return {name: make(network, batch, channels_last) for name, channels_last in layouts(network).items()}
+def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
+    """Return a function for each layout, of which an MLP has one, and for each way to update."""
+    made: dict[str, Callable[[], object]] = {}
+    for name, channels_last in layouts(network).items():
+        if task.kind == "inference":
+            made[name] = torch_inference(network, task.batch, channels_last)
+            continue
+        made[name] = torch_step(network, task.batch, channels_last, task.optimizer)
+        if task.optimizer != "sgd":
+            fused = f"{name}, {FUSED}" if name else FUSED
+            made[fused] = torch_step(network, task.batch, channels_last, task.optimizer, fused=True)
+    return made
 
 
 def layouts(network: Any) -> dict[str, bool]:
@@ -20,19 +34,31 @@ def layouts(network: Any) -> dict[str, bool]:
     return {"": False} if network.hidden else LAYOUTS
 
 
-def torch_step(network: Any, batch: int, channels_last: bool) -> Callable[[], object]:
+def torch_step(
+    network: Any, batch: int, channels_last: bool, optimizer: str = "sgd", *, fused: bool = False
+) -> Callable[[], object]:
     """Return a function that does one training step in eager PyTorch."""
     import torch
 
     model, x, y = torch_model(network, batch, channels_last)
-    optimizer, loss = torch.optim.SGD(model.parameters(), lr=RATE), torch.nn.CrossEntropyLoss()
+    update, loss = torch_optimizer(model, optimizer, fused), torch.nn.CrossEntropyLoss()
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
+        update.zero_grad(set_to_none=True)
         loss(model(x), y).backward()
-        optimizer.step()
+        update.step()
 
     return step
+
+
+def torch_optimizer(model: Any, name: str, fused: bool) -> Any:
+    """Return the optimizer of that name in `OPTIMIZERS`; PyTorch chooses how it computes unless it is fused."""
+    import torch
+
+    settings = {"lr": RATES[name], "fused": True if fused else None}
+    if name == "adam":
+        return torch.optim.Adam(model.parameters(), **settings)
+    return torch.optim.SGD(model.parameters(), momentum=MOMENTUM if name == "momentum" else 0.0, **settings)
 
 
 def torch_inference(network: Any, batch: int, channels_last: bool) -> Callable[[], object]:

@@ -48,7 +48,8 @@ def print_circumstances(about: Mapping[str, Any]) -> None:
     """Print them as one line."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     threads = f"{about['threads']} {'thread' if about['threads'] == 1 else 'threads'}"
-    print(f"{about['date']}, {about['processor']}, {threads} on {about['cores']} cores, {versions}\n", flush=True)
+    machine = f"{about['date']}, {about['processor']}, {threads} on {about['cores']} cores, {about['blas']}"
+    print(f"{machine}, {versions}\n", flush=True)
 
 
 def print_heading(columns: Sequence[str]) -> None:

@@ -26,32 +26,36 @@ def alternate(
     steps = steps or {}
     calls = {}
     for name, function in functions.items():
-        # What is compiled or allocated at a first call.
-        function()
-        calls[name] = max(int(seconds / _duration(function, seconds)), 1)
+        calls[name] = calls_in(function, seconds)
     times: dict[str, list[float]] = {name: [] for name in functions}
     names = list(functions)
     for repeat in range(repeats):
         first = repeat % len(names)
         for name in names[first:] + names[:first]:
-            function = functions[name]
-            for _ in range(max(calls[name] // 20, 1)):
-                function()
-            start = time.perf_counter()
-            for _ in range(calls[name]):
-                function()
-            times[name].append((time.perf_counter() - start) / calls[name] / steps.get(name, 1))
+            times[name].append(turn(functions[name], calls[name]) / steps.get(name, 1))
     return times
 
 
-def _duration(function: Callable[[], object], seconds: float) -> float:
-    """Return the seconds of the fastest of three calls, or of those that were over in `seconds`."""
+def calls_in(function: Callable[[], object], seconds: float) -> int:
+    """Return how many calls fit in so many seconds, by the fastest of three, or of those that were over by then."""
+    # What is compiled or allocated at a first call.
+    function()
     durations: list[float] = []
     while len(durations) < 3 and sum(durations) < seconds:
         start = time.perf_counter()
         function()
         durations.append(time.perf_counter() - start)
-    return min(durations)
+    return max(int(seconds / min(durations)), 1)
+
+
+def turn(function: Callable[[], object], calls: int) -> float:
+    """Return the seconds of one call, on average, after a twentieth as many that do not count."""
+    for _ in range(max(calls // 20, 1)):
+        function()
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls
 
 
 def median_ratio(slow: list[float], fast: list[float]) -> float:

@@ -6,6 +6,7 @@ torch.compile is not tested here: it takes 20 seconds for one network.
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,21 +17,27 @@ import numpy as np
 import pytest
 from benchmarks import (
     chart,
+    commits,
     data_size,
-    image_by_image,
     machine,
     memory,
     networks,
     peers,
+    peers_torch,
     peers_xnn,
     sklearn_epoch,
+    tasks,
     timing,
     vectors,
     winograd_error,
 )
 from benchmarks.networks import NETWORKS
+from benchmarks.tasks import Task
+from hypothesis import given
+from hypothesis import strategies as st
 
-from xnn import nn, optim
+import xnn
+from xnn import kernels, nn
 from xnn.kernels import threads
 
 QUICK = ("--repeats", "1", "--seconds", "0.001")
@@ -47,6 +54,8 @@ def run(monkeypatch, capsys):
     for variable in machine.VARIABLES:
         # So that what the benchmark sets is undone.
         monkeypatch.setenv(variable, count)
+    # Or the benchmark might take the place of this process.
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     # Threads that start meanwhile would stay on the cores they were born on.
     monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: None, raising=False)
     torch = pytest.importorskip("torch")
@@ -90,24 +99,39 @@ def test_peers_print_one_table_and_write_it(run, monkeypatch, tmp_path):
     (table,) = tables(printed.out)
     assert [(row["network"], row["what"], row["batch"]) for row in table] == [
         ("mlp 784-128-10", "training", "2"),
+        ("mlp 784-128-10", "training, momentum 0.9", "1"),
+        ("mlp 784-128-10", "training, momentum 0.9", "128"),
+        ("mlp 784-128-10", "training, Adam", "1"),
+        ("mlp 784-128-10", "training, Adam", "128"),
         ("LeNet-5", "training", "2"),
         ("LeNet-5", "inference", "1"),
     ]
     columns = ["network", "what", "batch", "xnn, ms", "PyTorch, ms", "scikit-learn, ms", "best PyTorch / xnn"]
-    assert list(table[0]) == columns
-    assert [row["scikit-learn, ms"] == "-" for row in table] == [False, True, True]
+    both = ["default PyTorch / xnn", "fused PyTorch / xnn"]
+    assert list(table[0]) == columns + both
+    assert [row["scikit-learn, ms"] == "-" for row in table] == [False] * 5 + [True] * 2
+    assert [[row[column] == "-" for column in both] for row in table] == [
+        [row["what"] in ("training", "inference")] * 2 for row in table
+    ]
 
     record = json.loads(files["--json"].read_text(encoding="utf-8"))
-    assert {"date", "processor", "cores", "load", "threads", "versions", "repeats", "seconds", "rows"} <= set(record)
+    assert {"date", "processor", "cores", "load", "threads", "blas", "versions", "repeats", "seconds", "rows"} <= set(
+        record
+    )
+    assert record["blas"] == kernels.products(xnn.backend("numpy")).get("BLAS", "unknown BLAS")
+    assert [row["optimizer"] for row in record["rows"]] == ["sgd", *["momentum"] * 2, *["adam"] * 2, "sgd", None]
     assert {"python", "numpy", "torch", "scikit-learn", "xnn-array"} <= set(record["versions"])
     for cells, row in zip(table, record["rows"], strict=True):
         assert cells["xnn, ms"] == f"{row['milliseconds']['xnn']:.3f}"
         assert cells["best PyTorch / xnn"] == f"{row['ratio']:.2f}"
         assert row["ratio"] == pytest.approx(row["milliseconds"]["torch"] / row["milliseconds"]["xnn"])
+        assert row["ratio"] == min(row["ratios"].values())
+        if row["optimizer"] in ("momentum", "adam"):
+            assert [cells[column] for column in both] == [f"{ratio:.2f}" for ratio in row["ratios"].values()]
         assert all(len(turns) == 1 for turns in row["turns"].values())
     variants = [[name for name in row["turns"] if name.startswith("PyTorch")] for row in record["rows"]]
     layouts = ["PyTorch, channels first", "PyTorch, channels last"]
-    assert variants == [["PyTorch"], layouts, layouts]
+    assert variants == [["PyTorch"], *[["PyTorch", "PyTorch, fused"]] * 4, layouts, layouts]
 
 
 def test_a_peer_that_is_not_installed_is_left_out(run, monkeypatch):
@@ -116,9 +140,9 @@ def test_a_peer_that_is_not_installed_is_left_out(run, monkeypatch):
     monkeypatch.setitem(peers.PEERS, "torch", nowhere)
     printed = run(peers, "--peers", "torch", "--only", "mlp", "--threads", threads.count(), *QUICK)
     assert printed.err.splitlines() == ["torch: left out, since no-such-package cannot be imported"]
-    ((row,),) = tables(printed.out)
-    assert list(row) == ["network", "what", "batch", "xnn, ms", "best PyTorch / xnn"]
-    assert row["best PyTorch / xnn"] == "-"
+    (rows,) = tables(printed.out)
+    assert list(rows[0]) == ["network", "what", "batch", "xnn, ms", "best PyTorch / xnn"]
+    assert {row["best PyTorch / xnn"] for row in rows} == {"-"}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +160,7 @@ def test_peers_reject_options_without_sense(run, options, message, capsys):
 
 
 def test_peers_warn_of_turns_that_differ(capsys):
-    row = {"network": "speed", "kind": "inference", "batch": 1, "turns": {"xnn": [4.0, 7.9], "JAX": [3.0, 265.0, 3.1]}}
+    row = {"network": "speed", "what": "inference", "batch": 1, "turns": {"xnn": [4.0, 7.9], "JAX": [3.0, 265.0, 3.1]}}
     peers.warn_of_spread(row)
     assert capsys.readouterr().err == (
         "speed, inference, batch 1: JAX was disturbed: its turns took 3.000 to 265.000 ms a step; "
@@ -200,46 +224,95 @@ def test_pytorch_has_as_many_parameters(name):
     assert sum(counted.values()) == model.parameters.flat.size
 
 
-def xnn_after_a_step(network):
-    """Return logits in inference, and parameters before and after one step."""
+def xnn_after(steps, network, optimizer="sgd"):
+    """Return logits in inference, and parameters before and after so many steps."""
     model, x, y = peers_xnn.xnn_model(network, 4)
     logits, before = model(x), model.state_dict()
-    optimizer, loss = optim.SGD(model, lr=peers_xnn.RATE), nn.SoftmaxCrossEntropy()
-    outputs, pullback = model.forward(x, train=True)
-    pullback(loss.forward(outputs, y)[1](), input_gradient=False)
-    optimizer.step()
+    update, loss = peers_xnn.xnn_optimizer(model, optimizer), nn.SoftmaxCrossEntropy()
+    for _ in range(steps):
+        outputs, pullback = model.forward(x, train=True)
+        pullback(loss.forward(outputs, y)[1](), input_gradient=False)
+        update.step()
     return logits, before, model.state_dict()
 
 
-@pytest.mark.parametrize("name", ["mlp 784-128-10", "LeNet-5", "conv-norm 32-64-128", "residual"])
+SAME = ("mlp 784-128-10", "LeNet-5", "conv-norm 32-64-128", "residual", "speed")
+
+
+@pytest.mark.parametrize("name", SAME)
 def test_jax_computes_the_same(name):
     pytest.importorskip("jax")
     from benchmarks import peers_jax
 
-    logits, before, after = xnn_after_a_step(NETWORKS[name])
+    logits, before, after = xnn_after(1, NETWORKS[name])
     np.testing.assert_allclose(peers_jax.jax_inference(NETWORKS[name], 4)(), logits, rtol=1e-4, atol=1e-4)
     trained, running = peers_jax.trainer(NETWORKS[name], 4)()
-    assert set(trained) | set(running) == set(after)
-    for key, value in (trained | running).items():
+    assert_moved_alike(trained | running, before, after)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_jax_updates_in_the_same_way(optimizer, monkeypatch):
+    pytest.importorskip("jax")
+    from benchmarks import peers_jax
+
+    monkeypatch.setitem(tasks.RATES, optimizer, 1e-3)
+    _, before, after = xnn_after(3, NETWORKS["mlp 784-128-10"], optimizer)
+    train = peers_jax.trainer(NETWORKS["mlp 784-128-10"], 4, optimizer)
+    trained, _ = [train() for _ in range(3)][-1]
+    assert_moved_alike(trained, before, after)
+
+
+def assert_moved_alike(found, before, after):
+    frozen = {name for name, value in after.items() if np.array_equal(value, before[name])}
+    assert set(found) == set(after) - frozen
+    for key, value in found.items():
         moved, expected = np.asarray(value) - before[key], after[key] - before[key]
         np.testing.assert_allclose(moved, expected, rtol=0, atol=0.01 * np.max(np.abs(expected)) + 1e-9, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["mlp 784-128-10", "LeNet-5", "conv-norm 32-64-128", "residual"])
-def test_keras_computes_the_same(name):
+@pytest.mark.parametrize("optimizer", tasks.OPTIMIZERS)
+@pytest.mark.parametrize("fused", [False, True])
+def test_pytorch_updates_in_the_same_way(optimizer, fused, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setitem(tasks.RATES, optimizer, 1e-3)
+    _, before, after = xnn_after(3, NETWORKS["mlp 784-128-10"], optimizer)
+    model, x, y = peers_torch.torch_model(NETWORKS["mlp 784-128-10"], 4, False)
+    # PyTorch's images have their channels first: of one channel the order of pixels is the same.
+    names = {"1.weight": "1.weight", "1.bias": "1.bias", "3.weight": "3.weight", "3.bias": "3.bias"}
+    model.load_state_dict({name: torch.tensor(before[name].T.copy()) for name in names})
+    update = peers_torch.torch_optimizer(model, optimizer, fused)
+    for _ in range(3):
+        update.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        update.step()
+    found = {name: value.numpy().T for name, value in model.state_dict().items()}
+    assert_moved_alike(found, before, after)
+
+
+def keras_or_skip():
     pytest.importorskip("jax")
     # Not imported to find out: it would take another backend.
     if importlib.util.find_spec("keras") is None:
         pytest.skip("could not import 'keras'")
-    from benchmarks import peers_keras
+    return importlib.import_module("benchmarks.peers_keras")
 
-    logits, before, after = xnn_after_a_step(NETWORKS[name])
-    model, x, y = peers_keras.keras_model(NETWORKS[name], 4)
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [*((name, "sgd") for name in SAME), *(("mlp 784-128-10", o) for o in ("momentum", "adam"))]
+)
+def test_keras_computes_the_same(name, optimizer, monkeypatch):
+    peers_keras = keras_or_skip()
+    monkeypatch.setitem(tasks.RATES, optimizer, 1e-3)
+    logits, before, after = xnn_after(2, NETWORKS[name], optimizer)
+    model, x, y = peers_keras.keras_model(NETWORKS[name], 4, optimizer)
     np.testing.assert_allclose(model.predict_on_batch(x), logits, rtol=1e-4, atol=1e-4)
     start = [np.asarray(variable.value) for variable in model.trainable_variables]
-    model.train_on_batch(x, y)
+    for _ in range(2):
+        model.train_on_batch(x, y)
     moved = [np.linalg.norm(v.value - a) for v, a in zip(model.trainable_variables, start, strict=True)]
     expected = [np.linalg.norm(after[key] - before[key]) for key in before if "running" not in key]
+    # What is frozen is not among Keras's trainable variables.
+    expected = [distance for distance in expected if distance]
     np.testing.assert_allclose(sorted(moved), sorted(expected), rtol=0.01, atol=1e-7)
 
 
@@ -279,9 +352,147 @@ def test_pin_sets_variables_and_cores():
         "print(len(os.sched_getaffinity(0)), *(os.environ[name] for name in machine.VARIABLES), 'numpy' in sys.modules)"
     )
     root = Path(peers.__file__).parent.parent
-    printed = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, stdout=subprocess.PIPE, text=True)
+    environment = {name: value for name, value in os.environ.items() if name not in machine.HOLDING}
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     # NumPy asks for its number of threads when it is imported, so it must not have been.
     assert printed.stdout.split() == ["1"] * (1 + len(machine.VARIABLES)) + ["False"]
+
+
+def test_a_processor_held_back_is_released(monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr(kernels, "held_back", lambda backend: "something is slow")
+    monkeypatch.setattr(os, "execve", lambda *command: started.append(command))
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OPENBLAS_L2_SIZE", "256")
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "benchmarks.peers", "--only", "a b"])
+    machine.release()
+    ((program, command, environment),) = started
+    assert [program, *command] == [sys.executable, sys.executable, "-m", "benchmarks.peers", "--only", "a b"]
+    left = dict(os.environ)
+    del left["OPENBLAS_CORETYPE"], left["OPENBLAS_L2_SIZE"]
+    assert environment == left
+    assert capsys.readouterr().err == (
+        "something is slow. The benchmark starts anew without OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE\n"
+    )
+
+
+@pytest.mark.parametrize(("core", "line"), [(None, "never asked for"), ("SkylakeX", None)])
+def test_a_processor_that_is_not_held_back_goes_on(monkeypatch, core, line):
+    monkeypatch.setattr(kernels, "held_back", lambda backend: line)
+    monkeypatch.setattr(os, "execve", None)
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    if core is not None:
+        monkeypatch.setenv("OPENBLAS_CORETYPE", core)
+    machine.release()
+
+
+# --- one commit beside another ---
+
+TIMES = st.floats(0.001, 1000)
+PAIRS = st.lists(st.tuples(TIMES, TIMES), min_size=1, max_size=15)
+ALLOWED = st.sampled_from([0.03, 0.25])
+
+
+def judged(pairs, allowed):
+    return commits.judge([old for old, _ in pairs], [new for _, new in pairs], allowed)
+
+
+@given(PAIRS, ALLOWED)
+def test_the_verdict_on_pairs(pairs, allowed):
+    verdict = judged(pairs, allowed)
+    ratios = sorted(new / old for old, new in pairs)
+    middle = ratios[(len(ratios) - 1) // 2 : len(ratios) // 2 + 1]
+    assert middle[0] <= verdict.ratio <= middle[-1]
+    assert verdict.slower == sum(new > old for old, new in pairs)
+    # So that of seven pairs one may disagree, of fourteen two.
+    disagree = len(pairs) - verdict.slower
+    assert verdict.fails == (verdict.ratio > 1 + allowed and 7 * disagree <= len(pairs))
+
+
+@given(PAIRS, ALLOWED, st.data())
+def test_a_slower_turn_never_mends_a_verdict(pairs, allowed, data):
+    slower = [(old, new * data.draw(st.floats(1, 10))) for old, new in pairs]
+    assert judged(slower, allowed).fails or not judged(pairs, allowed).fails
+
+
+@pytest.mark.parametrize(("number", "needed"), [(1, 1), (3, 3), (6, 6), (7, 6), (13, 12), (14, 12)])
+@given(st.data(), ALLOWED)
+def test_six_of_seven_have_to_agree(number, needed, data, allowed):
+    old = data.draw(st.lists(TIMES, min_size=number, max_size=number))
+    slower = data.draw(st.integers(0, number))
+    pairs = [(time, time * (1.5 if index < slower else 0.99)) for index, time in enumerate(old)]
+    assert judged(pairs, allowed).fails == (slower >= needed)
+
+
+@given(st.lists(TIMES, min_size=1), ALLOWED)
+def test_what_is_allowed_passes(old, allowed):
+    assert not judged([(time, time * (1 + 0.99 * allowed)) for time in old], allowed).fails
+    assert judged([(time, time * (1 + 1.01 * allowed)) for time in old], allowed).fails
+
+
+def test_plain_descent_image_by_image_may_lose_a_quarter():
+    allowed = {task: commits.allowance(task) for network in NETWORKS.values() for task in tasks.tasks(network)}
+    assert {task for task, share in allowed.items() if share != 0.03} == {Task("training", 1, "sgd")}
+    assert allowed[Task("training", 1, "sgd")] == 0.25
+
+
+def test_only_what_both_commits_have_is_timed():
+    one, two = Task("training", 1, "sgd"), Task("training", 2, "sgd")
+    old = {"a": [one, two], "ab": [one], "gone, a": [one]}
+    new = {"ab": [two, one], "a": [one], "new, a": [one], "b": [one]}
+    rows = commits.rows_of_both(old | {"b": [one]}, new, "a")
+    assert rows == [("ab", one), ("a", one)]
+
+
+def test_two_checkouts_take_turns(run, monkeypatch, tmp_path):
+    root, path = commits.ROOT, tmp_path / "figures.json"
+    options = [root, root, "--pairs", "2", "--seconds", "0.001", "--threads", threads.count(), "--only", "LeNet"]
+    ((row,),) = tables(run(commits, *options, "--json", path).out)
+    assert (row["network"], row["what"], row["batch"]) == ("LeNet-5", "training", "128")
+    (figure,) = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    assert row["new / old"] == f"{figure['ratio']:.3f}"
+    assert row["pairs slower"] == f"{figure['slower']} of 2"
+    assert {side: len(turns) for side, turns in figure["turns"].items()} == {"old": 2, "new": 2}
+    assert min(figure["turns"]["old"] + figure["turns"]["new"]) > 0
+
+    monkeypatch.setattr(commits, "judge", lambda old, new, allowed: commits.Verdict(2.0, 2, True))
+    with pytest.raises(SystemExit, match="1 of 1 rows are too slow"):
+        run(commits, *options)
+
+
+def test_commits_are_checked_out_for_the_time_being(monkeypatch, tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    monkeypatch.setattr(commits, "ROOT", tmp_path)
+
+    def git(*words):
+        author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, stdout=subprocess.PIPE)
+
+    git("init", "--quiet")
+    for text in ("old", "new"):
+        (tmp_path / "file").write_text(text, encoding="utf-8")
+        git("add", "file")
+        git("commit", "--quiet", "-m", text)
+    with commits.checkout("HEAD~1") as old, commits.checkout("HEAD") as new:
+        assert [(folder / "file").read_text(encoding="utf-8") for folder in (old, new)] == ["old", "new"]
+    assert not old.exists()
+    assert not list((tmp_path / ".git" / "worktrees").glob("*"))
+    missing = "no-such-commit is neither a folder that is a checkout of xnn nor a commit: .*no-such-commit"
+    with pytest.raises(SystemExit, match=missing), commits.checkout("no-such-commit"):
+        pass
+
+
+def test_a_worker_refuses_another_xnn(tmp_path):
+    with pytest.raises(SystemExit, match="xnn is imported from"):
+        commits.serve(tmp_path)
+
+
+def test_a_worker_that_ends_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(SystemExit, match="has ended"), commits.worker(tmp_path):
+        pass
 
 
 # --- the other benchmarks ---
@@ -362,13 +573,6 @@ def test_data_size_trains_on_a_mapped_file_in_a_process_of_its_own(run, tmp_path
         assert int(row["images"]) == figures["images"]
         assert figures["microseconds"] > 0
         assert 10 < figures["mib"] < 2000
-
-
-def test_image_by_image_prints_a_table(run):
-    options = ("--hidden", "8", "300", "--images", "3", "--repeats", "1", "--threads", threads.count())
-    (table,) = tables(run(image_by_image, *options).out)
-    assert [row["hidden units"] for row in table] == ["8", "300"]
-    assert all(float(row["without / looking ahead"]) > 0 for row in table)
 
 
 def test_scikit_learn_epoch_prints_a_table(run, data_dir):

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from tests.runs.rows import rows_of
-from xnn import models
+from xnn import kernels, models
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
@@ -143,6 +143,14 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(whole, tmp_path, stop):
     )
     assert second.values["seconds"] > 0
     assert not list(second.directory.rglob("*.tmp"))
+
+
+def test_a_run_says_once_what_slows_its_products(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels, "held_back", lambda backend: f"something slows {backend.library}")
+    said, warned = [], []
+    train(quick(tmp_path / "run", epochs=1), report=said.append, warn=warned.append)
+    assert said.count("something slows numpy") == 1
+    assert warned == []
 
 
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(whole, tmp_path):

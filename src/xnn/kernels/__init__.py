@@ -234,6 +234,14 @@ def products(backend: Backend) -> dict[str, str]:
     return facts
 
 
+def held_back(backend: Backend) -> str | None:
+    """Return a line for the user if the environment slows a backend's products, and None if it does not."""
+    if backend.library != "numpy" or "OPENBLAS_CORETYPE" not in os.environ or not _is_served("numpy"):
+        return None
+    line: str | None = _load("numpy", "coretype").held_back()
+    return line
+
+
 @functools.cache
 def _functions(library: str, with_twins: bool, precision: str) -> Functions:
     return Functions(library, with_twins, precision)

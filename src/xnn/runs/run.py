@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from xnn import kernels
 from xnn._version import __version__
 from xnn.errors import RunError
 from xnn.paths import expanded
@@ -189,6 +190,9 @@ def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
         f"{settings.model}: {job.model.parameters.flat.shape[0]:,} parameters, {settings.optimizer}, step size "
         f"{settings.lr:g}, batches of {settings.batch_size}, on {job.backend.describe()}"
     )
+    slowed = kernels.held_back(job.backend)
+    if slowed:
+        say(slowed)
     say(f"results go to {directory.path}")
 
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 
-FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]
+_, PROCESSOR, FEATURES = cpu_target.target_context.codegen().magic_tuple()
 """What Numba compiles for, by which its cache tells machine code apart; NUMBA_CPU_FEATURES can say otherwise."""
 
 LANES = 16 if "+avx512f" in FEATURES.split(",") else 8

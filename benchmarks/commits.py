@@ -1,0 +1,239 @@
+"""Tell whether one commit of xnn is slower than another, by xnn's own rows of `benchmarks.peers`.
+
+Usage: ``python -m benchmarks.commits OLD NEW [--pairs N] [--seconds S] [--threads N] [--only TEXT] [--json FILE]``. OLD
+and NEW are commits of the clone that this is run in, which are checked out into folders for the time being, or folders
+that are checkouts. Each has a process of its own, and the two take turns: a pair is a turn of both. Two commits take
+some 15 minutes on two cores, of which compiling takes a few.
+
+Prints a Markdown table. A row fails if NEW's time is more than 3 % above OLD's by the median over pairs, and NEW is
+slower in six of seven pairs; plain SGD with one image a step may lose 25 %. The exit code is 1 if a row fails.
+"""
+
+import argparse
+import gc
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, table
+from benchmarks.peers_xnn import xnn_task
+from benchmarks.tasks import Task, tasks
+from benchmarks.timing import calls_in, turn
+
+ROOT = Path(__file__).resolve().parent.parent
+AGREEING = 7
+"""A row fails only if at most one of so many pairs disagrees."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the pairs of a row tell.
+
+    Attributes
+    ----------
+    ratio : the median over pairs of the new time over the old one
+    slower : in how many pairs the new time is the longer one
+    fails : whether that is too slow
+    """
+
+    ratio: float
+    slower: int
+    fails: bool
+
+
+def judge(old: Sequence[float], new: Sequence[float], allowed: float) -> Verdict:
+    """Judge the times of both in each pair; `allowed` is how much longer the new one may take, 0.03 for 3 %."""
+    ratios = [b / a for a, b in zip(old, new, strict=True)]
+    ratio, slower = statistics.median(ratios), sum(ratio > 1 for ratio in ratios)
+    agree = AGREEING * (len(ratios) - slower) <= len(ratios)
+    return Verdict(ratio, slower, ratio > 1 + allowed and agree)
+
+
+def allowance(task: Task) -> float:
+    """Return how much longer a task may take."""
+    return 0.25 if task.optimizer == "sgd" and task.batch == 1 else 0.03
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if min(arguments.threads, arguments.pairs) < 1 or arguments.seconds <= 0:
+        parser.error("--threads, --pairs and --seconds must be positive")
+    if arguments.serve:
+        serve(Path(arguments.old))
+        return
+    # The two processes have it from this one.
+    machine.pin(arguments.threads)
+    about = machine.describe(arguments.threads, ("numpy", "numba"))
+    about |= {name: getattr(arguments, name) for name in ("old", "new", "pairs", "seconds")}
+    with ExitStack() as stack:
+        folders = [stack.enter_context(checkout(name)) for name in (arguments.old, arguments.new)]
+        old, new = (stack.enter_context(worker(folder)) for folder in folders)
+        rows = rows_of_both(old.networks, new.networks, arguments.only)
+        if not rows:
+            parser.error(f"--only {arguments.only}: no network of both commits has a name that holds this")
+        table.print_circumstances(about)
+        table.print_heading(["network", "what", "batch", "old, ms", "new, ms", "new / old", "pairs slower", "verdict"])
+        figures = [compare(old, new, name, task, arguments.pairs, arguments.seconds) for name, task in rows]
+    table.write(arguments.json, about, figures)
+    failed = sum(figure["fails"] for figure in figures)
+    if failed:
+        sys.exit(f"{failed} of {len(figures)} rows are too slow")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old", metavar="OLD", help="the commit, or the folder, to be compared with")
+    parser.add_argument("new", metavar="NEW", nargs="?", default=".", help="the one to be judged (default: this clone)")
+    parser.add_argument("--pairs", type=int, default=7, help="turns of each (default: 7)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
+    parser.add_argument(
+        "--threads", type=int, default=machine.cores(), help="threads for each process (default: all cores)"
+    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="time only networks whose name holds this text")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all turns to this file")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+@contextmanager
+def checkout(name: str) -> Iterator[Path]:
+    """Give the folder of that name, or one in which the commit of that name is checked out meanwhile."""
+    if Path(name, "src", "xnn").is_dir():
+        yield Path(name).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="xnn-") as parent:
+        folder = Path(parent, "checkout")
+        git = partial(subprocess.run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        made = git(["git", "worktree", "add", "--detach", str(folder), name])
+        if made.returncode:
+            sys.exit(f"{name} is neither a folder that is a checkout of xnn nor a commit: {made.stdout.strip()}")
+        try:
+            yield folder
+        finally:
+            git(["git", "worktree", "remove", "--force", str(folder)])
+
+
+class Worker:
+    """A process that times one checkout.
+
+    Attributes
+    ----------
+    networks : for each network's name its tasks
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self._process, self._folder = process, folder
+        self.networks = {name: [Task(*task) for task in found] for name, found in self._answer().items()}
+
+    def prepare(self, network: str, task: Task, turns: int, seconds: float) -> None:
+        """Make ready for so many turns of that length."""
+        self._ask([network, task, turns, seconds])
+
+    def turn(self) -> float:
+        """Return the seconds of one step."""
+        seconds: float = self._ask("go")
+        return seconds
+
+    def _ask(self, message: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"the process that times {self._folder} has ended; above is what it said")
+        return json.loads(line)
+
+
+@contextmanager
+def worker(folder: Path) -> Iterator[Worker]:
+    """Give a process that times the checkout in a folder."""
+    # The benchmark's own code comes from the folder it is started in, xnn from the checkout.
+    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+    command = [sys.executable, "-m", "benchmarks.commits", "--serve", str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
+        try:
+            yield Worker(process, folder)
+        finally:
+            process.kill()
+
+
+def serve(folder: Path) -> None:
+    """Answer a `Worker`: time what its messages say with the xnn of a checkout."""
+    import xnn
+
+    if not Path(xnn.__file__).is_relative_to(folder):
+        sys.exit(f"xnn is imported from {xnn.__file__}, not from {folder}")
+    networks = networks_of(folder)
+    print(json.dumps({name: tasks(network) for name, network in networks.items()}), flush=True)
+    messages = map(json.loads, sys.stdin)
+    for name, task, turns, seconds in messages:
+        make = partial(xnn_task, networks[name], Task(*task))
+        calls = calls_in(make(), seconds)
+        print(json.dumps("ready"), flush=True)
+        for _ in range(turns):
+            next(messages)
+            # Each turn has a model of its own: where one comes to lie in memory makes it faster or slower.
+            gc.collect()
+            print(json.dumps(turn(make(), calls)), flush=True)
+
+
+def networks_of(folder: Path) -> dict[str, Any]:
+    """Return a checkout's own networks, which are made with its own layers."""
+    spec = importlib.util.spec_from_file_location("networks_of_checkout", folder / "benchmarks" / "networks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up there.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    networks: dict[str, Any] = module.NETWORKS
+    return networks
+
+
+def rows_of_both(old: dict[str, list[Task]], new: dict[str, list[Task]], only: str) -> list[tuple[str, Task]]:
+    """Return the tasks that both commits have, of networks whose names hold a text."""
+    names = [name for name in new if name in old and only in name]
+    return [(name, task) for name in names for task in new[name] if task in old[name]]
+
+
+def compare(old: Worker, new: Worker, network: str, task: Task, pairs: int, seconds: float) -> dict[str, Any]:
+    """Time a task in turns, print its row and return its figures; each pair begins with the other one of the two."""
+    both = {"old": old, "new": new}
+    for side in both.values():
+        side.prepare(network, task, pairs, seconds)
+    turns: dict[str, list[float]] = {"old": [], "new": []}
+    for pair in range(pairs):
+        for name in list(both)[:: -1 if pair % 2 else 1]:
+            turns[name].append(both[name].turn())
+    verdict = judge(turns["old"], turns["new"], allowance(task))
+    medians = {name: table.milliseconds(statistics.median(times)) for name, times in turns.items()}
+    table.print_row(
+        [
+            *(network, task.title, task.batch, *medians.values(), f"{verdict.ratio:.3f}"),
+            *(f"{verdict.slower} of {pairs}", "too slow" if verdict.fails else "ok"),
+        ]
+    )
+    milliseconds = {name: [1e3 * time for time in times] for name, times in turns.items()}
+    return {"network": network, **task._asdict(), "turns": milliseconds, **asdict(verdict)}
+
+
+if __name__ == "__main__":
+    main()
