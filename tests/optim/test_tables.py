@@ -1,0 +1,50 @@
+"""The tables by which runs make optimizers and schedules."""
+
+import pytest
+
+from xnn import nn, optim
+from xnn.optim.tables import OPTIMIZERS, OWN, SCHEDULES, takers
+
+
+def made(name, backend, **changes):
+    model = nn.Sequential(nn.Linear(3), nn.Linear(2)).build((4,), backend=backend)
+    return OPTIMIZERS[name].make(model, decay_all=True, **(OPTIMIZERS[name].settings | changes))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_made_of_its_settings(backend, name):
+    optimizer = made(name, backend, lr=0.125, weight_decay=0.25)
+    assert (optimizer.lr, optimizer.weight_decay, optimizer.decay_all) == (0.125, 0.25, True)
+    if name in takers("momentum"):
+        assert made(name, backend, momentum=0.5).momentum == 0.5
+
+
+@pytest.mark.parametrize("name", ["sgd", "muon"])
+def test_momentum_is_nesterovs_where_there_is_any(backend, name):
+    assert made(name, backend, momentum=0.5).nesterov
+    assert not made(name, backend, momentum=0.0).nesterov
+
+
+def test_every_public_optimizer_and_schedule_has_a_name(backend):
+    def public(base):
+        classes = [value for value in vars(optim).values() if isinstance(value, type)]
+        return {value for value in classes if issubclass(value, base) and value is not base}
+
+    assert {type(made(name, backend)) for name in OPTIMIZERS} == public(optim.Optimizer)
+    assert {type(schedule(0.1, 30, warmup_steps=2)) for schedule in SCHEDULES.values()} == public(optim.Schedule)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_rises_first_where_it_is_to_and_falls_then(name):
+    schedule = SCHEDULES[name](0.1, 30, warmup_steps=3)
+    rates = [schedule(step) for step in range(30)]
+    assert rates[0] < rates[2] == max(rates) == pytest.approx(0.1)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert (rates[-1] == rates[3]) == (name == "constant")
+
+
+def test_some_settings_are_not_for_every_optimizer():
+    assert takers("lr") == list(OPTIMIZERS)
+    assert takers("momentum") == ["sgd", "rmsprop", "muon"]
+    assert {"momentum", "head_lr"} <= set(OWN)
+    assert "lr" not in OWN
