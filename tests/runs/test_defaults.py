@@ -57,7 +57,7 @@ def test_another_optimizer_brings_what_it_takes_and_nothing_else(name, optimizer
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_what_an_optimizer_does_not_take_is_refused(name, optimizer):
-    given = {name: {"muon_steps": 3, "filter_norm": "fixed"}.get(name, 0.5)}
+    given = {name: OPTIMIZERS[takers(name)[0]].settings[name]}
     if optimizer in takers(name):
         assert getattr(resolve(Settings(optimizer=optimizer, **given), DIGITS), name) == given[name]
         return
