@@ -25,13 +25,13 @@ def test_momentum_is_nesterovs_where_there_is_any(backend, name):
     assert not made(name, backend, momentum=0.0).nesterov
 
 
-def test_every_public_optimizer_and_schedule_has_a_name(backend):
+def test_every_public_class_has_a_name():
     def public(base):
-        classes = [value for value in vars(optim).values() if isinstance(value, type)]
-        return {value for value in classes if issubclass(value, base) and value is not base}
+        classes = [value for value in vars(optim).values() if isinstance(value, type) and issubclass(value, base)]
+        return {value.__name__.lower() for value in classes} - {base.__name__.lower()}
 
-    assert {type(made(name, backend)) for name in OPTIMIZERS} == public(optim.Optimizer)
-    assert {type(schedule(0.1, 30, warmup_steps=2)) for schedule in SCHEDULES.values()} == public(optim.Schedule)
+    assert public(optim.Optimizer) == set(OPTIMIZERS)
+    assert public(optim.Schedule) == {name.replace("-", "") for name in SCHEDULES}
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
