@@ -41,6 +41,7 @@ class Recorder:
             {"model": "lab6"},
             {"hidden": (8,), "solver": "sgd", "learning_rate_init": 1e-3, "nesterovs_momentum": False, "alpha": 0.032},
         ),
+        ({"model": "lab6", "l2": 0.25}, {"alpha": 8.0}),
         ({"model": "lab6", "seed": 7, "optimizer": "adam"}, {"solver": "adam", "random_state": 7}),
     ],
 )

@@ -91,7 +91,7 @@ def plain_settings(given: Settings) -> Settings:
     if optimizer not in OPTIMIZERS:
         raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
     plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",)}
-    if given.model != "lab6":  # whose weight decay is the lab's penalty
+    if given.model != "lab6" or given.l2 is not None:  # by itself lab6 has weight decay, which is the lab's penalty
         plain["weight_decay"] = 0.0
     return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)
 
