@@ -3,7 +3,7 @@
 import pytest
 
 from xnn import nn, optim
-from xnn.optim.tables import OPTIMIZERS, OWN, SCHEDULES, takers
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 
 
 def made(name, backend, **changes):
@@ -43,8 +43,8 @@ def test_a_schedule_rises_first_where_it_is_to_and_falls_then(name):
     assert (rates[-1] == rates[3]) == (name == "constant")
 
 
-def test_some_settings_are_not_for_every_optimizer():
+def test_each_setting_has_its_takers():
     assert takers("lr") == list(OPTIMIZERS)
     assert takers("momentum") == ["sgd", "rmsprop", "muon"]
-    assert {"momentum", "head_lr"} <= set(OWN)
-    assert "lr" not in OWN
+    assert all(takers(name) for name in TAKEN)
+    assert takers("epochs") == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tasks import CIFAR10, DIGITS, every_task
 from xnn.errors import SettingError
-from xnn.optim.tables import OPTIMIZERS, OWN, takers
+from xnn.optim.tables import OPTIMIZERS, TAKEN, takers
 from xnn.recipes import RECIPES, names
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
@@ -25,7 +25,7 @@ def test_a_recipe_fills_in_what_is_not_given_and_nothing_else(name, task):
     assert {key: getattr(settings, key) for key in chosen} == chosen
     assert settings.model == name.partition("-")[0]
     open_ = {key for key, value in settings.to_dict().items() if value is None}
-    assert open_ == LEFT_OPEN | {key for key in OWN if settings.optimizer not in takers(key)}
+    assert open_ == LEFT_OPEN | {key for key in TAKEN if settings.optimizer not in takers(key)}
     # The next time, as on resuming, nothing is left to fill in.
     assert resolve(settings, task) == settings
 
@@ -48,13 +48,22 @@ def test_another_optimizer_brings_what_it_takes_and_nothing_else(name, optimizer
     if optimizer == own.optimizer:
         assert settings == own
     else:
-        expected = dict.fromkeys(OWN) | OPTIMIZERS[optimizer].settings | {"decay": "weights"}
+        expected = dict.fromkeys(TAKEN) | OPTIMIZERS[optimizer].settings | {"decay": "weights"}
         assert {key: getattr(settings, key) for key in expected} == expected
         assert settings.epochs == own.epochs
         assert settings.first_layer == own.first_layer
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_optimizer_has_its_defaults_where_the_recipe_says_nothing(monkeypatch, optimizer):
+    bare = {"hidden": 2, "optimizer": optimizer, "batch_size": 9, "epochs": 1}
+    monkeypatch.setitem(RECIPES, "cnn", dataclasses.replace(RECIPES["cnn"], settings=lambda task: dict(bare)))
+    settings = resolve(Settings(), DIGITS)
+    expected = bare | dict.fromkeys(TAKEN) | OPTIMIZERS[optimizer].settings
+    assert {key: getattr(settings, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", TAKEN)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_what_an_optimizer_does_not_take_is_refused(name, optimizer):
     given = {name: OPTIMIZERS[takers(name)[0]].settings[name]}

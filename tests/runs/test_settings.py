@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.errors import RunError, SettingError
-from xnn.optim.tables import OWN, takers
+from xnn.optim.tables import TAKEN, takers
 from xnn.runs import Settings
 from xnn.runs.settings import (
     ABOVE_ZERO,
@@ -59,7 +59,7 @@ def values(field):
 
 def go_together(chosen):
     if chosen.get("optimizer"):
-        unused = {name: None for name in OWN if name in chosen and chosen["optimizer"] not in takers(name)}
+        unused = {name: None for name in TAKEN if name in chosen and chosen["optimizer"] not in takers(name)}
         chosen = chosen | unused
     if chosen.get("validation", 0) > 1:
         chosen = chosen | {"validation": float(int(chosen["validation"]))}
@@ -114,7 +114,7 @@ def test_no_number_is_negative(name):
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
     counts = ("hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
-    assert name in (*counts, "lr", "whitening_eps", *OWN)
+    assert name in (*counts, "whitening_eps", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 

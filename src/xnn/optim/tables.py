@@ -1,6 +1,6 @@
 """Optimizers and schedules by the names that a run's settings give them, and how each is made from those settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,11 @@ class Kind:
         ``(model, *, decay_all, **settings) -> Optimizer``: the class, or a function where the settings have other names
         than its arguments.
     settings
-        The settings that it takes, and what they are for a recipe that is made for another optimizer.
+        The settings that it takes, and their defaults.
     """
 
     make: Callable[..., Optimizer]
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
 
 
 def _sgd(model: Model, *, momentum: float, **settings: Any) -> SGD:
@@ -83,12 +83,10 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 """Each takes the highest learning rate, all steps, and ``warmup_steps`` by keyword."""
 
 
+TAKEN = tuple(dict.fromkeys(name for kind in OPTIMIZERS.values() for name in kind.settings))
+"""The settings that optimizers take."""
+
+
 def takers(setting: str) -> list[str]:
     """Return the names of the optimizers that take a setting."""
     return [name for name, kind in OPTIMIZERS.items() if setting in kind.settings]
-
-
-OWN = tuple(
-    dict.fromkeys(name for kind in OPTIMIZERS.values() for name in kind.settings if len(takers(name)) < len(OPTIMIZERS))
-)
-"""Settings that not every optimizer takes."""

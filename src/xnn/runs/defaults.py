@@ -6,7 +6,7 @@ from typing import Any
 
 from xnn.data.whitening import WHITENING_EPS
 from xnn.errors import SettingError, suggest
-from xnn.optim.tables import OPTIMIZERS, OWN
+from xnn.optim.tables import OPTIMIZERS, TAKEN
 from xnn.recipes import RECIPES
 from xnn.runs.settings import Settings, flag, known
 from xnn.tasks import Task
@@ -20,7 +20,6 @@ COMMON: dict[str, Any] = {
     "average": 0.0,
     "augment": ("none",),
     "schedule": "constant",
-    "weight_decay": 0.0,
     "decay": "weights",
     "window": 0,
     "window_share": 0.0,
@@ -59,10 +58,11 @@ def resolve(settings: Settings, task: Task) -> Settings:
         There is no such model or recipe, or the values do not go together.
     """
     check_names(settings)
-    own = COMMON | RECIPES[settings.recipe or settings.model].settings(task)
-    if settings.optimizer not in (None, own["optimizer"]):
-        own = {name: value for name, value in own.items() if name not in OWN} | {"decay": COMMON["decay"]}
-        own |= OPTIMIZERS[known(settings.optimizer)].settings
+    own = RECIPES[settings.recipe or settings.model].settings(task)
+    optimizer = settings.optimizer or own["optimizer"]
+    if optimizer != own["optimizer"]:
+        own = {name: value for name, value in own.items() if name not in (*TAKEN, "decay")}
+    own = COMMON | OPTIMIZERS[optimizer].settings | own
     if settings.dtype != "float32":
         own["precision"] = "float32"
     _check_halves(settings, own)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from xnn import data, recipes
 from xnn.backends import PRECISIONS
 from xnn.errors import RunError, SettingError, suggest
-from xnn.optim.tables import OPTIMIZERS, OWN, SCHEDULES, takers
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 from xnn.runs.every import is_every
 
 AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
@@ -234,7 +234,7 @@ class Settings:
             raise SettingError(f"--augment {','.join(self.augment)}: 'none' stands alone")
 
     def _check_taken(self, optimizer: str) -> None:
-        for name in OWN:
+        for name in TAKEN:
             value, those = getattr(self, name), takers(name)
             # Runs of earlier versions have a momentum of 0 for optimizers that have none.
             if value and optimizer not in those:
