@@ -239,14 +239,14 @@ def parts(augmentation: Augmentation | None) -> list[Part] | None:
     return found
 
 
-def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> tuple[list[Step], Shape]:
-    """Return the steps of augmentations that images (n, h, w, c) go through, and the shape they then have."""
+def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> list[Step]:
+    """Return the steps of augmentations that images (n, h, w, c) go through."""
     steps: list[Step] = []
     for each in augmentations:
         steps.append(each.draw(shape, random))
         if steps[-1].kind == "window":
             shape = (shape[0], steps[-1].size, steps[-1].size, shape[3])
-    return steps, shape
+    return steps
 
 
 def _mirrored(x: Array, step: Step, random: Random) -> Array:

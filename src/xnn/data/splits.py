@@ -1,7 +1,8 @@
 """A data set in memory: images, labels, the names of its classes, and how to hold some images back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,6 +21,14 @@ class Arrays(NamedTuple):
     train_labels: HostArray
     test_images: HostArray
     test_labels: HostArray
+
+
+class Found(NamedTuple):
+    """Files of a data set: where, which, and how to read them."""
+
+    location: Path
+    paths: list[Path]
+    read: Callable[[], Arrays]
 
 
 @dataclass(frozen=True, eq=False)

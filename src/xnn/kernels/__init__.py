@@ -238,7 +238,7 @@ def held_back(backend: Backend) -> str | None:
     """Return a line for the user if the environment slows a backend's products, and None if it does not."""
     if backend.library != "numpy" or "OPENBLAS_CORETYPE" not in os.environ or not _is_served("numpy"):
         return None
-    line: str | None = _load("numpy", "coretype").held_back()
+    line: str | None = importlib.import_module("xnn.kernels.numpy.coretype").held_back()
     return line
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from xnn.runs.curves import needs_logarithm
+
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 14, 36
 _MOST_MARKERS = 30
@@ -175,8 +177,7 @@ def _horizontal(last: float, whole: bool) -> _Scale:
 def _vertical(values: Sequence[float], from_zero: bool) -> _Scale:
     low, high = min(values), max(values)
     floor = HEIGHT - BOTTOM
-    # A logarithm shows a loss that falls far; one of nothing, or next to it, would stretch it out of all shape.
-    if not from_zero and low >= _SMALLEST and 20.0 * low < high < 1e6 * low:
+    if not from_zero and needs_logarithm(values):
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         powers = [10.0**power for power in range(first, last + 1)]
         fine = [factor * power for power in powers for factor in (1, 2, 5)] if len(powers) < 4 else powers

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnn import models, nn
+from xnn import nn, recipes
 from xnn.backends import Backend, backend
 from xnn.data import Normalization
 from xnn.data.limits import check_room
 from xnn.errors import RunError
 from xnn.runs import schema
+from xnn.runs.defaults import check_names
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
 from xnn.tasks import Task
@@ -140,7 +141,7 @@ def _damage_named(path: Path) -> Iterator[None]:
 def _described(description: schema.Description) -> SavedModel:
     """Return the model that a file describes, not yet built."""
     settings = Settings.from_dict(description["settings"])
-    models.check_names(settings)
+    check_names(settings)
     if settings.hidden is None:
         raise ValueError("it lacks the width of its hidden layers")
     shape, classes = description["image_shape"], tuple(description["classes"])
@@ -150,4 +151,6 @@ def _described(description: schema.Description) -> SavedModel:
     normalization = Normalization(tuple(numbers["mean"]), tuple(numbers["std"]))
     if not len(normalization.mean) == len(normalization.std) == shape[2]:
         raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
-    return SavedModel(models.layers(settings, task), shape, classes, normalization, settings)
+    # Runs from before there was a choice have no such setting.
+    model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming")
+    return SavedModel(model, shape, classes, normalization, settings)

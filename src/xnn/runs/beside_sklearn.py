@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from xnn import models, nn
+from xnn import nn
 from xnn.data import Batches, Normalization, Split
 from xnn.data.splits import HostArray
 from xnn.errors import SettingError, UserError
 from xnn.kernels import threads
 from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.defaults import check_names
 from xnn.runs.settings import Settings, known
 
 OPTIMIZERS = ("sgd", "adam")
@@ -83,13 +84,15 @@ def plain_settings(given: Settings) -> Settings:
     SettingError
         Something was given that ``MLPClassifier`` lacks, or the model is not made of linear layers.
     """
-    models.check_names(given)
+    check_names(given)
     if given.model not in ("mlp", "lab6"):
         raise SettingError(f"--model {given.model}: scikit-learn has linear layers only; choose mlp or lab6")
     optimizer = given.optimizer or ("sgd" if given.model == "lab6" else "adam")
     if optimizer not in OPTIMIZERS:
         raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
-    plain: dict[str, Any] = {"schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "augment": ("none",)}
+    plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",)}
+    if given.model != "lab6" or given.l2 is not None:  # by itself lab6 has weight decay, which is the lab's penalty
+        plain["weight_decay"] = 0.0
     return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)
 
 
@@ -200,8 +203,8 @@ def _by_sklearn(classifier: Any, job: Job, network: str) -> Entrant:
         learning_rate_init=settings.lr,
         momentum=momentum,
         nesterovs_momentum=momentum > 0.0,
-        # It divides its penalty by the size of the batch.
-        alpha=(settings.l2 or 0.0) * batch,
+        # It divides its penalty by the size of the batch; to SGD and Adam weight decay is the same as a penalty.
+        alpha=(known(settings.l2) + known(settings.weight_decay)) * batch,
         batch_size=batch,
         max_iter=epochs,
         # Train for all the epochs.

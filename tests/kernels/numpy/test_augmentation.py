@@ -71,17 +71,18 @@ def assert_equal(split, **options):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often the twin was taken."""
+    """What the twin has prepared; not what it has declined."""
     from xnn.kernels.numpy import augmentation
 
-    counted, prepare = [], augmentation.prepare_images
+    prepared, prepare = [], augmentation.prepare_images
 
-    def count(*arguments):
-        counted.append(None)
-        return prepare(*arguments)
+    def keep(*arguments):
+        x = prepare(*arguments)
+        prepared.extend([] if x is None else [x])
+        return x
 
-    monkeypatch.setattr(augmentation, "prepare_images", count)
-    return counted
+    monkeypatch.setattr(augmentation, "prepare_images", keep)
+    return prepared
 
 
 @given(
