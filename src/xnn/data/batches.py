@@ -188,7 +188,7 @@ class Batches:
     def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array | None:
         """Return what `_prepared` does, by a twin of it; None where it cannot do these images or augmentations."""
         images, augmentations = self.split.images, parts(augment)
-        prepare = kernels.single_pass(self.backend, "prepare_images") if self.dtype == "float32" else None
+        prepare = kernels.single_pass(self.backend, self.dtype, "prepare_images")
         plain = images.ndim == 4 and images.dtype == np.uint8 and images.flags.c_contiguous and images.size > 0
         if prepare is None or augmentations is None or len(augmentations) > _MOST_STEPS or not plain:
             return None

@@ -127,39 +127,13 @@ def twins(backend: Backend) -> dict[str, str]:
     return {name: f"{__name__}.{backend.library}.{module}" for name, module in _TWINS[backend.library].items()}
 
 
-def update(backend: Backend, optimizer: type) -> Any:
-    """Return the twin of the update rule of a class of optimizers, or None if there is none."""
-    name = f"{optimizer.__module__}.{optimizer.__qualname__}"
-    if not (backend.twins and _is_served(backend.library)) or name not in _UPDATES[backend.library]:
+def single_pass(backend: Backend, dtype: str, name: str) -> Any:
+    """Return the twin of work on a model of a dtype that is one pass over memory, or None if there is none."""
+    if not (backend.twins and _is_served(backend.library)) or dtype != "float32":
         return None
-    return getattr(_load(backend.library, "optimizers"), _UPDATES[backend.library][name])
-
-
-def single_pass(backend: Backend, name: str) -> Any:
-    """Return the twin of work in `xnn.optim` or `xnn.data` that is one pass over memory, or None if there is none.
-
-    Parameters
-    ----------
-    backend : Backend
-    name : str
-        ``"clip_norm"`` of `xnn.optim.clip_gradient_norm`, ``"move_average"`` of `xnn.optim.ExponentialMovingAverage`,
-        ``"prepare_images"`` of `xnn.data.Batches`; all three are for float32.
-    """
-    if not (backend.twins and _is_served(backend.library)):
-        return None
-    return getattr(_load(backend.library, _PASSES[backend.library][name]), name)
-
-
-def outer_update(backend: Backend, optimizer: Any) -> Any:
-    """Return what updates a weight from the two vectors whose outer product its gradient is, or None.
-
-    ``(optimizer, parameter, left, right, weight_decay, ahead=None)``, with the weight as a vector, returns the product
-    of the array `ahead` and the updated weight, ``(1, len(right))``, where the twin of the affine map can use it.
-    """
-    twin = update(backend, type(optimizer))
-    if twin is None or backend.library != "numpy":
-        return None
-    return _load(backend.library, "optimizers").outer_update(twin, optimizer)
+    if name in _UPDATES[backend.library]:
+        return getattr(_load(backend.library, "optimizers"), _UPDATES[backend.library][name])
+    return None if "." in name else getattr(_load(backend.library, _PASSES[backend.library][name]), name)
 
 
 def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ from array_api_compat import array_namespace, device
 from xnn import kernels
 from xnn._typing import Array, Shape
 from xnn.optim import _checks
-from xnn.optim.optimizer import Model, Optimizer
+from xnn.optim.optimizer import Model, Optimizer, Run
 from xnn.optim.sgd import SGD
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -141,7 +141,7 @@ class Muon(Optimizer):
             for part in self._within(segment.start, segment.stop):
                 if part.columns == 0:
                     self._sgd.lr = part.lr * (self.lr / self._first_lr)
-                    self._sgd._update_run(part.start, part.stop, weight_decay * (self._first_lr / part.lr))
+                    self._sgd._apply([Run(part.start, part.stop, weight_decay * (self._first_lr / part.lr))])
                     continue
                 parameter, gradient, velocity = (
                     xp.reshape(vector[part.start : part.stop], (-1, part.columns), copy=False)
