@@ -1,7 +1,6 @@
 """What all optimizers share: the walk over the flat vectors of a model, one trainable run at a time."""
 
 import functools
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -61,6 +60,9 @@ class Model(Protocol):
     def segments(self, decay_all: bool = False) -> Sequence[Segment]:
         """Return the runs of trainable parameters, in order, neighbours of equal `decay` merged."""
 
+    def layout(self) -> Sequence[Mapping[str, Any]]:
+        """Return name, shape and start of each parameter, in the model's order."""
+
 
 class Run(NamedTuple):
     """Trainable parameters ``flat[start:stop]`` that are decayed alike."""
@@ -70,12 +72,12 @@ class Run(NamedTuple):
     weight_decay: float
 
 
-class Optimizer(ABC):
+class Optimizer:
     """Base of the optimizers: hyper-parameters, slots, and the walk over trainable runs.
 
-    A subclass fills `slots` and implements `_update` for one run. Since every update rule here works element
-    by element, how the vector is cut into runs does not change the result. Frozen parameters are in no run,
-    so they and their slots stay as they are.
+    A subclass fills `slots` and implements `_update` for one run. Its rule has to work element by element, so that the
+    cut of the vector into runs does not change the result; if it does not, see `Muon`, which cuts it into matrices.
+    Frozen parameters are in no run, so they and their slots stay as they are.
 
     Parameters
     ----------
@@ -136,9 +138,9 @@ class Optimizer(ABC):
             slots = {name: slot[start:stop] for name, slot in self.slots.items()}
             self._update(parameters[start:stop], gradients[start:stop], slots, weight_decay)
 
-    @abstractmethod
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
         """Update one run: `parameter` and `slots` are views to write to, `gradient` is only read."""
+        raise NotImplementedError(f"{type(self).__name__} has no update rule: it must implement _update")
 
     def _add_slot(self, name: str) -> None:
         self.slots[name] = self.model.backend.xp.zeros_like(self.model.parameters.flat)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from xnn import kernels, models, nn, optim
-from xnn._typing import Shape
 from xnn.backends import Backend, backend
 from xnn.data import (
     AlternatingFlip,
@@ -231,23 +230,25 @@ def _optimizer(model: nn.Sequential, settings: Settings, weight_decay: float) ->
     return optim.SGD(model, lr, momentum=momentum, nesterov=momentum > 0.0, **decay)
 
 
-def _muon(model: nn.Sequential, settings: Settings, decay: dict[str, Any]) -> optim.Muon:
-    momentum, head_lr, bias_lr = settings.momentum or 0.0, known(settings.head_lr), known(settings.bias_lr)
+def _muon(model: nn.Sequential, settings: Settings, decay: dict[str, Any]) -> optim.Groups:
+    lr, momentum, sgd_momentum = known(settings.lr), settings.momentum or 0.0, known(settings.sgd_momentum)
 
-    def sgd_lr(name: str, shape: Shape) -> float:
-        return bias_lr if len(shape) < 2 else head_lr
+    def sgd(part: optim.Part, own: float) -> optim.SGD:
+        # A step takes the same share of all that is decayed.
+        own_decay = {**decay, "weight_decay": decay["weight_decay"] * (lr / own)}
+        return optim.SGD(part, own, momentum=sgd_momentum, nesterov=sgd_momentum > 0.0, **own_decay)
 
-    return optim.Muon(
-        model,
-        known(settings.lr),
+    hidden, head, rest = optim.split(model, optim.hidden_matrices(model), lambda name, shape: len(shape) >= 2)
+    muon = optim.Muon(
+        hidden,
+        lr,
         momentum=momentum,
         nesterov=momentum > 0.0,
         normalize=settings.filter_norm == "fixed",
         iterations=known(settings.muon_steps),
-        sgd_lr=sgd_lr,
-        sgd_momentum=known(settings.sgd_momentum),
         **decay,
     )
+    return optim.Groups(muon, sgd(head, known(settings.head_lr)), sgd(rest, known(settings.bias_lr)))
 
 
 def _schedule(settings: Settings, batches: int) -> schedules.Schedule | None:
