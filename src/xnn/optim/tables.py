@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xnn._typing import Shape
 from xnn.optim.adam import Adam, AdamW
-from xnn.optim.muon import LaidOut, Muon
+from xnn.optim.groups import Groups, Part, split
+from xnn.optim.muon import Muon, hidden_matrices
 from xnn.optim.optimizer import Model, Optimizer
 from xnn.optim.rmsprop import RMSprop
 from xnn.optim.schedules import Constant, Cosine, Linear, OneCycle, Schedule, Step
@@ -35,27 +35,36 @@ def _sgd(model: Model, *, momentum: float, **settings: Any) -> SGD:
 
 
 def _muon(
-    model: LaidOut,
+    model: Model,
     *,
+    lr: float,
     momentum: float,
+    weight_decay: float,
+    decay_all: bool,
     muon_steps: int,
     filter_norm: str,
     head_lr: float,
     bias_lr: float,
-    **settings: Any,
-) -> Muon:
-    def sgd_lr(name: str, shape: Shape) -> float:
-        return bias_lr if len(shape) < 2 else head_lr
+    sgd_momentum: float,
+) -> Groups:
+    def sgd(part: Part, own: float) -> SGD:
+        # A step takes the same share of all that is decayed.
+        decay = weight_decay * (lr / own)
+        nesterov = sgd_momentum > 0.0
+        return SGD(part, own, momentum=sgd_momentum, nesterov=nesterov, weight_decay=decay, decay_all=decay_all)
 
-    return Muon(
-        model,
+    hidden, head, rest = split(model, hidden_matrices(model), lambda name, shape: len(shape) >= 2)
+    muon = Muon(
+        hidden,
+        lr,
         momentum=momentum,
         nesterov=momentum > 0.0,
+        weight_decay=weight_decay,
         normalize=filter_norm == "fixed",
         iterations=muon_steps,
-        sgd_lr=sgd_lr,
-        **settings,
+        decay_all=decay_all,
     )
+    return Groups(muon, sgd(head, head_lr), sgd(rest, bias_lr))
 
 
 OPTIMIZERS: dict[str, Kind] = {
