@@ -17,7 +17,7 @@ HEAVY = {
 }
 # Each part may import itself and what stands before it.
 ORDER = [
-    ("_version", "_typing", "_tf32", "_notes", "errors", "paths", "files", "texts"),
+    ("_version", "_typing", "_tf32", "_notes", "_checks", "errors", "paths", "files", "texts"),
     ("_few_threads",),
     ("backends",),
     ("random",),

@@ -51,5 +51,5 @@ def test_a_draw_of_exactly_the_rate_is_kept(rate):
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, math.nan])
 def test_a_rate_outside_its_range_is_named(backend, rate):
-    with pytest.raises(ValueError, match=r"dropout: rate must be in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"dropout: rate must be a number of at least 0 and below 1"):
         F.dropout(backend.asarray(np.ones(3)), rate, Random(backend, 0))

@@ -83,6 +83,9 @@ def test_a_label_outside_the_classes_makes_the_loss_nan(backend, label):
     assert np.isnan(backend.to_numpy(loss))
 
 
+SMOOTHING = "label_smoothing must be a number of at least 0 and below 1"
+
+
 @pytest.mark.parametrize(
     ("logits", "labels", "smoothing", "error", "culprit"),
     [
@@ -105,7 +108,7 @@ def test_a_label_outside_the_classes_makes_the_loss_nan(backend, label):
             "logits must have 2 axes (n, classes), not the shape (3,)",
         ),
         *(
-            (np.ones((2, 3)), np.ones(2, dtype=int), bad, ValueError, f"label_smoothing must be in [0, 1), not {bad}")
+            (np.ones((2, 3)), np.ones(2, dtype=int), bad, ValueError, f"{SMOOTHING}, not {bad}")
             for bad in (1.0, -0.1, np.nan)
         ),
         (

@@ -89,9 +89,12 @@ def test_loss_and_penalty_together_have_the_gradient_of_their_sum(strength, seed
 @pytest.mark.parametrize(
     ("make", "culprit"),
     [
-        (lambda: nn.SoftmaxCrossEntropy(1.0), r"SoftmaxCrossEntropy: label_smoothing must be in \[0, 1\)"),
+        (
+            lambda: nn.SoftmaxCrossEntropy(1.0),
+            r"SoftmaxCrossEntropy: label_smoothing must be a number of at least 0 and below 1",
+        ),
         (lambda: nn.Huber(0.0), "Huber: delta must be positive"),
-        (lambda: nn.L2Penalty(-1.0), "L2Penalty: strength must be finite and not negative"),
+        (lambda: nn.L2Penalty(-1.0), "L2Penalty: strength must be a finite number of at least 0"),
         (lambda: nn.L2Penalty(math.inf), "L2Penalty: strength"),
         (lambda: nn.L2Penalty(math.nan), "L2Penalty: strength"),
     ],

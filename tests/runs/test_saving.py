@@ -26,7 +26,7 @@ def test_the_callback_saves_each_epoch_and_keeps_few(tmp_path):
     saved, _ = checkpoints.newest_valid(tmp_path)
     assert saved.info["epoch"] == 4
     assert json.loads(json.dumps(saved.info)) == saved.info
-    with pytest.raises(ValueError, match="keep must be 1 or more"):
+    with pytest.raises(ValueError, match="keep must be an integer of at least 1"):
         Checkpoint(tmp_path, keep=0)
 
 

@@ -436,7 +436,7 @@ def test_a_scale_is_a_power_of_two(initial):
 
 
 def test_growth_takes_a_step_at_least():
-    with pytest.raises(ValueError, match="growth_steps must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="growth_steps must be an integer of at least 1, not 0"):
         LossScaling(growth_steps=0)
 
 

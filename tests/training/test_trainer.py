@@ -358,7 +358,7 @@ def test_early_stopping_wants_accuracies_to_grow():
 
 
 def test_early_stopping_without_patience_is_refused():
-    with pytest.raises(ValueError, match="patience must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="patience must be an integer of at least 1, not 0"):
         EarlyStopping(0)
 
 
@@ -421,7 +421,7 @@ def test_whole_numbers_are_targets_of_another_loss():
 
 @pytest.mark.parametrize("epochs", [1.5, 2.0, "2"])
 def test_a_part_of_an_epoch_is_refused(epochs):
-    with pytest.raises(TypeError, match=re.escape(f"epochs must be a whole number, not {epochs!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"epochs must be an integer of at least 1, not {epochs!r}")):
         small.make_trainer().fit(small.separable(0), epochs=epochs)
 
 
@@ -446,11 +446,11 @@ def test_divergence_names_the_highest_learning_rate(schedule, rate):
 def test_no_epochs_no_batch_and_no_interval_are_refused():
     trainer = small.make_trainer()
     data = small.separable(0)
-    with pytest.raises(ValueError, match="epochs must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="epochs must be an integer of at least 1, not 0"):
         trainer.fit(data, epochs=0)
-    with pytest.raises(ValueError, match="batch_size must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, not 0"):
         trainer.fit(data, epochs=1, batch_size=0)
-    with pytest.raises(ValueError, match="log_every must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="log_every must be an integer of at least 1, not 0"):
         small.make_trainer(log_every=0)
 
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from xnn._checks import is_size
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_axes, check_floating, check_shape, namespace, rows, sum_dtype, sum_rows
-from xnn.functional.windows import Padding, Windows, is_count, scatter, take, windows
+from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
 _BLOCK_ELEMENTS = 2**20
 """Images are worked through in blocks whose columns hold about this many numbers, so that they stay in cache."""
@@ -97,7 +98,7 @@ def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
     check_axes("conv2d", "x", x, "n, h, w, c")
     check_axes("conv2d", "weight", weight, "kh, kw, c / groups, o")
     channels, inputs, outputs = x.shape[3], weight.shape[2], weight.shape[3]
-    if not is_count(groups, 1) or channels != inputs * groups or outputs % groups:
+    if not is_size(groups, 1) or channels != inputs * groups or outputs % groups:
         raise ValueError(
             f"conv2d: x with {channels} channels does not fit weight {tuple(weight.shape)} (kh, kw, c / groups, o) "
             f"in groups={groups}: need c = {inputs} * groups, and groups must divide o = {outputs}"

@@ -1,5 +1,6 @@
 """Dropout."""
 
+from xnn import _checks
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_floating, namespace
 from xnn.random import Random
@@ -29,8 +30,7 @@ def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
     """
     check_floating("dropout", x=x)
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"dropout: rate must be in [0, 1), not {rate}")
+    _checks.fraction("dropout: rate", rate)
     xp = namespace(x)
     kept = random.uniform(x.shape) >= rate
     scale = 1.0 / (1.0 - rate)

@@ -7,6 +7,7 @@ gradient.
 
 import math
 
+from xnn import _checks
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_array, check_axes, check_floating, check_shape, namespace
 from xnn.functional.activations import sigmoid
@@ -206,8 +207,7 @@ def _check_classification(logits: Array, labels: Array, label_smoothing: float) 
     if not xp.isdtype(labels.dtype, "integral"):
         raise TypeError(f"softmax_cross_entropy: labels must be integers (class indices), not {labels.dtype}")
     check_shape("softmax_cross_entropy", "labels", labels, (logits.shape[0],), "one for each row of logits")
-    if not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"softmax_cross_entropy: label_smoothing must be in [0, 1), not {label_smoothing}")
+    _checks.fraction("softmax_cross_entropy: label_smoothing", label_smoothing)
     _check_not_empty("softmax_cross_entropy", logits)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xnn._checks import is_size
 from xnn._typing import Array, Shape
 from xnn.functional._common import namespace
 
@@ -165,7 +166,7 @@ def _margins(function: str, padding: Padding) -> tuple[Pair, Pair] | None:
         return (0, 0), (0, 0)
     sides = padding if isinstance(padding, list | tuple) else (padding, padding)
     margins: list[Any] = [side if isinstance(side, list | tuple) else (side, side) for side in sides]
-    if [len(margin) for margin in margins] != [2, 2] or not all(is_count(m, 0) for margin in margins for m in margin):
+    if [len(margin) for margin in margins] != [2, 2] or not all(is_size(m, 0) for margin in margins for m in margin):
         raise ValueError(
             f"{function}: padding must be 'same', 'valid', a non-negative integer, a pair, "
             f"or ((above, below), (left, right)), not {padding!r}"
@@ -178,11 +179,6 @@ def pair(function: str, name: str, value: int | Sequence[int]) -> Pair:
     """Return `value` as (vertical, horizontal), both positive integers."""
     both: Sequence[Any] = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
     first, second = both
-    if not is_count(first, 1) or not is_count(second, 1):
+    if not is_size(first, 1) or not is_size(second, 1):
         raise ValueError(f"{function}: {name} must be a positive integer or a pair of them, not {value!r}")
     return first, second
-
-
-def is_count(value: object, least: int) -> bool:
-    """Whether `value` is an integer, and no bool, of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from xnn import _checks
 from xnn._typing import Shape
 from xnn.functional.windows import Padding, pair, windows
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
 from xnn.nn.layer import Layer
-from xnn.nn.linear import positive
 
 
 class Conv2d(Layer):
@@ -45,12 +45,12 @@ class Conv2d(Layer):
         bias_initializer: Initializer = zeros,
         trainable: bool = True,
     ) -> None:
-        self.channels = positive("Conv2d", "channels", channels)
+        self.channels = _checks.count("Conv2d: channels", channels, 1)
         self.kernel = pair("Conv2d", "kernel", kernel)
         self.stride = pair("Conv2d", "stride", stride)
         self.padding = padding
         self.dilation = pair("Conv2d", "dilation", dilation)
-        self.groups = positive("Conv2d", "groups", groups)
+        self.groups = _checks.count("Conv2d: groups", groups, 1)
         self.use_bias = bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer

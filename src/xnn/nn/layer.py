@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
 
 from xnn import kernels
+from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
-from xnn.functional.windows import is_count
 from xnn.nn.computing import Outermost
 from xnn.nn.initializers import Initializer, zeros
 from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, check_state, segments
@@ -182,7 +182,7 @@ class Layer:
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
-        if not isinstance(input_shape, tuple | list) or not all(is_count(length, 1) for length in input_shape):
+        if not isinstance(input_shape, tuple | list) or not all(is_size(length, 1) for length in input_shape):
             raise ValueError(
                 f"input_shape must be a tuple of positive integers, such as (28, 28, 1), not {input_shape!r}"
             )

@@ -2,8 +2,8 @@
 
 import math
 
+from xnn import _checks
 from xnn._typing import Shape
-from xnn.functional.windows import is_count
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
 from xnn.nn.layer import Layer
 
@@ -31,7 +31,7 @@ class Linear(Layer):
         weight_initializer: Initializer = kaiming_normal,
         bias_initializer: Initializer = zeros,
     ) -> None:
-        self.features = positive("Linear", "features", features)
+        self.features = _checks.count("Linear: features", features, 1)
         self.use_bias = bias
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
@@ -49,10 +49,3 @@ class Linear(Layer):
     def flops(self) -> int:
         """2 n m for each position."""
         return 2 * math.prod(self.output_shape) * self.input_shape[-1]
-
-
-def positive(layer: str, name: str, value: int) -> int:
-    """Return `value`, a positive integer, or raise ValueError."""
-    if not is_count(value, 1):
-        raise ValueError(f"{layer}: {name} must be a positive integer, not {value!r}")
-    return value

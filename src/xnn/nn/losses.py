@@ -4,10 +4,8 @@ A loss is not a layer of a `Sequential`: it takes the model's output and the tar
 pullback that begins the way back.
 """
 
-import math
-
+from xnn import _checks, kernels
 from xnn import functional as F
-from xnn import kernels
 from xnn._typing import Array, Pullback
 from xnn.nn.layer import Layer
 
@@ -21,8 +19,7 @@ class SoftmaxCrossEntropy:
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"SoftmaxCrossEntropy: label_smoothing must be in [0, 1), not {label_smoothing}")
+        _checks.fraction("SoftmaxCrossEntropy: label_smoothing", label_smoothing)
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Array, labels: Array) -> tuple[Array, Pullback]:
@@ -70,8 +67,7 @@ class L2Penalty:
     """
 
     def __init__(self, strength: float) -> None:
-        if not (strength >= 0 and math.isfinite(strength)):
-            raise ValueError(f"L2Penalty: strength must be finite and not negative, not {strength}")
+        _checks.non_negative("L2Penalty: strength", strength)
         self.strength = strength
 
     def forward(self, model: Layer) -> tuple[Array, Pullback]:

@@ -2,6 +2,7 @@
 
 import math
 
+from xnn import _checks
 from xnn._typing import Array, Shape
 from xnn.nn.initializers import ones, zeros
 from xnn.nn.layer import Call, Layer
@@ -11,8 +12,7 @@ class _Norm(Layer):
     weights = ("weight", "bias")
 
     def __init__(self, eps: float, scale: bool, shift: bool) -> None:
-        if not eps > 0:
-            raise ValueError(f"{type(self).__name__}: eps must be positive, not {eps}")
+        _checks.positive(f"{type(self).__name__}: eps", eps)
         self.eps = eps
         self.scale = scale
         self.shift = shift

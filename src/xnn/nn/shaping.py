@@ -2,6 +2,7 @@
 
 import math
 
+from xnn import _checks
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.layer import Call, Layer
 
@@ -58,8 +59,7 @@ class Dropout(Layer):
     arithmetic = "given"
 
     def __init__(self, rate: float) -> None:
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"Dropout: rate must be in [0, 1), not {rate}")
+        _checks.fraction("Dropout: rate", rate)
         self.rate = rate
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from xnn import _checks
 from xnn._typing import Array
-from xnn.optim import _checks
 from xnn.optim.optimizer import Model, Optimizer
 
 
@@ -61,7 +61,7 @@ class Adam(Optimizer):
         super().__init__(model, lr, weight_decay=weight_decay, decay_all=decay_all)
         if not isinstance(betas, Sequence) or isinstance(betas, str) or len(betas) != 2:
             raise ValueError(f"betas must be a pair of numbers, not {betas!r}")
-        self.betas = (_checks.decay_rate("betas[0]", betas[0]), _checks.decay_rate("betas[1]", betas[1]))
+        self.betas = (_checks.fraction("betas[0]", betas[0]), _checks.fraction("betas[1]", betas[1]))
         self.eps = _checks.positive("eps", eps)
         self._add_slot("first_moment")
         self._add_slot("second_moment")

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from xnn import kernels
+from xnn import _checks, kernels
 from xnn._typing import Array
-from xnn.optim import _checks, _slots
+from xnn.optim import _slots
 from xnn.optim.optimizer import Model
 
 
@@ -47,7 +47,7 @@ class ExponentialMovingAverage:
 
     def __init__(self, model: Model, decay: float) -> None:
         self.model = model
-        self.decay = _checks.decay_rate("decay", decay)
+        self.decay = _checks.fraction("decay", decay)
         self.average = Average(*(self._copy(vector) for vector in self._weights()))
         self.steps = 0
         self._move = kernels.single_pass(model.backend, model.dtype, "move_average")

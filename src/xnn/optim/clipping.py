@@ -3,9 +3,8 @@
 from functools import reduce
 from operator import add
 
-from xnn import kernels
+from xnn import _checks, kernels
 from xnn._typing import Array
-from xnn.optim import _checks
 from xnn.optim.optimizer import Model
 
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from xnn import _checks
 from xnn._typing import Shape
 from xnn.errors import some
-from xnn.optim import _checks
 from xnn.optim.optimizer import Model, Optimizer
 
 Rule: TypeAlias = Callable[[str, Shape], bool]

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from xnn import kernels
+from xnn import _checks, kernels
 from xnn._typing import Array
 from xnn.errors import some
-from xnn.optim import _checks
 from xnn.optim.groups import Rule
 from xnn.optim.optimizer import Model, Optimizer, Run
 
@@ -103,7 +102,7 @@ class Muon(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(model, lr, weight_decay=weight_decay, decay_all=decay_all)
-        self.momentum = _checks.decay_rate("momentum", momentum)
+        self.momentum = _checks.fraction("momentum", momentum)
         self.nesterov = _checks.flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov=True needs a momentum above 0, not momentum=0.0")

@@ -4,10 +4,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from xnn import kernels
+from xnn import _checks, kernels
 from xnn._typing import Array
 from xnn.backends import Backend
-from xnn.optim import _checks, _slots
+from xnn.optim import _slots
 
 
 class FlatMapping(Protocol):

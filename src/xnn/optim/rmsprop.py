@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from xnn import _checks
 from xnn._typing import Array
-from xnn.optim import _checks
 from xnn.optim.optimizer import Model, Optimizer
 
 
@@ -56,9 +56,9 @@ class RMSprop(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(model, lr, weight_decay=weight_decay, decay_all=decay_all)
-        self.alpha = _checks.decay_rate("alpha", alpha)
+        self.alpha = _checks.fraction("alpha", alpha)
         self.eps = _checks.positive("eps", eps)
-        self.momentum = _checks.decay_rate("momentum", momentum)
+        self.momentum = _checks.fraction("momentum", momentum)
         self._add_slot("square_average")
         if self.momentum:
             self._add_slot("velocity")

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from xnn.optim import _checks
+from xnn import _checks
 
 
 @dataclass(frozen=True)

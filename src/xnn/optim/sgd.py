@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from xnn import _checks
 from xnn._typing import Array
-from xnn.optim import _checks
 from xnn.optim.optimizer import Model, Optimizer
 
 
@@ -52,7 +52,7 @@ class SGD(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(model, lr, weight_decay=weight_decay, decay_all=decay_all)
-        self.momentum = _checks.decay_rate("momentum", momentum)
+        self.momentum = _checks.fraction("momentum", momentum)
         self.nesterov = _checks.flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov=True needs a momentum above 0, not momentum=0.0")

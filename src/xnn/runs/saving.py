@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xnn import _checks
 from xnn.errors import NonFiniteLoss
 from xnn.files import Folder, append
 from xnn.runs import checkpoints, json_files
@@ -46,8 +47,7 @@ class Checkpoint(Callback):
         every: str = "0",
         made_with: Mapping[str, Any] | None = None,
     ) -> None:
-        if keep < 1:
-            raise ValueError(f"keep must be 1 or more, not {keep}")
+        _checks.count("keep", keep, 1)
         self.directory = directory if isinstance(directory, Folder) else Path(directory)
         self.keep = keep
         self.data = data

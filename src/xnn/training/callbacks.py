@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from xnn import _checks
 from xnn.training.history import Row
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int, metric: str = "validation_loss") -> None:
-        if patience < 1:
-            raise ValueError(f"patience must be 1 or more, not {patience}")
+        _checks.count("patience", patience, 1)
         self.patience = patience
         self.metric = metric
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from xnn import nn
+from xnn import _checks, nn
 from xnn._typing import Array
 from xnn.backends import Backend
 from xnn.data.batches import Batches
@@ -75,8 +75,7 @@ class ArrayBatches:
             raise ValueError(f"x has {x.shape[0]} examples and labels has {labels.shape[0]}; they must be as many")
         if x.shape[0] == 0:
             raise ValueError("x has no examples")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
+        _checks.count("batch_size", batch_size, 1)
         self.images: int = x.shape[0]
         self.batch_size = batch_size
         self._backend = backend

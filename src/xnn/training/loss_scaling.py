@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xnn import nn
+from xnn import _checks, nn
 from xnn._typing import Array
 from xnn.optim import ExponentialMovingAverage, Optimizer
 
@@ -36,8 +36,7 @@ class LossScaling:
         powers = [2.0**exponent for exponent in range(25)]
         if self.initial not in powers:
             raise ValueError(f"initial must be a power of two from 1 to {_MOST:.0f}, not {self.initial}")
-        if self.growth_steps < 1:
-            raise ValueError(f"growth_steps must be 1 or more, not {self.growth_steps}")
+        _checks.count("growth_steps", self.growth_steps, 1)
 
 
 class LossScaler:

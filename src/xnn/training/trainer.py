@@ -1,7 +1,6 @@
 """The training loop."""
 
 import math
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from time import perf_counter
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xnn import nn
+from xnn import _checks, nn
 from xnn._typing import Array
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
@@ -100,10 +99,8 @@ class Trainer:
         evaluate_every: int = 1,
         predict: Callable[[Array], Array] | None = None,
     ) -> None:
-        if log_every < 1:
-            raise ValueError(f"log_every must be 1 or more, not {log_every}")
-        if evaluate_every < 1:
-            raise ValueError(f"evaluate_every must be 1 or more, not {evaluate_every}")
+        _checks.count("log_every", log_every, 1)
+        _checks.count("evaluate_every", evaluate_every, 1)
         for name, part in (("optimizer", optimizer), ("average", average)):
             if part is not None and part.model is not model:
                 raise ValueError(f"the {name} is of another model; make it of the model that is to be trained")
@@ -160,10 +157,7 @@ class Trainer:
         ValueError, TypeError
             The data does not fit the model.
         """
-        if not isinstance(epochs, numbers.Integral):
-            raise TypeError(f"epochs must be a whole number, not {epochs!r}")
-        if epochs < 1:
-            raise ValueError(f"epochs must be 1 or more, not {epochs}")
+        _checks.count("epochs", epochs, 1)
         train = self._loader(train, batch_size, shuffle=True)
         validation = None if validation is None else self._loader(validation, batch_size, shuffle=False)
         self._train, self.epochs, self.batches = train, epochs, len(train)

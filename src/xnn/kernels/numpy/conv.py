@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from xnn import functional as F
+from xnn._checks import is_size
 from xnn._typing import Array, Pullback
 from xnn.errors import SettingError
 from xnn.functional.pooling import pooling_windows
-from xnn.functional.windows import Padding, Windows, is_count, windows
+from xnn.functional.windows import Padding, Windows, windows
 from xnn.kernels.numpy import depthwise, direct, grouped, winograd
 from xnn.kernels.numpy.activations import relu
 from xnn.kernels.numpy.pooling import MOST_TAPS
@@ -90,7 +91,7 @@ def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
     arrays = (x, weight) if bias is None else (x, weight, bias)
     if not all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays):
         return False
-    if x.ndim != 4 or weight.ndim != 4 or x.size == 0 or weight.size == 0 or not is_count(groups, 1):
+    if x.ndim != 4 or weight.ndim != 4 or x.size == 0 or weight.size == 0 or not is_size(groups, 1):
         return False
     fits = x.shape[3] == weight.shape[2] * groups and weight.shape[3] % groups == 0
     return fits and (bias is None or bias.shape == weight.shape[3:])

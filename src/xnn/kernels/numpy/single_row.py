@@ -25,11 +25,6 @@ def suits(row: Array, weight: Array) -> bool:
     return bool(fits and row.dtype == np.float32 and row.flags.c_contiguous and weight.flags.c_contiguous)
 
 
-def is_same(row: Array, other: Array) -> bool:
-    """Whether two contiguous arrays are views of the same numbers in memory."""
-    return address(row) == address(other) and row.nbytes == other.nbytes
-
-
 def product(row: Array, weight: Array) -> Array:
     """Return ``row weight``, (1, m), for a vector of n numbers and a weight (n, m) that `suits` says yes to."""
     rows, columns = weight.shape

@@ -1,4 +1,4 @@
-"""Checks of hyper-parameters: each returns the value or raises a ValueError that names it."""
+"""Checks of arguments: each returns the value or raises a ValueError that names it."""
 
 import math
 from numbers import Integral, Real
@@ -15,8 +15,8 @@ def non_negative(name: str, value: Any) -> float:
     return _number(name, value, "a finite number of at least 0", lambda x: x >= 0)
 
 
-def decay_rate(name: str, value: Any) -> float:
-    """Return `value` as a float if it is in [0, 1): what a running average keeps of itself."""
+def fraction(name: str, value: Any) -> float:
+    """Return `value` as a float if it is in [0, 1), such as what a running average keeps of itself."""
     return _number(name, value, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 
 
@@ -30,6 +30,11 @@ def count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
     return int(value)
+
+
+def is_size(value: object, least: int) -> bool:
+    """Whether `value` can be a length in a shape: an int of Python's own, of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def flag(name: str, value: Any) -> bool:
