@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnn import nn
-from xnn.models import MODELS, Task
+from xnn.recipes import network
+from xnn.tasks import Task
 
 Shape = tuple[int, ...]
 
@@ -134,7 +135,7 @@ def _speed() -> Network:
         return tnn.Sequential(*layers, tnn.MaxPool2d(3), tnn.Flatten(), tnn.Linear(256, 10, bias=False))
 
     def make_xnn() -> nn.Layer:
-        return MODELS["speed"].layers(Task("cifar10", (32, 32, 3), 10, 50_000), 64)
+        return network("speed", Task("cifar10", (32, 32, 3), 10, 50_000))
 
     return Network((32, 32, 3), 10, (100, 500), make_xnn, make_torch, inference_batches=(1, 256))
 

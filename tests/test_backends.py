@@ -136,7 +136,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch, library, make):
     [
         ("nunpy", "Did you mean 'numpy'"),
         ("Torch", "Did you mean 'torch'"),
-        ("numpy:1", "CPU alone"),
+        ("numpy:1", "CPU only"),
         ("cupy:first", "a number"),
         ("", "auto"),
         (":", "unknown"),

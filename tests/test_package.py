@@ -29,7 +29,7 @@ ORDER = [
     ("tasks",),
     ("training",),
     ("recipes",),
-    ("models", "runs"),
+    ("runs",),
     ("reporting",),
     ("cli",),
 ]

@@ -16,7 +16,7 @@ spare_blas()
 from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which by then must know how many threads
 
 if TYPE_CHECKING:
-    from xnn import data, functional, models, nn, optim, recipes, reporting, runs, testing, training
+    from xnn import data, functional, nn, optim, recipes, reporting, runs, testing, training
     from xnn.runs import Settings
     from xnn.runs.run import train
     from xnn.training import Trainer
@@ -29,7 +29,6 @@ __all__ = [
     "backend",
     "data",
     "functional",
-    "models",
     "nn",
     "optim",
     "recipes",
@@ -40,7 +39,7 @@ __all__ = [
     "training",
 ]
 
-_PARTS = {"data", "functional", "models", "nn", "optim", "recipes", "reporting", "runs", "testing", "training"}
+_PARTS = {"data", "functional", "nn", "optim", "recipes", "reporting", "runs", "testing", "training"}
 _HOMES = {"Settings": "xnn.runs.settings", "Trainer": "xnn.training.trainer", "train": "xnn.runs.run"}
 
 

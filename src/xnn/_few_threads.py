@@ -1,7 +1,7 @@
 """What to do where the system limits how many threads a user may start.
 
 OpenBLAS starts its threads when NumPy is imported, and again after a fork. Where it cannot, it sends the process the
-signal that Ctrl-C sends. It does not where it is told in advance to have one thread.
+signal that Ctrl-C sends. It does not if it is told in advance to use one thread.
 """
 
 import os
@@ -12,17 +12,17 @@ from collections.abc import Container
 from xnn._notes import note
 
 _PLENTY = 1024
-"""A limit of so many threads is none that OpenBLAS meets; 4096 is common, and not worth a trial at each start."""
+"""OpenBLAS never reaches a limit this high; 4096 is common, and not worth a trial at each start."""
 
 
 def spare_blas(loaded: Container[str] = sys.modules) -> None:
-    """Where the user may start hardly more threads, give OpenBLAS one; to be called before NumPy is `loaded`."""
+    """Give OpenBLAS one thread if the user may start hardly any more; to be called before NumPy is `loaded`."""
     if sys.platform != "linux" or "numpy" in loaded or "OPENBLAS_NUM_THREADS" in os.environ:
         return  # elsewhere the limit is one of processes, or there is none
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    # For each core one of OpenBLAS's, one of xnn's and one that keeps it awake, and some for what shows the progress.
+    # For each core one of OpenBLAS's, one of xnn's and one that keeps it awake, and some for the progress bar.
     wanted = 3 * len(os.sched_getaffinity(0)) + 4
     if limit == resource.RLIM_INFINITY or limit > _PLENTY or can_start(wanted):
         return
@@ -31,7 +31,7 @@ def spare_blas(loaded: Container[str] = sys.modules) -> None:
 
 
 def can_start(count: int) -> bool:
-    """Whether so many threads can be there at once."""
+    """Whether this many threads can run at once."""
     leave = threading.Event()
     threads = []
     try:

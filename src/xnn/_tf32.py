@@ -6,18 +6,18 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 Products = Callable[[bool], AbstractContextManager[None]]
-"""``tf32 -> context``: in the context float32 products are computed so, or in full."""
+"""``tf32 -> context``: within it, float32 products are computed in TF32, or in full."""
 
 
 def of_torch(torch: Any, device: Any) -> Products | None:
-    """Return what chooses on a device of PyTorch; None where there is nothing to choose."""
+    """Return the switch for a device of PyTorch; None where there is nothing to switch."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
         return None
     return torch_products(torch.backends)
 
 
 def torch_products(backends: Any) -> Products:
-    """Return what sets the flags of ``torch.backends`` and puts them back."""
+    """Return a switch that sets the flags of ``torch.backends`` and puts them back."""
     matmul, cudnn = backends.cuda.matmul, backends.cudnn
     # Newer versions warn where the older names are read.
     is_new = hasattr(matmul, "fp32_precision")
@@ -39,14 +39,14 @@ def torch_products(backends: Any) -> Products:
 
 
 def of_cupy(compute_capability: str) -> Products | None:
-    """Return what chooses on a device of CuPy of that compute capability; None where there is nothing to choose."""
+    """Return the switch for a device of CuPy of that compute capability; None where there is nothing to switch."""
     if int(compute_capability) < 80:
         return None
     return cupy_products(importlib.import_module("cupy._core._routines_linalg"))
 
 
 def cupy_products(linalg: Any) -> Products:
-    """Return what sets the type that CuPy's products are added up in, and puts it back.
+    """Return a switch that sets the type in which CuPy adds up products, and puts it back.
 
     CuPy's public switch is an environment variable that is read once; these functions are what it sets.
     """

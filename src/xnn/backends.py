@@ -115,14 +115,13 @@ class Backend:
         self._activate()
 
     def free_memory(self) -> int | None:
-        """Return how many bytes of the device's own memory are free; None on the CPU, where that is not asked."""
+        """Return how many bytes of the device's own memory are free; None on the CPU, where it does not matter."""
         return self._free_memory()
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Those of `PRECISIONS` that models can compute in here."""
-        # NumPy has nothing to choose: the functions themselves differ, see `xnn.kernels.functions`.
-        tf32 = ("tf32",) if self.has_tf32 or self.library == "numpy" else ()
+        """Those of `PRECISIONS` that the library can compute in; `xnn.kernels.precisions` adds what twins serve."""
+        tf32 = ("tf32",) if self.has_tf32 else ()
         return ("float32", *tf32, *(name for name in ("float16", "bfloat16") if hasattr(self.xp, name)))
 
     @property
@@ -156,7 +155,7 @@ class Backend:
         return hash(self.name)
 
     def _with_twins(self, twins: bool) -> "Backend":
-        """Return another backend, alike but for its twins."""
+        """Return the same backend with or without twins."""
         # Not by `copy.copy`, which goes through `__reduce__` and so returns the backend itself.
         other = object.__new__(Backend)
         other.__dict__.update(self.__dict__, twins=twins)
@@ -176,7 +175,7 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
         ``"array_api_strict:device1"``, or ``"auto"``: CuPy when a CUDA device answers, else NumPy.
         None reads ``$XNN_BACKEND`` and falls back to ``"auto"``. A `Backend` is returned as it is.
     twins : bool, optional
-        False has models compute by the reference functions alone. By default as ``$XNN_TWINS`` says, 0 or 1; 1 if it
+        False makes models compute by the reference functions alone. By default ``$XNN_TWINS`` decides, 0 or 1; 1 if it
         is not set.
 
     Raises
@@ -221,7 +220,7 @@ def _make(name: str) -> Backend:
 
 def _make_numpy(device: str) -> Backend:
     if device not in ("", "cpu"):
-        raise BackendError(f"backend 'numpy:{device}': NumPy computes on the CPU alone; use 'numpy'")
+        raise BackendError(f"backend 'numpy:{device}': NumPy computes on the CPU only; use 'numpy'")
     import array_api_compat.numpy as xp
 
     return Backend("numpy", None, xp, "cpu")

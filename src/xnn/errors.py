@@ -1,4 +1,4 @@
-"""Errors that whoever called can mend, told apart from bugs.
+"""Errors that the caller can mend, as opposed to bugs.
 
 The command line prints a `UserError` as one line and exits with code 2; anything else keeps its traceback.
 """
@@ -20,7 +20,7 @@ class DataError(UserError):
 
 
 class SettingError(UserError):
-    """A setting has a value that cannot be trained with."""
+    """A setting has a value that training cannot use."""
 
 
 class RunError(UserError):
@@ -36,7 +36,7 @@ class NonFiniteLoss(ArithmeticError):  # noqa: N818 - it names the event, as Zer
 
 
 def some(items: Iterable[str], separator: str = ", ") -> str:
-    """Return the first five of what may be thousands, and how many more there are."""
+    """Return the first five of a list that may have thousands, and how many more there are."""
     first = list(items)
     if len(first) <= 6:  # "and 1 more" would be no shorter
         return separator.join(first)

@@ -1,10 +1,11 @@
 """Files that are written whole or not at all, and read only if they are what they should be.
 
 A folder may come from a stranger. So a file is never written through a link: it is made under a random name that
-nobody can have planted, flushed, and renamed. And what is read must be a regular file of a bounded size: a pipe would
-wait for ever, a device never end.
+nobody can have planted, flushed, and renamed. And what is read must be a regular file of a bounded size: a pipe could
+keep us waiting for ever, and a device may never end.
 
-What goes wrong is an `OSError` whose ``strerror`` says what; the functions that take paths turn it into a `RunError`.
+A failure is an `OSError` whose ``strerror`` says what went wrong; the functions that take paths turn it into a
+`RunError`.
 """
 
 import contextlib
@@ -26,9 +27,9 @@ if sys.platform != "win32":
 
 _CALLS = {os.open, os.stat, os.unlink, os.mkdir, os.rename}
 _BY_DESCRIPTOR = os.supports_dir_fd >= _CALLS and os.listdir in os.supports_fd
-"""Whether the system can name a file by an open folder and a name. Windows can't: there the path serves."""
+"""Whether the system can name a file by an open folder and a name. Windows can't: there the path is used."""
 
-# Windows has none of these but O_BINARY, without which it would write its own ends of lines.
+# Windows has only O_BINARY of these, without which it would write its own line ends.
 _BINARY = getattr(os, "O_BINARY", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -36,7 +37,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]+\.tmp", re.DOTALL)
 _NAME_KEPT = 50
-"""Characters of the file's name, so that the temporary one fits into the 255 bytes that a name may have."""
+"""Characters kept of the file's name, so that the temporary one fits into the 255 bytes that a name may have."""
 
 
 class Folder:
@@ -65,7 +66,7 @@ class Folder:
         self._identity = _identity(path.stat() if descriptor is None else os.fstat(descriptor))
 
     def child(self, name: str, *, make: bool = False) -> "Folder":
-        """Return a folder in this one, made first where it is missing and `make` says so; a link is refused."""
+        """Return a folder in this one, made first if it is missing and `make` is true; a link is refused."""
         if make:
             self.check()
             with contextlib.suppress(FileExistsError):
@@ -79,7 +80,7 @@ class Folder:
         return folder
 
     def close(self) -> None:
-        """Let go of the folder; whatever is tried with it later is a `ValueError`."""
+        """Let go of the folder; any later use of it raises a `ValueError`."""
         if self._number is not None and not self._is_closed:
             os.close(self._number)
         self._is_closed = True
@@ -152,7 +153,7 @@ class Folder:
             pass
 
     def _write_once(self, name: str, content: bytes | Iterable[Any]) -> bool:
-        """Return whether it was written; else another process took what was begun for a leftover, and nothing was."""
+        """Return whether it was written; if not, another process took the unfinished file for a leftover."""
         temporary = f".{name[:_NAME_KEPT]}.{secrets.token_hex(8)}.tmp"
         try:
             with _closing(self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)) as descriptor:
@@ -164,7 +165,7 @@ class Folder:
                 os.fsync(descriptor)
                 if _BY_DESCRIPTOR:  # still held, so that nobody takes it for a leftover
                     self._rename(temporary, name)
-            if not _BY_DESCRIPTOR:  # Windows renames no open file
+            if not _BY_DESCRIPTOR:  # Windows does not rename an open file
                 self._rename(temporary, name)
             self.sync()
         except FileExistsError:  # the temporary file is somebody else's
@@ -196,7 +197,7 @@ class Folder:
             if not (is_temporary(name) and self.has(name)):
                 continue
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                if not _BY_DESCRIPTOR:  # Windows deletes no open file
+                if not _BY_DESCRIPTOR:  # Windows does not delete an open file
                     self.remove(name)
                     continue
                 with _closing(self.open(name, os.O_RDWR)) as descriptor:
@@ -247,7 +248,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader, or a power cut, sees the old file or the new one.
+    """Put `content` at `path`, so that a reader sees the old file or the new one, also after a power cut.
 
     Raises
     ------
@@ -312,12 +313,12 @@ def _write_all(descriptor: int, content: Any) -> None:
 
 
 def _hold(descriptor: int) -> bool:
-    """Lock a file that is being written until it is closed; False where another process has it, or cannot be told."""
+    """Lock a file that is being written until it is closed; False where another process has it, or may have it."""
     if sys.platform == "win32":
-        return True  # which deletes no file that is open
+        return True  # which does not delete an open file
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks: then a leftover stays rather than a file in use goes
+    except OSError:  # held, or a file system without locks: better keep a leftover than delete a file in use
         return False
     return True
 

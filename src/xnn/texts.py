@@ -17,9 +17,9 @@ def printable(text: str, most: int | None = None) -> str:
     Parameters
     ----------
     text : str
-        Of one line: an end of line becomes ``\n`` too.
+        To be shown on one line: a line end becomes ``\n`` too.
     most : int, optional
-        How many characters to return at most; what is longer ends in an ellipsis.
+        The most characters to return; longer text ends in an ellipsis.
     """
     if most is None:
         return _UNSEEN.sub(_escape, text)

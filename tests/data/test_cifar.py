@@ -14,8 +14,7 @@ from xnn.errors import DataError
 
 def read(files, root):
     """Read whichever version is in `root`."""
-    version, location = files.cifar.find(root)
-    return files.cifar.read(version, location)
+    return files.cifar.find(root).read()
 
 
 def test_all_versions_give_the_same_images(cifar_files, tmp_path):
@@ -133,7 +132,7 @@ def test_real_images(data_dir, tmp_path, name):
         assert split.images.shape == (count, 32, 32, 3)
         assert set(np.bincount(split.labels)) == {count // len(dataset.classes)}
     np.testing.assert_array_equal(again.test.images, dataset.test.images)
-    folder = found[1]
+    folder = found.location
     meta = {"batches.meta.txt": class_names.CIFAR10, "fine_label_names.txt": class_names.CIFAR100_FINE}
     meta["coarse_label_names.txt"] = class_names.CIFAR100_COARSE
     for file, names in meta.items():

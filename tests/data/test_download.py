@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from xnn.data import download
-from xnn.data.download import DOWNLOADS, Download, fetch
+from xnn.data.download import Download, fetch
+from xnn.data.sources import OFFICIAL
 from xnn.errors import DataError
 
 CONTENT = b"content" * 30_000
@@ -171,14 +172,14 @@ def test_there_is_no_bar_without_a_thread_for_it(monkeypatch, capsys):
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with download._progress(DOWNLOADS["cifar10"][0]) as advance:
+    with download._progress(OFFICIAL["cifar10"].downloads[0]) as advance:
         advance(1)
     assert capsys.readouterr().err == ""
 
 
 def test_every_file_has_a_size_a_sha256_and_an_https_mirror():
-    for downloads in DOWNLOADS.values():
-        for one in downloads:
+    for files in OFFICIAL.values():
+        for one in files.downloads:
             assert one.size > 0
             assert len(bytes.fromhex(one.sha256)) == 32
             assert all(mirror.endswith("/") for mirror in one.mirrors)

@@ -52,22 +52,6 @@ def test_equals_torch(call):
         np.testing.assert_allclose(found, leaf.grad.numpy(), rtol=0, atol=1e-11)
 
 
-@given(call=calls(), data=st.data())
-def test_pooling_in_one_call_is_pooling_afterwards(call, data):
-    (x, weight, bias), options = call
-    z, inner = F.conv2d(x, weight, bias, **options)
-    pool = tuple(data.draw(st.integers(1, length)) for length in z.shape[1:3])
-    expected, outer = F.max_pool2d(z, pool)
-    y, pullback = F.conv2d(x, weight, bias, **options, pool=pool)
-    np.testing.assert_array_equal(y, expected)
-    dy = dy_like(y)
-    needs = tuple(data.draw(st.tuples(*[st.booleans()] * 3)))
-    for found, wanted in zip(pullback(dy, needs), inner(outer(dy), needs), strict=True):
-        assert (found is None) == (wanted is None)
-        if wanted is not None:
-            np.testing.assert_array_equal(found, wanted)
-
-
 @given(call=calls(), seed=st.integers(0, 9))
 def test_is_linear_in_the_image_and_in_the_filter(call, seed):
     (x, weight, _), options = call

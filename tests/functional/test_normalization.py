@@ -142,12 +142,3 @@ def test_other_mistakes_are_named():
     message = "^batch_norm_statistics: x must be an array of floating-point numbers, not int64$"
     with pytest.raises(TypeError, match=message):
         F.batch_norm_statistics(np.ones((2, 3), dtype="int64"))
-
-
-def test_an_activation_nobody_knows_is_named():
-    x, ones = np.ones((2, 3)), np.ones(3)
-    message = r"^batch_norm: activation must be one of relu, gelu or None, not 'swish'$"
-    with pytest.raises(ValueError, match=message):
-        F.batch_norm(x, activation="swish")
-    with pytest.raises(ValueError, match=message.replace("norm", "norm_inference")):
-        F.batch_norm_inference(x, None, None, ones, ones, activation="swish")

@@ -11,6 +11,7 @@ from tests.hostile import archives, cases, pickles
 from tests.hostile.cases import SOUND, Case, Group
 from tests.hostile.mutations import torn
 from tests.hostile.world import Place
+from xnn.data.sources import OFFICIAL
 
 
 def idx(place: Place, random: Random | None) -> Case:
@@ -122,7 +123,7 @@ def archive(place: Place, random: Random | None) -> Case:
 def downloads(place: Place, random: Random | None) -> Case:
     """What was downloaded once: it is there, so that nothing is to be fetched."""
     place.copy("run")
-    name = random.choice(("mnist", "fashion-mnist", "cifar10", "cifar100")) if random else "mnist"
+    name = random.choice(tuple(OFFICIAL)) if random else "mnist"
     folder = place.path / "cache" / "downloads" / name
     if name.startswith("cifar"):
         (source,) = place.world.part(f"{name}-archives").glob("*-binary.tar.gz")

@@ -8,9 +8,10 @@ from typing import Any
 from tests.hostile import cases, json_values, tensors
 from tests.hostile.cases import CODES, SOUND, Case, Command, Group
 from tests.hostile.world import Place
+from xnn.data.sources import OFFICIAL
 
 PICTURE = "picture.png"
-FETCHED = ("mnist", "fashion-mnist", "cifar10", "cifar100", "torchvision:MNIST", "torchvision:SVHN")
+FETCHED = (*OFFICIAL, "torchvision:MNIST", "torchvision:SVHN")
 """Data sets that are not there, and would come from the net."""
 
 

@@ -173,12 +173,9 @@ def _make_idx(folder: Path, random: np.random.Generator) -> None:
 
 def shrink_cifar(larger: bool) -> None:
     """Have this process take the official files of CIFAR to be so small."""
-    import dataclasses
-
     from xnn.data import sources
 
-    for name, files in (LARGER if larger else SMALL).items():
-        sources._KNOWN[name] = dataclasses.replace(sources._KNOWN[name], files=files)
+    sources.OFFICIAL.update(LARGER if larger else SMALL)
 
 
 if __name__ == "__main__":

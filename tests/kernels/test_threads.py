@@ -112,7 +112,7 @@ def test_a_model_lets_blas_have_its_threads_unless_it_convolves():
     affine = nn.Sequential(nn.Linear(3), nn.ReLU(), nn.Linear(2)).build((4,), backend="numpy")
     convolving = nn.Sequential(nn.Residual(nn.Conv2d(1, 3, padding=1)), nn.Flatten()).build((4, 4, 1), backend="numpy")
     for model, expected in ((affine, True), (convolving, False)):
-        with model.alone():
+        with model.computing():
             assert threads().blas.allows_products is expected
 
 

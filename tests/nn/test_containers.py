@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+import weakref
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_the_first_convolution_is_spared_its_input_gradient():
 
     model = nn.Sequential(nn.Conv2d(2, 3), nn.ReLU(), nn.Conv2d(2, 2), nn.Flatten(), nn.Linear(2))
     model.build((6, 6, 1), backend="numpy", dtype="float64")
-    model[0].functions = model[2].functions = SimpleNamespace(conv2d=watched)
+    model[0]._linked = model[2]._linked = [watched, watched]
     y, pullback = model.forward(random_x((2, 6, 6, 1)), train=True)
     pullback(np.ones_like(y), input_gradient=False)
     assert asked == [(True, True, True), (False, True, True)]
@@ -122,6 +122,7 @@ def test_what_lies_before_a_frozen_start_costs_nothing():
     assert first.asked == second.asked == []
     assert not np.any(model.gradients["1.weight"])
     assert np.any(model.gradients["3.weight"])
+    y, pullback = model.forward(random_x((2, 3)), train=True)
     assert pullback(np.ones_like(y)) is not None
     assert first.asked == second.asked == [True]
 
@@ -171,21 +172,51 @@ def test_shapes_that_do_not_fit_are_named():
 
 @pytest.mark.parametrize("name", CONTAINERS)
 @pytest.mark.parametrize("input_gradient", [True, False])
-def test_a_last_call_gives_the_same_gradients_and_keeps_nothing(name, input_gradient, backend):
+def test_a_pullback_of_training_is_as_one_of_inference_and_keeps_nothing(name, input_gradient, backend):
     model = CONTAINERS[name]().build((5, 4) if name != "deep" else (4,), backend=backend, dtype="float64")
     x = backend.asarray(random_x((3, *model.input_shape)))
-    y, pullback = model.forward(x, train=True)
-    dy = backend.asarray(random_x(y.shape, 1))
-    expected = pullback(dy, input_gradient)
-    gradients = backend.to_numpy(model.gradients.flat, copy=True)
-    model.gradients.flat[...] = 0.0
-    found = nn.consume(pullback, dy, input_gradient)
-    np.testing.assert_array_equal(backend.to_numpy(model.gradients.flat), gradients)
-    if expected is None:
-        assert found is None
-    else:
-        np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(expected))
-    assert not getattr(pullback, "steps", None)
+    results = []
+    for train in (False, False, True):
+        y, pullback = model.forward(x, train)
+        dy = backend.asarray(random_x(y.shape, 1))
+        dx = pullback(dy, input_gradient)
+        results.append([backend.to_numpy(model.gradients.flat, copy=True), dx if dx is None else backend.to_numpy(dx)])
+        if not train:
+            again = pullback(dy, input_gradient)
+            assert (again is None) == (dx is None)
+    for found in results[1:]:
+        np.testing.assert_array_equal(found[0], results[0][0])
+        np.testing.assert_array_equal(found[1], results[0][1])
+    if isinstance(model, nn.Sequential):
+        with pytest.raises(RuntimeError, match="this pullback was called before"):
+            pullback(dy, input_gradient)
+
+
+def test_a_pullback_of_training_lets_go_of_what_it_has_used():
+    kept = []
+
+    class Keeping(nn.Layer):
+        def forward(self, x, train=False):
+            held = np.zeros(3)
+            kept.append(weakref.ref(held))
+            return x, lambda dy, input_gradient=True: dy + 0.0 * held.sum()
+
+    class Watching(nn.Layer):
+        def forward(self, x, train=False):
+            def pullback(dy, input_gradient=True):
+                found.append([reference() is None for reference in kept])
+                return dy
+
+            return x, pullback
+
+    found = []
+    model = nn.Sequential(nn.Linear(2), Watching(), nn.Sequential(Keeping(), Watching(), Keeping()))
+    model.build((2,), backend="numpy", dtype="float64")
+    for train in (True, False):
+        kept.clear()
+        y, pullback = model.forward(np.ones((3, 2)), train)
+        pullback(y)
+    assert found == [[False, True], [True, True], [False, False], [False, False]]
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU, lambda: nn.GELU("tanh"), nn.Tanh])

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.nn.examples import EXAMPLES
-from xnn import models, nn, optim
-from xnn.runs import Settings
-from xnn.tasks import Task
+from tests.tasks import DIGITS
+from xnn import nn, optim, recipes
 from xnn.testing.strategies import networks
 
 WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda value: pickle.loads(pickle.dumps(value))}  # noqa: S301 - our own
@@ -63,11 +62,9 @@ def test_every_layer_can_be_copied(backend, example, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", recipes.names())
 def test_every_named_model_can_be_copied(name, way):
-    task = Task("digits", (8, 8, 1), 10, 1000)
-    settings = models.resolve(Settings(model=name, hidden=4), task)
-    model = models.layers(settings, task).build((8, 8, 1), backend="numpy", seed=3)
+    model = recipes.network(name, DIGITS, hidden=4).build((8, 8, 1), backend="numpy", seed=3)
     x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype("float32")
     np.testing.assert_array_equal(WAYS[way](model)(x), model(x))
 

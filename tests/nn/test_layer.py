@@ -56,7 +56,7 @@ def test_dtypes_that_are_not_for_models():
 
 
 def test_a_layer_without_forward_says_so():
-    with pytest.raises(NotImplementedError, match="Layer does not implement forward"):
+    with pytest.raises(NotImplementedError, match="Layer names no function and does not implement forward"):
         nn.Layer().build((1,), backend="numpy").forward(np.ones((1, 1)))
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.optim.flat import FlatModel
 from xnn.backends import backend as make_backend
 from xnn.optim import ExponentialMovingAverage
 
@@ -24,8 +25,8 @@ def on_host(ema):
 
 
 @given(values=VALUES, decay=DECAY, steps=st.integers(1, 20))
-def test_the_average_of_a_constant_is_that_constant(backend, flat_model, values, decay, steps):
-    model = flat_model(backend, values, [len(values)], dtype="float32")
+def test_the_average_of_a_constant_is_that_constant(backend, values, decay, steps):
+    model = FlatModel(backend, values, [len(values)], dtype="float32")
     ema = ExponentialMovingAverage(model, decay)
     for _ in range(steps):
         ema.update()
@@ -36,11 +37,11 @@ def test_the_average_of_a_constant_is_that_constant(backend, flat_model, values,
 
 
 @given(decay=DECAY, seed=st.integers(0, 2**32 - 1))
-def test_equals_its_formula_and_torch(backend, flat_model, decay, seed):
+def test_equals_its_formula_and_torch(backend, decay, seed):
     rng = np.random.default_rng(seed)
     path = rng.normal(size=(12, 5))
     buffer_path = rng.normal(size=(12, 2))
-    model = flat_model(backend, rng.normal(size=5), [2, 3], trainable=[True, False])
+    model = FlatModel(backend, rng.normal(size=5), [2, 3], trainable=[True, False])
     ema = ExponentialMovingAverage(model, decay)
     for values, buffers in zip(path, buffer_path, strict=True):
         assign(model, values, buffers)
@@ -63,8 +64,8 @@ def test_equals_its_formula_and_torch(backend, flat_model, decay, seed):
 
 
 @given(values=VALUES, seed=st.integers(0, 2**32 - 1))
-def test_applied_swaps_in_and_restores_bitwise(backend, flat_model, values, seed):
-    model = flat_model(backend, values, [len(values)], dtype="float32")
+def test_applied_swaps_in_and_restores_bitwise(backend, values, seed):
+    model = FlatModel(backend, values, [len(values)], dtype="float32")
     ema = ExponentialMovingAverage(model, 0.9)
     ema.update()
     later = np.random.default_rng(seed).normal(size=len(values)).astype(np.float32)
@@ -81,8 +82,8 @@ def test_applied_swaps_in_and_restores_bitwise(backend, flat_model, values, seed
     np.testing.assert_array_equal(on_host(ema)[0], averages[0])
 
 
-def test_applied_restores_after_an_error(backend, flat_model):
-    model = flat_model(backend, np.ones(3), [3])
+def test_applied_restores_after_an_error(backend):
+    model = FlatModel(backend, np.ones(3), [3])
     ema = ExponentialMovingAverage(model, 0.9)
     assign(model, np.full(3, 2.0))
     with pytest.raises(KeyError), ema.applied():
@@ -90,8 +91,8 @@ def test_applied_restores_after_an_error(backend, flat_model):
     np.testing.assert_array_equal(model.parameters_on_host(), np.full(3, 2.0))
 
 
-def test_the_average_is_not_a_view_of_the_model(backend, flat_model):
-    model = flat_model(backend, np.ones(3), [3])
+def test_the_average_is_not_a_view_of_the_model(backend):
+    model = FlatModel(backend, np.ones(3), [3])
     ema = ExponentialMovingAverage(model, 0.9)
     assign(model, np.zeros(3))
     np.testing.assert_array_equal(on_host(ema)[0], np.ones(3))
@@ -101,15 +102,15 @@ def test_the_average_is_not_a_view_of_the_model(backend, flat_model):
     np.testing.assert_array_equal(on_host(ema)[0], np.zeros(3))
 
 
-def test_a_restored_average_continues_bit_for_bit(backend, flat_model):
+def test_a_restored_average_continues_bit_for_bit(backend):
     path = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
-    model = flat_model(backend, path[0], [4], dtype="float32")
+    model = FlatModel(backend, path[0], [4], dtype="float32")
     ema = ExponentialMovingAverage(model, 0.9)
     for values in path[:4]:
         assign(model, values)
         ema.update()
     state = ema.state_dict()
-    other = ExponentialMovingAverage(flat_model(backend, np.zeros(4), [4], dtype="float32"), 0.9)
+    other = ExponentialMovingAverage(FlatModel(backend, np.zeros(4), [4], dtype="float32"), 0.9)
     other.load_state_dict(state)
     assert other.steps == 4
     for each in (ema, other):
@@ -118,11 +119,11 @@ def test_a_restored_average_continues_bit_for_bit(backend, flat_model):
             each.update()
     np.testing.assert_array_equal(on_host(other)[0], on_host(ema)[0])
     with pytest.raises(ValueError, match="slot 'parameters' has shape"):
-        ExponentialMovingAverage(flat_model(backend, np.zeros(5), [5]), 0.9).load_state_dict(state)
+        ExponentialMovingAverage(FlatModel(backend, np.zeros(5), [5]), 0.9).load_state_dict(state)
 
 
-def test_a_model_without_buffers_will_do(backend, flat_model):
-    model = flat_model(backend, np.ones(2), [2], buffer_values=())
+def test_a_model_without_buffers_will_do(backend):
+    model = FlatModel(backend, np.ones(2), [2], buffer_values=())
     ema = ExponentialMovingAverage(model, 0.9)
     ema.update()
     ema.update()
@@ -130,8 +131,8 @@ def test_a_model_without_buffers_will_do(backend, flat_model):
         assert model.buffers_on_host().shape == (0,)
 
 
-def test_nothing_is_read_back_to_the_host(flat_model, device_without_host_reads):
-    model = flat_model(device_without_host_reads, np.ones(3), [3])
+def test_nothing_is_read_back_to_the_host(device_without_host_reads):
+    model = FlatModel(device_without_host_reads, np.ones(3), [3])
     ema = ExponentialMovingAverage(model, 0.9)
     ema.update()
     ema.update()
@@ -140,8 +141,8 @@ def test_nothing_is_read_back_to_the_host(flat_model, device_without_host_reads)
 
 
 @pytest.mark.parametrize("bad", [1.0, 1, -0.1, float("nan"), True, "0.9", None])
-def test_a_bad_decay_is_named(flat_model, bad):
-    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+def test_a_bad_decay_is_named(bad):
+    model = FlatModel(make_backend("numpy"), np.ones(2), [2])
     with pytest.raises(ValueError, match=r"^decay must be") as caught:
         ExponentialMovingAverage(model, bad)
     assert repr(bad) in str(caught.value)

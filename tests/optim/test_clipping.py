@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.optim.flat import FlatModel
 from xnn.backends import backend as make_backend
 from xnn.optim import clip_gradient_norm
 
@@ -13,9 +14,9 @@ GRADIENTS = arrays(np.float64, st.integers(0, 12), elements=st.floats(-1e3, 1e3)
 
 
 @given(gradient=GRADIENTS, max_norm=st.floats(1e-3, 1e3), dtype=st.sampled_from(["float32", "float64"]))
-def test_the_norm_is_bounded_and_the_direction_kept(backend, flat_model, gradient, max_norm, dtype):
+def test_the_norm_is_bounded_and_the_direction_kept(backend, gradient, max_norm, dtype):
     cut = len(gradient) // 3
-    model = flat_model(backend, gradient, [cut, len(gradient) - cut], dtype=dtype)
+    model = FlatModel(backend, gradient, [cut, len(gradient) - cut], dtype=dtype)
     model.set_gradients(gradient)
     before = model.gradients_on_host().astype(np.float64)
     norm = backend.to_numpy(clip_gradient_norm(model, max_norm))
@@ -33,10 +34,10 @@ def test_the_norm_is_bounded_and_the_direction_kept(backend, flat_model, gradien
         np.testing.assert_allclose(after, before * (max_norm / norm), rtol=tolerance, atol=1e-30)
 
 
-def test_equals_torch(backend, flat_model):
+def test_equals_torch(backend):
     torch = pytest.importorskip("torch")
     gradient = np.random.default_rng(0).normal(size=20)
-    model = flat_model(backend, gradient, [5, 15])
+    model = FlatModel(backend, gradient, [5, 15])
     model.set_gradients(gradient)
     clip_gradient_norm(model, 0.7)
     parameters = [torch.zeros(5, dtype=torch.float64), torch.zeros(15, dtype=torch.float64)]
@@ -48,35 +49,35 @@ def test_equals_torch(backend, flat_model):
     np.testing.assert_allclose(model.gradients_on_host(), theirs, rtol=1e-6)
 
 
-def test_frozen_parameters_neither_count_nor_change(backend, flat_model):
-    model = flat_model(backend, np.zeros(4), [2, 2], trainable=[True, False])
+def test_frozen_parameters_neither_count_nor_change(backend):
+    model = FlatModel(backend, np.zeros(4), [2, 2], trainable=[True, False])
     model.set_gradients([3.0, 4.0, 100.0, 100.0])
     assert float(backend.to_numpy(clip_gradient_norm(model, 1.0))) == 5.0
     np.testing.assert_allclose(model.gradients_on_host(), [0.6, 0.8, 100.0, 100.0], rtol=1e-15)
 
 
-def test_a_model_frozen_whole_has_norm_zero(backend, flat_model):
-    model = flat_model(backend, np.zeros(4), [4], trainable=[False])
+def test_a_model_frozen_whole_has_norm_zero(backend):
+    model = FlatModel(backend, np.zeros(4), [4], trainable=[False])
     model.set_gradients(np.ones(4))
     assert float(backend.to_numpy(clip_gradient_norm(model, 1.0))) == 0.0
     np.testing.assert_array_equal(model.gradients_on_host(), np.ones(4))
 
 
-def test_a_gradient_that_is_not_a_number_is_not_hidden(backend, flat_model):
-    model = flat_model(backend, np.zeros(3), [3])
+def test_a_gradient_that_is_not_a_number_is_not_hidden(backend):
+    model = FlatModel(backend, np.zeros(3), [3])
     model.set_gradients([1.0, float("nan"), 1.0])
     assert np.isnan(backend.to_numpy(clip_gradient_norm(model, 1.0)))
     assert np.isnan(model.gradients_on_host()).all()
 
 
-def test_nothing_is_read_back_to_the_host(flat_model, device_without_host_reads):
-    model = flat_model(device_without_host_reads, np.zeros(4), [1, 3])
+def test_nothing_is_read_back_to_the_host(device_without_host_reads):
+    model = FlatModel(device_without_host_reads, np.zeros(4), [1, 3])
     assert clip_gradient_norm(model, 1.0).device == device_without_host_reads.device
 
 
 @pytest.mark.parametrize("bad", [0, 0.0, -1.0, float("nan"), float("inf"), True, "1", None])
-def test_a_bad_bound_is_named(flat_model, bad):
-    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+def test_a_bad_bound_is_named(bad):
+    model = FlatModel(make_backend("numpy"), np.ones(2), [2])
     with pytest.raises(ValueError, match=r"^max_norm must be") as caught:
         clip_gradient_norm(model, bad)
     assert repr(bad) in str(caught.value)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.optim.table import muon
 from xnn import nn, optim
 from xnn.backends import backend as make_backend
 from xnn.optim.muon import COEFFICIENTS
@@ -28,10 +29,6 @@ def network(backend, dtype="float64"):
 def linear(backend, inputs, outputs, dtype="float64"):
     """One matrix and nothing else."""
     return nn.Linear(outputs, bias=False).build((inputs,), backend=backend, seed=1, dtype=dtype)
-
-
-def every(name, shape):
-    return True
 
 
 def gradients_of(model, steps, seed=0):
@@ -121,7 +118,7 @@ def test_the_first_step_does_not_depend_on_the_gradients_scale(backend, inputs, 
     for factor in (1.0, scale):
         model = linear(backend, inputs, outputs)
         before = backend.to_numpy(model.parameters.flat, copy=True)
-        optimizer = optim.Muon(model, 0.1, momentum=0.0, nesterov=False, matrices=every)
+        optimizer = optim.Muon(model, 0.1, momentum=0.0, nesterov=False)
         moved.append(train(model, optimizer, [factor * gradient]) - before)
     np.testing.assert_allclose(moved[1], moved[0], rtol=0, atol=1e-10)
     expected = -0.1 * host_orthogonalized(gradient.reshape(inputs, outputs))
@@ -136,7 +133,6 @@ OPTIONS = st.fixed_dictionaries(
         "adjust": st.sampled_from(["none", "original", "match_rms_adamw"]),
         "normalize": st.booleans(),
         "iterations": st.integers(1, 6),
-        "sgd_momentum": st.sampled_from([0.0, 0.8]),
         "decay_all": st.booleans(),
     }
 )
@@ -144,12 +140,33 @@ RATES = {"3.bias": 0.3, "2.bias": 0.3, "5.weight": 0.02, "5.bias": 0.7}
 LR = 0.1
 
 
-def expected_after(model, options, gradients, rates):
+def with_sgd(model, options, sgd_momentum):
+    """Muon for the filters, and SGD for the rest at `RATES`, with the decay that takes the same share of all."""
+    parts = optim.split(model, lambda name, shape: len(shape) == 4, *(is_called(name) for name in RATES))
+    rest = [
+        optim.SGD(
+            part,
+            RATES.get(part.layout()[0]["name"], 1.0),
+            momentum=sgd_momentum,
+            nesterov=sgd_momentum > 0,
+            weight_decay=options["weight_decay"] * LR / RATES.get(part.layout()[0]["name"], 1.0),
+            decay_all=options["decay_all"],
+        )
+        for part in parts[1:]
+    ]
+    return optim.Groups(optim.Muon(parts[0], LR, **options), *rest)
+
+
+def is_called(wanted):
+    return lambda name, shape: name == wanted
+
+
+def expected_after(model, options, sgd_mu, gradients, rates):
     """Train by the formulas, parameter by parameter."""
     values = {name: model.backend.to_numpy(view, copy=True) for name, view in model.parameters.items()}
     velocities = {name: np.zeros_like(value) for name, value in values.items()}
     starts = model.parameters.starts
-    mu, sgd_mu, share = options["momentum"], options["sgd_momentum"], options["weight_decay"]
+    mu, share = options["momentum"], options["weight_decay"]
     for gradient, lr in zip(gradients, rates, strict=True):
         for name, p in values.items():
             if name.startswith("0."):
@@ -176,12 +193,12 @@ def expected_after(model, options, gradients, rates):
     return values
 
 
-@given(options=OPTIONS, seed=SEEDS)
-def test_equals_a_loop_over_many_steps(backend, options, seed):
+@given(options=OPTIONS, sgd_momentum=st.sampled_from([0.0, 0.8]), seed=SEEDS)
+def test_equals_a_loop_over_many_steps(backend, options, sgd_momentum, seed):
     model = network(backend)
     gradients, rates = gradients_of(model, 8, seed), [LR * (1 - step / 9) for step in range(8)]
-    expected = expected_after(model, options, gradients, rates)
-    optimizer = optim.Muon(model, LR, sgd_lr=lambda name, shape: RATES.get(name, 1.0), **options)
+    expected = expected_after(model, options, sgd_momentum, gradients, rates)
+    optimizer = with_sgd(model, options, sgd_momentum)
     for gradient, lr in zip(gradients, rates, strict=True):
         optimizer.lr = lr
         train(model, optimizer, [gradient])
@@ -197,7 +214,7 @@ def test_equals_torch_over_many_steps(adjust, inputs, outputs):
     start = model.parameters.flat.copy().reshape(inputs, outputs)
     weight = torch.nn.Parameter(torch.asarray(start.T.copy()))
     theirs = torch.optim.Muon([weight], lr=0.02, weight_decay=0.3, momentum=0.8, adjust_lr_fn=adjust)
-    ours = optim.Muon(model, 0.02, momentum=0.8, weight_decay=0.3, adjust=adjust, matrices=every)
+    ours = optim.Muon(model, 0.02, momentum=0.8, weight_decay=0.3, adjust=adjust)
     for gradient in gradients_of(model, 20):
         weight.grad = torch.asarray(gradient.reshape(inputs, outputs).T.astype(np.float32).copy())
         theirs.step()
@@ -207,25 +224,27 @@ def test_equals_torch_over_many_steps(adjust, inputs, outputs):
     assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected - start)
 
 
-def test_matrices_are_the_hidden_ones_and_can_be_chosen(backend):
-    def with_unit_steps(**options):
-        """Return the parameters whose first step is as long as an orthogonal matrix is."""
-        model = network(backend)
-        before = model.state_dict()
-        train(model, optim.Muon(model, 1.0, sgd_lr=1e-6, **options), gradients_of(model, 1))
-        after = model.state_dict()
-        return {name for name in model.parameters if np.linalg.norm(after[name] - before[name]) > 0.1}
+def test_hidden_matrices_are_all_but_the_last(backend):
+    model = network(backend)
+    parts = optim.split(model, optim.hidden_matrices(model))
+    names = [[entry["name"] for entry in part.layout()] for part in parts]
+    assert names == [["0.weight", "1.weight", "3.weight"], ["0.bias", "2.bias", "3.bias", "5.weight", "5.bias"]]
 
-    assert with_unit_steps() == {"1.weight", "3.weight"}
-    assert with_unit_steps(matrices=every) == {"1.weight", "3.weight", "5.weight"}
-    assert with_unit_steps(matrices=lambda name, shape: name.startswith("3.")) == {"3.weight"}
+
+def test_what_is_no_matrix_is_refused(backend):
+    message = (
+        "Muon updates matrices, and these parameters are none: '0.bias', '2.bias', '3.bias', '5.bias'; "
+        "leave them to another optimizer, see xnn.optim.Groups"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        optim.Muon(network(backend), 0.1)
 
 
 @given(seed=SEEDS)
 @FEW
 def test_frozen_parameters_and_their_velocity_stay(backend, seed):
     model = network(backend, "float32")
-    optimizer = optim.Muon(model, 0.1, weight_decay=0.1, normalize=True, decay_all=True)
+    optimizer = muon(model, 0.1, weight_decay=0.1, normalize=True, decay_all=True)
     frozen = {"0.weight", "0.bias"}
     for name in ("1.weight", "2.bias", "5"):
         before, velocity = model.state_dict(), optimizer.state_dict()["slots"]["velocity"]
@@ -242,17 +261,17 @@ def test_frozen_parameters_and_their_velocity_stay(backend, seed):
 @given(seed=SEEDS)
 @FEW
 def test_a_restored_optimizer_continues_bit_for_bit(backend, seed):
-    options = {"weight_decay": 0.01, "normalize": True, "sgd_lr": lambda name, shape: RATES.get(name, 1.0)}
+    options = {"weight_decay": 0.01, "normalize": True}
     model = network(backend, "float32")
     gradients = gradients_of(model, 8, seed)
-    optimizer = optim.Muon(model, 0.1, **options)
+    optimizer = muon(model, 0.1, **options)
     train(model, optimizer, gradients[:4])
     state, halfway = optimizer.state_dict(), model.state_dict()
     expected = train(model, optimizer, gradients[4:])
 
     other = network(backend, "float32")
     other.load_state_dict(halfway)
-    resumed = optim.Muon(other, 0.1, **options)
+    resumed = muon(other, 0.1, **options)
     resumed.load_state_dict(state)
     np.testing.assert_array_equal(train(other, resumed, gradients[4:]), expected)
     assert resumed.steps == optimizer.steps == 8
@@ -261,7 +280,7 @@ def test_a_restored_optimizer_continues_bit_for_bit(backend, seed):
 
 def test_the_learning_rate_scales_all_and_zero_stops_all(backend):
     model = network(backend)
-    optimizer = optim.Muon(model, 0.1)
+    optimizer = muon(model, 0.1)
     optimizer.lr = 0.0
     before = backend.to_numpy(model.parameters.flat, copy=True)
     np.testing.assert_array_equal(train(model, optimizer, gradients_of(model, 2)), before)
@@ -271,7 +290,7 @@ def test_a_step_only_reads_the_gradients_and_keeps_the_dtype(backend):
     model = network(backend, "float32")
     gradient = gradients_of(model, 1)[0].astype(np.float32)
     flat = model.parameters.flat
-    optimizer = optim.Muon(model, 0.1, weight_decay=0.1)
+    optimizer = muon(model, 0.1, weight_decay=0.1)
     train(model, optimizer, [gradient])
     np.testing.assert_array_equal(backend.to_numpy(model.gradients.flat), gradient)
     assert model.parameters.flat is flat
@@ -280,7 +299,7 @@ def test_a_step_only_reads_the_gradients_and_keeps_the_dtype(backend):
 
 def test_nothing_is_read_back_to_the_host(device_without_host_reads):
     model = network(device_without_host_reads, "float32")
-    optimizer = optim.Muon(model, 0.1, weight_decay=0.1, normalize=True)
+    optimizer = muon(model, 0.1, weight_decay=0.1, normalize=True)
     for _ in range(2):
         model.gradients.flat[...] = 1.0
         optimizer.step()
@@ -291,21 +310,18 @@ def test_the_hyper_parameters_that_are_not_given():
     optimizer = optim.Muon(linear(NUMPY, 2, 2), 0.1)
     assert (optimizer.momentum, optimizer.nesterov, optimizer.weight_decay) == (0.95, True, 0.0)
     assert (optimizer.adjust, optimizer.normalize, optimizer.iterations) == ("none", False, 5)
-    assert (optimizer.sgd_momentum, optimizer.decay_all) == (0.9, False)
+    assert not optimizer.decay_all
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"momentum": 1.0}, "momentum must be a number of at least 0 and below 1, not 1.0"),
-        ({"sgd_momentum": -0.1}, "sgd_momentum must be a number of at least 0 and below 1, not -0.1"),
         ({"momentum": 0.0}, "nesterov=True needs a momentum above 0, not momentum=0.0"),
         ({"nesterov": 1}, "nesterov must be True or False, not 1"),
         ({"normalize": None}, "normalize must be True or False, not None"),
         ({"iterations": 0}, "iterations must be an integer of at least 1, not 0"),
         ({"adjust": "best"}, "adjust must be one of none, original, match_rms_adamw, not 'best'"),
-        ({"sgd_lr": 0.0}, "sgd_lr must be a finite number above 0, not 0.0"),
-        ({"sgd_lr": lambda name, shape: -1.0}, "sgd_lr must be a finite number above 0, not -1.0"),
     ],
 )
 def test_a_bad_hyper_parameter_is_named(options, message):
@@ -318,7 +334,7 @@ def test_matrices_side_by_side_are_updated_as_one_after_the_other():
     for twins in (True, False):
         model = nn.Sequential(*(nn.Linear(width) for width in (96, 160, 128, 10)))
         model.build((128,), backend=make_backend("numpy", twins=twins))
-        optimizer = optim.Muon(model, lr=0.1)
+        optimizer = muon(model, lr=0.1)
         for seed in range(3):
             model.gradients.flat[...] = np.random.default_rng(seed).normal(size=model.gradients.flat.shape)
             optimizer.step()

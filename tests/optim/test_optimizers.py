@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.optim.flat import FlatModel
+from tests.optim.table import each_optimizer
 from xnn import kernels, optim
 from xnn.backends import backend as make_backend
 
@@ -18,17 +20,6 @@ LR = st.floats(1e-4, 0.3)
 WEIGHT_DECAY = st.sampled_from([0.0, 1e-3, 0.1])
 MOMENTUM = st.sampled_from([0.0, 0.5, 0.9])
 BETAS = st.sampled_from([(0.9, 0.999), (0.0, 0.9), (0.5, 0.0), (0.95, 0.99)])
-
-MAKERS = {
-    "sgd": lambda model, **options: optim.SGD(model, 0.1, **options),
-    "momentum": lambda model, **options: optim.SGD(model, 0.1, momentum=0.9, **options),
-    "nesterov": lambda model, **options: optim.SGD(model, 0.1, momentum=0.9, nesterov=True, **options),
-    "adam": lambda model, **options: optim.Adam(model, 0.01, **options),
-    "adamw": lambda model, **options: optim.AdamW(model, 0.01, **options),
-    "rmsprop": lambda model, **options: optim.RMSprop(model, 0.01, **options),
-    "rmsprop-momentum": lambda model, **options: optim.RMSprop(model, 0.01, momentum=0.9, **options),
-}
-each_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
 def flags(rng, n):
@@ -59,13 +50,13 @@ def options_of(draw, kind):
 @pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop"])
 @given(data=st.data(), lengths=SIZES, seed=SEEDS)
 @FEW
-def test_equals_torch_over_many_steps(backend, flat_model, kind, data, lengths, seed):
+def test_equals_torch_over_many_steps(backend, kind, data, lengths, seed):
     torch = pytest.importorskip("torch")
     options = data.draw(options_of(kind))
     rng = np.random.default_rng(seed)
     values = rng.normal(size=sum(lengths))
     gradients = rng.normal(size=(25, len(values)))
-    model = flat_model(backend, values, lengths, flags(rng, len(lengths)), flags(rng, len(lengths)))
+    model = FlatModel(backend, values, lengths, flags(rng, len(lengths)), flags(rng, len(lengths)))
     ours = train(model, getattr(optim, kind)(model, **options), gradients)
 
     parts = np.cumsum(lengths)[:-1]
@@ -86,13 +77,13 @@ def test_equals_torch_over_many_steps(backend, flat_model, kind, data, lengths, 
 
 @each_optimizer
 @given(lengths=SIZES, seed=SEEDS, weight_decay=WEIGHT_DECAY)
-def test_the_cut_into_runs_does_not_matter(backend, flat_model, make, lengths, seed, weight_decay):
+def test_the_cut_into_runs_does_not_matter(backend, make, lengths, seed, weight_decay):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=sum(lengths))
     gradients = rng.normal(size=(6, len(values)))
     results = []
     for cut in (lengths, [len(values)], [1] * len(values)):
-        model = flat_model(backend, values, cut, dtype="float32")
+        model = FlatModel(backend, values, cut, dtype="float32")
         results.append(train(model, make(model, weight_decay=weight_decay), gradients))
     np.testing.assert_array_equal(results[1], results[0])
     np.testing.assert_array_equal(results[2], results[0])
@@ -100,10 +91,10 @@ def test_the_cut_into_runs_does_not_matter(backend, flat_model, make, lengths, s
 
 @each_optimizer
 @given(lengths=SIZES, seed=SEEDS)
-def test_frozen_parameters_and_their_slots_stay(backend, flat_model, make, lengths, seed):
+def test_frozen_parameters_and_their_slots_stay(backend, make, lengths, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=sum(lengths))
-    model = flat_model(backend, values, lengths)
+    model = FlatModel(backend, values, lengths)
     optimizer = make(model, weight_decay=0.1)
     train(model, optimizer, rng.normal(size=(3, len(values))))
 
@@ -121,11 +112,11 @@ def test_frozen_parameters_and_their_slots_stay(backend, flat_model, make, lengt
 
 
 @given(lr=LR, weight_decay=WEIGHT_DECAY, seed=SEEDS)
-def test_momentum_zero_is_plain_gradient_descent(backend, flat_model, lr, weight_decay, seed):
+def test_momentum_zero_is_plain_gradient_descent(backend, lr, weight_decay, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=9)
     gradients = rng.normal(size=(10, 9))
-    model = flat_model(backend, values, [4, 5])
+    model = FlatModel(backend, values, [4, 5])
     optimizer = optim.SGD(model, lr, momentum=0.0, weight_decay=weight_decay)
     ours = train(model, optimizer, gradients)
     for gradient in gradients:
@@ -135,14 +126,14 @@ def test_momentum_zero_is_plain_gradient_descent(backend, flat_model, lr, weight
 
 
 @given(lr=LR, weight_decay=st.sampled_from([1e-3, 0.1]), seed=SEEDS)
-def test_adamw_decouples_the_decay_and_adam_does_not(backend, flat_model, lr, weight_decay, seed):
+def test_adamw_decouples_the_decay_and_adam_does_not(backend, lr, weight_decay, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=6)
     gradients = rng.normal(size=(8, 6))
     moments = {}
     for kind in (optim.Adam, optim.AdamW):
         for decay in (0.0, weight_decay):
-            model = flat_model(backend, values, [6])
+            model = FlatModel(backend, values, [6])
             optimizer = kind(model, lr, weight_decay=decay)
             train(model, optimizer, gradients)
             moments[kind, decay] = optimizer.state_dict()["slots"]
@@ -151,17 +142,17 @@ def test_adamw_decouples_the_decay_and_adam_does_not(backend, flat_model, lr, we
         np.testing.assert_array_equal(decoupled, bare)
         assert (moments[optim.Adam, weight_decay][name] != bare).all()
 
-    model = flat_model(backend, values, [6])
+    model = FlatModel(backend, values, [6])
     shrunk = train(model, optim.AdamW(model, lr, weight_decay=weight_decay), np.zeros((8, 6)))
     np.testing.assert_allclose(shrunk, values * (1 - lr * weight_decay) ** 8, rtol=1e-12)
 
 
 @each_optimizer
 @pytest.mark.parametrize("weight_decay", [0.1, 1.0])
-def test_biases_are_not_decayed_unless_asked(backend, flat_model, make, weight_decay):
+def test_biases_are_not_decayed_unless_asked(backend, make, weight_decay):
     values = np.arange(1.0, 7.0)
     for decay_all in (False, True):
-        model = flat_model(backend, values, [4, 2], decay=[True, False])
+        model = FlatModel(backend, values, [4, 2], decay=[True, False])
         optimizer = make(model, weight_decay=weight_decay, decay_all=decay_all)
         after = train(model, optimizer, np.zeros((3, 6)))
         assert (after[:4] < values[:4]).all()
@@ -170,16 +161,16 @@ def test_biases_are_not_decayed_unless_asked(backend, flat_model, make, weight_d
 
 @each_optimizer
 @given(seed=SEEDS)
-def test_a_restored_optimizer_continues_bit_for_bit(backend, flat_model, make, seed):
+def test_a_restored_optimizer_continues_bit_for_bit(backend, make, seed):
     rng = np.random.default_rng(seed)
     gradients = rng.normal(size=(10, 8))
-    model = flat_model(backend, rng.normal(size=8), [3, 5], dtype="float32")
+    model = FlatModel(backend, rng.normal(size=8), [3, 5], dtype="float32")
     optimizer = make(model, weight_decay=0.01)
     train(model, optimizer, gradients[:5])
     state, halfway = optimizer.state_dict(), model.parameters_on_host()
     expected = train(model, optimizer, gradients[5:])
 
-    other = flat_model(backend, halfway, [3, 5], dtype="float32")
+    other = FlatModel(backend, halfway, [3, 5], dtype="float32")
     resumed = make(other, weight_decay=0.01)
     resumed.load_state_dict(state)
     assert resumed.steps == 5
@@ -188,9 +179,9 @@ def test_a_restored_optimizer_continues_bit_for_bit(backend, flat_model, make, s
 
 
 @each_optimizer
-def test_a_step_only_reads_the_gradients_and_keeps_the_dtype(backend, flat_model, make):
+def test_a_step_only_reads_the_gradients_and_keeps_the_dtype(backend, make):
     gradient = np.linspace(-2, 2, 7, dtype=np.float32)
-    model = flat_model(backend, np.ones(7), [3, 4], dtype="float32")
+    model = FlatModel(backend, np.ones(7), [3, 4], dtype="float32")
     flat = model.parameters.flat
     optimizer = make(model, weight_decay=0.1)
     train(model, optimizer, [gradient])
@@ -201,8 +192,8 @@ def test_a_step_only_reads_the_gradients_and_keeps_the_dtype(backend, flat_model
 
 
 @each_optimizer
-def test_nothing_is_read_back_to_the_host(flat_model, make, device_without_host_reads):
-    model = flat_model(device_without_host_reads, np.ones(7), [3, 4])
+def test_nothing_is_read_back_to_the_host(make, device_without_host_reads):
+    model = FlatModel(device_without_host_reads, np.ones(7), [3, 4])
     optimizer = make(model, weight_decay=0.1)
     for _ in range(3):
         model.gradients.flat[...] = 1.0
@@ -210,8 +201,8 @@ def test_nothing_is_read_back_to_the_host(flat_model, make, device_without_host_
     assert all(slot.device == device_without_host_reads.device for slot in optimizer.slots.values())
 
 
-def test_the_learning_rate_can_be_assigned(backend, flat_model):
-    model = flat_model(backend, np.ones(3), [3])
+def test_the_learning_rate_can_be_assigned(backend):
+    model = FlatModel(backend, np.ones(3), [3])
     optimizer = optim.SGD(model, 0.5)
     optimizer.lr = 0.25
     np.testing.assert_array_equal(train(model, optimizer, [np.ones(3)]), np.full(3, 0.75))
@@ -233,8 +224,8 @@ DEFAULTS = {
 
 
 @pytest.mark.parametrize("kind", DEFAULTS)
-def test_the_hyper_parameters_that_are_not_given(flat_model, kind):
-    optimizer = kind(flat_model(make_backend("numpy"), np.ones(2), [2]), 0.1)
+def test_the_hyper_parameters_that_are_not_given(kind):
+    optimizer = kind(FlatModel(make_backend("numpy"), np.ones(2), [2]), 0.1)
     assert {name: getattr(optimizer, name) for name in DEFAULTS[kind]} == DEFAULTS[kind]
 
 
@@ -245,19 +236,25 @@ class Shrink(optim.Optimizer):
         parameter -= weight_decay * parameter
 
 
-def test_an_optimizer_of_ones_own_decays_what_it_is_told_to(flat_model):
+def test_an_optimizer_of_ones_own_decays_what_it_is_told_to():
     for options, expected in (({}, [1.0, 1.0]), ({"weight_decay": 0.5}, [0.5, 1.0])):
-        model = flat_model(make_backend("numpy"), np.ones(2), [1, 1], decay=[True, False])
+        model = FlatModel(make_backend("numpy"), np.ones(2), [1, 1], decay=[True, False])
         np.testing.assert_array_equal(train(model, Shrink(model, 0.1, **options), np.zeros((1, 2))), expected)
 
 
-@pytest.mark.parametrize(("dtype", "expected"), [("float32", [optim.SGD]), ("float64", [])])
-def test_a_twin_takes_the_steps_in_float32_alone(flat_model, monkeypatch, dtype, expected):
-    asked = []
-    monkeypatch.setattr(kernels, "update", lambda backend, kind: lambda *arguments: asked.append(kind))
-    model = flat_model(make_backend("numpy"), np.ones(2), [2], dtype=dtype)
-    train(model, optim.SGD(model, 0.1), np.ones((1, 2)))
-    assert asked == expected
+def test_a_twin_takes_the_steps_where_there_is_one(monkeypatch):
+    asked, steps = [], []
+
+    def single_pass(*arguments):
+        asked.append(arguments)
+        return lambda optimizer, runs: steps.append((optimizer, optimizer.steps, runs))
+
+    monkeypatch.setattr(kernels, "single_pass", single_pass)
+    model = FlatModel(make_backend("numpy"), np.ones(3), [2, 1], decay=[True, False])
+    optimizer = optim.SGD(model, 0.1, weight_decay=0.5)
+    np.testing.assert_array_equal(train(model, optimizer, np.ones((1, 3))), np.ones(3))
+    assert asked == [(model.backend, "float64", "xnn.optim.sgd.SGD")]
+    assert steps == [(optimizer, 1, [(0, 2, 0.5), (2, 3, 0.0)])]
 
 
 BAD_NUMBERS = [True, "0.1", None, float("nan"), float("inf"), -float("inf"), -0.1, 1j]
@@ -279,14 +276,14 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize(("kind", "name", "bad"), BAD_OPTIONS)
-def test_a_bad_hyper_parameter_is_named(flat_model, kind, name, bad):
-    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+def test_a_bad_hyper_parameter_is_named(kind, name, bad):
+    model = FlatModel(make_backend("numpy"), np.ones(2), [2])
     with pytest.raises(ValueError, match=f"^{name} must be {EXPECTED[name]}, not {re.escape(repr(bad))}$"):
         getattr(optim, kind)(model, **{"lr": 0.1, name: bad})
 
 
-def test_nesterov_needs_momentum(flat_model):
-    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+def test_nesterov_needs_momentum():
+    model = FlatModel(make_backend("numpy"), np.ones(2), [2])
     with pytest.raises(ValueError, match=r"^nesterov=True needs a momentum above 0, not momentum=0\.0$"):
         optim.SGD(model, 0.1, nesterov=True)
 
@@ -300,8 +297,8 @@ BAD_BETAS = [
 
 @pytest.mark.parametrize("kind", ["Adam", "AdamW"])
 @pytest.mark.parametrize(("betas", "name", "bad"), BAD_BETAS)
-def test_bad_betas_are_named(flat_model, kind, betas, name, bad):
-    model = flat_model(make_backend("numpy"), np.ones(2), [2])
+def test_bad_betas_are_named(kind, betas, name, bad):
+    model = FlatModel(make_backend("numpy"), np.ones(2), [2])
     with pytest.raises(ValueError, match=f"^{name} must be") as caught:
         getattr(optim, kind)(model, 0.1, betas=betas)
     assert repr(bad) in str(caught.value)
@@ -320,8 +317,8 @@ BAD_STATES = [
 
 
 @pytest.mark.parametrize(("damage", "message"), BAD_STATES)
-def test_a_state_that_does_not_fit_is_refused_whole(backend, flat_model, damage, message):
-    model = flat_model(backend, np.ones(4), [4])
+def test_a_state_that_does_not_fit_is_refused_whole(backend, damage, message):
+    model = FlatModel(backend, np.ones(4), [4])
     optimizer = optim.SGD(model, 0.1, momentum=0.9)
     train(model, optimizer, np.ones((2, 4)))
     good = optimizer.state_dict()
@@ -334,8 +331,8 @@ def test_a_state_that_does_not_fit_is_refused_whole(backend, flat_model, damage,
 @pytest.mark.parametrize(
     "make", [lambda model: optim.Adam(model, 0.1), lambda model: optim.ExponentialMovingAverage(model, 0.9)]
 )
-def test_a_state_with_one_vector_of_words_is_refused_whole(flat_model, make):
-    owner = make(flat_model(make_backend("numpy"), np.ones(2), [2]))
+def test_a_state_with_one_vector_of_words_is_refused_whole(make):
+    owner = make(FlatModel(make_backend("numpy"), np.ones(2), [2]))
     good = owner.state_dict()
     assert good["steps"] == 0
     owner.load_state_dict(good)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.optim.table import WITH_MUON
 from xnn import functional as F
 from xnn import nn, optim
 
@@ -26,19 +27,18 @@ def backward(model, x, labels):
     return float(model.backend.to_numpy(loss))
 
 
-MAKERS = {
-    "sgd": lambda model: optim.SGD(model, 0.3, momentum=0.9, nesterov=True),
-    "adam": lambda model: optim.Adam(model, 0.05),
-    "adamw": lambda model: optim.AdamW(model, 0.05),
-    "rmsprop": lambda model: optim.RMSprop(model, 0.02),
-}
-each_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+RATES = {"sgd": 0.5, "adam": 0.05, "adamw": 0.05, "rmsprop": 0.02, "rmsprop-momentum": 0.005}
+each_optimizer = pytest.mark.parametrize("name", WITH_MUON)
+
+
+def make(name, model):
+    return WITH_MUON[name](model, RATES.get(name, 0.1))
 
 
 @each_optimizer
-def test_the_loss_falls(backend, make):
+def test_the_loss_falls(backend, name):
     model, (x, labels) = build(backend), batch(backend)
-    optimizer = make(model)
+    optimizer = make(name, model)
     first = backward(model, x, labels)
     for _ in range(40):
         optimizer.step()
@@ -47,9 +47,9 @@ def test_the_loss_falls(backend, make):
 
 
 @each_optimizer
-def test_frozen_layers_stay(backend, make):
+def test_frozen_layers_stay(backend, name):
     model, (x, labels) = build(backend), batch(backend)
-    optimizer = make(model)
+    optimizer = make(name, model)
     frozen = next(iter(model.parameters)).rpartition(".")[0]
     model.freeze(frozen)
     before = model.state_dict()

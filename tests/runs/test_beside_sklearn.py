@@ -34,13 +34,14 @@ class Recorder:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"model": "mlp"}, {"hidden": (8, 8), "solver": "adam", "learning_rate_init": 1e-3}),
+        ({"model": "mlp"}, {"hidden": (8, 8), "solver": "adam", "learning_rate_init": 1e-3, "alpha": 0.0}),
         ({"model": "mlp", "optimizer": "sgd"}, {"solver": "sgd", "momentum": 0.9, "nesterovs_momentum": True}),
         ({"model": "mlp", "lr": 0.5, "l2": 0.25}, {"learning_rate_init": 0.5, "alpha": 8.0}),
         (
             {"model": "lab6"},
-            {"hidden": (8,), "solver": "sgd", "learning_rate_init": 1e-3, "momentum": 0.0, "nesterovs_momentum": False},
+            {"hidden": (8,), "solver": "sgd", "learning_rate_init": 1e-3, "nesterovs_momentum": False, "alpha": 0.032},
         ),
+        ({"model": "lab6", "l2": 0.25}, {"alpha": 8.0}),
         ({"model": "lab6", "seed": 7, "optimizer": "adam"}, {"solver": "adam", "random_state": 7}),
     ],
 )

@@ -45,6 +45,14 @@ def test_what_is_held_out_shows_in_the_picture(tmp_path):
         assert (orange in colours) == there
 
 
+@pytest.mark.parametrize(
+    ("losses", "logarithmic"),
+    [([], False), ([1, 20], False), ([21, 1], True), ([0, 1], False), ([1e-301, 1e-299], False), ([1, 1e6], False)],
+)
+def test_losses_that_fall_far_but_not_to_nothing_need_a_logarithm(losses, logarithmic):
+    assert curves.needs_logarithm(losses) == logarithmic
+
+
 ONE_EPOCH = History([{"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.1}])
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.errors import RunError, SettingError
+from xnn.optim.tables import TAKEN, takers
 from xnn.runs import Settings
 from xnn.runs.settings import (
     ABOVE_ZERO,
@@ -57,9 +58,9 @@ def values(field):
 
 
 def go_together(chosen):
-    momentum_unused = chosen.get("optimizer") in ("adam", "adamw")
-    if chosen.get("momentum") and momentum_unused:
-        chosen = chosen | {"momentum": None}
+    if chosen.get("optimizer"):
+        unused = {name: None for name in TAKEN if name in chosen and chosen["optimizer"] not in takers(name)}
+        chosen = chosen | unused
     if chosen.get("validation", 0) > 1:
         chosen = chosen | {"validation": float(int(chosen["validation"]))}
     if chosen.get("early_stopping") and not chosen.get("validation"):
@@ -112,9 +113,8 @@ def test_no_number_is_negative(name):
     "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
-    muon = ("muon_steps", "head_lr", "bias_lr")
     counts = ("hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
-    assert name in (*counts, "lr", "whitening_eps", *muon)
+    assert name in (*counts, "whitening_eps", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tests.optim.table import OPTIMIZERS
 from xnn import nn, optim
 from xnn.backends import backend as make_backend
 from xnn.training import Trainer
@@ -25,13 +26,8 @@ def make_model(backend="numpy", seed=0, inputs=5, classes=3, dropout=0.0, dtype=
 
 def make_trainer(backend="numpy", seed=0, dropout=0.0, optimizer="sgd", lr=0.05, average=None, **options):
     model = make_model(backend, seed, dropout=dropout)
-    makers = {
-        "sgd": lambda: optim.SGD(model, lr),
-        "momentum": lambda: optim.SGD(model, lr, momentum=0.9, nesterov=True),
-        "adamw": lambda: optim.AdamW(model, lr, weight_decay=0.1),
-    }
     ema = None if average is None else optim.ExponentialMovingAverage(model, average)
-    return Trainer(model, makers[optimizer](), average=ema, **options)
+    return Trainer(model, OPTIMIZERS[optimizer](model, lr), average=ema, **options)
 
 
 def make_batches(trainer, seed=0, batch_size=7, images=48, shuffle=True):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.optim.table import WITH_MUON
 from tests.training.watching import StopAt, random_images
 from xnn import data, nn, optim
 from xnn.backends import backend as make_backend
@@ -13,18 +14,10 @@ from xnn.training import Trainer
 
 STEPS, EPOCHS = 4, 2
 SHAPE, CLASSES = (6, 5, 2), 7
-OPTIMIZERS = {
-    "sgd": lambda model: optim.SGD(model, 0.05, weight_decay=1e-3),
-    "nesterov": lambda model: optim.SGD(model, 0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
-    "adam": lambda model: optim.Adam(model, 0.005, weight_decay=1e-3),
-    "adamw": lambda model: optim.AdamW(model, 0.005),
-    "rmsprop": lambda model: optim.RMSprop(model, 0.005, momentum=0.9),
-    "muon": lambda model: optim.Muon(model, 0.01, normalize=True, weight_decay=1e-3, sgd_lr=0.05),
-}
 AUGMENT = data.Compose((data.AlternatingFlip(), data.RandomCrop(1, "reflect"), data.Cutout(2)))
 # Whole runs, of each optimizer on each backend.
 FEW = settings(max_examples=max(settings().max_examples // 5, 1))
-optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+optimizers = pytest.mark.parametrize("optimizer", WITH_MUON)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +35,7 @@ def make(backend, split, optimizer, dtype="float64", stop=None):
     ).build(SHAPE, backend=backend, seed=1, dtype=dtype)  # fmt: skip
     trainer = Trainer(
         model,
-        OPTIMIZERS[optimizer](model),
+        WITH_MUON[optimizer](model, weight_decay=1e-3),
         schedule=optim.schedules.Cosine(0.01, STEPS * EPOCHS, warmup_steps=2),
         loss=nn.SoftmaxCrossEntropy(label_smoothing=0.1),
         penalty=nn.L2Penalty(1e-3),

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnn import nn, optim
+from tests.optim.table import OPTIMIZERS
+from xnn import nn
 from xnn.backends import backend as make_backend
 from xnn.training import Callback, Trainer
 from xnn.training.freezing import FadeOut
@@ -14,10 +15,12 @@ from xnn.training.loaders import ArrayBatches
 NAME = "0.weight"
 
 
-def make_trainer(make_optimizer, callbacks=(), schedule=None):
+def make_trainer(optimizer, callbacks=(), schedule=None):
     """A model of one parameter, so that no other one reacts to what becomes of it."""
     model = nn.Sequential(nn.Linear(3, bias=False)).build((4,), backend=make_backend("numpy"), dtype="float64")
-    return Trainer(model, make_optimizer(model), callbacks=list(callbacks), schedule=schedule)
+    return Trainer(
+        model, OPTIMIZERS[optimizer](model, 0.3, weight_decay=0.1), callbacks=list(callbacks), schedule=schedule
+    )
 
 
 def batches(trainer, seed):
@@ -26,21 +29,13 @@ def batches(trainer, seed):
     return ArrayBatches(x, labels, 4, backend=trainer.model.backend, dtype="float64", shuffle=True, seed=seed)
 
 
-OPTIMIZERS = {
-    "sgd": lambda model: optim.SGD(model, 0.3),
-    "nesterov": lambda model: optim.SGD(model, 0.3, momentum=0.9, nesterov=True, weight_decay=0.1),
-    "adamw": lambda model: optim.AdamW(model, 0.3, weight_decay=0.1),
-    "rmsprop": lambda model: optim.RMSprop(model, 0.3),
-}
-
-
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @settings(max_examples=8)
 @given(epochs=st.integers(1, 3), more=st.integers(0, 2), seed=st.integers(0, 2**32 - 1))
 def test_fading_out_is_a_learning_rate_that_falls_to_zero(name, epochs, more, seed):
-    fading = make_trainer(OPTIMIZERS[name], [FadeOut(NAME, epochs)])
+    fading = make_trainer(name, [FadeOut(NAME, epochs)])
     steps = 4 * epochs
-    falling = make_trainer(OPTIMIZERS[name], schedule=lambda step: 0.3 * max(1 - step / steps, 0.0))
+    falling = make_trainer(name, schedule=lambda step: 0.3 * max(1 - step / steps, 0.0))
     first = fading.model.parameters[NAME].copy()
     for trainer in (fading, falling):
         trainer.fit(batches(trainer, seed), epochs=epochs + more)
@@ -59,7 +54,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(stop, seed):
                 trainer.request_stop("tested", to_resume=True)
 
     def run(callbacks, state=None):
-        trainer = make_trainer(OPTIMIZERS["nesterov"], [FadeOut(NAME, 2), *callbacks])
+        trainer = make_trainer("nesterov", [FadeOut(NAME, 2), *callbacks])
         if state is not None:
             trainer.load_state_dict(*state)
         trainer.fit(batches(trainer, seed), epochs=3)
@@ -76,7 +71,7 @@ def test_before_the_last_step_of_the_fade_it_still_moves_and_then_never():
         def step_end(self, trainer):
             values.append(trainer.model.parameters[NAME].copy())
 
-    trainer = make_trainer(OPTIMIZERS["nesterov"], [FadeOut(NAME, 2), Watch()])
+    trainer = make_trainer("nesterov", [FadeOut(NAME, 2), Watch()])
     trainer.fit(batches(trainer, 0), epochs=4)
     moved = [bool((after != before).any()) for before, after in pairwise(values)]
     assert moved == [True] * 7 + [False] * 8

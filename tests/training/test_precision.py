@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.optim.table import WITH_MUON
 from tests.training.watching import StopAt
 from xnn import data, nn, optim
 from xnn import functional as F
@@ -19,13 +20,6 @@ from xnn.runs.precision import check_precision
 from xnn.runs.run import resume, train
 from xnn.training import ArrayBatches, Callback, LossScaler, LossScaling, Trainer
 
-OPTIMIZERS = {
-    "sgd": lambda model: optim.SGD(model, 0.1),
-    "nesterov": lambda model: optim.SGD(model, 0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "adamw": lambda model: optim.AdamW(model, 0.02, weight_decay=0.1),
-    "rmsprop": lambda model: optim.RMSprop(model, 0.01, momentum=0.5),
-    "muon": lambda model: optim.Muon(model, 0.05),
-}
 FIXED = 10**9
 """Steps after which a scale is doubled that is to stay what it is."""
 
@@ -46,7 +40,7 @@ def make_model(backend="numpy", precision="float32", seed=0):
 def make_trainer(backend="numpy", precision="float32", optimizer="nesterov", decay=0.9, seed=0, **options):
     model = make_model(backend, precision, seed)
     average = None if decay is None else optim.ExponentialMovingAverage(model, decay)
-    return Trainer(model, OPTIMIZERS[optimizer](model), average=average, **options)
+    return Trainer(model, WITH_MUON[optimizer](model), average=average, **options)
 
 
 def state_of(trainer):
@@ -67,7 +61,7 @@ def assert_same(found, expected):
 # --- The algebra ---
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", WITH_MUON)
 @given(
     exponent=st.integers(0, 24),
     seed=st.integers(0, 99),
@@ -97,7 +91,7 @@ def test_a_power_of_two_changes_nothing(optimizer, backend, exponent, seed, pena
 def test_an_overflow_leaves_everything_as_it_was(backend, data):
     """Whichever gradient it is, and whatever the optimizer."""
     model = make_model(backend)
-    optimizer = OPTIMIZERS[data.draw(st.sampled_from(sorted(OPTIMIZERS)))](model)
+    optimizer = WITH_MUON[data.draw(st.sampled_from(sorted(WITH_MUON)))](model)
     average = optim.ExponentialMovingAverage(model, 0.5)
     scaler = LossScaler(LossScaling(2.0**10, growth_steps=4), model, optimizer, average)
     x, labels = (backend.asarray(array) for array in make_data())
@@ -403,7 +397,7 @@ class Counts(Callback):
         self.after.append(len(self.reads))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", WITH_MUON)
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_nothing_is_read_between_two_logs(precision, optimizer, monkeypatch):
     torch = pytest.importorskip("torch")

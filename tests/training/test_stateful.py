@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.optim.table import WITH_MUON
 from xnn import nn, optim
 from xnn.backends import backend as make_backend
 from xnn.runs import checkpoints
@@ -24,15 +25,10 @@ IMAGES, FEATURES, CLASSES, BATCH_SIZE, BATCHES = 8, 3, 3, 3, 3
 FOREVER = 10**6
 TIMES = ("seconds", "images_per_second")
 
-OPTIMIZERS = {
-    "momentum": lambda model: optim.SGD(model, 0.05, momentum=0.9, weight_decay=0.01),
-    "nesterov": lambda model: optim.SGD(model, 0.05, momentum=0.9, nesterov=True),
-    "adamw": lambda model: optim.AdamW(model, 0.05, weight_decay=0.1),
-}
 SETTINGS = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 3),
-        "optimizer": st.sampled_from(sorted(OPTIMIZERS)),
+        "optimizer": st.sampled_from(sorted(WITH_MUON)),
         "decay_of_average": st.sampled_from([None, 0.8]),
         "schedule": st.sampled_from([None, optim.schedules.Cosine(0.1, 20, warmup_steps=2)]),
         "penalty": st.sampled_from([None, nn.L2Penalty(0.01)]),
@@ -50,7 +46,7 @@ def make_parts(options):
     model = nn.Sequential(*layers).build((FEATURES,), backend="numpy", seed=options["seed"])
     decay = options["decay_of_average"]
     average = None if decay is None else optim.ExponentialMovingAverage(model, decay)
-    return model, OPTIMIZERS[options["optimizer"]](model), average
+    return model, WITH_MUON[options["optimizer"]](model, weight_decay=0.01), average
 
 
 def make_trainer(options):

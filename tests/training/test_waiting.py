@@ -1,9 +1,12 @@
 """Training does not read from the device but where it logs, and sends it nothing but the order of an epoch."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 
 from tests.nn.examples import EXAMPLES
+from tests.optim.table import WITH_MUON
 from tests.training.watching import Guarded, random_images, watched
 from xnn import data, nn, optim
 from xnn.data import batches as batches_module
@@ -61,14 +64,6 @@ def image_batches(backend, augment=None, resident=None):
 AUGMENT = data.Compose(
     (data.AlternatingFlip(), data.HorizontalFlip(), data.RandomCrop(1), data.RandomCrop(1, "reflect"), data.Cutout(3))
 )
-OPTIMIZERS = {
-    "sgd": lambda model: optim.SGD(model, 0.1, weight_decay=1e-3),
-    "nesterov": lambda model: optim.SGD(model, 0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
-    "adam": lambda model: optim.Adam(model, 0.01, weight_decay=1e-3),
-    "adamw": lambda model: optim.AdamW(model, 0.01),
-    "rmsprop": lambda model: optim.RMSprop(model, 0.01, momentum=0.9),
-    "muon": lambda model: optim.Muon(model, 0.01, normalize=True, weight_decay=1e-3),
-}
 SCHEDULES = {
     "none": None,
     "constant": schedules.Constant(0.01, warmup_steps=2),
@@ -79,13 +74,13 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), [*zip(OPTIMIZERS, SCHEDULES, strict=True)])
+@pytest.mark.parametrize(("optimizer", "schedule"), [*zip(WITH_MUON, cycle(SCHEDULES), strict=False)])
 def test_a_step_with_everything_on_reads_nothing(device, optimizer, schedule):
     backend, watch = device
     model = network().build(SHAPE, backend=backend, seed=0)
     trainer = Trainer(
         model,
-        OPTIMIZERS[optimizer](model),
+        WITH_MUON[optimizer](model, weight_decay=1e-3),
         schedule=SCHEDULES[schedule],
         loss=nn.SoftmaxCrossEntropy(label_smoothing=0.1),
         penalty=nn.L2Penalty(1e-3),

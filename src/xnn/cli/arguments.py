@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a command line asks for: a new run, the end of an earlier one, or the table of layers."""
+    """What a command line asks for: a new run, the rest of an earlier one, or the table of layers."""
 
     settings: Settings
     changes: dict[str, Any]
@@ -83,7 +83,7 @@ def _parser() -> Parser:
         add_option(groups[field.metadata["group"]], field)
     groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
     groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
-    groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and leave")
+    groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
     groups["run"].add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 

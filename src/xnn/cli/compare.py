@@ -48,7 +48,7 @@ def _parser() -> Parser:
 
 
 def _run(given: argparse.Namespace) -> None:
-    # These load what computes and prints; --help and a mistyped flag do without.
+    # Imported only now: they load what computes and prints, which --help and a mistyped flag do not need.
     from rich.table import Table
 
     from xnn.runs.beside_sklearn import cells_of, compare, markdown

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FOLDER_GONE, BAD_INPUT, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 BAR = "━"
 MOST_OF_ERROR = 5000
-"""Characters of an error's line: a path may have 4,096."""
+"""Most characters in an error's line: a path may have 4,096."""
 
 
 def guarded(program: str, command: Callable[[], None]) -> int:
@@ -37,7 +37,7 @@ def _code_of_guarded(program: str, command: Callable[[], None]) -> int:
 
 
 def code_of(program: str, command: Callable[[], int | None], advice: str = "") -> int:
-    """Return the exit code of a command, or of the error that ended it; `advice` says what helps where memory lacks."""
+    """Return the exit code of a command, or of the error that ended it; `advice` helps when memory runs out."""
     try:
         return command() or 0
     except FolderGone as error:
@@ -53,9 +53,9 @@ def code_of(program: str, command: Callable[[], int | None], advice: str = "") -
 
 
 def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:
-    """Return the exit code of what prints what was asked for, which is an error where that could not be written.
+    """Return the exit code of a command whose output is all that was asked for: an error if it could not be written.
 
-    A reader that has seen enough, as ``head`` has, is none.
+    It is no error that a reader has seen enough, as ``head`` has.
     """
     left: SystemExit | None = None
     try:
@@ -81,7 +81,7 @@ def make_console(*, quiet: bool = False) -> "Console":
 
 
 def say(line: str) -> None:
-    """Print a line, with controls as escapes, and what the terminal's encoding has not in plainer signs."""
+    """Print a line, with controls as escapes, and plainer characters for those that the terminal's encoding lacks."""
     line = printable(line)
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -92,8 +92,8 @@ def say(line: str) -> None:
 
 
 def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
-    """Whether it was memory that an operation lacked."""
-    # PyTorch has no type of its own for the memory of the CPU, only these words.
+    """Whether an operation failed for lack of memory."""
+    # PyTorch has no exception of its own for the CPU's memory, only these words.
     return isinstance(error, MemoryError) or bool(re.search(r"allocate memory|out of memory", str(error)))
 
 

@@ -28,12 +28,12 @@ def _parser() -> Parser:
         prog="xnn-predict",
         usage="%(prog)s RUN_DIR IMAGE... [--top K] [--invert] [--json]\n"
         "       %(prog)s RUN_DIR --dataset NAME [--data-dir DIR] [--split NAME] [--json]",
-        description="Name what is on pictures, or evaluate the model of a run on a data set.",
+        description="Say what pictures show, or evaluate a run's model on a data set.",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     parser.add_argument("run", metavar="RUN_DIR", help="a directory that xnn-train wrote")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size, as Pillow reads them")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size")
     parser.add_argument("--top", metavar="K", default="3", help="how many classes to name (default: 3)")
     parser.add_argument(
         "--invert",
@@ -43,7 +43,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help="evaluate on this data set, named, and fetched where it is missing, as by xnn-train",
+        help="evaluate on this data set, named as for xnn-train and downloaded if it is missing",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where its files are (default: where the run's own are)")
     parser.add_argument("--labels", metavar="NAME", help="which labels of cifar100 (default: those of the run)")
@@ -56,7 +56,7 @@ def _parser() -> Parser:
 
 def _run(given: argparse.Namespace) -> None:
     top = _checked(given)
-    # These load what computes; --help and a mistyped flag do without.
+    # Imported only now: they load what computes, which --help and a mistyped flag do not need.
     from xnn.reporting.saved import load_model
 
     saved = load_model(given.run, given.backend)
@@ -90,7 +90,7 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
     from xnn.reporting.values import short
 
     pictures = [read_picture(path, saved.image_shape, invert=given.invert) for path in given.images]
-    # One by one: a batch might round otherwise than a picture alone.
+    # One by one: a batch might round differently from a single picture.
     rows = [probabilities(saved, picture[None])[0] for picture in pictures]
     found = [[(int(i), float(row[i])) for i in np.argsort(-row, kind="stable")[:top]] for row in rows]
     if given.json:

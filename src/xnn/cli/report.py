@@ -26,15 +26,15 @@ def _parser() -> Parser:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument(
-        "--markdown", metavar="FILE", help="write the table as Markdown too; - for standard output alone"
+        "--markdown", metavar="FILE", help="write the table as Markdown too; - for standard output and nothing else"
     )
     parser.add_argument(
         "--html", metavar="FILE", help=f"write one page with all the runs (default: {PAGE} in each run directory)"
     )
-    parser.add_argument("--no-html", action="store_true", help="write no page: the table alone, which needs no data")
+    parser.add_argument("--no-html", action="store_true", help="write no page, only the table, which needs no data")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files are, if they have moved")
     parser.add_argument(
-        "--download", action="store_true", help="fetch the data set from the net where it is missing (default: never)"
+        "--download", action="store_true", help="download the data set if it is missing (default: never)"
     )
     parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
     parser.add_argument("--version", action="version", version=f"xnn {__version__}")
@@ -42,7 +42,7 @@ def _parser() -> Parser:
 
 
 def _run(given: argparse.Namespace) -> None:
-    # These load what computes, draws and prints; --help and a mistyped flag do without.
+    # Imported only now: they load what computes, draws and prints, which --help and a mistyped flag do not need.
     from xnn.files import write_atomically
     from xnn.paths import expanded
     from xnn.reporting.contents import contents_of

@@ -25,7 +25,7 @@ class StopSignals(Callback):
     Attributes
     ----------
     received
-        The signal that came, None while none did.
+        The signal that was received; None so far.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class StopSignals(Callback):
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle signals for the time of a ``with`` block; only the main thread can.
+        """Handle signals during a ``with`` block; only the main thread can.
 
         One that is ignored stays so, as `nohup` and a shell's ``&`` want it.
         """

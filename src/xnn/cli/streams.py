@@ -1,4 +1,4 @@
-"""Standard output and standard error that may be full, closed or of a narrow encoding, and end no command by it."""
+"""Standard output and standard error that end no command when they are full, closed or of a narrow encoding."""
 
 import contextlib
 import errno
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple, TextIO
 class Outlet(io.TextIOBase):
     """A stream that writes to another one as long as that works, and remembers what went wrong first.
 
-    Each write is tried: a disk may have room again. A sign that the encoding has not becomes a question mark.
+    Each write is tried: a disk may have room again. A character that the encoding lacks becomes a question mark.
 
     Parameters
     ----------
     stream
-        Where the text goes; None where the process has been started without, as by ``>&-``.
+        Where the text goes; None if the process was started without one, as by ``>&-``.
 
     Attributes
     ----------
     lost : OSError or None
-        Why text was lost; None while none was.
+        Why text was lost; None if none was.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -60,12 +60,12 @@ class Outlet(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written so far."""
+        """Pass on what was written so far."""
         if self._stream is not None:
             self._attempt(lambda stream: stream.flush())
 
     def settle(self) -> OSError | None:
-        """Flush for the last time, and return why text was lost, None where none was.
+        """Flush for the last time, and return why text was lost; None if none was.
 
         What cannot be written even now goes nowhere, so that it does not trouble the interpreter's end.
         """
@@ -117,7 +117,7 @@ def outlets() -> Iterator[Outlets]:
 def _occupy_closed() -> None:
     """Open those of the descriptors 0, 1 and 2 that are closed.
 
-    Else the next file that is opened would get the number, and what a library prints would end up in it.
+    Otherwise the next file that is opened would get that number, and what a library prints would end up in it.
     """
     for number in range(3):
         try:

@@ -53,7 +53,7 @@ def _how_to_go_on(directory: Path) -> str:
 
 
 def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
-    # These load what draws and prints; --help and a mistyped flag do without.
+    # Imported only now: they load what draws and prints, which --help and a mistyped flag do not need.
     from xnn.runs import progress, run
     from xnn.runs.assembly import prepare
 
@@ -81,14 +81,14 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         end = f"stopped and saved; {_how_to_go_on(result.directory)}"
     elif not result.was_complete:
         progress.print_result(console, result.values)
-    if not result.was_complete:  # which has been said
+    if not result.was_complete:  # then it was said already
         report(end)
     _forgive(out, end)
     return code
 
 
 def _forgive(out: Outlet, end: str) -> None:
-    """Tell on standard error what could not be told on standard output: the run is what counts."""
+    """Say on standard error that output was lost; the exit code stays, since the run is what counts."""
     lost = out.settle()
     if lost is not None:
         _warn(f"some of the output could not be written ({reason(lost)}); {end}")

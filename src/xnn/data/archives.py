@@ -14,9 +14,9 @@ from xnn.paths import reason
 
 _MOST_HEADER = 2**12
 _MOST_HEADERS = 2**18
-"""Bytes that one header may take, and all together. An archive of CIFAR has ten, of half a KB each."""
+"""Most bytes in one header, and in all of them. An archive of CIFAR has ten headers, of half a KB each."""
 _BESIDES = 2**26
-"""Bytes that an archive may hold besides the files that are wanted."""
+"""Most bytes in an archive besides the files that are wanted."""
 
 
 def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[str, bytes]:
@@ -35,8 +35,8 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
     ------
     DataError
         If a file is missing, unreadable or of a wrong size, all together do not fit into the memory, or the archive is
-        damaged, has a member that would leave its folder or is no plain file, or unpacks to more than such an archive
-        can hold.
+        damaged, has a member that would leave its folder or is not a plain file, or unpacks to more than such an
+        archive can hold.
     """
     check_room(sum(size[0] for size in sizes.values()), str(location))
     if location.is_dir():
@@ -78,21 +78,21 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
             content.skip(2**62)
     except DataError:
         raise
-    # ValueError: numbers that are none in an extended (PAX) header. RecursionError: headers of headers of headers.
+    # ValueError: a malformed number in an extended (PAX) header. RecursionError: headers of headers of headers.
     except (tarfile.TarError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); get it anew"
+            f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); download it again"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({reason(error)})") from None
     missing = [name for name in sizes if name not in contents]
     if missing:
-        raise DataError(f"{path}: lacks {folder}/{missing[0]}; get it anew")
+        raise DataError(f"{path}: lacks {folder}/{missing[0]}; download it again")
     return contents
 
 
 class _Headers:
-    """An archive's content as `tarfile` reads it: forwards, and of headers no more than headers take."""
+    """An archive's content as `tarfile` reads it: forwards only, and with a limit on headers."""
 
     def __init__(self, content: Gunzip, path: Path) -> None:
         self._content, self._path = content, path
@@ -114,7 +114,7 @@ class _Headers:
 
 
 def refuse_escape(member: tarfile.TarInfo, archive: Path) -> None:
-    """Raise a DataError if a member of an archive points outside the folder it belongs to, or is no plain file."""
+    """Raise a DataError if a member of an archive points outside the folder it belongs to, or is not a plain file."""
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
         raise DataError(f"{archive}: refused, its member '{member.name}' points outside the archive's folder")

@@ -1,8 +1,8 @@
 """Random changes to training images, on the device, each image on its own.
 
-Each takes images (n, h, w, c) of any dtype and a `Random`, and returns the same dtype and, but for `RandomWindow`, the
-same shape. The same seed, stream and counter give the same images on every backend. All are one gather: for each pixel
-of the result, the row and column of its own image that it comes from, or that it is blank (0: black, in uint8).
+Each takes images (n, h, w, c) of any dtype and a `Random`, and returns the same dtype and, except for `RandomWindow`,
+the same shape. The same seed, stream and counter give the same images on every backend. All are one gather: for each
+pixel of the result, the row and column of its own image that it comes from, or that it is blank (0: black, in uint8).
 
 What is random about an augmentation, its `Step`, is drawn first and then applied, so that a faster way to apply it
 draws the same.
@@ -26,8 +26,8 @@ class Step(NamedTuple):
     Attributes
     ----------
     kind : {"mirror", "shift", "reflect", "blank", "window"}
-        Mirrored; seen through a window that is moved, beyond whose edge is nothing, or the mirrored image; a square
-        blanked, or all but a square cut off.
+        What is done: mirror the image; move it, with nothing or its mirror image beyond the edge; blank a square; cut
+        off all but a square.
     rows, columns : (n,) array of int64
         Along each axis: 1 if it is mirrored, else 0; by how many pixels the window is moved; the square's first
         position. None in place of `rows` stands for zeros.
@@ -83,7 +83,7 @@ class RandomCrop:
     Attributes
     ----------
     padding : int
-        Pixels on each side: an image moves by up to so many pixels along each axis.
+        Pixels on each side: an image moves by at most this many along each axis.
     fill : {"zero", "reflect"}
         What the border is made of: zeros, or the image mirrored at its outermost pixels (which are not repeated).
     """
@@ -216,7 +216,7 @@ Part: TypeAlias = HorizontalFlip | Mirror | RandomCrop | Cutout | RandomWindow
 
 
 def parts(augmentation: Augmentation | None) -> list[Part] | None:
-    """Return the augmentations with a `draw` that one consists of; None if it has any other part, as a user's own.
+    """Return the augmentations with a `draw` that make up this one; None if any part has none, such as a user's own.
 
     Each is drawn for the shape of the batch that it gets, in order, from the same stream, as calling the whole does
     (`drawn`).
@@ -239,14 +239,14 @@ def parts(augmentation: Augmentation | None) -> list[Part] | None:
     return found
 
 
-def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> tuple[list[Step], Shape]:
-    """Return the steps of augmentations that images (n, h, w, c) go through, and the shape they then have."""
+def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> list[Step]:
+    """Return the steps of augmentations that images (n, h, w, c) go through."""
     steps: list[Step] = []
     for each in augmentations:
         steps.append(each.draw(shape, random))
         if steps[-1].kind == "window":
             shape = (shape[0], steps[-1].size, steps[-1].size, shape[3])
-    return steps, shape
+    return steps
 
 
 def _mirrored(x: Array, step: Step, random: Random) -> Array:

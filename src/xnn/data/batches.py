@@ -8,16 +8,13 @@ import numpy as np
 from xnn import kernels
 from xnn._typing import Array
 from xnn.backends import Backend
-from xnn.data.augmentation import Augmentation, drawn, parts
+from xnn.data.augmentation import Augmentation, Step, drawn, parts
 from xnn.data.by_epoch import for_images
 from xnn.data.normalization import Normalization, scaled
 from xnn.data.residence import RESIDENT_DTYPES, DeviceCopy, DeviceSource, HostSource, Source, device_copy
 from xnn.data.splits import HostArray, Split
 from xnn.errors import SettingError
 from xnn.random import Random
-
-_MOST_STEPS = 63
-"""Steps of augmentation that the twin has bits for."""
 
 # Images that are gathered, augmented and normalised at once; batches are views of such a block. So
 # a batch of one image costs little more than a slice.
@@ -47,7 +44,7 @@ class Batches:
     shuffle : bool
         Whether each epoch has its own order.
     seed : int
-        Of shuffles and augmentation.
+        Seed of the shuffles and the augmentation.
     augment : callable, optional
         Such as `xnn.data.RandomCrop`; an `xnn.data.AlternatingFlip` is told the images' indices and the epoch.
     drop_last : bool
@@ -55,7 +52,7 @@ class Batches:
     resident : bool, optional
         Whether the split goes to the device as a whole. By default it does if its images take no more than half of the
         memory that the device has free, or 1 GiB where that is not known, as on PyTorch's CPU. The batches are the same
-        either way. NumPy computes where the images are, and takes no notice.
+        either way. On NumPy it makes no difference.
 
     Attributes
     ----------
@@ -161,7 +158,7 @@ class Batches:
         return device_copy(self.split, self.backend, self.resident)
 
     def _factors(self, normalization: Normalization, width: int) -> tuple[Array, Array]:
-        """What the normalization multiplies a row of so many pixels by, and then subtracts, on the device."""
+        """Return what a row of `width` pixels is multiplied by, and what is then subtracted, on the device."""
         if width not in self._known_factors:
             scale, shift = normalization.factors(width)
             factors = self.backend.asarray(scale, self.dtype), self.backend.asarray(shift, self.dtype)
@@ -170,11 +167,11 @@ class Batches:
 
     def _block(self, epoch: int, source: Source, start: int, stop: int) -> tuple[Array, Array]:
         """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
-        random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
+        draws = f"augment/{epoch}/{start}"
         augment = for_images(self.augment, lambda: source.begins(start, stop, self.seed), epoch)
-        x = self._in_one_pass(source.indices(start, stop), augment, random) if type(source) is HostSource else None
+        x = self._in_one_pass(source.indices(start, stop), augment, draws) if type(source) is HostSource else None
         if x is None:
-            x = self._prepared(source.images(start, stop), augment, random)
+            x = self._prepared(source.images(start, stop), augment, Random(self.backend, self.seed, draws))
         return x, source.labels(start, stop)
 
     def _prepared(self, x: Array, augment: Augmentation | None, random: Random) -> Array:
@@ -185,18 +182,15 @@ class Batches:
             return scaled(x, *self._factors(self.normalization, x.shape[-2] if len(x.shape) > 2 else 1))
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
-    def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, random: Random) -> Array | None:
-        """Return what `_prepared` does, by a twin of it; None where it cannot do these images or augmentations."""
-        images, augmentations = self.split.images, parts(augment)
-        prepare = kernels.single_pass(self.backend, "prepare_images") if self.dtype == "float32" else None
-        plain = images.ndim == 4 and images.dtype == np.uint8 and images.flags.c_contiguous and images.size > 0
-        if prepare is None or augmentations is None or len(augmentations) > _MOST_STEPS or not plain:
+    def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, draws: str) -> Array | None:
+        """Return what `_prepared` does, by a twin of it; None where there is none for these images or augmentations."""
+        augmentations = parts(augment)
+        prepare = kernels.single_pass(self.backend, self.dtype, "prepare_images")
+        if prepare is None or augmentations is None:
             return None
-        width, channels = images.shape[2:]
-        unscaled = [1.0] * (width * channels), [0.0] * (width * channels)
-        factors = unscaled if self.normalization is None else self.normalization.factors(width)
-        if len(factors[0]) != width * channels:
-            return None
-        steps, shape = drawn(augmentations, (len(indices), *images.shape[1:]), random)
-        line = shape[2] * channels
-        return prepare(images, indices, steps, *(np.asarray(each[:line], np.float32) for each in factors))
+
+        def draw() -> list[Step]:
+            shape = (len(indices), *self.split.images.shape[1:])
+            return drawn(augmentations, shape, Random(self.backend, self.seed, draws))
+
+        return prepare(self.split.images, indices, draw, self.normalization)

@@ -1,6 +1,6 @@
 """Augmentations that depend on the epoch, and on which images a batch has.
 
-`Batches` asks for what they come to in an epoch (`for_images`); alone they can't be applied.
+`Batches` asks what they amount to in an epoch (`for_images`); on their own they can't be applied.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ _MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 class AlternatingFlip:
     """Mirror each image left to right in every other epoch.
 
-    Whether it begins mirrored is a hash of its index in the data set and the seed. So of any two epochs that follow
-    each other one shows an image as it is and the other its mirror, where random flips repeat themselves half of the
-    time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+    Whether it begins mirrored is a hash of its index in the data set and the seed. So of two successive epochs, one
+    shows an image as it is and the other shows its mirror image; random flips would show the same side twice half of
+    the time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
 
-    `Batches` tells it which images are in a batch; alone it can't be applied.
+    `Batches` tells it which images are in a batch; on its own it can't be applied.
     """
 
     def of(self, indices: HostArray, seed: int, epoch: int) -> Mirror:
@@ -36,7 +36,7 @@ class AlternatingFlip:
         return self.from_beginning(begins_mirrored(np.asarray(indices), seed), epoch)
 
     def from_beginning(self, begins: Array, epoch: int) -> Mirror:
-        """Return the augmentation in an epoch of images of which `begins` (n,) tells what `begins_mirrored` does."""
+        """Return the augmentation in an epoch of images for which `begins_mirrored` gave `begins` (n,)."""
         return Mirror((begins + epoch) % 2)
 
     def __call__(self, x: Array, random: Random) -> Array:
@@ -52,7 +52,7 @@ class FirstEpochs:
     ----------
     augmentation : callable
     epochs : int
-        In how many.
+        How many epochs that is.
     """
 
     augmentation: Augmentation
@@ -68,7 +68,7 @@ class FirstEpochs:
 
 
 def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], epoch: int) -> Augmentation | None:
-    """Return an augmentation for images in an epoch, where `begins` is asked for their `begins_mirrored`."""
+    """Return an augmentation for images in an epoch; `begins` is called if their `begins_mirrored` is needed."""
     if type(augmentation) is AlternatingFlip:
         return augmentation.from_beginning(begins(), epoch)
     if type(augmentation) is FirstEpochs:
@@ -80,7 +80,7 @@ def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], e
 
 
 def begins_mirrored(indices: HostArray, seed: int) -> HostArray:
-    """Return for the images at `indices` (n,) if an `AlternatingFlip` mirrors them in epoch 0: 1 or 0, of int64."""
+    """Return whether an `AlternatingFlip` mirrors the images at `indices` (n,) in epoch 0: 1 or 0, of int64."""
     return (_hash(indices, seed) >> np.uint64(63)).astype(np.int64)
 
 

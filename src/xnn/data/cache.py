@@ -2,8 +2,8 @@
 
 One data set is one file in the safetensors format: the length of a header, the header in JSON (a name, type, shape
 and place for each array, and the manifest: format version, source, fingerprint of the source's files), then the arrays.
-The last array, ``crc32``, is the checksum of all bytes before it, so that damage anywhere is seen. As there is one
-file, replacing it is atomic: whoever reads sees the old one or the new one, however many processes start at once.
+The last array, ``crc32``, is the checksum of all bytes before it, so that damage anywhere is seen. As there is only one
+file, replacing it is atomic: a reader sees the old one or the new one, however many processes start at once.
 
 Whoever may write to the folder of a shared cache chooses what others train on, but no more than that: a file is used
 only if its checksum is right and its header describes such arrays within it, and a link, a pipe or a device never is.
@@ -35,7 +35,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "I64": np.dtype("
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _CHECKSUM = "crc32"
 _HERE = "./"
-"""Begins a source within the folder of the cache, which may be mounted at several places."""
+"""Prefix of a source in the cache's own folder, which may be mounted at several places."""
 _MOST_HEADER = 2**23
 """Bytes: the names of a hundred thousand classes."""
 _FEW, _BLOCK, _SMALL_BLOCK = 1000, 2**16, 2**12
@@ -62,7 +62,7 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     Raises
     ------
     DataError
-        If the folder that was named is an impossible one.
+        If the system cannot look up the folder that was named.
     """
     chosen = cache_dir or os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
@@ -75,8 +75,8 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 def fingerprint(paths: Iterable[Path], root: Path) -> str:
     """Return a digest of the name, size, time of last change and content of each file; names are relative to `root`.
 
-    Of the content it takes the first, the middle and the last block, or all if that is no more: blocks of 64 KiB of up
-    to 1000 files, of 4 KiB of more, so that ten thousand images take half a second.
+    Of each file's content it takes the first, the middle and the last block, or all of a small file. Blocks have 64
+    KiB, or 4 KiB if there are more than 1000 files, so that ten thousand images take half a second.
 
     Raises
     ------
@@ -111,15 +111,15 @@ def load_or_build(
     source: str,
     report: Callable[[str], None],
 ) -> Cached:
-    """Return what the cache file holds, made anew from the source where it is missing, outdated or damaged.
+    """Return what the cache file holds; rebuild it from the source if it is missing, outdated or damaged.
 
-    A cache that cannot be written is reported and done without.
+    If the cache cannot be written, that is reported, and the images are used without it.
     """
     cached = load(path, report)
     if cached is not None:
         if cached.fingerprint == expected_fingerprint:
             return cached
-        report(f"the cache {path} was made from other files ({cached.source}); it is made anew from {source}")
+        report(f"the cache {path} was made from other files ({cached.source}); it is rebuilt from {source}")
     arrays, classes = build()
     built = Cached(arrays, source, classes, expected_fingerprint)
     try:
@@ -145,7 +145,7 @@ def load(path: Path, report: Callable[[str], None]) -> Cached | None:
     # ValueError: an empty file, or a header that is no JSON; RecursionError: JSON nested too deeply.
     except (ValueError, LookupError, TypeError, RecursionError, DamagedCache) as error:
         fault = " ".join(str(error)[:200].split())
-        report(f"the cache {path} is damaged or of another version ({fault}); it will be made anew")
+        report(f"the cache {path} is damaged or of another version ({fault}); it will be rebuilt")
         return None
 
 
@@ -205,14 +205,14 @@ def _header(blocks: dict[str, HostArray], cached: Cached, source: str) -> bytes:
 
 
 def _parse(content: HostArray, path: Path) -> Cached:
-    """Read what a file holds; raises a `DamagedCache`, or what `load` takes for one, if `save` has not written it."""
+    """Read a file's content; raise a `DamagedCache`, or what `load` treats as one, if `save` did not write it."""
     start = 8 + int.from_bytes(content[:8].tobytes(), "little")
     if start > min(len(content), 8 + _MOST_HEADER):
         raise DamagedCache("its header is too long")
     header = json.loads(content[8:start].tobytes())
-    # First whether it is as long as it says, which costs nothing: a sparse file has any length.
+    # First the length, which costs nothing to check: a sparse file may have any.
     if start + header[_CHECKSUM]["data_offsets"][1] != len(content):
-        raise DamagedCache("it does not have its length")
+        raise DamagedCache("it has the wrong length")
     if zlib.crc32(content[:-4].data) != int.from_bytes(content[-4:].tobytes(), "little"):
         raise DamagedCache("its checksum is wrong")
     manifest = header["__metadata__"]
@@ -222,7 +222,7 @@ def _parse(content: HostArray, path: Path) -> Cached:
     classes = json.loads(manifest["classes"])
     texts = (*classes, manifest["source"], manifest["fingerprint"])
     if not (isinstance(classes, list) and all(isinstance(text, str) for text in texts)):
-        raise DamagedCache("its classes or its source are no text")
+        raise DamagedCache("its classes or its source are not text")
     _check_arrays(arrays, len(classes))
     source = manifest["source"]
     if source.startswith(_HERE):
@@ -236,16 +236,16 @@ def _array(content: HostArray, entry: dict[str, Any]) -> HostArray:
     if not all(type(number) is int and 0 <= number <= len(content) for number in (first, last, *shape)):
         raise DamagedCache("an array lies outside of it")
     if len(shape) > 4 or last - first != math.prod(shape) * dtype.itemsize:
-        raise DamagedCache("an array does not have its shape")
+        raise DamagedCache("an array does not fill its shape")
     data: HostArray = content[first:last].view(dtype)
     return data.reshape(shape)
 
 
 def _check_arrays(arrays: Arrays, classes: int) -> None:
-    """Raise a DamagedCache unless there are images of one shape, and a label or two of each that is a class's."""
+    """Raise a DamagedCache unless the images have one shape, and each has one label or two, all of them classes."""
     for images, labels in (arrays[:2], arrays[2:]):
         if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
-            raise DamagedCache("its images are none")
+            raise DamagedCache("its images are not images")
         if labels.dtype != np.dtype("<i8") or labels.shape not in ((len(images),), (len(images), 2)):
             raise DamagedCache("its labels do not fit its images")
         if labels.min() < 0 or labels.max() >= classes:

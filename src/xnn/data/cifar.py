@@ -8,15 +8,18 @@ Both versions hold the same images: A. Krizhevsky, "Learning multiple layers of 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xnn.data import class_names
 from xnn.data.archives import read_files
+from xnn.data.download import Download
 from xnn.data.inert_pickle import ArrayRecord, read_inert
-from xnn.data.splits import Arrays, HostArray, check_labels
+from xnn.data.splits import Arrays, Found, HostArray, check_labels
 from xnn.errors import DataError
 
 SIDE, CHANNELS = 32, 3
@@ -25,7 +28,7 @@ PIXELS = SIDE * SIDE * CHANNELS
 
 @dataclass(frozen=True)
 class Label:
-    """A label that each image has: its key in the python version, and how many classes it tells apart."""
+    """One of an image's labels: its key in the python version, and its number of classes."""
 
     key: str
     classes: int
@@ -77,14 +80,20 @@ class Cifar:
 
     versions: tuple[Version, ...]
     labels: tuple[Label, ...]
+    classes: tuple[str, ...]
+    downloads: tuple[Download, ...]
 
-    def find(self, root: Path) -> tuple[Version, Path] | None:
-        """Return the first version that `root` has, and where; None if it has none."""
+    def find(self, root: Path) -> Found | None:
+        """Return the files of the first version that `root` has; None if it has none."""
         for version in self.versions:
             location = version.find(root)
             if location is not None:
-                return version, location
+                return Found(location, version.paths(location), partial(self.read, version, location))
         return None
+
+    def expected(self) -> str:
+        """Return a phrase that names the files that are looked for."""
+        return " or ".join(f"{version.archive} or {version.folder}/" for version in self.versions)
 
     def read(self, version: Version, location: Path) -> Arrays:
         """Return the images and labels; the labels are (n, 2), coarse and fine, where an image has two.
@@ -155,6 +164,7 @@ def _join(parts: Iterable[tuple[HostArray, HostArray]], count: int, labels: int)
     return images, columns
 
 
+_CIFAR_MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 _CIFAR10_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 CIFAR10 = Cifar(
@@ -175,6 +185,15 @@ CIFAR10 = Cifar(
         ),
     ),
     labels=(Label("labels", 10),),
+    classes=class_names.CIFAR10,
+    downloads=(
+        Download(
+            "cifar-10-binary.tar.gz",
+            _CIFAR_MIRRORS,
+            170052171,
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        ),
+    ),
 )
 
 CIFAR100 = Cifar(
@@ -195,4 +214,13 @@ CIFAR100 = Cifar(
         ),
     ),
     labels=(Label("coarse_labels", 20), Label("fine_labels", 100)),
+    classes=class_names.CIFAR100_FINE,
+    downloads=(
+        Download(
+            "cifar-100-binary.tar.gz",
+            _CIFAR_MIRRORS,
+            168513733,
+            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        ),
+    ),
 )

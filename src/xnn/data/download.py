@@ -1,4 +1,4 @@
-"""The official files on the net, their sizes and checksums, and fetching them."""
+"""Fetching files from the net, each known by its size and checksum."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from xnn.paths import reason
 
 _CHUNK = 2**16
 _SECONDS = 60
-"""For which a mirror may be silent."""
+"""Seconds for which a mirror may be silent."""
 
 
 @dataclass(frozen=True)
@@ -26,53 +26,6 @@ class Download:
     mirrors: tuple[str, ...]
     size: int
     sha256: str
-
-
-def _mnist(mirrors: tuple[str, ...], **facts: tuple[int, str]) -> tuple[Download, ...]:
-    return tuple(Download(f"{name.replace('_', '-')}-ubyte.gz", mirrors, *fact) for name, fact in facts.items())
-
-
-_CIFAR_MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
-
-DOWNLOADS: dict[str, tuple[Download, ...]] = {
-    "mnist": _mnist(
-        (
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-        ),
-        train_images_idx3=(9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-        train_labels_idx1=(28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-        t10k_images_idx3=(1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-        t10k_labels_idx1=(4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-    ),
-    "fashion-mnist": _mnist(
-        (
-            "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
-            # The same bucket as its authors publish it, without encryption; the checksum tells what is not theirs.
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        ),
-        train_images_idx3=(26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-        train_labels_idx1=(29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-        t10k_images_idx3=(4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-        t10k_labels_idx1=(5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-    ),
-    "cifar10": (
-        Download(
-            "cifar-10-binary.tar.gz",
-            _CIFAR_MIRRORS,
-            170052171,
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    ),
-    "cifar100": (
-        Download(
-            "cifar-100-binary.tar.gz",
-            _CIFAR_MIRRORS,
-            168513733,
-            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        ),
-    ),
-}
 
 
 def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str], None]) -> None:
@@ -125,16 +78,16 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
 
     digest, rest = hashlib.sha256(), download.size
     with requests.Session() as session:
-        # A redirection leads to no other scheme: not from https to http, and never to a file.
+        # A redirection must keep the scheme: not lead from https to http, and never to a file.
         session.adapters.clear()
         for scheme in {"https", urlsplit(url).scheme}:
             session.mount(f"{scheme}://", HTTPAdapter())
         session.max_redirects = 5
-        # The bytes as they are stored, whatever the mirror calls them: unpacked, few could become many.
+        # The bytes as they are stored, whatever the mirror calls them: unpacked, a few could become many.
         headers = {"Accept-Encoding": "identity"}
         with session.get(url, stream=True, timeout=_SECONDS, headers=headers) as response:
             response.raise_for_status()
-            # Told otherwise, requests would unpack them.
+            # Otherwise requests would unpack them.
             response.raw.headers.pop("Content-Encoding", None)
             for piece in response.iter_content(_CHUNK):
                 rest -= len(piece)
@@ -151,7 +104,7 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
 
 @contextlib.contextmanager
 def _progress(download: Download) -> Iterator[Callable[[int], None]]:
-    """Draw a bar on a terminal; yields what to call with the count of bytes that have come."""
+    """Draw a bar on a terminal; yield a function to call with the number of bytes received so far."""
     # The bar has a thread of its own.
     if not (sys.stderr.isatty() and can_start(1)):
         yield lambda count: None

@@ -38,7 +38,7 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
     Raises
     ------
     DataError
-        If a file is no image or of another size than the first, a class has no images or a name that is no text,
+        If a file is not an image or not of the first one's size, a class has no images or a name that is not text,
         ``train`` and ``test`` have different classes, or all together are larger than the memory or `xnn.data.limits`
         allow.
     """

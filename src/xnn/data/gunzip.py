@@ -8,7 +8,7 @@ from xnn.data.limits import check_unpacked
 from xnn.errors import DataError
 
 _CHUNK, _PIECE = 2**14, 2**20
-"""Bytes that are taken in, and that are given out at most, at once."""
+"""Most bytes that are read, and most that are returned, at once."""
 _PADDING = 2**20
 """Zeros that may follow a member, as on tapes."""
 _GZIP = 31  # for zlib: a header and a trailer of gzip, with the largest window
@@ -17,7 +17,7 @@ _GZIP = 31  # for zlib: a header and a trailer of gzip, with the largest window
 class Gunzip:
     """The content of a gzip file, of which no more is unpacked than is asked for.
 
-    Python's `gzip` would do, did it not read the name in a file's header byte by byte in Python, however long that is.
+    Python's `gzip` would do, but it reads the name in a file's header byte by byte in Python, however long that is.
     The checksum of a member is compared when its end is read.
 
     Parameters
@@ -65,25 +65,27 @@ class Gunzip:
             size -= len(piece)
 
     def _piece(self, most: int) -> bytes:
-        """Return a byte at least and `most` at most; none at the end."""
+        """Return at least one byte and at most `most`; none at the end."""
         while self._enter_member():
             self._packed = self._packed or self._file.read(_CHUNK)
             at_end = not self._packed
             try:
                 piece = self._member.decompress(self._packed, min(most, _PIECE))
             except zlib.error as error:
-                raise DataError(f"{self._where}: the gzip file is damaged ({error}); get it anew") from None
+                raise DataError(f"{self._where}: the gzip file is damaged ({error}); download it again") from None
             self._packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
                 self.position += len(piece)
                 self._check_position()
                 return piece
             if at_end and not self._member.eof:
-                raise DataError(f"{self._where}: the gzip file is truncated ({self._packed_size} bytes); get it anew")
+                raise DataError(
+                    f"{self._where}: the gzip file is truncated ({self._packed_size} bytes); download it again"
+                )
         return b""
 
     def _enter_member(self) -> bool:
-        """Whether there is a member to be read: the one at hand, or another that follows it, perhaps after zeros."""
+        """Whether there is a member left to read: the present one, or another after it, perhaps behind zeros."""
         zeros = 0
         while self._member.eof:
             zeros += len(self._packed)

@@ -48,7 +48,7 @@ def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
 
 
 def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]:
-    """Read the header, then no more than it promises and a byte that tells whether there is more."""
+    """Read the header, then what it promises, and one byte more to find out whether the file is too long."""
     packed = path.suffix == ".gz"
     content = Gunzip(file, str(path)) if packed else file
     shape = _read_shape(content, path, axes)

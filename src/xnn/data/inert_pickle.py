@@ -6,9 +6,9 @@ nothing) and interpreted symbolically: containers, numbers and strings are built
 inert records of their bytes, and any other name is refused. Nothing that the file names is imported, looked up or
 called.
 
-A hostile pickle may also want time and memory. So the opcodes are counted; what copies text has as many bytes to spend
-as the file has; and the keys of dictionaries are text, whose hashes nobody can make collide. Nothing here calls itself,
-so nesting may be as deep as it likes.
+A hostile pickle may also want time and memory. So the opcodes are counted; copying text may take no more bytes than the
+file has; and the keys of dictionaries are text, whose hashes nobody can make collide. Nothing here calls itself, so
+nesting may be as deep as it likes.
 """
 
 import math
@@ -37,14 +37,14 @@ class _Global:
 
 @dataclass
 class _DtypeRecord:
-    """What a pickle says of an array's type: a code such as ``u1``."""
+    """What a pickle says about an array's type: a code such as ``u1``."""
 
     code: str
 
 
 @dataclass
 class ArrayRecord:
-    """What a pickle says of an array; `read` makes the array."""
+    """What a pickle says about an array; `read` makes the array."""
 
     state: tuple[Any, ...] | None = None
 
@@ -60,7 +60,7 @@ class ArrayRecord:
             case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | bytearray() | str() as data):
                 content = _as_bytes(data, where)
                 sizes = len(shape) <= MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
-                # NumPy multiplies the lengths of an array of nothing too.
+                # NumPy multiplies the lengths of an empty array too.
                 if sizes and math.prod(shape) == len(content) and math.prod(size or 1 for size in shape) < 2**63:
                     flat = np.frombuffer(content, np.uint8)
                     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
@@ -98,13 +98,13 @@ def read_inert(content: bytes, where: str) -> Any:
         return stack.pop()
     except DataError:
         raise
-    # What a damaged file can bring about: in the listing ValueError and its kind; in the interpreter the others.
+    # What a damaged file can raise: ValueError and its subclasses in the listing, the others in the interpreter.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{where}: the pickle is truncated or damaged ({_shown(error)})") from None
 
 
 def _shown(value: Any) -> str:
-    """Return the beginning of what is said of a value, in one line."""
+    """Return the beginning of a value's text, on one line."""
     return str(value)[:100].encode("unicode_escape").decode("ascii")
 
 
@@ -228,7 +228,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "numpy.core.numeric._frombuffer": _from_buffer,
     "numpy._core.numeric._frombuffer": _from_buffer,
     "numpy.dtype": _dtype,
-    # Bytes in the protocols that Python 2 can read, and those of which there are none.
+    # Bytes in the protocols that Python 2 can read, and empty bytes there.
     "_codecs.encode": _encode,
     "__builtin__.bytes": _no_bytes,
 }
@@ -246,7 +246,7 @@ def _push_number(stack: _Stack, number: int) -> None:
 
 def _store(stack: _Stack, key: int | None) -> None:
     key = len(stack.memo) if key is None else key
-    # Picklers count from 0. Larger numbers could be chosen to have one hash.
+    # Picklers count from 0. Larger numbers could be chosen to collide.
     if not 0 <= key < MOST_OPCODES:
         raise ValueError("a memo of an impossible number")
     stack.memo[key] = stack.top(object)

@@ -1,10 +1,10 @@
-"""How much may come out of a file, so that a small one cannot fill the memory or the time.
+"""How much may come out of a file, so that a small one cannot take all memory or hours of time.
 
-One rule holds for all that is packed, compressed arrays and pictures alike: what comes out may be 64 MiB, or a hundred
-times the packed size where that is more. Real data is far below: handwritten digits shrink to a fifth, photographs to a
-twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth. So do the masks of a
-segmentation, but they are small: all the pictures of a folder together may be 256 MiB, or a hundred times their packed
-size.
+One rule holds for everything that is packed, compressed arrays and pictures alike: what comes out may be 64 MiB, or a
+hundred times the packed size where that is more. Real data is far below: handwritten digits shrink to a fifth,
+photographs to a twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth. So do the
+masks of a segmentation, but they are small: all the pictures of a folder together may be 256 MiB, or a hundred times
+their packed size.
 """
 
 import os
@@ -16,11 +16,11 @@ FREELY = 2**26
 FREELY_IN_A_FOLDER = 2**28
 _TIMES = 100
 MOST_AXES = 64
-"""Of a NumPy array."""
+"""The most that a NumPy array has."""
 
 
 def most_unpacked(packed: int, freely: int = FREELY) -> int:
-    """Return how many bytes may come out of so many packed ones."""
+    """Return how many bytes may come out of `packed` ones."""
     return max(freely, _TIMES * packed)
 
 
@@ -47,9 +47,9 @@ def check_unpacked(size: int, packed: int, where: str, *, freely: int = FREELY) 
 
 
 def check_room(size: int, where: str) -> None:
-    """Raise a DataError that names `where` if so many bytes are more than the memory that is free, where one can tell.
+    """Raise a DataError that names `where` if `size` bytes are more than the free memory, where that is known.
 
-    What is not refused here may still be too much: then Python's MemoryError comes, or the system ends the process.
+    What passes may still be too much: then Python raises a MemoryError, or the system ends the process.
     """
     free = free_memory()
     if free is not None and size > free:
@@ -60,14 +60,14 @@ def check_room(size: int, where: str) -> None:
 
 
 def free_memory() -> int | None:
-    """Return the bytes that can be had without swapping (Linux), or that the machine has (macOS); None elsewhere."""
+    """Return the bytes available without swapping (Linux), or all that the machine has (macOS); None elsewhere."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             name, _, value = line.partition(":")
             if name == "MemAvailable":
                 return int(value.split()[0]) * 1024
     except OSError:
-        pass  # no Linux
+        pass  # not Linux
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return None

@@ -9,18 +9,18 @@ import numpy as np
 from xnn.data.splits import HostArray
 
 _SHARE = 1 / 8
-"""Of the machine's memory. A smaller file is soon in the system's cache as a whole, which reading ahead hastens."""
+"""Share of the machine's memory. A smaller file is soon cached as a whole, and the sooner for reading ahead."""
 
 _PAGES = 4
-"""Of one image, at most: a larger one is better read ahead itself."""
+"""Most pages of one image: a larger one profits from reading ahead itself."""
 
 
 def expect_order(array: HostArray, *, random: bool) -> None:
     """Have the system read no more of a large mapped file than is asked for, if its entries will come in random order.
 
     By default a first look at an image brings in what follows in the file, often 32 pages, most of which are dropped
-    again before their turn comes in a shuffled epoch. Where the system takes no such advice, it goes on so. The advice
-    is for the whole file until another is given.
+    again before their turn comes in a shuffled epoch. Where the system takes no such advice, nothing changes. The
+    advice is for the whole file until another is given.
     """
     mapped = _mapping(array)
     if mapped is None or not hasattr(mmap, "MADV_RANDOM"):

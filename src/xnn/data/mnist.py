@@ -1,10 +1,13 @@
 """The official files of MNIST and of the data sets made in its image: four IDX files, plain or compressed."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from xnn.data import class_names
+from xnn.data.download import Download
 from xnn.data.idx import read_pair
-from xnn.data.splits import Arrays
+from xnn.data.splits import Arrays, Found
 from xnn.errors import DataError
 
 FILES = (
@@ -17,17 +20,22 @@ FILES = (
 
 @dataclass(frozen=True)
 class Mnist:
-    """A data set of four IDX files, and the folders within ``--data-dir`` where it may lie."""
+    """A data set of four IDX files: the folders within ``--data-dir`` where it may lie, its classes, and its files."""
 
     folders: tuple[str, ...]
-    classes: int
+    classes: tuple[str, ...]
+    downloads: tuple[Download, ...]
 
-    def find(self, root: Path) -> Path | None:
-        """Return the first folder under `root`, or `root` itself, that holds any of the files; None without one."""
+    def find(self, root: Path) -> Found | None:
+        """Return the files in the first folder under `root`, or in `root` itself, that holds any; None without one."""
         for folder in (*(root / name for name in self.folders), root):
             if any(_existing(folder, name) for name in FILES):
-                return folder
+                return Found(folder, self.paths(folder), partial(self.read, folder))
         return None
+
+    def expected(self) -> str:
+        """Return a phrase that names the files that are looked for."""
+        return f"{', '.join(FILES)} (each plain or .gz), there or in {' or '.join(self.folders)}"
 
     def paths(self, folder: Path) -> list[Path]:
         """Return the four files in `folder`; the plain one where a file is there in both forms.
@@ -54,7 +62,8 @@ class Mnist:
             If a file is missing, damaged, or does not fit the others.
         """
         images, labels, test_images, test_labels = self.paths(folder)
-        return Arrays(*read_pair(images, labels, self.classes), *read_pair(test_images, test_labels, self.classes))
+        count = len(self.classes)
+        return Arrays(*read_pair(images, labels, count), *read_pair(test_images, test_labels, count))
 
 
 def _existing(folder: Path, name: str) -> Path | None:
@@ -64,5 +73,40 @@ def _existing(folder: Path, name: str) -> Path | None:
     return None
 
 
-MNIST = Mnist(folders=("mnist", "MNIST/raw"), classes=10)
-FASHION_MNIST = Mnist(folders=("fashion-mnist", "FashionMNIST/raw"), classes=10)
+def _downloads(mirrors: tuple[str, ...], **facts: tuple[int, str]) -> tuple[Download, ...]:
+    return tuple(Download(f"{name.replace('_', '-')}-ubyte.gz", mirrors, *fact) for name, fact in facts.items())
+
+
+MNIST_LIKE = {
+    "mnist": Mnist(
+        folders=("mnist", "MNIST/raw"),
+        classes=class_names.DIGITS,
+        downloads=_downloads(
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            ),
+            train_images_idx3=(9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            train_labels_idx1=(28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            t10k_images_idx3=(1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            t10k_labels_idx1=(4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
+    ),
+    "fashion-mnist": Mnist(
+        folders=("fashion-mnist", "FashionMNIST/raw"),
+        classes=class_names.listed(
+            "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+        ),
+        downloads=_downloads(
+            (
+                "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
+                # The same bucket as its authors publish it, without encryption; the checksum tells what is not theirs.
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            ),
+            train_images_idx3=(26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            train_labels_idx1=(29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            t10k_images_idx3=(4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            t10k_labels_idx1=(5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+    ),
+}

@@ -52,7 +52,7 @@ class Normalization:
         return cls(tuple((mean / 255).tolist()), tuple(std.tolist()))
 
     def factors(self, width: int) -> tuple[list[float], list[float]]:
-        """Return what a row of so many pixels is multiplied by, and what is then subtracted, number by number."""
+        """Return what a row of `width` pixels is multiplied by, and what is then subtracted, number by number."""
         scale = [1 / (255 * std) for std in self.std] * width
         shift = [mean / std for mean, std in zip(self.mean, self.std, strict=True)] * width
         return scale, shift

@@ -1,4 +1,4 @@
-"""Opening picture files: the formats and limits that hold for folders of images and for pictures of one's own.
+"""Opening picture files: the formats and limits for folders of images and for a user's own pictures.
 
 What a file's header says is looked at before anything is decoded. Only the formats named here are tried, since Pillow
 has readers of some forty, one of which would start another program.
@@ -29,9 +29,9 @@ GREY_MODES = ("1", "L", "LA")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MOST_PIXELS = 2**26
-"""The largest cameras have 61 million. A picture of so many takes 201 MB in colour, and a second to decode."""
+"""The largest cameras have 61 million. A picture of this size takes 201 MB in colour, and a second to decode."""
 _MOST_BYTES = 2**28 + 2**20
-"""What so many pixels take without any compression, with their alpha and a megabyte of other things."""
+"""What that many pixels take uncompressed, with alpha and a megabyte of other things."""
 _SCANS, _BYTES_PER_SCAN = 100, 2**14
 
 _DECODING_ERRORS = (
@@ -45,12 +45,12 @@ _DECODING_ERRORS = (
     NotImplementedError,
     struct.error,
 )
-"""Each of Pillow's decoders raises its own for damaged files."""
+"""Each of Pillow's decoders raises errors of its own for damaged files."""
 
 
 @contextmanager
 def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
-    """Open a picture file and decode its pixels; of a file of several pictures it is the first one.
+    """Open a picture file and decode its pixels; if it holds several pictures, the first one.
 
     Parameters
     ----------
@@ -92,19 +92,19 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
 
 @contextmanager
 def decoding(path: Path, image: "Image.Image | None" = None) -> Iterator[None]:
-    """Raise a DataError that names the file for what Pillow raises of a damaged one, and let it warn of nothing.
+    """Turn what Pillow raises for a damaged file into a DataError that names it, and silence its warnings.
 
     Parameters
     ----------
     path : Path
         The file.
     image : PIL.Image.Image, optional
-        What was opened, once it is.
+        The picture, once it is open.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        # What Pillow has to say of odd files is of no use to whoever reads them.
+        # Pillow's warnings about odd files are of no use to a reader.
         with no_warnings():
             yield
     except DataError:
@@ -139,8 +139,8 @@ def _check_size(image: "Image.Image", packed: int, path: Path) -> None:
 def _check_scans(image: "Image.Image", file: BinaryIO, path: Path) -> None:
     """Refuse a JPEG file of thousands of scans, each of which takes sixty bytes and a pass over all pixels.
 
-    Ten are usual. Two bytes look like the beginning of one by chance where a video is attached, hence the share of the
-    file's size.
+    Ten are usual. In an attached video, two bytes may look like the beginning of a scan by chance, so the limit grows
+    with the file.
     """
     if image.format not in ("JPEG", "MPO"):
         return

@@ -1,4 +1,4 @@
-"""Keeping other libraries' remarks on damaged files to oneself, from several threads at once.
+"""Silencing other libraries' remarks on damaged files, from several threads at once.
 
 Both the standard error and Python's filters of warnings belong to the whole process. Threads that save and restore them
 one by one put back what another has changed; here the first in changes them and the last out restores them.
@@ -16,7 +16,7 @@ from types import TracebackType
 class Together:
     """A context of the whole process: the first thread in enters it, the last out leaves it.
 
-    A forked process, in which those other threads are not, leaves it at once.
+    A forked process, which does not have those other threads, leaves it at once.
 
     Parameters
     ----------
@@ -90,6 +90,6 @@ _shared_filters = Together(_warnings_dropped)
 
 
 def no_warnings() -> AbstractContextManager[None]:
-    """Return a context in which nothing is warned of."""
+    """Return a context without warnings."""
     # Python can keep the filters of each thread apart from 3.14 on, and does so without the GIL.
     return _warnings_dropped() if getattr(sys.flags, "context_aware_warnings", False) else _shared_filters

@@ -15,7 +15,7 @@ RESIDENT_DTYPES = ("uint8", *DTYPES)
 """Types of images that may lie on a device."""
 
 _SHARE = 0.5
-"""Of the device's free memory that one split may take; the rest is for the model and its steps."""
+"""Share of the device's free memory that one split may take; the rest is for the model and its steps."""
 _UNASKED = 1 << 30
 """Bytes that a split may take where the library does not know how much is free, as on the CPU."""
 _CHUNK = 1 << 26
@@ -32,7 +32,7 @@ class Source(Protocol):
         """Return their labels, of int64, in an array of their own."""
 
     def begins(self, start: int, stop: int, seed: int) -> Array:
-        """Return which of them an `xnn.data.AlternatingFlip` mirrors in epoch 0: 1 or 0, of int64."""
+        """Return which images an `xnn.data.AlternatingFlip` mirrors in epoch 0: 1 or 0, of int64."""
 
 
 class HostSource:
@@ -48,7 +48,7 @@ class HostSource:
         return np.arange(start, stop) if self._order is None else self._order[start:stop]
 
     def images(self, start: int, stop: int) -> Array:
-        """Return a copy always: the device may take the memory as it is, and a mapped file is read-only."""
+        """Always return a copy: the device may take the memory as it is, and a mapped file is read-only."""
         images = self._split.images[self.indices(start, stop)]
         # In the machine's byte order, which not every library asks for.
         return self._backend.asarray(images.astype(images.dtype.newbyteorder("="), copy=False))
@@ -63,7 +63,7 @@ class HostSource:
 
 
 class DeviceCopy:
-    """A split's images, labels and whatever else there is one of for each image, on a device."""
+    """A split's images, labels and whatever else each image has, on a device."""
 
     def __init__(self, split: Split, backend: Backend) -> None:
         self.backend = backend
@@ -72,7 +72,7 @@ class DeviceCopy:
         self._begins: dict[int, Array] = {}
 
     def begins(self, seed: int) -> Array:
-        """Return what `Source.begins` is a part of, for the split's own order."""
+        """Return `Source.begins` of all images, in the split's own order."""
         if seed not in self._begins:
             found = begins_mirrored(np.arange(self.labels.shape[0]), seed)
             self._begins[seed] = self.backend.asarray(found)
@@ -96,7 +96,7 @@ class DeviceSource:
         return taken if self._order is not None else self._copy.backend.xp.asarray(taken, copy=True)
 
     def begins(self, start: int, stop: int, seed: int) -> Array:
-        """Gather from what was hashed once."""
+        """Gather from hashes that are made once."""
         return self._taken(self._copy.begins(seed), start, stop)
 
     def _taken(self, array: Array, start: int, stop: int) -> Array:
@@ -113,7 +113,7 @@ def device_copy(split: Split, backend: Backend, wanted: bool | None = None) -> D
     split : Split
     backend : Backend
     wanted : bool, optional
-        Whether there is to be one. None makes one if it takes no more than half of the memory that the device has
+        Whether to make one. None makes one if it takes no more than half of the memory that the device has
         free, or 1 GiB where that is not known.
 
     Returns

@@ -12,10 +12,10 @@ from typing import TypeAlias
 from xnn.data import cache, class_names
 from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
 from xnn.data.digits import read_digits
-from xnn.data.download import DOWNLOADS, fetch
+from xnn.data.download import fetch
 from xnn.data.folder import image_paths, read_folder
-from xnn.data.mnist import FASHION_MNIST, FILES, MNIST, Mnist
-from xnn.data.splits import Arrays, Dataset, HostArray, Split
+from xnn.data.mnist import MNIST_LIKE, Mnist
+from xnn.data.splits import Dataset, Found, HostArray, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
 from xnn.paths import expanded, reason
@@ -23,56 +23,13 @@ from xnn.paths import expanded, reason
 Report: TypeAlias = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Files that were found: where, which, and how to read them."""
-
-    location: Path
-    paths: list[Path]
-    read: Callable[[], Arrays]
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A data set with official files."""
-
-    files: Mnist | Cifar
-    classes: tuple[str, ...]
-    coarse_classes: tuple[str, ...] = ()
-
-    def find(self, root: Path) -> _Found | None:
-        with _refusal_named(root):
-            return self._find(root)
-
-    def _find(self, root: Path) -> _Found | None:
-        files = self.files
-        if isinstance(files, Mnist):
-            folder = files.find(root)
-            return _Found(folder, files.paths(folder), lambda: files.read(folder)) if folder else None
-        found = files.find(root)
-        if found is None:
-            return None
-        version, location = found
-        return _Found(location, version.paths(location), lambda: files.read(version, location))
-
-    def expected(self) -> str:
-        """Return a phrase that names the files that are looked for."""
-        if isinstance(self.files, Mnist):
-            return f"{', '.join(FILES)} (each plain or .gz), there or in {' or '.join(self.files.folders)}"
-        return " or ".join(f"{version.archive} or {version.folder}/" for version in self.files.versions)
-
-
-_KNOWN = {
-    "mnist": _Known(MNIST, class_names.DIGITS),
-    "fashion-mnist": _Known(FASHION_MNIST, class_names.FASHION_MNIST),
-    "cifar10": _Known(CIFAR10, class_names.CIFAR10),
-    "cifar100": _Known(CIFAR100, class_names.CIFAR100_FINE, class_names.CIFAR100_COARSE),
-}
+OFFICIAL: dict[str, Mnist | Cifar] = {**MNIST_LIKE, "cifar10": CIFAR10, "cifar100": CIFAR100}
+"""The data sets with official files."""
 
 
 def names() -> list[str]:
     """Return the names of the data sets that `load` knows, besides ``torchvision:NAME`` and folders of images."""
-    return ["digits", *_KNOWN]
+    return ["digits", *OFFICIAL]
 
 
 def load(
@@ -87,7 +44,7 @@ def load(
     """Return a data set, from `data_dir` if it is given, else from the cache, else from the net.
 
     After the first read the images are mapped into memory from a flat cache file, which is checked when it is opened
-    and made anew when it is damaged. Each `data_dir` and each folder of images has a cache file of its own, made anew
+    and rebuilt when it is damaged. Each `data_dir` and each folder of images has a cache file of its own, rebuilt
     when its files have changed. Changes are not looked for in what was downloaded, nor in what torchvision has read.
 
     Parameters
@@ -109,8 +66,8 @@ def load(
     Raises
     ------
     DataError
-        If the name is unknown, its files are missing, unreadable or not what their format promises, or a folder that
-        was named is an impossible one.
+        If the name is unknown, its files are missing, unreadable or not what their format promises, or the system
+        cannot look up a folder that was named.
     SettingError
         If `labels` is not known, or coarse where there is only one kind.
     """
@@ -120,7 +77,7 @@ def load(
     try:
         cached = _load(request)
     except MemoryError:
-        raise DataError(f"dataset {name!r} does not fit into the memory") from None
+        raise DataError(f"dataset {name!r} does not fit into memory") from None
     dataset = _dataset(name, cached, labels)
     size = "x".join(str(length) for length in dataset.image_shape)
     through = f" through the cache {cached.file}" if cached.file else ""
@@ -142,7 +99,7 @@ class _Request:
     report: Report
 
     def cache_path(self, stem: str, folder: Path | None = None) -> Path:
-        """Return the cache file of what is read from `folder`, or of what is downloaded; the two never stand in."""
+        """Return the cache file of what is read from `folder`, or of what is downloaded: never one for the other."""
         digest = "" if folder is None else f"-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
         return cache.cache_directory(self.cache_dir) / f"{stem}{digest}.safetensors"
 
@@ -177,8 +134,8 @@ def _load(request: _Request) -> cache.Cached:
     name = request.name
     if name == "digits":
         return cache.Cached(read_digits(), "the package itself", class_names.DIGITS, "")
-    if name in _KNOWN:
-        return _load_known(request, _KNOWN[name])
+    if name in OFFICIAL:
+        return _load_official(request, OFFICIAL[name])
     if name.startswith(PREFIX):
         return _load_torchvision(request)
     if (folder := expanded(name, "dataset", DataError)).is_dir():
@@ -189,10 +146,10 @@ def _load(request: _Request) -> cache.Cached:
     )
 
 
-def _load_known(request: _Request, known: _Known) -> cache.Cached:
+def _load_official(request: _Request, known: Mnist | Cifar) -> cache.Cached:
     path = request.cache_path(request.name, request.data_dir)
     if request.data_dir is not None:
-        found = known.find(request.data_dir)
+        found = _find(known, request.data_dir)
         if found is None:
             raise DataError(
                 f"data directory {request.data_dir} does not hold {request.name}; expected {known.expected()}"
@@ -203,28 +160,28 @@ def _load_known(request: _Request, known: _Known) -> cache.Cached:
     if cached is not None and Path(cached.source).is_relative_to(downloads):
         return cached
     if request.download:
-        fetch(DOWNLOADS[request.name], downloads, request.report)
-    found = known.find(downloads)
+        fetch(known.downloads, downloads, request.report)
+    found = _find(known, downloads)
     if found is None:
         raise DataError(
-            f"{request.name} is not in the cache {path.parent} and was not to be downloaded; add --download, "
+            f"{request.name} is not in the cache {path.parent}, and downloading was not allowed; add --download, "
             f"or name with --data-dir a folder that holds {known.expected()}"
         )
     return _read_through_cache(path, found, downloads, known, request.report)
 
 
-def _read_through_cache(path: Path, found: _Found, root: Path, known: _Known, report: Report) -> cache.Cached:
-    return cache.load_or_build(
-        path,
-        cache.fingerprint(found.paths, root),
-        lambda: (found.read(), known.classes),
-        str(found.location),
-        report,
-    )
+def _find(known: Mnist | Cifar, root: Path) -> Found | None:
+    with _refusal_named(root):
+        return known.find(root)
+
+
+def _read_through_cache(path: Path, found: Found, root: Path, known: Mnist | Cifar, report: Report) -> cache.Cached:
+    mark = cache.fingerprint(found.paths, root)
+    return cache.load_or_build(path, mark, lambda: (found.read(), known.classes), str(found.location), report)
 
 
 def _load_folder(request: _Request, root: Path) -> cache.Cached:
-    # Any name of a folder becomes one that a file can have.
+    # A folder may have any name; this makes it one that a file can have.
     path = request.cache_path(f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:50]}", root)
     return cache.load_or_build(
         path, cache.fingerprint(image_paths(root), root), lambda: read_folder(root), str(root), request.report
@@ -261,6 +218,6 @@ def _dataset(name: str, cached: cache.Cached, labels: str) -> Dataset:
         return Split(images, columns[:, 0 if labels == "coarse" else 1])
 
     if labels == "coarse":
-        classes = _KNOWN[name].coarse_classes
+        classes = class_names.CIFAR100_COARSE
     train = split(arrays.train_images, arrays.train_labels)
     return Dataset(name, train, split(arrays.test_images, arrays.test_labels), classes, cached.source)

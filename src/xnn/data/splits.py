@@ -1,7 +1,8 @@
 """A data set in memory: images, labels, the names of its classes, and how to hold some images back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,6 +23,14 @@ class Arrays(NamedTuple):
     test_labels: HostArray
 
 
+class Found(NamedTuple):
+    """Files of a data set: where, which, and how to read them."""
+
+    location: Path
+    paths: list[Path]
+    read: Callable[[], Arrays]
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and their labels.
@@ -36,7 +45,7 @@ class Split:
     Raises
     ------
     DataError
-        If there is no image, if the two counts differ, if the images are no numbers, or if the labels are no classes.
+        If there is no image, if the two counts differ, if the images are not numbers, or if the labels are not classes.
     """
 
     images: HostArray = field(repr=False)
@@ -131,7 +140,7 @@ def class_labels(labels: Any) -> HostArray:
         raise DataError(f"labels must be whole numbers, not of type {given.dtype}")
     if kind == "f":
         given = given.astype(np.float64, copy=False)
-    # NaN is not right.
+    # NaN compares as false.
     right = (given >= 0) & (given < 2**63)
     if kind == "f":
         right &= np.trunc(given) == given
@@ -139,7 +148,7 @@ def class_labels(labels: Any) -> HostArray:
         image = int(np.argmin(right))
         label = given[image]
         shown = str(label)[:40] if kind != "O" or int(label).bit_length() < 100 else "of more than 100 bits"
-        raise DataError(f"label {shown} of image {image} is no class; classes are whole numbers from 0")
+        raise DataError(f"label {shown} of image {image} is not a class; classes are whole numbers from 0")
     return given.astype(np.int64, copy=False)
 
 
@@ -147,7 +156,7 @@ def _refuse_names(labels: HostArray) -> None:
     for label in labels:
         if not isinstance(label, int | np.integer):
             raise DataError(
-                f"labels must be whole numbers, but the first that is none is {ascii(str(label))[:60]}; "
+                f"labels must be whole numbers, but the first that is not is {ascii(str(label))[:60]}; "
                 "numpy.unique(labels, return_inverse=True) numbers classes of any name"
             )
 

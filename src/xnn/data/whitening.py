@@ -8,7 +8,7 @@ _CHUNK = 256
 """Images whose patches are in memory at once."""
 
 WHITENING_EPS = 5e-4
-"""That of the public CIFAR-10 speed records."""
+"""As in the public CIFAR-10 speed records."""
 
 
 def whitening_filters(images: HostArray, kernel: tuple[int, int] = (2, 2), eps: float = WHITENING_EPS) -> HostArray:
@@ -53,7 +53,7 @@ def whitening_filters(images: HostArray, kernel: tuple[int, int] = (2, 2), eps: 
         total += flat.T @ flat
     values, vectors = np.linalg.eigh(total / patches)
     vectors = vectors[:, ::-1] / np.sqrt(np.maximum(values[::-1], 0.0) + eps)
-    # An eigenvector's sign is arbitrary: its largest number shall be positive.
+    # An eigenvector's sign is arbitrary: make its largest number positive.
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None, :], axis=0)
     vectors = vectors * np.where(largest < 0, -1.0, 1.0)
     return np.concatenate([vectors, -vectors], axis=1).reshape(rows, columns, channels, 2 * size)

@@ -153,23 +153,3 @@ def _logistic(x: Array) -> Array:
     xp = namespace(x)
     decay = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0 / (1.0 + decay), decay / (1.0 + decay))
-
-
-ACTIVATIONS = {"relu": relu, "gelu": gelu}
-"""What `linear` and batch normalization may be followed by, in one call."""
-
-
-def activated(function: str, result: tuple[Array, Pullback], activation: str | None) -> tuple[Array, Pullback]:
-    """Follow the (value, pullback) of `function` by the activation of that name, or by none."""
-    if activation is None:
-        return result
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"{function}: activation must be one of {', '.join(ACTIVATIONS)} or None, not {activation!r}")
-    z, inner = result
-    y, outer = ACTIVATIONS[activation](z)
-
-    def pullback(dy: Array, needs: tuple[bool, ...] = (True, True, True)) -> tuple[Array | None, ...]:
-        gradients: tuple[Array | None, ...] = inner(outer(dy), needs)
-        return gradients
-
-    return y, pullback

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_axes, check_floating, check_shape, namespace, rows, sum_dtype, sum_rows
-from xnn.functional.pooling import pooled
 from xnn.functional.windows import Padding, Windows, is_count, scatter, take, windows
 
 _BLOCK_ELEMENTS = 2**20
@@ -20,7 +19,6 @@ def conv2d(
     padding: Padding = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
-    pool: int | Sequence[int] | None = None,
 ) -> tuple[Array, Pullback]:
     """Two-dimensional convolution (cross-correlation, as the field calls it).
 
@@ -47,8 +45,6 @@ def conv2d(
         As in `xnn.functional.windows.windows`: integers, pairs, and for padding also ``"same"`` and ``"valid"``.
     groups : int
         Divides both c and o; ``groups=c`` is a depthwise convolution.
-    pool : int, pair or None
-        Follow it by `max_pool2d` with windows of that size, in one call.
 
     Returns
     -------
@@ -93,7 +89,7 @@ def conv2d(
             sum_rows(rows(dy)) if needs[2] and bias is not None else None,
         )
 
-    return pooled((y, pullback), pool)
+    return y, pullback
 
 
 def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:

@@ -2,10 +2,9 @@
 
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_floating, check_shape, rows, sum_rows
-from xnn.functional.activations import activated
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None) -> tuple[Array, Pullback]:
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
     """Affine map y = x W + b.
 
     With X and dY flattened to two axes, y_ij = Σ_k x_ik w_kj + b_j, so for a loss L with dY = ∂L/∂Y::
@@ -17,8 +16,6 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
     x : (..., n)
     weight : (n, m)
     bias : (m,) or None
-    activation : "relu", "gelu" or None
-        Applied to y, in one call.
 
     Returns
     -------
@@ -44,4 +41,4 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
         dbias = sum_rows(rows(dy)) if needs[2] and bias is not None else None
         return dx, dweight, dbias
 
-    return activated("linear", (y, pullback), activation)
+    return y, pullback

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from xnn._typing import Array, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
-from xnn.functional.activations import activated
 
 _Gradients = tuple[Array | None, Array | None, Array | None]
 
@@ -35,7 +34,6 @@ def batch_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
     statistics: tuple[Array, Array] | None = None,
-    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """Normalize each channel to mean 0 and variance 1 over the batch, then scale and shift.
 
@@ -56,8 +54,6 @@ def batch_norm(
     eps : float
     statistics : (mean, variance) or None
         Those of this very x, from `batch_norm_statistics`, where they are known already; the derivative is the same.
-    activation : "relu", "gelu" or None
-        Applied to the result; dy is then first taken through its pullback.
 
     Returns
     -------
@@ -67,8 +63,7 @@ def batch_norm(
     """
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
-    result = _normalize(x, weight, bias, mean, variance, eps, _mean_over_batch)
-    return activated("batch_norm", result, activation)
+    return _normalize(x, weight, bias, mean, variance, eps, _mean_over_batch)
 
 
 def batch_norm_inference(
@@ -78,7 +73,6 @@ def batch_norm_inference(
     mean: Array,
     variance: Array,
     eps: float = 1e-5,
-    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """Normalize each channel by a given mean and variance, which are constants here.
 
@@ -90,8 +84,6 @@ def batch_norm_inference(
     weight, bias : (c,) or None
     mean, variance : (c,)
     eps : float
-    activation : "relu", "gelu" or None
-        As in `batch_norm`.
 
     Returns
     -------
@@ -113,7 +105,7 @@ def batch_norm_inference(
             sum_rows(rows(dy)) if needs[2] and bias is not None else None,
         )
 
-    return activated("batch_norm_inference", (y, pullback), activation)
+    return y, pullback
 
 
 def layer_norm(

@@ -1,6 +1,6 @@
 """Pooling of images: the largest or the mean of each window, or of all pixels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
 from xnn.functional._common import check_axes, check_floating, namespace, sum_rows
@@ -42,24 +42,6 @@ def max_pool2d(
     def pullback(dy: Array) -> Array:
         zero = xp.zeros_like(dy)
         return scatter(geometry, [xp.where(index == number, dy, zero) for number in range(geometry.taps)])
-
-    return y, pullback
-
-
-def pooled(
-    result: tuple[Array, Pullback],
-    window: int | Sequence[int] | None,
-    pooling: Callable[..., tuple[Array, Pullback]] = max_pool2d,
-) -> tuple[Array, Pullback]:
-    """Follow the (value, pullback) of a convolution by `max_pool2d` or a twin of it, or by nothing without a window."""
-    if window is None:
-        return result
-    z, inner = result
-    y, outer = pooling(z, window)
-
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Array | None, ...]:
-        gradients: tuple[Array | None, ...] = inner(outer(dy), needs)
-        return gradients
 
     return y, pullback
 

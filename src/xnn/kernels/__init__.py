@@ -1,165 +1,142 @@
 """Faster twins of the functions in `xnn.functional`, for one array library each, and the registry that picks them.
 
-A twin takes the same arguments and gives the same results as its reference, within rounding; a property test holds it
-to that. It covers what it is fast at, and hands everything else, float64 always, to the reference. Nothing but this
-registry knows the twins: a model asks for its backend's functions when it is built, and a twin is imported when it
-is first called for. Where what the twins need is not installed, or turned off, the references serve.
+A twin stands for one function or for several in a row, a chain, and gives the same results as they do, within rounding;
+a property test holds it to that. The twin of one function takes its arguments, covers what it is fast at, and hands
+everything else to the reference. The twin of a chain takes x and each function's other arguments as a tuple, and
+returns None for what it does not cover; then the parts compute one by one. An optimizer's update and other single
+passes over memory have twins too.
+
+Nothing but `xnn.kernels.table` knows the twins: a model asks for its backend's functions when it is built, and a twin
+is imported when it is first called for. Where what twins need is not installed, or turned off, the references serve.
 """
 
 import functools
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from xnn import functional
 from xnn._notes import note
 from xnn._typing import Array
-from xnn.backends import Backend, twins_by_default
+from xnn.backends import PRECISIONS, Backend, twins_by_default
 from xnn.kernels import threads
-
-_NEEDS = {"numpy": ("numba", "threadpoolctl")}
-_TWINS = {
-    "numpy": {
-        "avg_pool2d": "pooling",
-        "batch_norm": "normalization",
-        "batch_norm_inference": "normalization",
-        "batch_norm_statistics": "normalization",
-        "conv2d": "conv",
-        "dropout": "dropout",
-        "gelu": "activations",
-        "global_max_pool2d": "pooling",
-        "linear": "linear",
-        "max_pool2d": "pooling",
-        "relu": "activations",
-        "sigmoid": "activations",
-        "silu": "activations",
-        "softmax_cross_entropy": "losses",
-        "tanh": "activations",
-    }
-}
-# Twins that have another name for models whose products may be as inexact as TF32's.
-_TF32 = {"numpy": {"conv2d": "conv2d_tf32"}}
-_UPDATES = {
-    "numpy": {
-        "xnn.optim.adam.Adam": "adam",
-        "xnn.optim.adam.AdamW": "adamw",
-        "xnn.optim.rmsprop.RMSprop": "rmsprop",
-        "xnn.optim.sgd.SGD": "sgd",
-    }
-}
-# Twins of what is no function of arrays alone: the module each is in.
-_PASSES = {
-    "numpy": {
-        "clip_norm": "flat_vectors",
-        "move_average": "flat_vectors",
-        "prepare_images": "augmentation",
-    }
-}
+from xnn.kernels.table import LONGEST, NEEDS, TABLE
 
 
 class Functions:
-    """The functions of `xnn.functional` by their names, each its twin where there is one."""
+    """The functions of `xnn.functional` by their names, each its twin where there is one, and the twins of chains.
 
-    def __init__(self, library: str, with_twins: bool, tf32: bool) -> None:
-        modules = _TWINS[library] if with_twins and _is_served(library) else {}
-        twins = _TF32.get(library, {}) if tf32 else {}
-        self._arguments = library, with_twins, tf32
-        self._library = library
-        self._modules = modules
-        self._twins = twins
+    Attributes
+    ----------
+    twins : dict
+        The rows of the table that serve here, by their names.
+    """
+
+    def __init__(self, library: str, with_twins: bool, precision: str) -> None:
+        self._arguments = library, with_twins, precision
+        rows = TABLE[library] if with_twins and _is_served(library) else ()
+        self.twins = {row.names: row for wanted in ("", precision) for row in rows if row.precision == wanted}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _functions, self._arguments
 
     def __getattr__(self, name: str) -> Any:
         # Reached once a name: the function found is kept as an attribute.
-        module = self._modules.get(name)
-        twin = self._twins.get(name, name)
-        function = getattr(functional, name) if module is None else getattr(_load(self._library, module), twin)
+        function = self.linked(name)
+        row = self.twins.get((name,))
+        if row is not None and row.pending:
+            function = _written(function)
         setattr(self, name, function)
         return function
 
+    def linked(self, name: str) -> Any:
+        """Return a function for those who hand its gradients to parameters, as they may be pending."""
+        return getattr(functional, name) if (name,) not in self.twins else self.twin(name)
 
-def set_threads(count: int) -> None:
-    """Compute with `count` threads on the CPU, from now on and in the whole process, as ``$XNN_NUM_THREADS`` has it."""
-    threads.set_count(count)
-    if _is_served("numpy"):
-        _load("numpy", "threads").choose_again()
+    def twin(self, *names: str) -> Any:
+        """Return the twin of a function, of a chain of several, or of other work; None if there is none."""
+        row = self.twins.get(names)
+        if row is None:
+            return None
+        module = importlib.import_module(f"{__name__}.{self._arguments[0]}.{row.module}")
+        return getattr(module, row.name or "_".join(row.names))
+
+    def longest(self, names: Sequence[str]) -> tuple[int, Any]:
+        """Return how many of the functions that stand first have a twin together, and the twin; else ``(1, None)``."""
+        for length in range(min(len(names), LONGEST), 1, -1):
+            twin = self.twin(*names[:length])
+            if twin is not None:
+                return length, twin
+        return 1, None
 
 
-def alone(backend: Backend, dtype: str = "float32", *, but_for_products: bool = False) -> AbstractContextManager[None]:
-    """Return a context in which nothing but the twins' threads computes, which spares each twin to see to it.
+def _written(twin: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a twin whose pullback returns all gradients as arrays."""
 
-    `but_for_products` lets BLAS use its own threads in the products of affine maps, which is faster where nothing else
-    is spread over ours. Where there are no twins, as for float64, BLAS keeps its threads.
-    """
-    if dtype != "float32" or not backend.twins or backend.library != "numpy" or not _is_served("numpy"):
-        return nullcontext()
-    pool = _load("numpy", "threads").threads()
-    context: AbstractContextManager[None] = pool.blas.alone_but_for_products if but_for_products else pool.blas.alone
-    return context
+    @functools.wraps(twin)
+    def function(*arguments: Any, **options: Any) -> Any:
+        y, pullback = twin(*arguments, **options)
+
+        def written(dy: Array, needs: tuple[bool, ...] = (True, True, True)) -> tuple[Array | None, ...]:
+            return tuple(g.write() if hasattr(g, "write") else g for g in pullback(dy, needs))
+
+        return y, written
+
+    return function
 
 
-def functions(backend: Backend, tf32: bool = False) -> Functions:
-    """Return the functions for arrays of a backend; `tf32` allows products that are as inexact as TF32's."""
-    return _functions(backend.library, backend.twins, tf32)
+def functions(backend: Backend, precision: str = "float32") -> Functions:
+    """Return the functions for arrays of a backend and models of a precision."""
+    return _functions(backend.library, backend.twins, precision)
 
 
 def functions_of(array: Array) -> Functions:
-    """Return the functions for an array's library, for those who have no backend at hand."""
+    """Return the functions for an array, for those who know no backend: those of the model that computes, if one does.
+
+    See `Computing`.
+    """
     kind = type(array)
-    if kind not in _of_type:
-        library = kind.__module__.partition(".")[0]
-        _of_type[kind] = _functions(library, twins_by_default(), False)
-    return _of_type[kind]
+    if kind not in _libraries:
+        _libraries[kind] = kind.__module__.partition(".")[0]
+    library, current = _libraries[kind], _current.computing
+    if current is not None and current.backend.library == library:
+        return current.functions
+    return _functions(library, twins_by_default(), "float32")
 
 
-_of_type: dict[type, Functions] = {}
+_libraries: dict[type, str] = {}
+
+
+def precisions(backend: Backend) -> tuple[str, ...]:
+    """Return the precisions that models can compute in on a backend: the library's own, and those that twins serve."""
+    rows = TABLE[backend.library] if backend.twins and _is_served(backend.library) else ()
+    served = {row.precision for row in rows}
+    return tuple(name for name in PRECISIONS if name in backend.precisions or name in served)
 
 
 def twins(backend: Backend) -> dict[str, str]:
-    """Return the twins that serve on a backend: the function's name, and the module the twin is in."""
+    """Return the twins that serve on a backend: what each is of, and the module that it is in."""
     if not (backend.twins and _is_served(backend.library)):
         return {}
-    return {name: f"{__name__}.{backend.library}.{module}" for name, module in _TWINS[backend.library].items()}
+    return {", ".join(row.names): f"{__name__}.{backend.library}.{row.module}" for row in TABLE[backend.library]}
 
 
-def update(backend: Backend, optimizer: type) -> Any:
-    """Return the twin of the update rule of a class of optimizers, or None if there is none."""
-    name = f"{optimizer.__module__}.{optimizer.__qualname__}"
-    if not (backend.twins and _is_served(backend.library)) or name not in _UPDATES[backend.library]:
-        return None
-    return getattr(_load(backend.library, "optimizers"), _UPDATES[backend.library][name])
-
-
-def single_pass(backend: Backend, name: str) -> Any:
-    """Return the twin of work in `xnn.optim` or `xnn.data` that is one pass over memory, or None if there is none.
+def single_pass(backend: Backend, dtype: str, name: str) -> Any:
+    """Return the twin of work on a model of a dtype that is one pass over memory, or None if there is none.
 
     Parameters
     ----------
     backend : Backend
+    dtype : str
     name : str
         ``"clip_norm"`` of `xnn.optim.clip_gradient_norm`, ``"move_average"`` of `xnn.optim.ExponentialMovingAverage`,
-        ``"prepare_images"`` of `xnn.data.Batches`; all three are for float32.
+        ``"prepare_images"`` of `xnn.data.Batches`; or that of an optimizer's class, with its module.
     """
-    if not (backend.twins and _is_served(backend.library)):
-        return None
-    return getattr(_load(backend.library, _PASSES[backend.library][name]), name)
-
-
-def outer_update(backend: Backend, optimizer: Any) -> Any:
-    """Return what updates a weight from the two vectors whose outer product its gradient is, or None.
-
-    ``(optimizer, parameter, left, right, weight_decay, ahead=None)``, with the weight as a vector, returns the product
-    of the array `ahead` and the updated weight, ``(1, len(right))``, where the twin of the affine map can use it.
-    """
-    twin = update(backend, type(optimizer))
-    if twin is None or backend.library != "numpy":
-        return None
-    return _load(backend.library, "optimizers").outer_update(twin, optimizer)
+    return functions(backend).twin(name) if dtype == "float32" else None
 
 
 def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
@@ -173,15 +150,77 @@ def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: 
         How many multiplications each has to do, about.
     """
     if backend.library == "numpy" and backend.twins and _is_served("numpy"):
-        _load("numpy", "threads").threads().side_by_side(calls, work)
+        _threads().side_by_side(calls, work)
         return
     for call in calls:
         call()
 
 
-@functools.cache
-def _functions(library: str, with_twins: bool, tf32: bool) -> Functions:
-    return Functions(library, with_twins, tf32)
+def set_threads(count: int) -> None:
+    """Compute with `count` threads on the CPU, from now on and in the whole process, as ``$XNN_NUM_THREADS`` has it."""
+    threads.set_count(count)
+    if _is_served("numpy"):
+        importlib.import_module("xnn.kernels.numpy.threads").choose_again()
+
+
+class Computing:
+    """What many calls of a model's functions, such as training, have in common.
+
+    Parameters
+    ----------
+    backend : Backend
+    dtype, precision : str
+        Of the model.
+    names : collection of str
+        The functions that it calls. Where none of their twins spreads products over xnn's own threads, large products
+        are left to BLAS's, which is faster.
+    """
+
+    def __init__(self, backend: Backend, dtype: str, precision: str, names: Collection[str]) -> None:
+        self.backend, self.functions = backend, functions(backend, precision)
+        self._tf32 = precision == "tf32"
+        # Where there are no twins, as for float64, BLAS keeps its threads.
+        self._holds = dtype == "float32" and backend.library == "numpy" and bool(self.functions.twins)
+        self._spreads = any(row.spreads for row in self.functions.twins.values() if row.names[0] in names)
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether calls are slower or rounded otherwise where the context was not entered."""
+        return self._holds or self.backend.has_tf32
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether the calling thread is in the context."""
+        return _current.computing is self
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Return the context.
+
+        In it nothing is in the way of the twins' threads, which spares each twin to see to it; float32 products are
+        computed in TF32 or in full, as the precision has it; and `functions_of` returns the model's functions.
+        """
+        before = _current.computing
+        with self._hold(), self.backend.products(self._tf32):
+            _current.computing = self
+            try:
+                yield
+            finally:
+                _current.computing = before
+
+    def _hold(self) -> AbstractContextManager[None]:
+        if not self._holds:
+            return nullcontext()
+        blas = _threads().blas
+        context: AbstractContextManager[None] = blas.alone if self._spreads else blas.alone_but_for_products
+        return context
+
+
+class _Current(threading.local):
+    computing: Computing | None = None
+
+
+_current = _Current()
 
 
 def products(backend: Backend) -> dict[str, str]:
@@ -190,8 +229,8 @@ def products(backend: Backend) -> dict[str, str]:
         return {}
     if backend.twins and _is_served("numpy"):
         # Has BLAS use no more threads than the setting says.
-        _load("numpy", "threads").threads()
-    facts: dict[str, str] = _load("numpy", "blas").blas().facts()
+        _threads()
+    facts: dict[str, str] = importlib.import_module("xnn.kernels.numpy.blas").blas().facts()
     return facts
 
 
@@ -199,13 +238,18 @@ def held_back(backend: Backend) -> str | None:
     """Return a line for the user if the environment slows a backend's products, and None if it does not."""
     if backend.library != "numpy" or "OPENBLAS_CORETYPE" not in os.environ or not _is_served("numpy"):
         return None
-    line: str | None = _load("numpy", "coretype").held_back()
+    line: str | None = importlib.import_module("xnn.kernels.numpy.coretype").held_back()
     return line
 
 
 @functools.cache
+def _functions(library: str, with_twins: bool, precision: str) -> Functions:
+    return Functions(library, with_twins, precision)
+
+
+@functools.cache
 def _is_served(library: str) -> bool:
-    if library not in _TWINS or any(importlib.util.find_spec(name) is None for name in _NEEDS[library]):
+    if library not in TABLE or any(importlib.util.find_spec(name) is None for name in NEEDS[library]):
         return False
     # The kernels are LLVM intrinsics, which cannot run without Numba's compiler.
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
@@ -214,5 +258,5 @@ def _is_served(library: str) -> bool:
     return True
 
 
-def _load(library: str, module: str) -> Any:
-    return importlib.import_module(f"{__name__}.{library}.{module}")
+def _threads() -> Any:
+    return importlib.import_module("xnn.kernels.numpy.threads").threads()

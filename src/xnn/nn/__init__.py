@@ -13,10 +13,9 @@ from xnn.nn.activations import (
     Softplus,
     Tanh,
 )
-from xnn.nn.chain import consume
 from xnn.nn.containers import Concatenate, Parallel, Residual, Sequential
 from xnn.nn.conv import Conv2d
-from xnn.nn.layer import Layer
+from xnn.nn.layer import Call, Layer
 from xnn.nn.linear import Linear
 from xnn.nn.losses import (
     MSE,
@@ -40,6 +39,7 @@ __all__ = [
     "BatchNorm",
     "BinaryCrossEntropyWithLogits",
     "Buffer",
+    "Call",
     "Concatenate",
     "Conv2d",
     "Dropout",
@@ -71,6 +71,5 @@ __all__ = [
     "SummaryRow",
     "Tanh",
     "Views",
-    "consume",
     "initializers",
 ]

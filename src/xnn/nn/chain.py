@@ -4,36 +4,34 @@ from xnn._typing import Array, Pullback
 
 
 class Chain:
-    """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns."""
+    """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns.
 
-    __slots__ = ("steps",)
+    `once` lets go of each pullback when it has been called, and with it of what its layer kept, so that a step needs
+    less memory at its peak.
+    """
 
-    def __init__(self, steps: list[tuple[Pullback, bool]]) -> None:
+    __slots__ = ("once", "steps")
+
+    def __init__(self, steps: list[tuple[Pullback, bool]], once: bool) -> None:
         self.steps = steps
+        self.once = once
 
     def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        """Return dx, or None where it is not asked for."""
-        for pullback, is_needed in reversed(self.steps):
+        """Return dx, or None where it is not asked for.
+
+        Raises
+        ------
+        RuntimeError
+            If it was called before, and could be called once.
+        """
+        if not self.steps:
+            raise RuntimeError(
+                "this pullback was called before, and a model in training lets go of what it used: "
+                "call forward again, or with train=False"
+            )
+        steps = self.steps if self.once else self.steps.copy()
+        while steps and dy is not None:
+            pullback, is_needed = steps.pop()
             dy = pullback(dy, input_gradient or is_needed)
-            if dy is None:
-                break
+        steps.clear()
         return dy
-
-    def consume(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        """Return dx likewise, and let go of each pullback once it was called."""
-        while self.steps and dy is not None:
-            pullback, is_needed = self.steps.pop()
-            dy = consume(pullback, dy, input_gradient or is_needed)
-        self.steps.clear()
-        return dy
-
-
-def consume(pullback: Pullback, dy: Array, input_gradient: bool = True) -> Array | None:
-    """Call a layer's pullback for the last time.
-
-    What each layer kept for it is let go as soon as it was used, so that a step needs less memory at its peak. From
-    then on a pullback of `Sequential` returns its argument.
-    """
-    once = pullback.consume if isinstance(pullback, Chain) else pullback
-    dx: Array | None = once(dy, input_gradient)
-    return dx

@@ -1,25 +1,18 @@
 """Layers made of layers: each composes its parts' pullbacks in reverse."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from xnn._typing import Array, Pullback, Shape
-from xnn.nn.activations import GELU, ReLU
 from xnn.nn.chain import Chain
-from xnn.nn.conv import Conv2d
+from xnn.nn.joined import joined
 from xnn.nn.layer import Layer
-from xnn.nn.linear import Linear
-from xnn.nn.normalization import BatchNorm
-from xnn.nn.pooling import MaxPool2d
 
 
 class Sequential(Layer):
     """Layers one after another: y = f_k(... f_1(x)), dx = pullback_1(... pullback_k(dy)).
 
     The pullback stops at the first layer with something to train when the input's gradient is not asked for, so the
-    layers before it, and that layer's own input gradient, cost nothing. A `BatchNorm` and the `ReLU` or exact `GELU`
-    after it are computed together, and so are a `Linear` and the `ReLU` after it, and a `Conv2d` and the `MaxPool2d`
-    after it whose windows lie side by side.
+    layers before it, and that layer's own input gradient, cost nothing.
 
     Parameters
     ----------
@@ -36,47 +29,27 @@ class Sequential(Layer):
         """Pass the shape through all layers."""
         for number, layer in enumerate(self.layers):
             shape = self.child(str(number), layer, shape)
-        self._steps = _steps(self.layers)
         return shape
+
+    def _link(self) -> None:
+        super()._link()
+        self._steps = [joined(self.layers, train) for train in (False, True)]
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         steps: list[tuple[Pullback, bool]] = []
         trainable_before = False
-        for layer, options in self._steps:
-            x, layer_pullback = layer.forward(x, train, **options)
+        for layer in self._steps[train]:
+            x, layer_pullback = layer.forward(x, train)
             steps.append((layer_pullback, trainable_before))
             trainable_before = trainable_before or layer.trainable
-        return x, Chain(steps)
+        return x, Chain(steps, train)
 
     def __getitem__(self, number: int) -> Layer:
         return self.layers[number]
 
     def __len__(self) -> int:
         return len(self.layers)
-
-
-def _steps(layers: Sequence[Layer]) -> list[tuple[Layer, dict[str, Any]]]:
-    """Return the layers to call, and with what; those that another one computes too are left out."""
-    steps: list[tuple[Layer, dict[str, Any]]] = []
-    for layer in layers:
-        option = _taken_along(layer)
-        if option is not None and steps and type(steps[-1][0]) in option[0] and not steps[-1][1]:
-            steps[-1] = steps[-1][0], option[1]
-        else:
-            steps.append((layer, {}))
-    return steps
-
-
-def _taken_along(layer: Layer) -> tuple[tuple[type[Layer], ...], dict[str, Any]] | None:
-    """Return which layers compute this one along with their own function, if it follows them, and what asks for it."""
-    if type(layer) is ReLU:
-        return (BatchNorm, Linear), {"activation": "relu"}
-    if type(layer) is GELU and layer.approximate == "none":
-        return (BatchNorm,), {"activation": "gelu"}
-    if type(layer) is MaxPool2d and layer.stride == layer.window and layer.padding == 0:
-        return (Conv2d,), {"pool": layer.window}
-    return None
 
 
 class Residual(Layer):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Shape
 from xnn.functional.windows import Padding, pair, windows
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
 from xnn.nn.layer import Layer
@@ -27,7 +27,9 @@ class Conv2d(Layer):
         False keeps weight and bias as they are initialized, as `Layer.freeze` does.
     """
 
-    spreads = True
+    function = "conv2d"
+    weights = ("weight", "bias")
+    arguments = ("stride", "padding", "dilation", "groups")
     arithmetic = "low"
 
     def __init__(
@@ -72,14 +74,6 @@ class Conv2d(Layer):
             if parameter is not None:
                 parameter.trainable = self.starts_trainable
         return (*geometry.output, self.channels)
-
-    def forward(self, x: Array, train: bool = False, pool: Sequence[int] | None = None) -> tuple[Array, Pullback]:
-        """Return (y, pullback); `pool` is the window of a pooling that follows at once, see `xnn.functional.conv2d`."""
-        bias = None if self.bias is None else self.bias.operand
-        result = self.functions.conv2d(
-            x, self.weight.operand, bias, self.stride, self.padding, self.dilation, self.groups, pool
-        )
-        return self.connect(result, self.weight, self.bias)
 
     def flops(self) -> int:
         """2 kh kw c / groups for each output number."""

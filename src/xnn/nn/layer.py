@@ -2,31 +2,50 @@
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Self
 
 from xnn import kernels
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
 from xnn.functional.windows import is_count
-from xnn.kernels.pullbacks import InPlace
+from xnn.nn.computing import Outermost
 from xnn.nn.initializers import Initializer, zeros
 from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, check_state, segments
-from xnn.nn.precision import LOWER, check_precision, lower, restore
+from xnn.nn.precision import LOWER, Boundary, check_precision, lower
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
+
+
+class Call(NamedTuple):
+    """What a layer calls its function with, after x: the parameters' arrays, then the other arguments."""
+
+    parameters: tuple[Parameter | None, ...] = ()
+    arguments: tuple[Any, ...] = ()
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All of them, as the function takes them."""
+        return (*[None if p is None else p.operand for p in self.parameters], *self.arguments)
 
 
 class Layer:
     """Parameters plus a function. A model is a layer that has been built, usually a `Sequential`.
 
-    A layer of your own implements `initialize`, which declares parameters and returns the output shape, and `forward`.
+    A layer of your own implements `initialize`, which declares parameters and returns the output shape. It names its
+    `function`, one of `xnn.functional`, and what that is called with; or it has a `forward` of its own.
     Shapes given to `build` and `initialize` leave out the batch axis.
 
     Attributes
     ----------
+    function, inference_function : str
+        Of a class of layers: the names of the functions that it calls in training and in inference; where the second
+        is empty, it is the first.
+    weights, arguments : tuple of str
+        Of a class of layers: the attributes that its function is called with after x, first those that are parameters
+        or None, then the others.
     backend, dtype, precision, random :
         Set in every layer by `build`: where its arrays live, the name of their dtype, what products are computed in,
         and the model's random numbers.
@@ -38,15 +57,16 @@ class Layer:
         Of a built model: mappings of name to view, in the model's order; ``.flat`` is the whole vector.
     trainable : bool
         Whether any parameter in this layer or inside it is trainable.
-    spreads : bool
-        Of a class of layers: whether its twin spreads its work over xnn's own threads, which BLAS's would slow down.
     arithmetic : "full", "low" or "given"
         Of a class of layers: what `forward` computes in where the model's precision is a lower type: in the parameters'
         dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two comes. Its
         output has the type of its input in any case.
     """
 
-    spreads = False
+    function = ""
+    inference_function = ""
+    weights: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     arithmetic = "full"
 
     backend: Backend
@@ -54,13 +74,13 @@ class Layer:
     precision: str
     random: Random
     functions: kernels.Functions
+    _computing: kernels.Computing
     input_shape: Shape
     output_shape: Shape
     parameters: Views
     gradients: Gradients
     buffers: Views
     trainable: bool
-    _has_tf32: bool
 
     # What a layer implements -------------------------------------------------------------------------------
 
@@ -68,13 +88,23 @@ class Layer:
         """Declare parameters for inputs of that shape, and return the shape of the outputs."""
         return shape
 
+    def call(self, x: Array, train: bool) -> Call:
+        """Return what the layer's function is called with after x: by default what `weights` and `arguments` name."""
+        weights = tuple([getattr(self, name) for name in self.weights])
+        return Call(weights, tuple([getattr(self, name) for name in self.arguments]))
+
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback).
 
         ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting
-        what was there, and returns dx, or None where it is not asked for.
+        what was there, and returns dx, or None where it is not asked for. In training it lets go of what it used as it
+        goes, and can be called once.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not implement forward")
+        return self.perform(x, self.call(x, train), train)
+
+    def perform(self, x: Array, call: Call, train: bool) -> tuple[Array, Pullback]:
+        """Return (y, pullback) of the layer's function, called as `call` says."""
+        return self.connect(self._linked[train](x, *call.values), *call.parameters)
 
     def flops(self) -> int:
         """Return the floating-point operations of one image's products, a multiplication and an addition being two."""
@@ -110,19 +140,10 @@ class Layer:
 
         def pullback_to_parameters(dy: Array, input_gradient: bool = True) -> Array | None:
             needs = (input_gradient, *[p is not None and p.trainable for p in parameters])
-            if isinstance(function_pullback, InPlace):
-                first = parameters[0]
-                if function_pullback.outer is not None and first is not None and first.trainable:
-                    first.outer = function_pullback.outer(dy)
-                    needs = (input_gradient, False, *needs[2:])
-                places = [
-                    p.gradient if p is not None and n else None for p, n in zip(parameters, needs[1:], strict=True)
-                ]
-                return function_pullback.into(dy, needs, places)
             dx, *gradients = function_pullback(dy, needs)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if parameter is not None and gradient is not None:
-                    parameter.gradient[...] = gradient
+                    parameter.take(gradient)
             return dx
 
         return y, pullback_to_parameters
@@ -210,20 +231,15 @@ class Layer:
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
-        with self.alone():
-            y, _ = self.forward(x)
+        y, _ = self.forward(x)
         return y
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Return a context for many calls of a built model, such as training.
+    def computing(self) -> AbstractContextManager[None]:
+        """Return a context for many calls of a built model, such as training; each call enters it where nobody has.
 
-        In it nothing is in the way of the twins' threads, see `xnn.kernels.alone`, and TF32 is used or not, as the
-        model's precision has it.
+        See `xnn.kernels.Computing`.
         """
-        alone = kernels.alone(self.backend, self.dtype, but_for_products=not self._spreads)
-        if not self._has_tf32:
-            return alone
-        return _both(alone, self.backend.products(self.precision == "tf32"))
+        return self._computing.entered()
 
     def segments(self, decay_all: bool = False) -> list[Segment]:
         """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
@@ -278,10 +294,9 @@ class Layer:
         self._parameters: dict[str, Parameter] = {}
         self._buffers: dict[str, Buffer] = {}
         self._children: dict[str, Layer] = {}
-        restore(self)
+        self._restore()
         self.input_shape = shape
         self.output_shape = self.initialize(shape)
-        self._spreads: bool = self.spreads or any(child._spreads for child in self._children.values())
         return self.output_shape
 
     def _named_layers(self) -> "dict[str, Layer]":
@@ -308,15 +323,33 @@ class Layer:
     def _connect(self, backend: Backend, dtype: str, precision: str, random: Random) -> None:
         """Make what all layers of a model share, once all that is in it has been declared."""
         layers = self._named_layers()
+        names = {layer.function for layer in layers.values()}
+        computing = kernels.Computing(backend, dtype, precision, names)
         for layer in layers.values():
-            restore(layer)
+            layer._restore()
             layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
-            layer.functions = kernels.functions(backend, precision == "tf32")
-            layer._has_tf32 = backend.has_tf32
+            layer.functions, layer._computing = computing.functions, computing
         self._adopt_arrays(backend, dtype)
         if precision in LOWER:
             lower(self, layers, self._all_parameters, precision)
+        for layer in layers.values():
+            layer._link()
+        if computing.changes_anything:
+            self.__dict__["forward"] = Outermost(self.forward, computing)
         self._refresh()
+
+    def _restore(self) -> None:
+        """Have the class's own forward again, in place of what `_connect` puts around it."""
+        if isinstance(self.__dict__.get("forward"), Boundary | Outermost):
+            del self.__dict__["forward"]
+
+    def _link(self) -> None:
+        """Look up what the layer calls, once the functions and all layers inside it are there."""
+        names = (self.inference_function or self.function, self.function)
+        self._linked: list[Callable[..., Any]] = [self.functions.linked(name) if name else self._none for name in names]
+
+    def _none(self, *arguments: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} names no function and does not implement forward")
 
     def _adopt_arrays(self, backend: Backend, dtype: str) -> None:
         """Make the flat vectors and hand each parameter and buffer its views, with what it held before."""
@@ -337,7 +370,8 @@ class Layer:
                     views[name][...] = backend.asarray(entry.value, dtype=dtype)
                 entry.value = views[name]
         for name, parameter in parameters.items():
-            parameter.operand, parameter.gradient = parameter.value, self.gradients.place(name)
+            parameter.operand = parameter.value
+            parameter.settle(self.gradients.place(name))
 
     def _draw(self, seed: int) -> None:
         host = make_backend("numpy")
@@ -380,15 +414,12 @@ class Layer:
 
 
 _MADE_ANEW = frozenset(
-    ("parameters", "gradients", "buffers", "functions", "forward", "_all_parameters", "_all_buffers", "_segments")
+    (
+        *("parameters", "gradients", "buffers", "functions", "forward"),
+        *("_all_parameters", "_all_buffers", "_segments", "_computing", "_linked", "_steps"),
+    )
 )
 """Attributes of a built layer that a copy does not take over."""
-
-
-@contextmanager
-def _both(first: AbstractContextManager[None], second: AbstractContextManager[None]) -> Iterator[None]:
-    with first, second:
-        yield
 
 
 def _join(prefix: str, name: str) -> str:

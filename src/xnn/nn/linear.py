@@ -2,7 +2,7 @@
 
 import math
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Shape
 from xnn.functional.windows import is_count
 from xnn.nn.initializers import Initializer, kaiming_normal, zeros
 from xnn.nn.layer import Layer
@@ -20,6 +20,8 @@ class Linear(Layer):
         See `xnn.nn.initializers`.
     """
 
+    function = "linear"
+    weights = ("weight", "bias")
     arithmetic = "low"
 
     def __init__(
@@ -43,15 +45,6 @@ class Linear(Layer):
             self.parameter("bias", (self.features,), self.bias_initializer, decay=False) if self.use_bias else None
         )
         return (*shape[:-1], self.features)
-
-    def forward(self, x: Array, train: bool = False, activation: str | None = None) -> tuple[Array, Pullback]:
-        """Return (y, pullback); `activation` is the name of one that follows at once, see `xnn.functional.linear`."""
-        bias = None if self.bias is None else self.bias.operand
-        known = self.weight.take_known() if train else None
-        # Only the twin of an optimizer leaves something known, so this is the twin of the function, too.
-        options = {} if known is None else {"known": known}
-        result = self.functions.linear(x, self.weight.operand, bias, activation, **options)
-        return self.connect(result, self.weight, self.bias)
 
     def flops(self) -> int:
         """2 n m for each position."""

@@ -18,14 +18,7 @@ class SoftmaxCrossEntropy:
     Parameters
     ----------
     label_smoothing : float in [0, 1)
-
-    Attributes
-    ----------
-    functions : xnn.kernels.Functions or None
-        A trainer sets those of its model; None takes what suits the arrays.
     """
-
-    functions: kernels.Functions | None = None
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0.0 <= label_smoothing < 1.0:
@@ -34,7 +27,7 @@ class SoftmaxCrossEntropy:
 
     def forward(self, logits: Array, labels: Array) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
-        functions = self.functions or kernels.functions_of(logits)
+        functions = kernels.functions_of(logits)
         result: tuple[Array, Pullback] = functions.softmax_cross_entropy(logits, labels, self.label_smoothing)
         return result
 
@@ -93,7 +86,7 @@ class L2Penalty:
         loss, _ = F.sum_losses(*(value for value, _ in terms))
 
         def pullback(dloss: Array | float = 1.0) -> None:
-            # Not earlier: only now are all gradients there, those written that are still two vectors.
+            # Not earlier: only now are all gradients there.
             gradients = model.gradients.flat
             for piece, (_, term_pullback) in zip(decayed, terms, strict=True):
                 gradients[piece] += term_pullback(dloss)

@@ -2,13 +2,14 @@
 
 import math
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Array, Shape
 from xnn.nn.initializers import ones, zeros
-from xnn.nn.layer import Layer
-from xnn.nn.parameters import Parameter
+from xnn.nn.layer import Call, Layer
 
 
 class _Norm(Layer):
+    weights = ("weight", "bias")
+
     def __init__(self, eps: float, scale: bool, shift: bool) -> None:
         if not eps > 0:
             raise ValueError(f"{type(self).__name__}: eps must be positive, not {eps}")
@@ -40,6 +41,9 @@ class BatchNorm(_Norm):
         Whether there is a weight γ, a bias β.
     """
 
+    function = "batch_norm"
+    inference_function = "batch_norm_inference"
+
     def __init__(self, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
         super().__init__(eps, scale, shift)
         if not 0.0 < momentum <= 1.0:
@@ -53,20 +57,13 @@ class BatchNorm(_Norm):
         self.running_variance = self.buffer("running_variance", shape[-1:], ones)
         return output
 
-    def forward(self, x: Array, train: bool = False, activation: str | None = None) -> tuple[Array, Pullback]:
-        """Return (y, pullback); in training, also update the running statistics.
-
-        `activation` is the name of one that follows at once, see `xnn.functional.batch_norm`.
-        """
-        weight, bias = _value(self.weight), _value(self.bias)
-        if train:
-            mean, variance = self.functions.batch_norm_statistics(x)
-            self._update(mean, variance, math.prod(x.shape[:-1]))
-            result = self.functions.batch_norm(x, weight, bias, self.eps, (mean, variance), activation)
-        else:
-            mean, variance = self.running_mean.value, self.running_variance.value
-            result = self.functions.batch_norm_inference(x, weight, bias, mean, variance, self.eps, activation)
-        return self.connect(result, self.weight, self.bias)
+    def call(self, x: Array, train: bool) -> Call:
+        """Return weight, bias and statistics; in training those of x, by which the running ones move."""
+        if not train:
+            return Call((self.weight, self.bias), (self.running_mean.value, self.running_variance.value, self.eps))
+        mean, variance = self.functions.batch_norm_statistics(x)
+        self._update(mean, variance, math.prod(x.shape[:-1]))
+        return Call((self.weight, self.bias), (self.eps, (mean, variance)))
 
     def _update(self, mean: Array, variance: Array, count: int) -> None:
         running_mean, running_variance = self.running_mean.value, self.running_variance.value
@@ -86,14 +83,8 @@ class LayerNorm(_Norm):
         Whether there is a weight γ, a bias β.
     """
 
+    function = "layer_norm"
+    arguments = ("eps",)
+
     def __init__(self, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
         super().__init__(eps, scale, shift)
-
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        result = self.functions.layer_norm(x, _value(self.weight), _value(self.bias), self.eps)
-        return self.connect(result, self.weight, self.bias)
-
-
-def _value(parameter: Parameter | None) -> Array | None:
-    return None if parameter is None else parameter.value

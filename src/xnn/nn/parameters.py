@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from xnn._typing import Array, Shape
 from xnn.backends import Backend
 from xnn.errors import some
+from xnn.kernels.pending import Pending
 from xnn.nn.initializers import Initializer
 
 
@@ -26,15 +27,11 @@ class Parameter:
         False while frozen: its gradient is then not computed, and no optimizer touches it.
     value, gradient : array
         Views of the model's flat vectors, from `Layer.build` on.
+    pending : Pending or None
+        A gradient that has not been written yet, see `xnn.kernels.pending`.
     operand : array
         What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, made anew by
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
-    outer : pair of arrays, or None
-        (left, right) whose outer product the gradient is, where it was not written yet; to read `gradient` writes it.
-    ahead : array, or None
-        What the layer will be called with in the step after the present one; see `xnn.training.looking_ahead`.
-    known : pair of arrays, or None
-        (row, row times the weight as it is), where the optimizer computed that along with its update.
     """
 
     shape: Shape
@@ -43,33 +40,35 @@ class Parameter:
     trainable: bool = True
     value: Array = field(default=None, repr=False)
     operand: Array = field(default=None, repr=False)
-    outer: tuple[Array, Array] | None = field(default=None, repr=False)
-    ahead: Array | None = field(default=None, repr=False)
-    known: tuple[Array, Array] | None = field(default=None, repr=False)
+    pending: Pending | None = field(default=None, repr=False)
     _gradient: Array = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy keeps: all but the arrays, which are the model's."""
-        arrays = dict.fromkeys(("value", "operand", "outer", "ahead", "known", "_gradient"))
+        arrays = dict.fromkeys(("value", "operand", "pending", "_gradient"))
         return {**self.__dict__, **arrays}
 
     @property
     def gradient(self) -> Array:
-        """The gradient's place in the flat vector."""
-        if self.outer is not None:
-            left, right = self.outer
-            self._gradient[...] = left[:, None] * right[None, :]
-            self.outer = None
+        """The gradient's place in the flat vector, where a pending gradient is written first."""
+        if self.pending is not None:
+            self.pending.write(self._gradient)
+            self.pending = None
         return self._gradient
 
-    @gradient.setter
-    def gradient(self, view: Array) -> None:
-        self._gradient, self.outer = view, None
+    def take(self, gradient: Array | Pending) -> None:
+        """Take a gradient from a pullback; a pending one that may wait is written when somebody reads it."""
+        if not hasattr(gradient, "write"):
+            self._gradient[...], self.pending = gradient, None
+        elif gradient.waits:
+            self.pending = gradient
+        else:
+            gradient.write(self._gradient)
+            self.pending = None
 
-    def take_known(self) -> tuple[Array, Array] | None:
-        """Return `known`, which is not kept."""
-        known, self.known = self.known, None
-        return known
+    def settle(self, place: Array) -> None:
+        """Have the gradient written to that place from now on."""
+        self._gradient, self.pending = place, None
 
 
 @dataclass(eq=False)
@@ -102,15 +101,6 @@ class Segment:
 class _Shaped(Protocol):
     @property
     def shape(self) -> Shape: ...
-
-
-class Outer(NamedTuple):
-    """A gradient as two vectors: ``flat[start : start + len(left) * len(right)]`` is their outer product."""
-
-    start: int
-    left: Array
-    right: Array
-    parameter: Parameter
 
 
 class Views(Mapping[str, Array]):
@@ -164,10 +154,7 @@ class Views(Mapping[str, Array]):
 
 
 class Gradients(Views):
-    """Gradients of parameters, some of which may be outer products that were not written to the vector yet.
-
-    Whoever reads the vector or a view finds them written. An optimizer that can do with the factors takes them instead.
-    """
+    """Gradients of parameters, some of which may be pending: whoever reads the vector or a view finds them written."""
 
     def __init__(self, parameters: Mapping[str, Parameter], order: Sequence[str], backend: Backend, dtype: str) -> None:
         super().__init__(parameters, order, backend, dtype)
@@ -187,14 +174,15 @@ class Gradients(Views):
         """Return the view that a gradient is written to, whatever it holds."""
         return self._views[name]
 
-    def take_outers(self) -> list[Outer]:
-        """Return the gradients that were not written, by their places in the vector; they never will be."""
+    def take_pending(self) -> list[tuple[int, int, Pending]]:
+        """Return the gradients that were not written, with their start and stop in the vector; they never will be."""
         taken = []
         for name, parameter in self._parameters.items():
-            if parameter.outer is not None:
-                taken.append(Outer(self.starts[name], *parameter.outer, parameter))
-                parameter.outer = None
-        return sorted(taken, key=lambda outer: outer.start)
+            if parameter.pending is not None:
+                start = self.starts[name]
+                taken.append((start, start + math.prod(parameter.shape), parameter.pending))
+                parameter.pending = None
+        return sorted(taken, key=lambda pending: pending[0])
 
 
 def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], decay_all: bool) -> list[Segment]:

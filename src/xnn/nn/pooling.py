@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Shape
 from xnn.functional.pooling import pooling_windows
 from xnn.functional.windows import Padding, pair
 from xnn.nn.conv import image_shape
@@ -10,6 +10,7 @@ from xnn.nn.layer import Layer
 
 
 class _Pool2d(Layer):
+    arguments = ("window", "stride", "padding")
     arithmetic = "given"
 
     def __init__(
@@ -38,9 +39,7 @@ class MaxPool2d(_Pool2d):
     padding : int, pair, pair of pairs, "same" or "valid"
     """
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        return self.connect(self.functions.max_pool2d(x, self.window, self.stride, self.padding))
+    function = "max_pool2d"
 
 
 class AvgPool2d(_Pool2d):
@@ -54,34 +53,26 @@ class AvgPool2d(_Pool2d):
     padding : int, pair, pair of pairs, "same" or "valid"
     """
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        return self.connect(self.functions.avg_pool2d(x, self.window, self.stride, self.padding))
+    function = "avg_pool2d"
 
 
 class GlobalMaxPool2d(Layer):
     """Largest value of each channel over all pixels: (h, w, c) -> (c,), for images of any size."""
 
+    function = "global_max_pool2d"
     arithmetic = "given"
 
     def initialize(self, shape: Shape) -> Shape:
         """Return (c,)."""
         return image_shape("GlobalMaxPool2d", shape)[2:]
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        return self.connect(self.functions.global_max_pool2d(x))
-
 
 class GlobalAvgPool2d(Layer):
     """Mean of each channel over all pixels: (h, w, c) -> (c,)."""
 
+    function = "global_avg_pool2d"
     arithmetic = "given"
 
     def initialize(self, shape: Shape) -> Shape:
         """Return (c,)."""
         return image_shape("GlobalAvgPool2d", shape)[2:]
-
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        return self.connect(self.functions.global_avg_pool2d(x))

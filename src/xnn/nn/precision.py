@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xnn._typing import Array, Pullback
 from xnn.backends import PRECISIONS, Backend
+from xnn.kernels import precisions
 from xnn.nn.chain import Chain
 from xnn.nn.parameters import Views
 
@@ -24,7 +25,7 @@ def check_precision(precision: str, backend: Backend, dtype: str) -> None:
         return
     if dtype != "float32":
         raise ValueError(f"precision {precision} is for dtype float32, not {dtype}; leave one of the two out")
-    offered = backend.precisions
+    offered = precisions(backend)
     if precision not in offered:
         raise ValueError(f"precision {precision} is not offered by {backend.name}, which has {', '.join(offered)}")
 
@@ -58,12 +59,6 @@ def lower(model: "Layer", layers: Mapping[str, "Layer"], parameters: Mapping[str
     model.__dict__["forward"] = Boundary(model.forward, model, inside, other, copies, full)
 
 
-def restore(layer: "Layer") -> None:
-    """Undo `lower` for one layer, which is to be built anew."""
-    if isinstance(layer.__dict__.get("forward"), Boundary):
-        del layer.__dict__["forward"]
-
-
 class _Copies:
     """A model's parameters in a lower type, as they are when a forward pass begins."""
 
@@ -91,7 +86,7 @@ class Boundary:
     Parameters
     ----------
     forward : callable
-        ``(x, train, **options) -> (y, pullback)``, the layer's own.
+        ``(x, train) -> (y, pullback)``, the layer's own.
     layer : Layer
     inside, other : dtype
         What x is cast to, and what it is cast from; x of any third type is the layer's to refuse.
@@ -117,27 +112,27 @@ class Boundary:
         self.copies = copies
         self.outside = outside
 
-    def __call__(self, x: Array, train: bool = False, **options: Any) -> tuple[Array, Pullback]:
+    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         if self.copies.are_new:
-            return self._call(x, train, options)
+            return self._call(x, train)
         with self.copies.renewed():
-            return self._call(x, train, options)
+            return self._call(x, train)
 
-    def _call(self, x: Array, train: bool, options: dict[str, Any]) -> tuple[Array, Pullback]:
+    def _call(self, x: Array, train: bool) -> tuple[Array, Pullback]:
         xp = self.layer.backend.xp
         outside = x.dtype if self.outside is None else self.outside
         steps: list[tuple[Pullback, bool]] = []
         if x.dtype == self.other:
             steps.append((_cast_pullback(xp, x.dtype), False))
             x = xp.astype(x, self.inside)
-        y, pullback = self.forward(x, train, **options)
+        y, pullback = self.forward(x, train)
         steps.append((pullback, False))
         if y.dtype != outside:
             # The parameters' gradients depend on this cast as well, not only the input's.
             steps.append((_cast_pullback(xp, y.dtype), True))
             y = xp.astype(y, outside)
-        return y, pullback if len(steps) == 1 else Chain(steps)
+        return y, pullback if len(steps) == 1 else Chain(steps, train)
 
 
 def _cast_pullback(xp: Any, dtype: Any) -> Pullback:

@@ -3,21 +3,18 @@
 import math
 
 from xnn._typing import Array, Pullback, Shape
-from xnn.nn.layer import Layer
+from xnn.nn.layer import Call, Layer
 
 
 class Flatten(Layer):
     """Join all axes but the batch: (h, w, c) -> (h * w * c,)."""
 
+    function = "flatten"
     arithmetic = "given"
 
     def initialize(self, shape: Shape) -> Shape:
         """Return (m,)."""
         return (math.prod(shape),)
-
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        return self.connect(self.functions.flatten(x))
 
 
 class Reshape(Layer):
@@ -29,6 +26,7 @@ class Reshape(Layer):
         Without the batch axis, as many elements as the input's.
     """
 
+    function = "reshape"
     arithmetic = "given"
 
     def __init__(self, *shape: int) -> None:
@@ -40,9 +38,9 @@ class Reshape(Layer):
             raise ValueError(f"Reshape: an input of shape {shape} cannot take the shape {self.shape}")
         return self.shape
 
-    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback)."""
-        return self.connect(self.functions.reshape(x, (x.shape[0], *self.shape)))
+    def call(self, x: Array, train: bool) -> Call:
+        """Return the new shape, batch axis included."""
+        return Call((), ((x.shape[0], *self.shape),))
 
 
 class Dropout(Layer):
@@ -55,6 +53,8 @@ class Dropout(Layer):
     rate : float in [0, 1)
     """
 
+    function = "dropout"
+    arguments = ("rate", "random")
     arithmetic = "given"
 
     def __init__(self, rate: float) -> None:
@@ -65,5 +65,5 @@ class Dropout(Layer):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback); out of training, y is x itself."""
         if train and self.rate > 0.0:
-            return self.connect(self.functions.dropout(x, self.rate, self.random))
+            return super().forward(x, train)
         return self.connect((x, lambda dy: dy))

@@ -8,7 +8,8 @@ to ``optimizer.lr``.
 from xnn.optim.adam import Adam, AdamW
 from xnn.optim.averaging import ExponentialMovingAverage
 from xnn.optim.clipping import clip_gradient_norm
-from xnn.optim.muon import Muon, orthogonalize
+from xnn.optim.groups import Groups, Part, split
+from xnn.optim.muon import Muon, hidden_matrices, orthogonalize
 from xnn.optim.optimizer import Model, Optimizer
 from xnn.optim.rmsprop import RMSprop
 from xnn.optim.schedules import Constant, Cosine, Linear, OneCycle, Schedule, Step
@@ -21,14 +22,18 @@ __all__ = [
     "Constant",
     "Cosine",
     "ExponentialMovingAverage",
+    "Groups",
     "Linear",
     "Model",
     "Muon",
     "OneCycle",
     "Optimizer",
+    "Part",
     "RMSprop",
     "Schedule",
     "Step",
     "clip_gradient_norm",
+    "hidden_matrices",
     "orthogonalize",
+    "split",
 ]

@@ -50,7 +50,7 @@ class ExponentialMovingAverage:
         self.decay = _checks.decay_rate("decay", decay)
         self.average = Average(*(self._copy(vector) for vector in self._weights()))
         self.steps = 0
-        self._move = kernels.single_pass(model.backend, "move_average") if model.dtype == "float32" else None
+        self._move = kernels.single_pass(model.backend, model.dtype, "move_average")
 
     def update(self) -> None:
         """Take in the model's present weights; call it after each step."""

@@ -37,7 +37,7 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
     xp = model.backend.xp
     flat = model.gradients.flat
     gradients = [flat[s.start : s.stop] for s in model.segments(decay_all=True)]
-    twin = kernels.single_pass(model.backend, "clip_norm") if model.dtype == "float32" else None
+    twin = kernels.single_pass(model.backend, model.dtype, "clip_norm")
     if twin is not None:
         return twin(gradients, max_norm)
     squares = [xp.sum(gradient * gradient) for gradient in gradients]

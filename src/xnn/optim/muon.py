@@ -1,45 +1,42 @@
 """Momentum whose update of a matrix is made orthogonal."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, device
 
 from xnn import kernels
-from xnn._typing import Array, Shape
+from xnn._typing import Array
+from xnn.errors import some
 from xnn.optim import _checks
-from xnn.optim.optimizer import Model, Optimizer
-from xnn.optim.sgd import SGD
+from xnn.optim.groups import Rule
+from xnn.optim.optimizer import Model, Optimizer, Run
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ADJUSTMENTS = ("none", "original", "match_rms_adamw")
 
-Choice: TypeAlias = Callable[[str, Shape], bool]
-Rate: TypeAlias = Callable[[str, Shape], float]
 
-
-class LaidOut(Model, Protocol):
-    """What Muon needs of a model; a built `xnn.nn.Layer` has it."""
-
-    def layout(self) -> Sequence[Mapping[str, Any]]:
-        """Return name, shape and start of each parameter, in the model's order."""
-
-
-class _Part(NamedTuple):
-    """One parameter's place in the flat vector, and how it is updated."""
+class _Matrix(NamedTuple):
+    """A parameter's place in the flat vector, and its number of outputs."""
 
     start: int
     stop: int
     columns: int
-    """Outputs, where the parameter is a matrix for Muon; else 0."""
-    lr: float
-    """Of SGD, while the optimizer's own is what it was made with."""
+
+
+def hidden_matrices(model: Model) -> Rule:
+    """Return the rule that picks a model's hidden matrices for `split`.
+
+    They are all parameters of two axes or more but the last one, which makes the outputs.
+    """
+    names = [entry["name"] for entry in model.layout() if len(entry["shape"]) >= 2][:-1]
+    return lambda name, shape: name in names
 
 
 class Muon(Optimizer):
-    """Momentum with orthogonalised updates for the hidden matrices of a model, SGD for the rest.
+    """Momentum with orthogonalised updates, for the hidden matrices of a model.
 
     With P a matrix, G its gradient, V the velocity (0 at first), λ the weight decay, μ the momentum and NS the
     iteration of `orthogonalize`, which brings the singular values near 1::
@@ -55,25 +52,27 @@ class Muon(Optimizer):
     n inputs each ("original"); or 0.2 √max(m, n), which makes steps as long as AdamW's ("match_rms_adamw"). A filter
     (kh, kw, c, m) is a matrix of n = kh kw c inputs.
 
-    Everything else is updated as by `SGD`, with learning rates and momentum of its own. As `lr` changes, its learning
-    rates change in proportion. There the decay λ is one of lr λ too: d = g + (lr / own learning rate) λ p. So a step
-    takes the same share of all that is decayed.
+    The other parameters, biases among them, are for another optimizer::
+
+        hidden, rest = optim.split(model, optim.hidden_matrices(model))
+        muon = optim.Muon(hidden, lr=0.02)
+        optimizer = optim.Groups(muon, optim.SGD(rest, lr=0.05, momentum=0.9, nesterov=True))
+
+    A step takes the share lr λ of a matrix. For SGD to take the same of the rest, its weight decay has to be λ times
+    Muon's learning rate over its own.
 
     Parameters
     ----------
-    model : LaidOut
-        A built model.
+    model : Model
+        A built model whose parameters have two axes or more, or such a part of one.
     lr : float
-        Learning rate of the matrices, above 0.
+        Learning rate, above 0.
     momentum : float
-        Of the matrices, in [0, 1).
+        In [0, 1).
     nesterov : bool
         Look ahead along the velocity; needs a momentum above 0.
     weight_decay : float
         At least 0.
-    matrices : callable, optional
-        ``(name, shape) -> bool``: which parameters of two or more axes are matrices for Muon. By default all but the
-        model's last one, which makes the outputs.
     adjust : {"none", "original", "match_rms_adamw"}
         How the length of a matrix's step depends on its shape.
     normalize : bool
@@ -81,35 +80,26 @@ class Muon(Optimizer):
         then has a norm of 1 in the quadratic mean.
     iterations : int
         Of `orthogonalize`, at least 1.
-    sgd_lr : float or callable
-        Learning rate of the rest while `lr` is what it was at first, above 0; or ``(name, shape) -> float``.
-    sgd_momentum : float
-        Of the rest, by Nesterov's rule, in [0, 1).
     decay_all : bool
-        Decay norms and biases too.
+        Decay what a layer does not want decayed too.
 
     Raises
     ------
     ValueError
-        If a hyper-parameter is out of its range, or `nesterov` comes without momentum.
+        If a hyper-parameter is out of its range, `nesterov` comes without momentum, or a parameter is no matrix.
     """
-
-    model: LaidOut
 
     def __init__(
         self,
-        model: LaidOut,
+        model: Model,
         lr: float,
         momentum: float = 0.95,
         nesterov: bool = True,
         weight_decay: float = 0.0,
         *,
-        matrices: Choice | None = None,
         adjust: str = "none",
         normalize: bool = False,
         iterations: int = 5,
-        sgd_lr: float | Rate = 0.05,
-        sgd_momentum: float = 0.9,
         decay_all: bool = False,
     ) -> None:
         super().__init__(model, lr, weight_decay=weight_decay, decay_all=decay_all)
@@ -122,49 +112,23 @@ class Muon(Optimizer):
         self.adjust = adjust
         self.normalize = _checks.flag("normalize", normalize)
         self.iterations = _checks.count("iterations", iterations, 1)
-        self.sgd_momentum = _checks.decay_rate("sgd_momentum", sgd_momentum)
-        self._first_lr = self.lr
-        self._parts = _parts(model.layout(), matrices, sgd_lr)
+        self._matrices = _matrices(model.layout())
         self._add_slot("velocity")
-        # One velocity serves both: no parameter is updated by both.
-        self._sgd = SGD(model, lr, momentum=self.sgd_momentum, nesterov=self.sgd_momentum > 0.0)
-        self._sgd.slots = self.slots
 
-    def step(self) -> None:
-        """Update the trainable parameters from the model's gradients, in place."""
-        self.steps += 1
-        xp, velocities = self.model.backend.xp, self.slots["velocity"]
-        parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
+    def _update_runs(self, runs: Sequence[Run]) -> None:
+        vectors = self.model.parameters.flat, self.model.gradients.flat, self.slots["velocity"]
         updates, work = [], []
-        for segment in self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0):
-            weight_decay = self.weight_decay if segment.decay else 0.0
-            for part in self._within(segment.start, segment.stop):
-                if part.columns == 0:
-                    self._sgd.lr = part.lr * (self.lr / self._first_lr)
-                    self._sgd._update_run(part.start, part.stop, weight_decay * (self._first_lr / part.lr))
-                    continue
-                parameter, gradient, velocity = (
-                    xp.reshape(vector[part.start : part.stop], (-1, part.columns), copy=False)
-                    for vector in (parameters, gradients, velocities)
-                )
-                updates.append(partial(self._update, parameter, gradient, {"velocity": velocity}, weight_decay))
-                work.append(math.prod(parameter.shape) * min(parameter.shape))
+        for run in runs:
+            for start, stop, columns in self._matrices:
+                if run.start <= start and stop <= run.stop:
+                    parameter, gradient, velocity = (
+                        self.model.backend.xp.reshape(vector[start:stop], (-1, columns), copy=False)
+                        for vector in vectors
+                    )
+                    slots = {"velocity": velocity}
+                    updates.append(partial(self._update, parameter, gradient, slots, run.weight_decay))
+                    work.append(math.prod(parameter.shape) * min(parameter.shape))
         kernels.side_by_side(self.model.backend, updates, work)
-
-    def _within(self, start: int, stop: int) -> Iterator[_Part]:
-        """Return the parts in a run; neighbours that SGD updates alike are one."""
-        last: _Part | None = None
-        for part in self._parts:
-            if part.start < start or part.stop > stop:
-                continue
-            if last is not None and not last.columns and not part.columns and last.lr == part.lr:
-                last = last._replace(stop=part.stop)
-                continue
-            if last is not None:
-                yield last
-            last = part
-        if last is not None:
-            yield last
 
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
         """Update one matrix (inputs, outputs)."""
@@ -240,16 +204,17 @@ def _norm(matrix: Array) -> Array:
     return norm + xp.astype(norm == 0.0, norm.dtype)
 
 
-def _parts(layout: Sequence[Mapping[str, Any]], matrices: Choice | None, sgd_lr: float | Rate) -> list[_Part]:
+def _matrices(layout: Sequence[Mapping[str, Any]]) -> list[_Matrix]:
     """Return the parameters that have elements, in the order of the flat vector."""
-    weights = [entry["name"] for entry in layout if len(entry["shape"]) >= 2]
-    parts = []
-    for entry in layout:
-        name, shape = entry["name"], tuple(entry["shape"])
-        size = math.prod(shape)
-        if size == 0:
-            continue
-        chosen = name in weights and (name != weights[-1] if matrices is None else matrices(name, shape))
-        lr = _checks.positive("sgd_lr", sgd_lr(name, shape) if callable(sgd_lr) else sgd_lr)
-        parts.append(_Part(entry["start"], entry["start"] + size, shape[-1] if chosen else 0, lr))
-    return sorted(parts)
+    others = [f"{entry['name']!r}" for entry in layout if len(entry["shape"]) < 2]
+    if others:
+        raise ValueError(
+            f"Muon updates matrices, and these parameters are none: {some(others)}; "
+            "leave them to another optimizer, see xnn.optim.Groups"
+        )
+    sizes = [math.prod(entry["shape"]) for entry in layout]
+    return sorted(
+        _Matrix(entry["start"], entry["start"] + size, entry["shape"][-1])
+        for entry, size in zip(layout, sizes, strict=True)
+        if size
+    )

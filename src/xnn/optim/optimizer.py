@@ -1,9 +1,8 @@
 """What all optimizers share: the walk over the flat vectors of a model, one trainable run at a time."""
 
 import functools
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from xnn import kernels
 from xnn._typing import Array
@@ -61,13 +60,24 @@ class Model(Protocol):
     def segments(self, decay_all: bool = False) -> Sequence[Segment]:
         """Return the runs of trainable parameters, in order, neighbours of equal `decay` merged."""
 
+    def layout(self) -> Sequence[Mapping[str, Any]]:
+        """Return name, shape and start of each parameter, in the model's order."""
 
-class Optimizer(ABC):
+
+class Run(NamedTuple):
+    """Trainable parameters ``flat[start:stop]`` that are decayed alike."""
+
+    start: int
+    stop: int
+    weight_decay: float
+
+
+class Optimizer:
     """Base of the optimizers: hyper-parameters, slots, and the walk over trainable runs.
 
-    A subclass fills `slots` and implements `_update` for one run. Since every update rule here works element
-    by element, how the vector is cut into runs does not change the result. Frozen parameters are in no run,
-    so they and their slots stay as they are.
+    A subclass fills `slots` and implements `_update` for one run. Its rule has to work element by element, so that the
+    cut of the vector into runs does not change the result; if it does not, see `Muon`, which cuts it into matrices.
+    Frozen parameters are in no run, so they and their slots stay as they are.
 
     Parameters
     ----------
@@ -102,8 +112,9 @@ class Optimizer(ABC):
         self.decay_all = _checks.flag("decay_all", decay_all)
         self.steps = 0
         self.slots: dict[str, Array] = {}
-        twin = kernels.update(model.backend, type(self)) if model.dtype == "float32" else None
-        self._apply = self._update if twin is None else functools.partial(twin, self)
+        kind = type(self)
+        twin = kernels.single_pass(model.backend, model.dtype, f"{kind.__module__}.{kind.__qualname__}")
+        self._apply = self._update_runs if twin is None else functools.partial(twin, self)
 
     @property
     def lr(self) -> float:
@@ -114,46 +125,22 @@ class Optimizer(ABC):
     def lr(self, value: float) -> None:
         self._lr = _checks.non_negative("lr", value)
 
-    @property
-    def takes_outers(self) -> bool:
-        """Whether a gradient may stay the two vectors whose outer product it is: in plain descent, by a twin."""
-        return self._apply_outer is not None
-
     def step(self) -> None:
         """Update the trainable parameters from the model's gradients, in place."""
         self.steps += 1
-        # Of a model that has gradients in factors, see `xnn.nn.parameters.Gradients`.
-        take_outers = None if self._apply_outer is None else getattr(self.model.gradients, "take_outers", None)
-        outers = () if take_outers is None else take_outers()
-        parameters = self.model.parameters.flat
         # Without weight decay nothing tells decayed from undecayed runs: ask for the longest ones.
-        for segment in self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0):
-            weight_decay = self.weight_decay if segment.decay else 0.0
-            start = segment.start
-            for outer in outers:
-                if segment.start <= outer.start < segment.stop and self._apply_outer is not None:
-                    self._update_run(start, outer.start, weight_decay)
-                    start = outer.start + outer.left.shape[0] * outer.right.shape[0]
-                    run, ahead = parameters[outer.start : start], outer.parameter.ahead
-                    product = self._apply_outer(run, outer.left, outer.right, weight_decay, ahead)
-                    outer.parameter.known = None if product is None else (ahead, product)
-            self._update_run(start, segment.stop, weight_decay)
+        segments = self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0)
+        self._apply([Run(s.start, s.stop, self.weight_decay if s.decay else 0.0) for s in segments])
 
-    def _update_run(self, start: int, stop: int, weight_decay: float) -> None:
-        if start < stop:
-            run = slice(start, stop)
-            slots = {name: slot[run] for name, slot in self.slots.items()}
-            parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
-            self._apply(parameters[run], gradients[run], slots, weight_decay)
+    def _update_runs(self, runs: Sequence[Run]) -> None:
+        parameters, gradients = self.model.parameters.flat, self.model.gradients.flat
+        for start, stop, weight_decay in runs:
+            slots = {name: slot[start:stop] for name, slot in self.slots.items()}
+            self._update(parameters[start:stop], gradients[start:stop], slots, weight_decay)
 
-    @functools.cached_property
-    def _apply_outer(self) -> Callable[..., Array | None] | None:
-        twin = kernels.outer_update(self.model.backend, self) if self.model.dtype == "float32" else None
-        return None if twin is None else functools.partial(twin, self)
-
-    @abstractmethod
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
         """Update one run: `parameter` and `slots` are views to write to, `gradient` is only read."""
+        raise NotImplementedError(f"{type(self).__name__} has no update rule: it must implement _update")
 
     def _add_slot(self, name: str) -> None:
         self.slots[name] = self.model.backend.xp.zeros_like(self.model.parameters.flat)

@@ -1,22 +1,42 @@
-"""Recipes: a named model with all that it is trained by, each in a file of a few lines.
+"""Recipes: each a network with all that it is trained by, in a file of its own.
 
-A recipe is a function from a `xnn.tasks.Task` to settings. It serves a run that names it, and ``--model NAME`` stands
-for the recipe of that name; what is given to the command or to `xnn.Settings` comes first. A recipe is named after its
-model, as in ``speed``, or ``speed-long`` for another way to train it.
+A recipe serves a run that names it, and ``--model NAME`` stands for the recipe of that name; what is given to the
+command or to `xnn.Settings` comes first. Another way to train a network is a recipe that is named after it, such as
+``speed-long`` after ``speed``.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-from xnn.recipes.cnn import cnn
-from xnn.recipes.lab6 import lab6
-from xnn.recipes.mlp import mlp
-from xnn.recipes.speed import speed
+from xnn import nn
+from xnn.nn.initializers import Initializer, kaiming_normal, partial_dirac
+from xnn.recipes import cnn, lab6, mlp, speed
+from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
-RECIPES: dict[str, Callable[[Task], dict[str, Any]]] = {"cnn": cnn, "mlp": mlp, "lab6": lab6, "speed": speed}
+__all__ = ["INITIALIZERS", "RECIPES", "Recipe", "names", "network"]
+
+RECIPES: dict[str, Recipe] = {"cnn": cnn.RECIPE, "mlp": mlp.RECIPE, "lab6": lab6.RECIPE, "speed": speed.RECIPE}
+INITIALIZERS: dict[str, Initializer] = {"kaiming": kaiming_normal, "dirac": partial_dirac}
+"""First values of the convolutions' filters, by the names that ``--init`` takes."""
 
 
 def names() -> list[str]:
     """Return the names of all recipes."""
     return list(RECIPES)
+
+
+def network(name: str, task: Task, hidden: int | None = None, init: str = "kaiming") -> nn.Sequential:
+    """Return the network of a recipe, not yet built.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    task : Task
+        What it is to learn.
+    hidden : int, optional
+        Width of the hidden layers, or of the first convolution; by default the recipe's for that task.
+    init : str
+        One of `INITIALIZERS`.
+    """
+    recipe = RECIPES[name]
+    width = recipe.settings(task)["hidden"] if hidden is None else hidden
+    return recipe.layers(task, width, INITIALIZERS[init])

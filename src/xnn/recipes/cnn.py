@@ -1,18 +1,38 @@
-"""Five convolutions with batch normalization, trained by Muon."""
+"""Convolutions that make the image smaller, each with batch normalization, trained by Muon: the default."""
 
 from typing import Any
 
+from xnn import nn
+from xnn.nn.initializers import Initializer
+from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
 
-def cnn(task: Task) -> dict[str, Any]:
+def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
+    """Return five convolutions, or two for tiny images."""
+
+    def convolution(channels: int, pool: bool) -> list[nn.Layer]:
+        filters = nn.Conv2d(channels, 3, padding=1, bias=False, weight_initializer=initializer)
+        # Pooling comes before what is computed for each pixel, so that this has a quarter of the pixels.
+        return [filters, *([nn.MaxPool2d(2)] if pool else []), nn.BatchNorm(), nn.ReLU()]
+
+    # Multiples of the width, and whether the image is halved there: to 4 x 4 pixels from the 32 x 32 of CIFAR.
+    plan = [(1, False), (2, True)] if task.tiny else [(1, True), (2, True), (2, False), (4, True), (4, False)]
+    blocks = [layer for factor, pool in plan for layer in convolution(factor * hidden, pool)]
+    summary = nn.Flatten() if task.tiny else nn.GlobalMaxPool2d()
+    return nn.Sequential(*blocks, summary, nn.Linear(task.classes))
+
+
+def settings(task: Task) -> dict[str, Any]:
     """Return the settings of a convolutional network: the default for images.
 
     Of 6,000 training images of Fashion-MNIST, held out, 94.12 % were right after seven epochs, 93.95 % with batches of
     1,000 at a rate of 0.2, and 93.22 % with those if moved as well: grey images are not.
     """
+    hidden = 16 if task.tiny else 48 if task.grey else 64
     if task.small:
         return {
+            "hidden": hidden,
             "optimizer": "sgd",
             "momentum": 0.9,
             "lr": 0.1,
@@ -22,7 +42,8 @@ def cnn(task: Task) -> dict[str, Any]:
             "epochs": 10,
             "augment": ("none",) if task.grey else ("alternating-flip", "crop"),
         }
-    settings = {
+    return {
+        "hidden": hidden,
         "init": "dirac",
         "optimizer": "muon",
         "lr": 0.14,
@@ -35,12 +56,12 @@ def cnn(task: Task) -> dict[str, Any]:
         "weight_decay": 1e-4,
         "schedule": "linear",
         "batch_size": 500,
-        "epochs": 8,
+        "epochs": 6 if task.grey else 8,
         "label_smoothing": 0.1,
-        "augment": ("alternating-flip", "shift"),
+        "augment": ("alternating-flip",) if task.grey else ("alternating-flip", "shift"),
         "test_views": 2,
         "evaluate_every": 4,
     }
-    if task.grey:
-        return settings | {"epochs": 6, "augment": ("alternating-flip",)}
-    return settings
+
+
+RECIPE = Recipe("two or five convolutions", settings, layers, convolutions=True)

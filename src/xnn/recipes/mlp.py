@@ -2,19 +2,31 @@
 
 from typing import Any
 
+from xnn import nn
+from xnn.nn.initializers import Initializer
+from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
 
-def mlp(task: Task) -> dict[str, Any]:
+def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
+    """Return two hidden layers, each with batch normalization."""
+
+    def block() -> list[nn.Layer]:
+        return [nn.Linear(hidden, bias=False), nn.BatchNorm(), nn.ReLU()]
+
+    return nn.Sequential(nn.Flatten(), *block(), *block(), nn.Linear(task.classes))
+
+
+def settings(task: Task) -> dict[str, Any]:
     """Return settings for a model that sees no neighbourhoods: augmentation has to show it what stays the same.
 
     Grey images are taken as they are: of 6,000 training images of Fashion-MNIST, held out, the recipe got 91.5 %
     right, 90.7 % where the others were moved by a pixel, 91.1 % where squares of them were blanked, and 91.3 % where
     they were mirrored.
     """
-    settings = {
+    chosen = {
+        "hidden": 128 if task.small else 768 if task.grey else 1024,
         "optimizer": "adamw",
-        "momentum": 0.0,
         "lr": 2e-3 if task.small else 3e-3,
         "weight_decay": 0.2 if task.grey and not task.small else 0.05,
         "schedule": "one-cycle",
@@ -22,5 +34,8 @@ def mlp(task: Task) -> dict[str, Any]:
         "label_smoothing": 0.1,
     }
     if task.grey:
-        return settings | {"epochs": 20, "augment": ("none",)}
-    return settings | {"epochs": 30 if task.small else 60, "augment": ("flip", "shift"), "test_views": 6}
+        return chosen | {"epochs": 20}
+    return chosen | {"epochs": 30 if task.small else 60, "augment": ("flip", "shift"), "test_views": 6}
+
+
+RECIPE = Recipe("two hidden layers", settings, layers)

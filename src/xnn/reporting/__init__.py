@@ -1,4 +1,4 @@
-"""Looking at runs that were made: tables, pages, predictions and comparisons.
+"""Looking at runs: tables, pages and predictions.
 
 Nothing here writes into a run directory unless it is asked to, so a run may be looked at while it is under way.
 """

@@ -1,4 +1,4 @@
-"""Line charts as SVG, to stand in a page: their colours are the page's, and their text is text.
+"""Line charts as SVG, for a page: they take the page's colours, and their text is real text.
 
 Matplotlib's would be pictures of one colour scheme; these follow the page from light to dark, can be read aloud, and
 are a few kilobytes.
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from xnn.runs.curves import needs_logarithm
+
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 14, 36
 _MOST_MARKERS = 30
 _MOST_POINTS = 600
 """Points a line: more than there are pixels would only make the page heavy."""
 _LARGEST = 1e300
-"""What is farther from 0 is not drawn: differences of such numbers may be infinite."""
+"""Numbers further from 0 are not drawn: their differences may be infinite."""
 _SMALLEST = 1e-300
 
 
@@ -69,7 +71,7 @@ class _Scale:
 def chart(
     lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = True, from_zero: bool = False
 ) -> Markup:
-    """Return a chart as an ``svg`` element, 460 by 260, that scales with its surroundings; nothing without points.
+    """Return a chart as an ``svg`` element, 460 by 260, that scales with its surroundings; without points, nothing.
 
     Parameters
     ----------
@@ -153,7 +155,7 @@ def drawable(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Return the points, or of many the lowest and the highest of each stretch, so that no peak is lost."""
+    """Return the points; of many, the lowest and the highest of each stretch, so that no peak is lost."""
     if len(points) <= _MOST_POINTS:
         return points
     stretch = math.ceil(2 * len(points) / _MOST_POINTS)
@@ -175,8 +177,7 @@ def _horizontal(last: float, whole: bool) -> _Scale:
 def _vertical(values: Sequence[float], from_zero: bool) -> _Scale:
     low, high = min(values), max(values)
     floor = HEIGHT - BOTTOM
-    # A logarithm shows a loss that falls far; one of nothing, or next to it, would stretch it out of all shape.
-    if not from_zero and low >= _SMALLEST and 20.0 * low < high < 1e6 * low:
+    if not from_zero and needs_logarithm(values):
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         powers = [10.0**power for power in range(first, last + 1)]
         fine = [factor * power for power in powers for factor in (1, 2, 5)] if len(powers) < 4 else powers
@@ -207,7 +208,7 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _text(value: float) -> str:
-    """A value in few signs."""
+    """A value in a few characters."""
     if value == 0.0 or 1e-4 <= abs(value) < 1e5:
         return f"{value:.4g}"
     mantissa, _, exponent = f"{value:.2e}".partition("e")

@@ -24,9 +24,9 @@ class Contents:
     answers, split
         The model's answers, and the images and labels that they are about.
     filters
-        Of the first layer; None also where it has none that can be drawn.
+        Of the first layer; None if it has none that can be drawn.
     missing
-        What is wrong where the run has a model, but its data is not here.
+        What is wrong, if the run has a model but its data is not here.
     """
 
     run: SavedRun

@@ -24,7 +24,7 @@ Counts = npt.NDArray[np.int64]
 MOST_COUNTED = 1000
 """Classes up to which a confusion matrix is made: it grows with their square."""
 _MOST_LOGITS = 2**22
-"""How many a batch may have, so that a model of very many classes does not fill the memory."""
+"""Most logits in a batch, so that a model with very many classes does not fill the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Evaluation:
 
     @property
     def images(self) -> int:
-        """How many there were."""
+        """How many images there were."""
         return len(self.labels)
 
     @property
@@ -100,7 +100,7 @@ class Evaluation:
         return wrong[order[:most]]
 
     def frequent_confusions(self, most: int) -> list[tuple[int, int, int]]:
-        """Return (class, mistaken for, how often) for the pairs that occur most; of equals the first classes."""
+        """Return (class, mistaken for, how often) for the pairs that occur most; the first classes among equals."""
         wrong = self.predicted != self.labels
         pairs, counts = np.unique(self.labels[wrong] * len(self.classes) + self.predicted[wrong], return_counts=True)
         order = np.argsort(-counts, kind="stable")[:most]
@@ -119,7 +119,7 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     Raises
     ------
     DataError
-        The images have another shape than the model takes, or a label is none of its classes.
+        The images have another shape than the model takes, or a label is not one of its classes.
     RunError
         The model's outputs are not finite.
     """
@@ -133,9 +133,8 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     size = max(1, min(EVALUATION_BATCH, _MOST_LOGITS // count))
     batches = Batches(split, size, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
-    loss.functions = model.functions
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    with _unwarned():
+    with _unwarned(), model.computing():
         for x, labels in batches.epoch(0):
             logits = predict(x)
             value, _ = loss.forward(logits, labels)
@@ -168,7 +167,7 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
 
 
 def _unwarned() -> np.errstate:
-    """Numbers that overflow end in outputs that are not finite, which is said once and not by each step."""
+    """Silence warnings of overflows: they end in outputs that are not finite, which is reported once."""
     return np.errstate(all="ignore")
 
 
@@ -193,7 +192,8 @@ def _answers(logits: HostArray, labels: HostArray) -> tuple[HostArray, HostArray
 def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Split, str | None]:
     """Return a split with its labels counted in the model's classes, and a line on how, where that may surprise.
 
-    Classes are matched by their names. Where names differ, but their number does not, their order counts.
+    Classes are matched by their names. Where the names differ but their number does not, they are taken in the same
+    order.
 
     Raises
     ------
@@ -204,14 +204,14 @@ def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Sp
     if theirs == ours:
         return split, None
     if set(theirs) <= set(ours):
-        # Of equal names the first counts.
+        # Where names are equal, the first counts.
         number = {name: place for place, name in reversed(list(enumerate(ours)))}
         place = np.array([number[name] for name in theirs], np.int64)
         return Split(split.images, place[split.labels]), None
     if len(theirs) != len(ours):
         raise DataError(f"{dataset.name} has {len(theirs)} classes, {_some(theirs)}; the model knows {_some(ours)}")
     return split, (
-        f"{dataset.name} names its classes otherwise than the model does ({_some(theirs)}; {_some(ours)}): "
+        f"{dataset.name} names its classes differently from the model ({_some(theirs)}; {_some(ours)}): "
         "they are taken in the same order"
     )
 

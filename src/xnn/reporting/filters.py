@@ -9,7 +9,7 @@ import numpy as np
 from xnn.data.splits import HostArray
 
 ADDS, SUBTRACTS = (37, 110, 190), (222, 110, 30)
-"""Blue where a weight is positive, orange where it is negative: told apart by all, on light and on dark."""
+"""Blue for positive weights, orange for negative ones: everyone can tell them apart, on light and on dark."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _in_colour(weight: HostArray) -> HostArray:
 
 
 def _by_sign(weight: HostArray) -> HostArray:
-    """Colour by sign, opaque by size: nothing is the colour of the page."""
+    """Colour by sign, opacity by size: 0 shows the colour of the page."""
     largest = np.abs(weight).max() or 1.0
     tile = np.empty((*weight.shape, 4), np.uint8)
     tile[..., :3] = np.where(weight[..., None] >= 0.0, ADDS, SUBTRACTS)

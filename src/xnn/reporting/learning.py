@@ -12,7 +12,7 @@ from xnn.reporting.values import number, real
 from xnn.training.history import Row
 
 MOST_ROWS = 1000
-"""Rows of the table; of more epochs every so-manyth is shown."""
+"""Most rows in the table; of more epochs, a selection at even distances is shown."""
 
 
 def learning(run: SavedRun) -> Markup:

@@ -144,7 +144,7 @@ def _terms(values: Mapping[str, str]) -> Markup:
 
 
 def _notes(shown: Contents) -> Markup:
-    """What a reader must know to read the rest right."""
+    """What a reader must know to read the rest correctly."""
     note, run, answers = Markup('<p class="note">{}</p>'), shown.run, shown.answers
     if run.result is None:
         return note.format(

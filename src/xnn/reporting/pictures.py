@@ -1,4 +1,4 @@
-"""A picture of one's own as the input of a model, and arrays as PNG files.
+"""A user's own picture as the input of a model, and arrays as PNG files.
 
 The steps from a file to the model's input, in order:
 
@@ -110,5 +110,5 @@ def png(pixels: HostArray) -> bytes:
 
 
 def data_uri(pixels: HostArray) -> str:
-    """Return pixels as a PNG within an address, for the ``src`` of an ``img``."""
+    """Return pixels as a PNG in a ``data:`` address, for the ``src`` of an ``img``."""
     return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")

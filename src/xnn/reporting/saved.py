@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnn import models, nn
+from xnn import nn, recipes
 from xnn.backends import Backend, backend
 from xnn.data import Normalization
 from xnn.data.limits import check_room
 from xnn.errors import RunError
 from xnn.runs import schema
+from xnn.runs.defaults import check_names
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
 from xnn.tasks import Task
@@ -19,7 +20,7 @@ from xnn.training.history import History, Row
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run as its files tell it; made by `open`.
+    """A run as its files describe it; made by `open`.
 
     Attributes
     ----------
@@ -101,7 +102,7 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     path : path
         A run directory.
     on : Backend, str or None
-        Where the model shall compute, as in `xnn.backend`; any backend takes the model of any other.
+        Where the model is to compute, as in `xnn.backend`; any backend takes the model of any other.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with what it holds."""
+    """Name the file in errors about its content."""
     try:
         yield
     except ValueError as error:
@@ -140,9 +141,9 @@ def _damage_named(path: Path) -> Iterator[None]:
 def _described(description: schema.Description) -> SavedModel:
     """Return the model that a file describes, not yet built."""
     settings = Settings.from_dict(description["settings"])
-    models.check_names(settings)
+    check_names(settings)
     if settings.hidden is None:
-        raise ValueError("it has no width of its hidden layers")
+        raise ValueError("it lacks the width of its hidden layers")
     shape, classes = description["image_shape"], tuple(description["classes"])
     # The number of training images decides on defaults alone, and these settings have no defaults left to fill in.
     task = Task(settings.dataset, shape, len(classes), images=0)
@@ -150,4 +151,6 @@ def _described(description: schema.Description) -> SavedModel:
     normalization = Normalization(tuple(numbers["mean"]), tuple(numbers["std"]))
     if not len(normalization.mean) == len(normalization.std) == shape[2]:
         raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
-    return SavedModel(models.layers(settings, task), shape, classes, normalization, settings)
+    # Runs from before there was a choice have no such setting.
+    model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming")
+    return SavedModel(model, shape, classes, normalization, settings)

@@ -107,7 +107,7 @@ def _frequent(answers: Evaluation) -> Markup:
 
 
 def classes(answers: Evaluation) -> Markup:
-    """Return each class's accuracy as a bar; of many classes the hardest first, of very many these alone."""
+    """Return each class's accuracy as a bar; of many classes the hardest first, of very many only these."""
     right, totals, shares = answers.hits, answers.totals, answers.class_accuracy
     order = list(range(len(shares)))
     many = len(shares) > MOST_CELLS
@@ -140,7 +140,7 @@ def mistakes(answers: Evaluation, split: Split) -> Markup:
     """Return the mistakes that the model was surest of, as pictures."""
     chosen = answers.confident_mistakes(MOST_MISTAKES).tolist()
     if not chosen:
-        return Markup("<p>There is none: every image was recognised.</p>")
+        return Markup("<p>There are none: every image was recognised.</p>")
     card = Markup(
         '<li><img src="{picture}" alt="Image {position:,}: {label}, taken for {other}">'
         '<p>is <b>{label}</b></p><p>taken for <b class="miss">{other}</b></p>'
@@ -158,13 +158,13 @@ def mistakes(answers: Evaluation, split: Split) -> Markup:
     )
     wrong = answers.images - int(np.sum(answers.predicted == answers.labels))
     return Markup(
-        "<p>{:,} of {:,} images were mistaken; these are the {} of them that the model "
+        "<p>{:,} of {:,} images were mistaken; these are the {} that the model "
         'was surest about, by the probability it gave to its answer.</p><ul class="mistakes">{}</ul>'
     ).format(wrong, answers.images, len(chosen), Markup("").join(cards))
 
 
 def _visible(image: HostArray) -> HostArray:
-    """What a PNG can hold of an image: grey, RGB, or of other channels the first."""
+    """What a PNG can hold of an image: grey, RGB, or else the first channel."""
     return image if image.shape[-1] in (1, 3) else image[..., :1]
 
 

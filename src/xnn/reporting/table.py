@@ -1,4 +1,4 @@
-"""The table that sums runs up, one row a run, in the columns of the lab's."""
+"""The table that sums up runs, a row each, with the lab's columns."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def summary(run: SavedRun) -> dict[str, str]:
     known = [seconds for row in run.history if (seconds := real(row.get("seconds"))) is not None]
     return {
         "run": short(run.path.name or run.path),
-        # Of a folder its own name, not where it is.
+        # Of a folder only its own name, not its path.
         "data set": short(Path(settings.dataset).name),
         "model": short(result.get("recipe", settings.model)),
         "epochs": epochs,

@@ -16,12 +16,12 @@ def real(value: Any) -> float | None:
         return None
     try:
         return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond the floats
+    except OverflowError:  # an integer too large for a float
         return None
 
 
 def number(value: Any, form: str) -> str:
-    """Return a number by a format such as ``{:.4f}``, a dash for one that is not there, and what is none as it is."""
+    """Return a number in a format such as ``{:.4f}``, a dash for None, and anything else as text."""
     if value is None:
         return "-"
     finite = real(value)
@@ -47,5 +47,5 @@ def plain(value: Any) -> str:
         if isinstance(value, list):
             return short(", ".join(map(str, value[:MOST_SIGNS])))
         return short(json.dumps(value))
-    except (TypeError, ValueError, RecursionError):  # nothing of a JSON file, or an integer of thousands of digits
+    except (TypeError, ValueError, RecursionError):  # not from a JSON file, or an integer of thousands of digits
         return type(value).__name__

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xnn import kernels, models, nn, optim
-from xnn._typing import Shape
+from xnn import kernels, nn, optim, recipes
 from xnn.backends import Backend, backend
 from xnn.data import (
     AlternatingFlip,
@@ -26,7 +25,8 @@ from xnn.data import (
     whitening_filters,
 )
 from xnn.errors import SettingError
-from xnn.optim import schedules
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES
+from xnn.runs.defaults import check_names, resolve
 from xnn.runs.precision import check_precision, offered_precision
 from xnn.runs.settings import Settings, flag, known
 from xnn.tasks import Task
@@ -76,7 +76,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
     UserError
         A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
-    models.check_names(settings)
+    check_names(settings)
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
     kernels.threads.count()  # so that a number that cannot be is refused before anything is written
@@ -92,7 +92,7 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
         training, held_out = validation_split(dataset.train, size, seed=settings.seed)
         name = "validation"
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
-    asked, settings = settings.precision, replace(models.resolve(settings, task), backend=chosen.name)
+    asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
     if asked is None:
         settings = replace(settings, precision=offered_precision(known(settings.precision), chosen))
     settings = _with_absolute_paths(settings)
@@ -126,7 +126,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
 def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
     try:
-        model = models.layers(settings, task)
+        model = recipes.network(settings.model, task, settings.hidden, known(settings.init))
         model.build(
             task.image_shape,
             backend=chosen,
@@ -191,20 +191,16 @@ _FIRST_BIAS = "0.bias"
 def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     """Return the trainer of a job."""
     settings = job.settings
-    penalty, decay = settings.l2 or 0.0, settings.weight_decay or 0.0
-    if settings.optimizer not in ("adamw", "muon") and not settings.clip_norm:
-        # Here the penalty's gradient is what weight decay adds; the optimizer does so in the pass it makes anyway.
-        penalty, decay = 0.0, penalty + decay
     if settings.early_stopping:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
     if settings.first_bias_epochs:
         callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
     return Trainer(
         job.model,
-        _optimizer(job.model, settings, decay),
+        _optimizer(job.model, settings),
         schedule=_schedule(settings, len(job.train)),
         loss=nn.SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing or 0.0),
-        penalty=nn.L2Penalty(penalty) if penalty else None,
+        penalty=nn.L2Penalty(settings.l2) if settings.l2 else None,
         clip_norm=settings.clip_norm or None,
         average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
         callbacks=callbacks,
@@ -216,54 +212,17 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     )
 
 
-def _optimizer(model: nn.Sequential, settings: Settings, weight_decay: float) -> optim.Optimizer:
-    lr, momentum = known(settings.lr), settings.momentum or 0.0
-    decay: dict[str, Any] = {"weight_decay": weight_decay, "decay_all": settings.decay == "all"}
-    match settings.optimizer:
-        case "adam":
-            return optim.Adam(model, lr, **decay)
-        case "adamw":
-            return optim.AdamW(model, lr, **decay)
-        case "rmsprop":
-            return optim.RMSprop(model, lr, momentum=momentum, **decay)
-        case "muon":
-            return _muon(model, settings, decay)
-    return optim.SGD(model, lr, momentum=momentum, nesterov=momentum > 0.0, **decay)
+def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:
+    kind = OPTIMIZERS[known(settings.optimizer)]
+    values = {name: known(getattr(settings, name)) for name in kind.settings}
+    return kind.make(model, decay_all=settings.decay == "all", **values)
 
 
-def _muon(model: nn.Sequential, settings: Settings, decay: dict[str, Any]) -> optim.Muon:
-    momentum, head_lr, bias_lr = settings.momentum or 0.0, known(settings.head_lr), known(settings.bias_lr)
-
-    def sgd_lr(name: str, shape: Shape) -> float:
-        return bias_lr if len(shape) < 2 else head_lr
-
-    return optim.Muon(
-        model,
-        known(settings.lr),
-        momentum=momentum,
-        nesterov=momentum > 0.0,
-        normalize=settings.filter_norm == "fixed",
-        iterations=known(settings.muon_steps),
-        sgd_lr=sgd_lr,
-        sgd_momentum=known(settings.sgd_momentum),
-        **decay,
-    )
-
-
-def _schedule(settings: Settings, batches: int) -> schedules.Schedule | None:
-    """The learning rate by step, None where it does not change."""
-    lr, total = known(settings.lr), known(settings.epochs) * batches
+def _schedule(settings: Settings, batches: int) -> optim.Schedule:
+    """The learning rate by step."""
+    total = known(settings.epochs) * batches
     warmup = min(round((settings.warmup or 0.0) * batches), total - 1)
-    match settings.schedule:
-        case "step":
-            return schedules.Step(lr, every=-(-total // 3), warmup_steps=warmup)
-        case "cosine":
-            return schedules.Cosine(lr, total, warmup_steps=warmup)
-        case "linear":
-            return schedules.Linear(lr, total, warmup_steps=warmup)
-        case "one-cycle":
-            return schedules.OneCycle(lr, total, warmup_steps=warmup)
-    return schedules.Constant(lr, warmup_steps=warmup) if warmup else None
+    return SCHEDULES[known(settings.schedule)](known(settings.lr), total, warmup_steps=warmup)
 
 
 def _augment(settings: Settings) -> Compose | None:

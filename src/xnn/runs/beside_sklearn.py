@@ -1,8 +1,8 @@
 """The same network on the same data, trained by xnn and by scikit-learn's ``MLPClassifier``.
 
-What is the same: the images (as numbers, with the mean and deviation of the training set taken out, in float32), the
-hidden layers and their widths, ReLU, the cross-entropy, the batch size, the number of epochs, the optimizer's rule
-(SGD, with Nesterov's momentum where there is one, or Adam) and its constant step size, the penalty on the weights.
+What is the same: the images (in float32, normalised by the training set's mean and deviation), the hidden layers and
+their widths, ReLU, the cross-entropy, the batch size, the number of epochs, the optimizer's rule (SGD, with Nesterov's
+momentum where there is one, or Adam) and its constant step size, the penalty on the weights.
 
 What is not: initial weights and shuffles come from different generators, scikit-learn draws weights by Glorot's rule
 where xnn uses He's, and its training loss holds the penalty, where there is one. Batch normalization, AdamW and
@@ -16,35 +16,36 @@ from typing import Any
 
 import numpy as np
 
-from xnn import models, nn
+from xnn import nn
 from xnn.data import Batches, Normalization, Split
 from xnn.data.splits import HostArray
 from xnn.errors import SettingError, UserError
 from xnn.kernels import threads
 from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.defaults import check_names
 from xnn.runs.settings import Settings, known
 
 OPTIMIZERS = ("sgd", "adam")
-"""Those that both have."""
+"""Optimizers that both libraries have."""
 
 KEPT = ("dataset", "data_dir", "labels", "model", "hidden", "dtype", "threads", "epochs", "l2", "seed")
-"""Settings of the comparison that the model keeps when it is trained by its own."""
+"""Settings of the comparison that also hold when the model is trained with its own."""
 
 Report = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Entrant:
-    """One that was trained.
+    """A network that was trained.
 
     Attributes
     ----------
     name
-        Library, and what is particular.
+        The library, and what is special about it.
     network
         Its layers in short.
     seconds
-        Time that training took: data in memory, nothing evaluated in between.
+        How long training took, with the data in memory and no evaluation in between.
     train_loss
         Mean over the last epoch.
     accuracy
@@ -81,15 +82,17 @@ def plain_settings(given: Settings) -> Settings:
     Raises
     ------
     SettingError
-        Something was given that ``MLPClassifier`` has not, or the model is not made of linear layers.
+        Something was given that ``MLPClassifier`` lacks, or the model is not made of linear layers.
     """
-    models.check_names(given)
+    check_names(given)
     if given.model not in ("mlp", "lab6"):
         raise SettingError(f"--model {given.model}: scikit-learn has linear layers only; choose mlp or lab6")
     optimizer = given.optimizer or ("sgd" if given.model == "lab6" else "adam")
     if optimizer not in OPTIMIZERS:
         raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
-    plain: dict[str, Any] = {"schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "augment": ("none",)}
+    plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",)}
+    if given.model != "lab6" or given.l2 is not None:  # by itself lab6 has weight decay, which is the lab's penalty
+        plain["weight_decay"] = 0.0
     return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)
 
 
@@ -99,7 +102,7 @@ def compare(given: Settings, report: Report | None = None) -> list[Entrant]:
     Parameters
     ----------
     given : Settings
-        Data set, model, epochs and what else shall not be the default.
+        Data set, model, epochs and whatever else is not to be the default.
     report : callable, optional
         Takes lines for people.
 
@@ -200,8 +203,8 @@ def _by_sklearn(classifier: Any, job: Job, network: str) -> Entrant:
         learning_rate_init=settings.lr,
         momentum=momentum,
         nesterovs_momentum=momentum > 0.0,
-        # It divides its penalty by the size of the batch.
-        alpha=(settings.l2 or 0.0) * batch,
+        # It divides its penalty by the size of the batch; to SGD and Adam weight decay is the same as a penalty.
+        alpha=(known(settings.l2) + known(settings.weight_decay)) * batch,
         batch_size=batch,
         max_iter=epochs,
         # Train for all the epochs.
@@ -209,7 +212,7 @@ def _by_sklearn(classifier: Any, job: Job, network: str) -> Entrant:
         random_state=settings.seed,
     )
     with warnings.catch_warnings(), threadpool_limits(threads.count()):
-        # It would be told that so few epochs have not converged; they need not.
+        # It would warn that so few epochs have not converged; they need not.
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
         model.fit(x, labels)

@@ -23,7 +23,7 @@ SUFFIX = ".safetensors"
 
 
 class _Moment(TypedDict):
-    """What says when a checkpoint was taken."""
+    """The part that says when a checkpoint was taken."""
 
     epoch: schema.Count
     batch: schema.Count
@@ -92,9 +92,9 @@ def newest_valid(
     Parameters
     ----------
     directory
-        There need be none.
+        It need not exist.
     check
-        Raises a `ValueError` for a checkpoint that shall be passed over, too.
+        Raises a `ValueError` for a checkpoint that is to be passed over too.
     """
     complaints: list[str] = []
     try:
@@ -137,7 +137,7 @@ def prune(directory: Path | Folder, keep: int, latest: Path | None = None) -> No
 
 @contextmanager
 def _opened(directory: Path | Folder, make: bool = True) -> Iterator[Folder]:
-    """Give the folder, opened for this block or by who gave it."""
+    """Yield the folder, opened for this block or by the caller."""
     if isinstance(directory, Folder):
         yield directory
         return
@@ -151,7 +151,7 @@ def _opened(directory: Path | Folder, make: bool = True) -> Iterator[Folder]:
 
 @contextmanager
 def _named(failed: str, path: Path) -> Iterator[None]:
-    """Name the file in what goes wrong in the block."""
+    """Name the file in errors of the block."""
     try:
         yield
     except OSError as error:

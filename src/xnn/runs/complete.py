@@ -1,4 +1,4 @@
-"""Runs that are over: how one is told, the picture it leaves, and the model it trained."""
+"""Complete runs: how to recognise one, its picture, and its model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +16,18 @@ Report = Callable[[str], None]
 
 
 def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
-    """Return the result of a run that is complete, None of one that is not or is to go on.
+    """Return the result of a complete run; None if it is not complete, or is to go on.
 
     Parameters
     ----------
     directory : RunFiles
     epochs : int or None
-        How many there are to be in all; None for as many as there are.
+        How many are wanted in all; None for as many as there are.
 
     Raises
     ------
     RunError
-        There are to be fewer than there are, or result.json is damaged.
+        Fewer are wanted than there are, or result.json is damaged.
     """
     try:
         result = directory.read_result()
@@ -63,7 +63,7 @@ def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say
 def draw_curves(
     directory: RunDirectory, settings: Settings, history: History, result: schema.Result, warn: Report
 ) -> None:
-    """Write curves.png; where that cannot be, the run is complete without, and `warn` takes a line."""
+    """Write curves.png; if that fails, the run is complete without it, and `warn` gets a line."""
     name = settings.recipe or settings.model
     data, accuracy = Path(settings.dataset).name, 100 * result["test_accuracy"]
     try:

@@ -32,7 +32,7 @@ def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", he
     title
         Shown above.
     held_out
-        Prefix of the columns that are not the training set's.
+        Prefix of the columns that do not belong to the training set.
     """
     with _ALONE, _plain_matplotlib():
         return _picture(history, intervals, title, held_out)
@@ -40,7 +40,7 @@ def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", he
 
 @contextlib.contextmanager
 def _plain_matplotlib() -> Iterator[None]:
-    """Draw as Matplotlib comes, whatever the user's matplotlibrc and environment say, and leave theirs as they were."""
+    """Draw with Matplotlib's defaults, whatever the user's matplotlibrc and environment say, and leave those alone."""
     _import_matplotlib()
     import matplotlib
 
@@ -103,14 +103,21 @@ def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_ou
         [row["interval_loss"] for row in intervals],
     ]
     known = [value for column in columns for value in column if value is not None]
-    # A logarithm shows a loss that falls far; a loss of nothing, or next to it, would stretch it out of all shape.
-    if known and 0.0 < 20.0 * min(known) < max(known) < 1e6 * min(known):
+    if needs_logarithm(known):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
     elif len(history) == 1:
-        # Few points say little on a stretched axis: show where they are above nothing.
+        # A single point says little on a stretched axis: show how far it is above 0.
         axes.set_ylim(bottom=0.0)
     axes.legend(frameon=False, fontsize=9, loc="best")
+
+
+def needs_logarithm(values: Sequence[float]) -> bool:
+    """Return whether losses fall so far that a logarithm shows them better.
+
+    It would stretch one of nothing, or next to it, out of all shape.
+    """
+    return bool(values) and min(values) >= 1e-300 and 20.0 * min(values) < max(values) < 1e6 * min(values)
 
 
 def _draw_accuracy(axes: "Axes", history: History, held_out: str) -> None:

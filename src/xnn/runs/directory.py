@@ -58,7 +58,7 @@ class RunDirectory(RunFiles):
     def create(cls, path: str | Path, config: Mapping[str, Any], *, numbered: bool = False) -> Iterator[Self]:
         """Make the folder and write config.json, whose ``run_dir`` becomes the folder's path.
 
-        The folder is locked for the time of the ``with`` block.
+        The folder is locked during the ``with`` block.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class RunDirectory(RunFiles):
         config
             The settings by name.
         numbered
-            Where there is something of that name, try it with -2, -3, ... after it, instead of refusing.
+            If the name is taken, append -2, -3, ... to it instead of refusing.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class RunDirectory(RunFiles):
             self.folder.write(self.config.name, json_files.document(config))
 
     def cut_back(self, step: int, history: History) -> None:
-        """Make the rows on disk those that there were at a step."""
+        """Cut the rows on disk back to those there were at a step."""
         with self._writing(self.metrics):
             self.folder.write(self.metrics.name, b"".join(json_files.line(metrics_row(row)) for row in history))
         kept = (line for line, row in self.interval_lines() if row["step"] <= step)
@@ -198,7 +198,7 @@ class RunDirectory(RunFiles):
 
     @contextmanager
     def _writing(self, path: Path, verb: str = "write") -> Iterator[None]:
-        """Name the file in what goes wrong in the block."""
+        """Name the file in errors of the block."""
         try:
             yield
         except OSError as error:
@@ -207,8 +207,6 @@ class RunDirectory(RunFiles):
 
 class RunLog(Callback):
     """Writes the rows of a run into its directory."""
-
-    only_watches = True
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory

@@ -22,7 +22,7 @@ _HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 """What the systems say where another process has the lock: POSIX either of the first two, Windows any but the first."""
 
 _WITHOUT_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
-"""What a file system says that has no locks; a run there goes without, since nothing else would do."""
+"""What a file system without locks says; a run there does without, as there is no other way."""
 
 
 class Held(Exception):  # noqa: N818 - named after what is the case
@@ -31,7 +31,7 @@ class Held(Exception):  # noqa: N818 - named after what is the case
 
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
-    """Hold the folder's lock for the time of a ``with`` block. Its file stays: deleting it could free another's lock.
+    """Hold the folder's lock during a ``with`` block. Its file stays: deleting it could free another's lock.
 
     Raises
     ------

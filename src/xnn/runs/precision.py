@@ -2,11 +2,12 @@
 
 from xnn.backends import Backend
 from xnn.errors import SettingError
+from xnn.kernels import precisions
 
 
 def check_precision(precision: str, backend: Backend) -> None:
     """Raise a `SettingError` unless a backend offers the precision."""
-    offered = backend.precisions
+    offered = precisions(backend)
     if precision in offered:
         return
     advice = f"choose one of {', '.join(offered)}" if len(offered) > 1 else "leave it out"
@@ -22,4 +23,4 @@ def check_precision(precision: str, backend: Backend) -> None:
 
 def offered_precision(precision: str, backend: Backend) -> str:
     """Return a recipe's precision, or float32 where a backend does not offer it."""
-    return precision if precision in backend.precisions else "float32"
+    return precision if precision in precisions(backend) else "float32"

@@ -98,7 +98,7 @@ class RunFiles:
         return result
 
     def read_metrics(self) -> History:
-        """Return the epochs' rows, up to the first that is damaged or out of its turn.
+        """Return the epochs' rows, up to the first that is damaged or out of order.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class RunFiles:
         return history
 
     def read_intervals(self) -> list[Row]:
-        """Return the intervals' rows, up to the first that is damaged; of very many a sample, evenly spaced.
+        """Return the intervals' rows, up to the first that is damaged; of very many, an evenly spaced sample.
 
         Raises
         ------
@@ -147,8 +147,8 @@ class RunFiles:
     ) -> tuple[checkpoints.Saved | None, list[str]]:
         """Return the newest sound checkpoint, and a line for each that was passed over.
 
-        None if the run was stopped before it had written one. `check` raises a `ValueError` for one that shall be
-        passed over, too.
+        None if the run was stopped before it had written one. `check` raises a `ValueError` for one that is to be
+        passed over too.
 
         Raises
         ------
@@ -215,7 +215,7 @@ class RunFiles:
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
-        """Name the file in what goes wrong in the block."""
+        """Name the file in errors of the block."""
         try:
             yield
         except OSError as error:

@@ -94,7 +94,7 @@ def _kernels(job: Job) -> str:
 
 
 def not_promised(job: Job, saved: Saved) -> str | None:
-    """Return a line that names what computes otherwise than at the checkpoint; None where nothing does."""
+    """Return a line that names what has changed in what computes since the checkpoint; None if nothing has."""
     now, then = made_with(job), saved.info.get("made_with", {})
     different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
     if not different:
@@ -106,7 +106,7 @@ def not_promised(job: Job, saved: Saved) -> str | None:
 
 
 def check_counts(saved: Saved) -> Saved:
-    """Return a checkpoint with what is described of its counts, or raise a `ValueError` if it is no trainer's state."""
+    """Return a checkpoint with its counts checked, or raise a `ValueError` if it does not hold a trainer's state."""
     try:
         return dataclasses.replace(saved, info=dict(schema.state(saved.info)))
     except ValueError as error:

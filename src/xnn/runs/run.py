@@ -52,7 +52,7 @@ class Result:
     def model(self) -> Any:
         """The trained model, or the half-trained one.
 
-        Of a run that was complete it is made when it is first asked for, from the data and the last checkpoint.
+        If the run was complete already, it is made when first asked for, from the data and the last checkpoint.
         """
         return complete.trained_model(self.directory) if self.was_complete else self._model
 
@@ -122,8 +122,8 @@ def resume(
     callbacks, report
         As for `train`.
     warn
-        As for `train`; also takes a line for each damaged checkpoint that is passed over, and one where another
-        library, device, dtype, number of threads or version computes than did before.
+        As for `train`; also takes a line for each damaged checkpoint that is passed over, and one if the library,
+        device, dtype, number of threads or a version is not the same as before.
     download
         Whether the data set may be downloaded if it is missing here. By default it may not, since the directory, which
         names it, may come from a stranger.
@@ -179,7 +179,7 @@ def _resume(
 
 
 def _silent(line: str) -> None:
-    """Take a line for people where there are none."""
+    """Take a line that nobody is there to read."""
 
 
 def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
@@ -221,7 +221,7 @@ def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> R
 
 @contextmanager
 def _may_go_on(directory: RunDirectory) -> Iterator[None]:
-    """Say of what ends a run too early how it goes on."""
+    """Add to an error that ends a run early how to go on."""
     try:
         yield
     except RunError as error:

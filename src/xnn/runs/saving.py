@@ -23,10 +23,10 @@ class Checkpoint(Callback):
     Parameters
     ----------
     directory
-        Where the files go; made if it does not exist. Of a `xnn.files.Folder`, which is open already, it is noticed if
-        somebody deletes or renames it.
+        Where the files go; made if it does not exist. If it is an open `xnn.files.Folder`, it is noticed when somebody
+        deletes or renames it.
     keep
-        How many of the newest stay.
+        How many of the newest to keep.
     data
         JSON-able facts about the data, kept under ``data`` in each checkpoint's description: whoever resumes can
         compare them.
@@ -36,8 +36,6 @@ class Checkpoint(Callback):
     made_with
         JSON-able facts about what computes, kept under ``made_with`` likewise.
     """
-
-    only_watches = True
 
     def __init__(
         self,
@@ -58,7 +56,7 @@ class Checkpoint(Callback):
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """From now on the time runs."""
+        """Start the clock."""
         self._wait()
 
     def step_end(self, trainer: Trainer) -> None:
@@ -117,8 +115,6 @@ class JsonLines(Callback):
     RunError
         When a line cannot be written, as on a full disk.
     """
-
-    only_watches = True
 
     def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:
         self.epochs = None if epochs is None else Path(epochs)

@@ -161,7 +161,7 @@ class Description(TypedDict):
 
 
 def parsed(content: bytes | str) -> Any:
-    """Return what a JSON text holds; NaN and infinite numbers, which JSON has not, are refused.
+    """Return what a JSON text holds; NaN and infinite numbers, which JSON lacks, are refused.
 
     Raises
     ------
@@ -175,12 +175,12 @@ def parsed(content: bytes | str) -> Any:
 
 
 def checked(value: Any, kind: Any) -> Any:
-    """Return `value` as one of the descriptions above has it.
+    """Return `value` as one of the descriptions above, checked.
 
     Raises
     ------
     ValueError
-        It is none.
+        It does not fit.
     """
     try:
         return msgspec.convert(value, kind)

@@ -1,7 +1,7 @@
 """Every setting of a run, once: the source of the command's flags and help, of config.json and of the API.
 
 A field's metadata carries its help, the group it is shown in, and the values it allows. None stands for "what the
-model does best with"; `xnn.models.resolve` fills it in.
+model does best with"; `xnn.runs.defaults.resolve` fills it in.
 """
 
 import dataclasses
@@ -12,12 +12,12 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from xnn import data, recipes
 from xnn.backends import PRECISIONS
 from xnn.errors import RunError, SettingError, suggest
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 from xnn.runs.every import is_every
 
-OPTIMIZERS: Final = ("sgd", "adam", "adamw", "rmsprop", "muon")
-SCHEDULES: Final = ("constant", "step", "cosine", "linear", "one-cycle")
 AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
 DTYPES: Final = ("float32", "float64")
 
@@ -62,7 +62,7 @@ class Settings:
     dataset: str = _setting(
         "digits",
         "data",
-        "digits, mnist, fashion-mnist, cifar10, cifar100, torchvision:NAME, or a folder of class/image.png",
+        f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png",
         metavar="NAME",
     )
     data_dir: str | None = _setting(
@@ -94,17 +94,21 @@ class Settings:
     recipe: str | None = _setting(
         None,
         "model",
-        "a model with all that it is trained by: cnn, mlp, lab6 or speed; other flags come first",
+        f"a model with all that it is trained by: {', '.join(recipes.names())}; other flags come first",
         metavar="NAME",
     )
     model: str = _setting(
-        None, "model", "cnn, mlp, lab6 (one hidden layer), or speed (default: the recipe's, or cnn)", metavar="NAME"
+        None,
+        "model",
+        f"{', '.join(f'{name} ({recipe.about})' for name, recipe in recipes.RECIPES.items())}; default: the recipe's, "
+        "or cnn",
+        metavar="NAME",
     )
     hidden: int | None = _setting(
         None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=WIDTH
     )
     init: str | None = _setting(
-        None, "model", "first values of the convolutions' filters", metavar="NAME", choices=("kaiming", "dirac")
+        None, "model", "first values of the convolutions' filters", metavar="NAME", choices=tuple(recipes.INITIALIZERS)
     )
     first_layer: str | None = _setting(
         None, "model", "filters of speed's frozen first layer", metavar="NAME", choices=("random", "whitening")
@@ -129,8 +133,10 @@ class Settings:
     epochs: int | None = _setting(None, "training", "passes over the data", metavar="N", check=AT_LEAST_ONE)
     batch_size: int | None = _setting(None, "training", "images a step", metavar="N", check=AT_LEAST_ONE)
     lr: float | None = _setting(None, "training", "learning rate (step size)", metavar="X", check=ABOVE_ZERO)
-    optimizer: str | None = _setting(None, "training", "", choices=OPTIMIZERS)
-    momentum: float | None = _setting(None, "training", "of sgd, rmsprop and muon", metavar="X", check=BELOW_ONE)
+    optimizer: str | None = _setting(None, "training", "", choices=tuple(OPTIMIZERS))
+    momentum: float | None = _setting(
+        None, "training", f"of {', '.join(takers('momentum'))}", metavar="X", check=BELOW_ONE
+    )
     weight_decay: float | None = _setting(None, "training", "of the optimizer", metavar="X", check=AT_LEAST_ZERO)
     decay: str | None = _setting(
         None, "training", "what weight decay applies to; norms and biases are no weights", choices=("weights", "all")
@@ -150,7 +156,7 @@ class Settings:
         None, "training", "strength of the L2 penalty in the loss", metavar="X", check=AT_LEAST_ZERO
     )
     label_smoothing: float | None = _setting(None, "training", "", metavar="X", check=BELOW_ONE)
-    schedule: str | None = _setting(None, "training", "of the learning rate", choices=SCHEDULES)
+    schedule: str | None = _setting(None, "training", "of the learning rate", choices=tuple(SCHEDULES))
     warmup: float | None = _setting(
         None, "training", "epochs (also parts of one) of rising learning rate", metavar="X", check=AT_LEAST_ZERO
     )
@@ -212,8 +218,8 @@ class Settings:
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.momentum and self.optimizer in ("adam", "adamw"):
-            raise SettingError(f"--momentum {self.momentum}: {self.optimizer} has none; leave it out")
+        if self.optimizer is not None:
+            self._check_taken(self.optimizer)
         if self.precision not in (None, "float32") and self.dtype != "float32":
             raise SettingError(
                 f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
@@ -226,6 +232,13 @@ class Settings:
             raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
             raise SettingError(f"--augment {','.join(self.augment)}: 'none' stands alone")
+
+    def _check_taken(self, optimizer: str) -> None:
+        for name in TAKEN:
+            value, those = getattr(self, name), takers(name)
+            # Runs of earlier versions have a momentum of 0 for optimizers that have none.
+            if value and optimizer not in those:
+                raise SettingError(f"{flag(name)} {value}: {optimizer} has none; it is for {', '.join(those)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values by name."""
@@ -271,7 +284,7 @@ def _model_of(recipe: str | None) -> str:
 
 
 def known(value: T | None) -> T:
-    """Return a setting that `xnn.models.resolve` has filled in."""
+    """Return a setting that `xnn.runs.defaults.resolve` has filled in."""
     if value is None:
         raise ValueError("a setting was left to the model and not resolved")
     return value

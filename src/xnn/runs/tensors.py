@@ -95,7 +95,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     OSError
         It cannot be read.
     ValueError
-        It is no whole file of that format, or not made of the expected arrays.
+        It is not a whole file of that format, or does not hold the expected arrays.
     RunError
         There is too little memory.
     """

@@ -59,7 +59,7 @@ def label(position: int, names: Sequence[str]) -> str:
 
 
 def parameter_names(function: Callable[..., Any]) -> list[str]:
-    """Return the names of the positional parameters, as far as they can be known."""
+    """Return the names of the positional parameters, as far as they are known."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some built-in callables have no signature
@@ -68,7 +68,7 @@ def parameter_names(function: Callable[..., Any]) -> list[str]:
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """Return the name to report a function, or an object that can be called, by."""
+    """Return the name by which to report a function or another callable."""
     return str(getattr(function, "__name__", type(function).__name__))
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two sides are called, and how far they may differ.
+    """What the two sides are called, and how far they may differ.
 
     Attributes
     ----------

@@ -17,12 +17,12 @@ from xnn.testing.comparison import Comparison
 TOLERANCES = {"float16": 1e-2, "float32": 2e-5, "float64": 1e-12}
 """Default of `rtol` for each dtype.
 
-What a right twin does differently is rounding: sums in another order, products fused with additions, another
+A correct twin differs only by rounding: sums in another order, products fused with additions, another
 exponential. Two orders of a sum of n terms differ by about sqrt(n) units in the last place, eps; by more where terms
 cancel.
 
 - float32: 170 eps, enough for sums of some 10,000 terms. A wrong formula is seldom off by so little.
-- float64: 4,500 eps, generous since it costs nothing: still far below anything that is wrong.
+- float64: 4,500 eps, generous since it costs nothing: still far below any real mistake.
 - float16: 10 eps. One side may well compute in float32 and round once, the other round after every operation; more
   would let real mistakes through, so keep sums short.
 """

@@ -11,16 +11,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop.
-
-    Attributes
-    ----------
-    only_watches : bool
-        Of a class that has its own `step_end` or `interval`: whether these leave weights and data as they are. Image by
-        image, a step can begin the next one while it updates the weights, if all callbacks only watch.
-    """
-
-    only_watches = False
+    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop."""
 
     def fit_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a `fit`."""

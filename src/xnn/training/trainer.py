@@ -3,7 +3,7 @@
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from xnn.training import state
 from xnn.training.callbacks import step_hooks_of
 from xnn.training.history import History, epoch_row
 from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
-from xnn.training.looking_ahead import looking_ahead
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.stopwatch import Stopwatch
@@ -112,8 +111,6 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = nn.SoftmaxCrossEntropy() if loss is None else loss
-        if hasattr(self.loss, "functions"):
-            self.loss.functions = model.functions
         self.penalty = penalty
         self.clip_norm = clip_norm
         self.average = average
@@ -175,7 +172,7 @@ class Trainer:
         self.model.backend.activate()
         # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with self.clock.running(), self.model.alone(), quiet:
+        with self.clock.running(), self.model.computing(), quiet:
             self._call("fit_begin")
             while self.epoch < epochs and self.stop_reason is None:
                 self._run_epoch(train, validation)
@@ -238,9 +235,8 @@ class Trainer:
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
         """Do the rest of the present epoch; where it was not stopped, add its row and go to the next."""
         self._call("epoch_begin")
-        batches = looking_ahead(self, train)
-        with self.epoch_clock.running(), closing(batches):
-            self._train_batches(batches)
+        with self.epoch_clock.running():
+            self._train_batches(train.epoch(self.epoch, self.batch))
             self.model.backend.synchronize()
         if self.batch < len(train):
             return
@@ -278,7 +274,7 @@ class Trainer:
             output, pullback = forward(x, train=True)
             loss, loss_pullback = loss_forward(output, labels)
             if is_plain:
-                nn.consume(pullback, loss_pullback(), input_gradient=False)
+                pullback(loss_pullback(), input_gradient=False)
             else:
                 self._pull(loss, loss_pullback, pullback)
             if clip_norm:
@@ -313,7 +309,7 @@ class Trainer:
             dloss, dpenalty = sum_pullback()
         if self.scaler is not None:
             dloss = dloss * self.scaler.scale
-        nn.consume(pullback, loss_pullback(dloss), input_gradient=False)
+        pullback(loss_pullback(dloss), input_gradient=False)
         if self.scaler is not None:
             self.scaler.unscale()
         if penalty_pullback is not None:

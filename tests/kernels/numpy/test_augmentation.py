@@ -71,17 +71,18 @@ def assert_equal(split, **options):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often the twin was taken."""
+    """What the twin has prepared; not what it has declined."""
     from xnn.kernels.numpy import augmentation
 
-    counted, prepare = [], augmentation.prepare_images
+    prepared, prepare = [], augmentation.prepare_images
 
-    def count(*arguments):
-        counted.append(None)
-        return prepare(*arguments)
+    def keep(*arguments):
+        x = prepare(*arguments)
+        prepared.extend([] if x is None else [x])
+        return x
 
-    monkeypatch.setattr(augmentation, "prepare_images", count)
-    return counted
+    monkeypatch.setattr(augmentation, "prepare_images", keep)
+    return prepared
 
 
 @given(
@@ -191,4 +192,4 @@ def test_an_impossible_reflection_is_refused_alike():
 
 
 def test_there_is_no_such_pass_without_twins():
-    assert kernels.single_pass(make_backend("numpy", twins=False), "prepare_images") is None
+    assert kernels.single_pass(make_backend("numpy", twins=False), "float32", "prepare_images") is None

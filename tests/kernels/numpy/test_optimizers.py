@@ -1,57 +1,146 @@
-"""The compiled update rules equal those of `xnn.optim`."""
+"""The compiled update rules equal those of `xnn.optim`, whether or not a gradient was written."""
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.optim.conftest import FlatModel
+from tests.optim.flat import FlatModel
+from tests.optim.table import OPTIMIZERS, each_optimizer
 from xnn import optim
 from xnn.backends import backend as make_backend
+from xnn.kernels.pending import Outer
 
 pytest.importorskip("numba")
+from xnn.kernels.numpy import optimizers
 
-RULES = {
-    "sgd": lambda model, decay: optim.SGD(model, 0.1, weight_decay=decay),
-    "momentum": lambda model, decay: optim.SGD(model, 0.1, momentum=0.9, weight_decay=decay),
-    "nesterov": lambda model, decay: optim.SGD(model, 0.1, momentum=0.9, nesterov=True, weight_decay=decay),
-    "adam": lambda model, decay: optim.Adam(model, 0.01, weight_decay=decay),
-    "adamw": lambda model, decay: optim.AdamW(model, 0.01, betas=(0.8, 0.95), weight_decay=decay),
-    "rmsprop": lambda model, decay: optim.RMSprop(model, 0.01, weight_decay=decay),
-    "rmsprop-momentum": lambda model, decay: optim.RMSprop(model, 0.01, momentum=0.9, weight_decay=decay),
-}
+NUMPY = make_backend("numpy", twins=True)
+WEIGHT_DECAY = st.sampled_from([0.0, 0.1])
 
 
-def _train(rule, twins, lengths, decays, weight_decay, seed):
-    generator = np.random.default_rng(seed)
-    values = generator.normal(size=sum(lengths)).astype(np.float32)
-    model = FlatModel(make_backend("numpy", twins=twins), values, lengths, decays, dtype="float32")
-    optimizer = RULES[rule](model, weight_decay)
-    for _ in range(3):
-        model.set_gradients(generator.normal(size=sum(lengths)))
+def train(make, model, gradients, **options):
+    """Take a step with each gradient, and return the parameters and slots."""
+    optimizer = make(model, **options)
+    for gradient in gradients:
+        model.set_gradients(gradient)
         optimizer.step()
     return [model.parameters_on_host(), *optimizer.slots.values()]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@each_optimizer
 @given(
     runs=st.lists(st.tuples(st.sampled_from([1, 7, 64, 200_000]), st.booleans()), min_size=1, max_size=3),
-    weight_decay=st.sampled_from([0.0, 0.1]),
+    weight_decay=WEIGHT_DECAY,
     seed=st.integers(0, 9),
 )
-def test_three_steps_equal_the_reference(rule, runs, weight_decay, seed):
+def test_three_steps_equal_the_reference(make, runs, weight_decay, seed):
     lengths, decays = (list(column) for column in zip(*runs, strict=True))
-    found = _train(rule, True, lengths, decays, weight_decay, seed)
-    expected = _train(rule, False, lengths, decays, weight_decay, seed)
+    generator = np.random.default_rng(seed)
+    values, *gradients = generator.normal(size=(4, sum(lengths))).astype(np.float32)
+    found, expected = (
+        train(make, FlatModel(backend, values, lengths, decays, dtype="float32"), gradients, weight_decay=weight_decay)
+        for backend in (NUMPY, make_backend("numpy", twins=False))
+    )
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.max(np.abs(b)))
 
 
+class Gradients:
+    """Gradients some of which are pending, as those of a layer may be."""
+
+    def __init__(self, vector):
+        self.vector, self.pending = vector, []
+
+    @property
+    def flat(self):
+        for start, stop, gradient in self.take_pending():
+            self.vector[start:stop] = gradient.write().reshape(-1)
+        return self.vector
+
+    def take_pending(self):
+        taken, self.pending = self.pending, []
+        return taken
+
+
+class PendingModel(FlatModel):
+    """Takes gradients as lists, one for each parameter: an array, or one that is not written yet."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.gradients = Gradients(self.gradients.flat)
+
+    def set_gradients(self, gradient):
+        stop = 0
+        for part, length in zip(gradient, self.lengths, strict=True):
+            start, stop = stop, stop + length
+            if hasattr(part, "write"):
+                self.gradients.pending.append((start, stop, part))
+            else:
+                self.gradients.vector[start:stop] = part
+
+
+class Other:
+    """A pending gradient of a kind that no rule knows."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def write(self, place=None):
+        return self.array
+
+
+SHAPES = st.one_of(
+    st.tuples(st.just("written"), st.integers(1, 40)),
+    st.tuples(st.just("outer"), st.integers(1, 40), st.integers(1, 70)),
+    st.tuples(st.just("other"), st.integers(1, 9), st.integers(1, 9)),
+)
+
+
+def gradient_of(kind, shape, generator):
+    if kind == "outer":
+        return Outer(*(generator.normal(size=size).astype(np.float32) for size in shape))
+    array = generator.normal(size=shape).astype(np.float32)
+    return array if kind == "written" else Other(array)
+
+
+@each_optimizer
+@given(
+    parameters=st.lists(st.tuples(SHAPES, st.booleans(), st.booleans()), min_size=1, max_size=5),
+    weight_decay=WEIGHT_DECAY,
+    least=st.sampled_from([1, 300, 2**18]),
+    seed=st.integers(0, 9),
+)
+def test_a_gradient_that_is_not_written_counts_as_the_one_it_stands_for(make, parameters, weight_decay, least, seed):
+    kinds, decays, trainable = zip(*parameters, strict=True)
+    lengths, generator = [math.prod(shape) for _, *shape in kinds], np.random.default_rng(seed)
+    values = generator.normal(size=sum(lengths)).astype(np.float32)
+    steps = [[gradient_of(kind, shape, generator) for kind, *shape in kinds] for _ in range(3)]
+    written = [np.concatenate([(g.write() if hasattr(g, "write") else g).ravel() for g in step]) for step in steps]
+    flags = list(decays), list(trainable)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimizers, "_LEAST", least)
+        model = PendingModel(NUMPY, values, lengths, *flags, dtype="float32")
+        found = train(make, model, steps, weight_decay=weight_decay)
+        plain = FlatModel(NUMPY, values, lengths, *flags, dtype="float32")
+        expected = train(make, plain, written, weight_decay=weight_decay)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    # Where no rule took it, it was written.
+    starts = np.cumsum([0, *lengths])
+    for (kind, *_), is_trained, start, stop in zip(kinds, trainable, starts[:-1], starts[1:], strict=True):
+        if kind == "outer" and is_trained:
+            assert not model.gradients.vector[start:stop].any()
+        else:
+            np.testing.assert_array_equal(model.gradients.vector[start:stop], written[-1][start:stop])
+
+
 def test_each_rule_has_a_twin_of_its_own():
-    model = FlatModel(make_backend("numpy", twins=True), np.zeros(3), [3], dtype="float32")
-    for make in RULES.values():
-        optimizer = make(model, 0.0)
-        assert optimizer._apply != optimizer._update
+    model = FlatModel(NUMPY, np.zeros(3), [3], dtype="float32")
+    kinds = {type(make(model)) for make in OPTIMIZERS.values()}
+    twins = {make(model)._apply.func for make in OPTIMIZERS.values()}
+    assert len(twins) == len(kinds) == 4
 
 
 def test_an_optimizer_of_the_user_s_own_keeps_its_rule():
@@ -59,6 +148,6 @@ def test_an_optimizer_of_the_user_s_own_keeps_its_rule():
         def _update(self, parameter, gradient, slots, weight_decay):
             parameter += 1.0
 
-    model = FlatModel(make_backend("numpy", twins=True), np.zeros(3), [3], dtype="float32")
+    model = FlatModel(NUMPY, np.zeros(3), [3], dtype="float32")
     SGD(model, 0.1).step()
     np.testing.assert_array_equal(model.parameters_on_host(), np.ones(3))

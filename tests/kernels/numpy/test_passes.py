@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.optim.conftest import FlatModel
+from tests.optim.flat import FlatModel
 from xnn import functional as F
 from xnn import kernels, optim
 from xnn.backends import backend as make_backend

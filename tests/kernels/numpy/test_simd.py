@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("numba")
 from benchmarks.vectors import VARIABLE, without_avx512
 
+from tests.kernels.numpy.chains import FUNCTIONS
 from xnn.functional.windows import windows
 from xnn.kernels.numpy import direct, flat_vectors, winograd
-from xnn.kernels.numpy.linear import linear
 from xnn.kernels.numpy.simd import FEATURES, LANES
 
 ROOT = Path(__file__).parents[3]
@@ -24,11 +24,12 @@ def results():
     rng = np.random.default_rng(3)
     x, weight = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 15, 14, 21), (3, 3, 21, 35)))
     geometry = windows("conv2d", (15, 14), (3, 3), 1, 1, 1)
+    rows, bias = x.reshape(54, 245), np.arange(27, dtype=np.float32)
     calls = {
         "direct": lambda: direct.conv2d(x, weight, None, geometry),
         "tiles of four": lambda: winograd.conv2d(x, weight, None, geometry),
         "tiles of eight": lambda: winograd.conv2d(x, weight, None, geometry, (2, 2), large=True),
-        "linear": lambda: linear(x.reshape(54, 245), weight.reshape(245, 27), np.arange(27, dtype=np.float32)),
+        "linear": lambda: FUNCTIONS.linear(rows, weight.reshape(245, 27), bias),
     }
     found = {}
     for name, call in calls.items():

@@ -10,10 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.functional.cases import CASES
+from tests.kernels.numpy.chains import chain, composed
 from xnn import functional as F
 from xnn import kernels
 from xnn.backends import backend as make_backend
 from xnn.functional.windows import windows
+from xnn.kernels.table import NUMPY as NUMPY_TWINS
 from xnn.testing import check_twin
 
 pytest.importorskip("numba")
@@ -51,7 +53,8 @@ def _single(argument):
 
 
 def test_every_twin_has_a_case():
-    assert set(TWINS) - {case.name for case in CASES} == {"batch_norm_statistics"}
+    functions = {row.names[0] for row in NUMPY_TWINS if len(row.names) == 1 and hasattr(F, row.names[0])}
+    assert functions - {case.name for case in CASES} == {"batch_norm_statistics"}
 
 
 @twin_cases
@@ -217,27 +220,6 @@ def test_winograd_pools_as_pooling_does(call, padding, pool, block, large):
     assert gradients[0] is gradients[2] is None
 
 
-@pytest.mark.parametrize(("groups", "channels"), [(1, 3), (1, 20), (20, 20), (4, 20)])
-@pytest.mark.parametrize("pool", [2, (3, 2), (18, 18)])
-def test_every_way_of_convolution_is_pooled(groups, channels, pool, monkeypatch):
-    monkeypatch.setattr("xnn.kernels.numpy.conv._WINOGRAD_PRODUCT", 0)
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(4, 18, 18, channels)).astype(np.float32)
-    weight = generator.normal(size=(3, 3, channels // groups, 20)).astype(np.float32)
-    twin, options = _twin("conv2d"), {"padding": 1, "groups": groups}
-    z, inner = twin(x, weight, **options)
-    expected, outer = _twin("max_pool2d")(z, pool)
-    y, pullback = twin(x, weight, **options, pool=pool)
-    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
-    for found, wanted in zip(pullback(y), inner(outer(y)), strict=True):
-        assert (found is None) == (wanted is None)
-        if wanted is not None:
-            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
-    for wrong in (0, 19, (1, 2, 3)):
-        with pytest.raises(ValueError, match=r"max_pool2d"):
-            twin(x, weight, **options, pool=wrong)
-
-
 @given(call=_images(), stride=st.integers(1, 3), dilation=st.integers(1, 2), padding=st.sampled_from([2, "same"]))
 def test_the_direct_product_equals_the_reference(call, stride, dilation, padding):
     from xnn.kernels.numpy import direct
@@ -248,33 +230,13 @@ def test_the_direct_product_equals_the_reference(call, stride, dilation, padding
     check_twin(lambda x, weight, bias: F.conv2d(x, weight, bias, stride, padding, dilation), twin, call)
 
 
-@pytest.mark.parametrize("name", ["batch_norm", "batch_norm_inference"])
-@given(rows=st.integers(2, 400), channels=st.integers(1, 70), seed=st.integers(0, 99))
-def test_batch_norm_and_what_follows_it_equal_the_reference(name, rows, channels, seed):
-    generator = np.random.default_rng(seed)
-    # Of whole numbers and a shift that is none, so that no z is so near 0 that rounding decides its sign.
-    x = generator.integers(-4, 5, (rows, channels)).astype(np.float32)
-    weight, mean = (generator.integers(1, 4, channels).astype(np.float32) for _ in range(2))
-    bias = np.full(channels, 0.123, np.float32)
-    statistics = () if name == "batch_norm" else (mean, np.ones(channels, np.float32))
-    for activation in ("relu", "gelu"):
-        check_twin(
-            getattr(F, name),
-            _twin(name),
-            (x, weight, bias, *statistics),
-            {"activation": activation},
-            **BOUNDS["batch_norm"],
-        )
-
-
 @pytest.mark.parametrize("context", ["alone", "alone_but_for_products"])
 @given(
     shape=st.tuples(*[st.integers(1, 300)] * 3),
     seed=st.integers(0, 9),
     has_bias=st.booleans(),
-    activation=st.sampled_from([None, "relu", "gelu"]),
 )
-def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, seed, has_bias, activation):
+def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, seed, has_bias):
     rows, inputs, outputs = shape
     generator = np.random.default_rng(seed)
     x, weight = (generator.normal(size=size).astype(np.float32) for size in ((rows, inputs), (inputs, outputs)))
@@ -282,19 +244,20 @@ def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, 
     with getattr(threads().blas, context):
         # A sum next to 0 may have either sign, and then a derivative of 0 or 1: whole numbers have exact sums.
         args = [None if array is None else np.rint(2 * array) for array in (x, weight, bias)]
-        check_twin(F.linear, _twin("linear"), args, {"activation": activation})
+        check_twin(F.linear, _twin("linear"), args)
+        check_twin(composed(F.linear, F.relu), chain(["linear", "relu"], [], []), args)
 
 
 @settings(max_examples=10)
 @given(
     shape=st.sampled_from([(1, 2**20), (2, 2**20), (3, 350_001), (1025, 1023), (3001, 350), (2**20 + 1, 1)]),
     seed=st.integers(0, 9),
-    activation=st.sampled_from([None, "relu"]),
 )
-def test_a_single_row_equals_the_reference_whoever_reads_the_weight(shape, seed, activation):
+def test_a_single_row_equals_the_reference_whoever_reads_the_weight(shape, seed):
     generator = np.random.default_rng(seed)
     args = [generator.integers(-2, 3, size).astype(np.float32) for size in ((1, shape[0]), shape, shape[1:])]
-    check_twin(F.linear, _twin("linear"), args, {"activation": activation})
+    check_twin(F.linear, _twin("linear"), args)
+    check_twin(composed(F.linear, F.relu), chain(["linear", "relu"], [], []), args)
 
 
 @given(

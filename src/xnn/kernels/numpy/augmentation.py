@@ -1,7 +1,7 @@
 """The way of images from a data set into a batch, in one pass: gathered, augmented and normalised."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,26 +17,43 @@ _MIRROR, _, _REFLECT, _BLANK, _ = _KINDS.values()
 _F = types.float32
 # Unsigned, so that no index needs a look whether it counts from the end.
 _PLACE = types.uint64
+_MOST_STEPS = 63
+"""Each has a bit of its own in a number that keeps its sign."""
 _LEAST = 2**17
 """Fewest numbers that are worth waking a thread for."""
 _SHORT = 64
 """Lines below are scaled all at once: a loop over few numbers is not vectorized."""
 
 
-def prepare_images(images: Array, indices: Array, steps: Sequence[Any], scale: Array, shift: Array) -> Array:
-    """Return the images at `indices`, changed by the steps in turn, times `scale` less `shift`, as float32.
+def prepare_images(
+    images: Array, indices: Array, draw: Callable[[], Sequence[Any]], normalization: Any
+) -> Array | None:
+    """Return the images at `indices`, changed by what is drawn and normalised, as float32.
 
     Parameters
     ----------
     images : (n, h, w, c) of uint8, contiguous
         May be a mapped file.
     indices : (m,) of int64
-    steps : sequence of `xnn.data.augmentation.Step`, at most 63
-    scale, shift : (v c,) of float32
-        For each number of a line of the v pixels that an image has after the steps.
+    draw : callable
+        Returns the steps of augmentation in turn, of `xnn.data.augmentation.Step`.
+    normalization : `xnn.data.Normalization`, optional
+
+    Returns
+    -------
+    (m, h, w, c) array or None
+        None for other images, more steps than a number has bits, or statistics of other channels.
     """
+    if images.ndim != 4 or images.dtype != np.uint8 or not images.flags.c_contiguous or images.size == 0:
+        return None
+    steps = draw()
     shapes = _shapes(steps, images.shape[1:])
     shape = shapes[-1]
+    line = shape[1] * shape[2]
+    factors = ([1.0] * line, [0.0] * line) if normalization is None else normalization.factors(shape[1])
+    if len(steps) > _MOST_STEPS or len(factors[0]) != line:
+        return None
+    scale, shift = (np.asarray(each, np.float32) for each in factors)
     # One kind of array for the compiler, whether the images are mapped or may be written to.
     flat = np.asarray(images).reshape(len(images), -1)
     flat.flags.writeable = False

@@ -4,21 +4,23 @@ import functools
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.errors import SettingError
-from xnn.functional.pooling import pooled, pooling_windows
+from xnn.functional.pooling import pooling_windows
 from xnn.functional.windows import Padding, Windows, is_count, windows
 from xnn.kernels.numpy import depthwise, direct, grouped, winograd
-from xnn.kernels.numpy.pooling import MOST_TAPS, max_pool2d
+from xnn.kernels.numpy.activations import relu
+from xnn.kernels.numpy.pooling import MOST_TAPS
 from xnn.kernels.numpy.threads import threads
 
 WINOGRAD_VARIABLE = "XNN_WINOGRAD"
 _WINOGRAD_CHANNELS = 16
-"""Fewest input and output channels that pay for the transforms; see docs/performance.md."""
+"""Fewest input and output channels that pay for the transforms; see `python -m benchmarks.geometry`."""
 
 _WINOGRAD_TILES = 16
 """Fewest tiles that pay for transforming the weight."""
@@ -35,7 +37,6 @@ def conv2d(
     padding: Padding = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
-    pool: int | Sequence[int] | None = None,
     *,
     large: bool = False,
 ) -> tuple[Array, Pullback]:
@@ -44,17 +45,44 @@ def conv2d(
     `large` allows the larger tiles of Winograd's algorithm, whose errors are a seventh of TF32's or less.
     """
     if not _is_plain(x, weight, bias, groups):
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups, pool)
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
     if groups == 1:
-        return _one_group(x, weight, bias, geometry, pool, large=large)
+        return _one_group(x, weight, bias, geometry, large=large)
     if groups == x.shape[3]:
-        return pooled(depthwise.conv2d(x, weight, bias, geometry), pool, max_pool2d)
-    one_group = functools.partial(_one_group, large=large)
-    return pooled(grouped.conv2d(one_group, x, weight, bias, geometry, groups), pool, max_pool2d)
+        return depthwise.conv2d(x, weight, bias, geometry)
+    return grouped.conv2d(functools.partial(_one_group, large=large), x, weight, bias, geometry, groups)
+
+
+def conv2d_max_pool2d(
+    x: Array, conv: tuple[Any, ...], pool: tuple[Any, ...], *, large: bool = False
+) -> tuple[Array, Pullback] | None:
+    """As `conv2d`, followed by max pooling whose windows lie side by side, where Winograd's algorithm is for it."""
+    weight, bias, stride, padding, dilation, groups = conv
+    if groups != 1 or not _is_plain(x, weight, bias, groups):
+        return None
+    geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
+    window = pooling_windows("max_pool2d", geometry.output, *pool)
+    suits = window.stride == window.kernel and not window.is_padded and window.taps <= MOST_TAPS
+    if not suits or not suits_winograd(geometry, len(x), *weight.shape[2:]):
+        return None
+    return winograd.conv2d(x, weight, bias, geometry, window.kernel, large=large)
+
+
+def conv2d_relu_max_pool2d(
+    x: Array, conv: tuple[Any, ...], _: tuple[()], pool: tuple[Any, ...], *, large: bool = False
+) -> tuple[Array, Pullback] | None:
+    """As `conv2d`, followed by ReLU and max pooling: pooling first gives the same, and leaves ReLU fewer numbers."""
+    pooled = conv2d_max_pool2d(x, conv, pool, large=large)
+    if pooled is None:
+        return None
+    y, outer = relu(pooled[0])
+    return y, lambda dy, *needs: pooled[1](outer(dy), *needs)
 
 
 conv2d_tf32 = functools.partial(conv2d, large=True)
+conv2d_max_pool2d_tf32 = functools.partial(conv2d_max_pool2d, large=True)
+conv2d_relu_max_pool2d_tf32 = functools.partial(conv2d_relu_max_pool2d, large=True)
 
 
 def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
@@ -69,22 +97,11 @@ def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
 
 
 def _one_group(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    geometry: Windows,
-    pool: int | Sequence[int] | None = None,
-    *,
-    large: bool = False,
+    x: Array, weight: Array, bias: Array | None, geometry: Windows, *, large: bool = False
 ) -> tuple[Array, Pullback]:
-    if not suits_winograd(geometry, *x.shape[:1], *weight.shape[2:]):
-        return pooled(direct.conv2d(x, weight, bias, geometry), pool, max_pool2d)
-    if pool is None:
+    if suits_winograd(geometry, *x.shape[:1], *weight.shape[2:]):
         return winograd.conv2d(x, weight, bias, geometry, large=large)
-    window = pooling_windows("max_pool2d", geometry.output, pool, None, 0)
-    if window.taps > MOST_TAPS:
-        return pooled(winograd.conv2d(x, weight, bias, geometry, large=large), pool, max_pool2d)
-    return winograd.conv2d(x, weight, bias, geometry, window.kernel, large=large)
+    return direct.conv2d(x, weight, bias, geometry)
 
 
 def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) -> bool:

@@ -16,7 +16,7 @@ from xnn.kernels.numpy.activations import relu_pullback
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import as_slice, threads
-from xnn.kernels.pullbacks import InPlace
+from xnn.kernels.pending import Computed, Outer, Pending
 
 _F = np.float32
 _FEW_ROWS = 2
@@ -26,55 +26,71 @@ _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
 _LEAST_OUTER = 2**16
-"""Fewest numbers of a weight that has kernels for one row of its own, and a gradient in two vectors, see `InPlace`."""
+"""Fewest numbers of a weight that has kernels for one row of its own, and a gradient that waits as two vectors."""
 
 
-def linear(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
-    activation: str | None = None,
-    known: tuple[Array, Array] | None = None,
-) -> tuple[Array, Pullback]:
-    """As `xnn.functional.linear`; `known` is (row, row W), of use where x is that row in the same memory."""
-    plain = (
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+    """As `xnn.functional.linear`."""
+    if not _is_plain(x, weight, bias):
+        return F.linear(x, weight, bias)
+    y = _product(x, weight)
+    if bias is not None:
+        y += bias
+
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
+        return _gradients(x, weight, bias, dy, needs)
+
+    return y, pullback
+
+
+def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> tuple[Array, Pullback] | None:
+    """As `linear`, followed by ReLU."""
+    weight, bias = affine
+    if not _is_plain(x, weight, bias):
+        return None
+    y = _product(x, weight)
+    _shift_relu(y, np.zeros(len(y[0]), np.float32) if bias is None else bias)
+
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
+        return _gradients(x, weight, bias, _masked(y, dy), needs)
+
+    return y, pullback
+
+
+def _is_plain(x: Array, weight: Array, bias: Array | None) -> bool:
+    return bool(
         x.ndim == 2
         and weight.ndim == 2
         and x.shape[1] == weight.shape[0]
         and x.dtype == np.float32
         and weight.dtype == np.float32
         and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == np.float32))
-        and activation in (None, "relu")
     )
-    if not plain:
-        return F.linear(x, weight, bias, activation)
-    is_single = len(x) == 1 and weight.size >= _LEAST_OUTER
-    if is_single and single_row.suits(x, weight):
-        y = known[1] if known is not None and single_row.is_same(x, known[0]) else single_row.product(x[0], weight)
-    else:
-        y = product(x, weight)
-    if activation is not None:
-        _shift_relu(y, np.zeros(len(y[0]), np.float32) if bias is None else bias)
-    elif bias is not None:
-        y += bias
 
-    def before_activation(dy: Array) -> Array:
-        return dy if activation is None else _masked(y, dy)
 
-    def pull(
-        dy: Array, needs: tuple[bool, bool, bool], dweight: Array | None, dbias: Array | None
-    ) -> tuple[Array | None, Array | None, Array | None]:
-        dz = before_activation(dy)
-        return (
-            product(dz, weight.T) if needs[0] else None,
-            _weight_gradient(x, dz, dweight) if needs[1] else None,
-            dz.sum(axis=0, out=dbias) if needs[2] and bias is not None else None,
-        )
+def _is_single(x: Array, weight: Array) -> bool:
+    return len(x) == 1 and weight.size >= _LEAST_OUTER
 
-    outer = None
-    if is_single:
-        outer = lambda dy: (x[0].copy(), before_activation(dy)[0].copy())  # noqa: E731 - it needs no name of its own
-    return y, InPlace(pull, outer)
+
+def _product(x: Array, weight: Array) -> Array:
+    if _is_single(x, weight) and single_row.suits(x, weight):
+        return single_row.product(x[0], weight)
+    return product(x, weight)
+
+
+def _gradients(
+    x: Array, weight: Array, bias: Array | None, dy: Array, needs: tuple[bool, bool, bool]
+) -> tuple[Any, ...]:
+    dweight: Pending | None = None
+    if needs[1] and _is_single(x, weight):
+        dweight = Outer(x[0].copy(), dy[0].copy())
+    elif needs[1]:
+        dweight = Computed(lambda place: _weight_gradient(x, dy, place))
+    return (
+        product(dy, weight.T) if needs[0] else None,
+        dweight,
+        dy.sum(axis=0) if needs[2] and bias is not None else None,
+    )
 
 
 def _masked(y: Array, dy: Array) -> Array:

@@ -46,14 +46,34 @@ def batch_norm(
     bias: Array | None = None,
     eps: float = 1e-5,
     statistics: tuple[Array, Array] | None = None,
-    activation: str | None = None,
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.batch_norm`."""
-    if not _is_plain(x, weight, bias) or activation not in _SCALES:
-        return F.batch_norm(x, weight, bias, eps, statistics, activation)
+    if not _is_plain(x, weight, bias):
+        return F.batch_norm(x, weight, bias, eps, statistics)
+    return _batch_norm(None, x, weight, bias, eps, statistics)
+
+
+def batch_norm_relu(x: Array, norm: tuple[Any, ...], _: tuple[()]) -> tuple[Array, Pullback] | None:
+    """As `batch_norm`, followed by ReLU."""
+    return _batch_norm("relu", x, *norm) if _is_plain(x, *norm[:2]) else None
+
+
+def batch_norm_gelu(x: Array, norm: tuple[Any, ...], gelu: tuple[str]) -> tuple[Array, Pullback] | None:
+    """As `batch_norm`, followed by the exact GELU."""
+    return _batch_norm("gelu", x, *norm) if gelu == ("none",) and _is_plain(x, *norm[:2]) else None
+
+
+def _batch_norm(
+    activation: str | None,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    statistics: tuple[Array, Array] | None,
+) -> tuple[Array, Pullback]:
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
     rows, parts = _rows(x)
-    y, r, scale, shift = _normalize(x, weight, bias, mean, variance, eps, activation)
+    y, r, scale, shift = _normalize(activation, x, weight, bias, mean, variance, eps)
 
     def pullback(
         dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
@@ -95,38 +115,46 @@ def batch_norm(
 
 
 def batch_norm_inference(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    mean: Array,
-    variance: Array,
-    eps: float = 1e-5,
-    activation: str | None = None,
+    x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float = 1e-5
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.batch_norm_inference`."""
-    if not _is_plain(x, weight, bias, mean, variance) or activation not in _SCALES:
-        return F.batch_norm_inference(x, weight, bias, mean, variance, eps, activation)
-    y, _, _, _ = _normalize(x, weight, bias, mean, variance, eps, activation)
+    result = _batch_norm_inference(None, x, weight, bias, mean, variance, eps)
+    return F.batch_norm_inference(x, weight, bias, mean, variance, eps) if result is None else result
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+
+def batch_norm_inference_relu(x: Array, norm: tuple[Any, ...], _: tuple[()]) -> tuple[Array, Pullback] | None:
+    """As `batch_norm_inference`, followed by ReLU."""
+    return _batch_norm_inference("relu", x, *norm)
+
+
+def batch_norm_inference_gelu(x: Array, norm: tuple[Any, ...], gelu: tuple[str]) -> tuple[Array, Pullback] | None:
+    """As `batch_norm_inference`, followed by the exact GELU."""
+    return _batch_norm_inference("gelu", x, *norm) if gelu == ("none",) else None
+
+
+def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple[Array, Pullback] | None:
+    if not _is_plain(x, *norm[:4]):
+        return None
+    y, _, _, _ = _normalize(activation, x, *norm)
+
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Array | None, ...]:
         # Rarely called: who trains through fixed statistics gets the reference's arithmetic.
-        _, reference = F.batch_norm_inference(x, weight, bias, mean, variance, eps, activation)
-        gradients: tuple[Array | None, Array | None, Array | None] = reference(dy, needs)
+        z, reference = F.batch_norm_inference(x, *norm)
+        dz = dy if activation is None else getattr(F, activation)(z)[1](dy)
+        gradients: tuple[Array | None, ...] = reference(dz, needs)
         return gradients
 
     return y, pullback
 
 
 def _normalize(
+    activation: str | None,
     x: Array,
     weight: Array | None,
     bias: Array | None,
     mean: Array,
     variance: Array,
     eps: float,
-    activation: str | None,
 ) -> tuple[Array, Array, Array, Array]:
     """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by and what is added then."""
     r = 1.0 / np.sqrt(variance + np.float32(eps))

@@ -1,129 +1,173 @@
-"""Twins of the optimizers' update rules: each number of each vector is read and written once.
+"""Twins of the optimizers' update rules, which read and write each number of each vector once.
 
-The rules themselves are in `xnn.optim`; here they are in the same symbols, one position at a time.
+The rules themselves are in `xnn.optim`; here they are in the same symbols, one position at a time. The gradient at row
+i and column j is ``left[i] * right[j]``: of a weight that saw one row it is never written, see `xnn.kernels.pending`,
+and a gradient that was is a single row, with a factor of 1.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from xnn._typing import Array
-from xnn.kernels.numpy import single_row
 from xnn.kernels.numpy.compiled import compiled
-from xnn.kernels.numpy.threads import threads
+from xnn.kernels.numpy.threads import as_slice, threads
+from xnn.kernels.pending import Outer
 
 _LEAST = 2**18
+"""Fewest numbers that are worth waking a thread for."""
+
 _F = np.float32
+_ONE = np.ones(1, _F)
 
 
-def sgd(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
-    """As `xnn.optim.SGD` updates one run."""
-    lr, momentum, decay = _F(optimizer.lr), _F(optimizer.momentum), _F(weight_decay)
-    if not optimizer.momentum:
-        threads().spread(lambda p, g: _plain(p, g, lr, decay), (parameter, gradient), _LEAST)
-    elif optimizer.nesterov:
-        threads().spread(
-            lambda p, g, v: _nesterov(p, g, v, lr, momentum, decay), (parameter, gradient, slots["velocity"]), _LEAST
-        )
+def sgd(optimizer: Any, runs: Sequence[Any]) -> None:
+    """As `xnn.optim.SGD` updates its runs."""
+    lr, momentum = optimizer.lr, optimizer.momentum
+    if not momentum:
+        _update(optimizer, runs, _plain, lambda decay: (lr, decay))
     else:
-        threads().spread(
-            lambda p, g, v: _classical(p, g, v, lr, momentum, decay), (parameter, gradient, slots["velocity"]), _LEAST
-        )
+        kernel = _nesterov if optimizer.nesterov else _classical
+        _update(optimizer, runs, kernel, lambda decay: (lr, momentum, decay))
 
 
-def outer_update(update: Any, optimizer: Any) -> Any:
-    """Return what updates from a gradient's factors as `update` does from it, where that saves; else None."""
-    return _sgd_outer if update is sgd and not optimizer.momentum else None
+def adam(optimizer: Any, runs: Sequence[Any]) -> None:
+    """As `xnn.optim.Adam` updates its runs."""
+    settings = _adam_settings(optimizer)
+    _update(optimizer, runs, _adam, lambda decay: (*settings, decay, 1.0))
 
 
-def _sgd_outer(
-    optimizer: Any, parameter: Array, left: Array, right: Array, weight_decay: float, ahead: Array | None = None
-) -> Array | None:
-    """As `sgd` without momentum, of the gradient ``left[i] * right[j]``; see `xnn.kernels.outer_update`."""
-    weight = parameter.reshape(len(left), len(right))
-    row = None if ahead is None or not single_row.suits(ahead, weight) else ahead.reshape(-1)
-    return single_row.update(weight, left, right, optimizer.lr, weight_decay, row)
+def adamw(optimizer: Any, runs: Sequence[Any]) -> None:
+    """As `xnn.optim.AdamW` updates its runs."""
+    settings = _adam_settings(optimizer)
+    _update(optimizer, runs, _adam, lambda decay: (*settings, 0.0, 1.0 - optimizer.lr * decay))
 
 
-def adam(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
-    """As `xnn.optim.Adam` updates one run."""
-    _adam(optimizer, parameter, gradient, slots, coupled=weight_decay, kept=1.0)
+def rmsprop(optimizer: Any, runs: Sequence[Any]) -> None:
+    """As `xnn.optim.RMSprop` updates its runs."""
+    settings = optimizer.lr, optimizer.alpha, 1.0 - optimizer.alpha, optimizer.eps, optimizer.momentum
+    _update(optimizer, runs, _rmsprop, lambda decay: (*settings, decay))
 
 
-def adamw(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
-    """As `xnn.optim.AdamW` updates one run."""
-    _adam(optimizer, parameter, gradient, slots, coupled=0.0, kept=1.0 - optimizer.lr * weight_decay)
-
-
-def rmsprop(optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
-    """As `xnn.optim.RMSprop` updates one run."""
-    settings = tuple(
-        map(_F, (optimizer.lr, optimizer.alpha, 1.0 - optimizer.alpha, optimizer.eps, optimizer.momentum, weight_decay))
-    )
-    average = slots["square_average"]
-    # Without momentum there is no velocity; the kernel then neither reads nor writes what stands in for it.
-    velocity = slots.get("velocity", average)
-    threads().spread(
-        lambda p, g, a, v: _rmsprop(p, g, a, v, *settings), (parameter, gradient, average, velocity), _LEAST
-    )
-
-
-def _adam(
-    optimizer: Any, parameter: Array, gradient: Array, slots: Mapping[str, Array], coupled: float, kept: float
-) -> None:
+def _adam_settings(optimizer: Any) -> tuple[float, ...]:
     beta1, beta2 = optimizer.betas
     scale = math.sqrt(1.0 - beta2**optimizer.steps)
     step = optimizer.lr * scale / (1.0 - beta1**optimizer.steps)
-    settings = tuple(map(_F, (beta1, 1.0 - beta1, beta2, 1.0 - beta2, optimizer.eps * scale, step, coupled, kept)))
-    moments = slots["first_moment"], slots["second_moment"]
-    threads().spread(lambda p, g, m, v: _adam_step(p, g, m, v, *settings), (parameter, gradient, *moments), _LEAST)
+    return beta1, 1.0 - beta1, beta2, 1.0 - beta2, optimizer.eps * scale, step
+
+
+def _update(optimizer: Any, runs: Sequence[Any], kernel: Any, settings: Callable[[float], tuple[float, ...]]) -> None:
+    """Run a kernel over all runs, with the settings that belong to their weight decay."""
+    model = optimizer.model
+    # A model that is no `xnn.nn.Layer` has only gradients that are written.
+    pending = model.gradients.take_pending() if hasattr(model.gradients, "take_pending") else []
+    gradients = model.gradients.flat
+    outers = []
+    for start, stop, gradient in pending:
+        if isinstance(gradient, Outer) and any(run.start <= start < run.stop for run in runs):
+            outers.append((start, stop, gradient))
+        else:
+            gradients[start:stop] = gradient.write().reshape(-1)
+    vectors = model.parameters.flat, *optimizer.slots.values()
+    for run in runs:
+        numbers, done = tuple(map(_F, settings(run.weight_decay))), run.start
+        for start, stop, outer in outers:
+            if run.start <= start < run.stop:
+                _spread(kernel, _ONE, gradients[done:start], numbers, [v[done:start] for v in vectors])
+                _spread(kernel, outer.left, outer.right, numbers, [v[start:stop] for v in vectors])
+                done = stop
+        _spread(kernel, _ONE, gradients[done : run.stop], numbers, [v[done : run.stop] for v in vectors])
+
+
+def _spread(kernel: Any, left: Array, right: Array, numbers: tuple[Any, ...], vectors: list[Array]) -> None:
+    """Run a kernel over vectors of ``len(left)`` rows, each thread its own rows, or its own piece of a single one."""
+    rows, columns = len(left), len(right)
+
+    def compute_columns(part: range) -> None:
+        own = as_slice(part)
+        kernel(left, right[own], *numbers, *[vector[own] for vector in vectors])
+
+    def compute_rows(part: range) -> None:
+        own = slice(part.start * columns, part.stop * columns)
+        kernel(left[as_slice(part)], right, *numbers, *[vector[own] for vector in vectors])
+
+    if rows * columns < 2 * _LEAST:
+        if columns:
+            kernel(left, right, *numbers, *vectors)
+    elif rows == 1:
+        threads().run(compute_columns, threads().parts(columns, _LEAST))
+    else:
+        threads().run(compute_rows, threads().parts(rows, -(-_LEAST // columns)))
+
+
+# Each reads all that it needs of a position before it writes there: a load that follows a store to an address with the
+# same lower twelve bits waits for it, and vectors of one length often begin at the same ones.
 
 
 @compiled
-def _plain(parameter: Any, gradient: Any, lr: Any, decay: Any) -> None:
-    for i in range(parameter.size):
-        parameter[i] -= lr * (gradient[i] + decay * parameter[i])
+def _plain(left: Any, right: Any, lr: Any, decay: Any, parameter: Any) -> None:
+    for i in range(left.size):
+        for j in range(right.size):
+            at = i * right.size + j
+            parameter[at] -= lr * (left[i] * right[j] + decay * parameter[at])
 
 
 @compiled
-def _classical(parameter: Any, gradient: Any, velocity: Any, lr: Any, momentum: Any, decay: Any) -> None:
-    for i in range(parameter.size):
-        velocity[i] = momentum * velocity[i] + (gradient[i] + decay * parameter[i])
-        parameter[i] -= lr * velocity[i]
+def _classical(left: Any, right: Any, lr: Any, momentum: Any, decay: Any, parameter: Any, velocity: Any) -> None:
+    for i in range(left.size):
+        for j in range(right.size):
+            at = i * right.size + j
+            v = momentum * velocity[at] + (left[i] * right[j] + decay * parameter[at])
+            parameter[at] -= lr * v
+            velocity[at] = v
 
 
 @compiled
-def _nesterov(parameter: Any, gradient: Any, velocity: Any, lr: Any, momentum: Any, decay: Any) -> None:
-    for i in range(parameter.size):
-        d = gradient[i] + decay * parameter[i]
-        velocity[i] = momentum * velocity[i] + d
-        parameter[i] -= lr * (d + momentum * velocity[i])
+def _nesterov(left: Any, right: Any, lr: Any, momentum: Any, decay: Any, parameter: Any, velocity: Any) -> None:
+    for i in range(left.size):
+        for j in range(right.size):
+            at = i * right.size + j
+            d = left[i] * right[j] + decay * parameter[at]
+            v = momentum * velocity[at] + d
+            parameter[at] -= lr * (d + momentum * v)
+            velocity[at] = v
 
 
 @compiled
-def _adam_step(
-    parameter: Any, gradient: Any, first: Any, second: Any,
+def _adam(
+    left: Any, right: Any,
     beta1: Any, rest1: Any, beta2: Any, rest2: Any, eps: Any, step: Any, coupled: Any, kept: Any,
+    parameter: Any, first: Any, second: Any,
 ) -> None:  # fmt: skip
-    for i in range(parameter.size):
-        g = gradient[i] + coupled * parameter[i]
-        first[i] = beta1 * first[i] + rest1 * g
-        second[i] = beta2 * second[i] + rest2 * g * g
-        parameter[i] = kept * parameter[i] - step * first[i] / (np.sqrt(second[i]) + eps)
+    for i in range(left.size):
+        for j in range(right.size):
+            at = i * right.size + j
+            g = left[i] * right[j] + coupled * parameter[at]
+            m = beta1 * first[at] + rest1 * g
+            s = beta2 * second[at] + rest2 * g * g
+            parameter[at] = kept * parameter[at] - step * m / (np.sqrt(s) + eps)
+            first[at] = m
+            second[at] = s
 
 
 @compiled
 def _rmsprop(
-    parameter: Any, gradient: Any, average: Any, velocity: Any,
+    left: Any, right: Any,
     lr: Any, alpha: Any, rest: Any, eps: Any, momentum: Any, decay: Any,
+    parameter: Any, average: Any, velocity: Any = None,
 ) -> None:  # fmt: skip
-    for i in range(parameter.size):
-        g = gradient[i] + decay * parameter[i]
-        average[i] = alpha * average[i] + rest * g * g
-        step = g / (np.sqrt(average[i]) + eps)
-        if momentum > _F(0.0):
-            step += momentum * velocity[i]
-            velocity[i] = step
-        parameter[i] -= lr * step
+    for i in range(left.size):
+        for j in range(right.size):
+            at = i * right.size + j
+            g = left[i] * right[j] + decay * parameter[at]
+            s = alpha * average[at] + rest * g * g
+            step = g / (np.sqrt(s) + eps)
+            # Numba leaves out what is for a velocity where there is none.
+            if velocity is not None:
+                step += momentum * velocity[at]
+            parameter[at] -= lr * step
+            average[at] = s
+            if velocity is not None:
+                velocity[at] = step

@@ -9,6 +9,7 @@ from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.functional.pooling import pooling_windows
 from xnn.functional.windows import Padding
+from xnn.kernels.numpy.activations import relu
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
@@ -50,6 +51,15 @@ def max_pool2d(
         return dx
 
     return y, pullback
+
+
+def relu_max_pool2d(x: Array, _: tuple[()], pool: tuple[Any, ...]) -> tuple[Array, Pullback] | None:
+    """As ReLU, followed by `max_pool2d`: pooling first gives the same, and leaves ReLU fewer numbers."""
+    if _shape("max_pool2d", x, *pool) is None:
+        return None
+    z, inner = max_pool2d(x, *pool)
+    y, outer = relu(z)
+    return y, lambda dy: inner(outer(dy))
 
 
 def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:

@@ -1,8 +1,4 @@
-"""A weight and one row: their product, the update by a gradient of rank one, and both in one pass.
-
-In training image by image each of the two reads the whole weight, which no fast cache holds. Where the next image is
-known, its product is made of the rows that the update has just computed, so that they are read once.
-"""
+"""The product of one row and a weight, whose numbers are each read once, as in training image by image."""
 
 from typing import Any
 
@@ -11,16 +7,16 @@ import numpy as np
 from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import LINE, address, empty
-from xnn.kernels.numpy.simd import LANES, load, load_splat, splat, store
+from xnn.kernels.numpy.simd import LANES, load, load_splat, store
 from xnn.kernels.numpy.threads import as_slice, threads
 
 LEAST = 2**18
 """Fewest numbers of a weight that are worth waking a thread for."""
 
 # A processor compares the lower twelve bits of addresses first, and a load waits for a store that may be to the same
-# place. Rows of 1024 numbers all begin at the same ones, so the two vectors that go with them keep away from those.
+# place. Rows of 1024 numbers all begin at the same ones, so the sums of what goes with them keep away from those.
 _PAGE = 4096
-_SUMS, _FACTORS = 2048, 1024
+_AWAY = 2048
 
 
 def suits(row: Array, weight: Array) -> bool:
@@ -36,60 +32,28 @@ def is_same(row: Array, other: Array) -> bool:
 
 def product(row: Array, weight: Array) -> Array:
     """Return ``row weight``, (1, m), for a vector of n numbers and a weight (n, m) that `suits` says yes to."""
-    parts = _parts(weight)
-    sums = _beside(weight, _SUMS, len(parts))
+    rows, columns = weight.shape
+    parts = threads().parts(rows, -(-LEAST // columns))
+    sums = _beside(weight, len(parts))
 
     def multiply(number: int) -> None:
-        own = parts[number]
+        own = as_slice(parts[number])
         _multiply(weight[own].reshape(-1), row[own], sums[number])
 
     threads().run(multiply, range(len(parts)))
-    return _total(sums)
-
-
-def update(weight: Array, left: Array, right: Array, lr: float, decay: float, ahead: Array | None) -> Array | None:
-    """Subtract ``lr (left[i] right[j] + decay weight[i, j])`` from a contiguous weight.
-
-    Returns `product` of the vector `ahead` and the updated weight, bit for bit; None where there is no such vector.
-    """
-    rate, factor, parts = np.float32(lr), np.float32(decay), _parts(weight)
-    sums = None if ahead is None else _beside(weight, _SUMS, len(parts))
-    (factors,) = _beside(weight, _FACTORS, 1)
-    factors[:] = right
-
-    def step(number: int) -> None:
-        own = parts[number]
-        row, y = (None, None) if ahead is None or sums is None else (ahead[own], sums[number])
-        _update(weight[own].reshape(-1), left[own], factors, rate, factor, row, y)
-
-    threads().run(step, range(len(parts)))
-    return None if sums is None else _total(sums)
-
-
-def _parts(weight: Array) -> list[slice]:
-    """Return each thread's rows, the same ones in each pass: so sums over all come out the same bit for bit."""
-    rows, columns = weight.shape
-    return [as_slice(part) for part in threads().parts(rows, -(-LEAST // columns))]
-
-
-def _beside(weight: Array, offset: int, count: int) -> list[Array]:
-    """Return vectors as long as a weight's rows, each `offset` bytes and whole pages away from one, in whole lines."""
-    length = 4 * weight.shape[1]
-    step = -(-length // _PAGE) * _PAGE
-    memory = empty((count * step + _PAGE,), np.uint8)
-    wanted = (address(weight) + offset) // LINE * LINE
-    starts = range((wanted - address(memory)) % _PAGE, count * step, step)
-    return [memory[start : start + length].view(np.float32) for start in starts]
-
-
-def _total(sums: list[Array]) -> Array:
-    """Return the sum of the threads' sums, (1, m), in the memory of the first."""
     for other in sums[1:]:
         sums[0] += other
     return sums[0].reshape(1, -1)
 
 
-# In both kernels the rows are added to y one after another, so that it has the same bits.
+def _beside(weight: Array, count: int) -> list[Array]:
+    """Return vectors as long as a weight's rows, some bytes and whole pages away from one, in whole lines."""
+    length = 4 * weight.shape[1]
+    step = -(-length // _PAGE) * _PAGE
+    memory = empty((count * step + _PAGE,), np.uint8)
+    wanted = (address(weight) + _AWAY) // LINE * LINE
+    starts = range((wanted - address(memory)) % _PAGE, count * step, step)
+    return [memory[start : start + length].view(np.float32) for start in starts]
 
 
 @compiled
@@ -112,27 +76,3 @@ def _multiply(weight: Any, row: Any, y: Any) -> None:
     for i in range(row.size):
         for j in range(whole, columns):
             y[j] += row[i] * weight[i * columns + j]
-
-
-@compiled
-def _update(weight: Any, left: Any, right: Any, lr: Any, decay: Any, row: Any, y: Any) -> None:
-    """Numba leaves out what is for `row` where it is None."""
-    columns = right.size
-    whole = columns - columns % LANES
-    rate, factor = splat(lr), splat(decay)
-    if row is not None:
-        y[:] = 0
-    for i in range(left.size):
-        start, f = i * columns, load_splat(left, i)
-        if row is not None:
-            x = load_splat(row, i)
-        for j in range(0, whole, LANES):
-            w = load(weight, start + j)
-            w = w - rate * (f * load(right, j) + factor * w)
-            store(weight, start + j, w)
-            if row is not None:
-                store(y, j, load(y, j) + x * w)
-        for j in range(whole, columns):
-            weight[start + j] -= lr * (left[i] * right[j] + decay * weight[start + j])
-            if row is not None:
-                y[j] += row[i] * weight[start + j]

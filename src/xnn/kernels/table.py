@@ -1,0 +1,75 @@
+"""The table of twins: which functions each stands for, where it is, and what it serves."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A row of the table.
+
+    Attributes
+    ----------
+    names
+        Of the function, or of the functions of a chain in order; of an optimizer's class, with its module; or of other
+        work, see `single_pass`.
+    module
+        The module of `xnn.kernels.LIBRARY` that has the twin.
+    name
+        The twin's name there; by default `names`, joined by underscores.
+    precision
+        The one that it is for, where it comes before the twin for any, which leaves this empty.
+    spreads
+        Whether it spreads products over xnn's own threads, which BLAS's would slow down.
+    pending
+        Whether its pullback may return gradients that are not written yet, see `xnn.kernels.pending`.
+    """
+
+    names: tuple[str, ...]
+    module: str
+    name: str = ""
+    precision: str = ""
+    spreads: bool = False
+    pending: bool = False
+
+
+NUMPY = (
+    Twin(("avg_pool2d",), "pooling"),
+    Twin(("batch_norm",), "normalization"),
+    Twin(("batch_norm", "gelu"), "normalization"),
+    Twin(("batch_norm", "relu"), "normalization"),
+    Twin(("batch_norm_inference",), "normalization"),
+    Twin(("batch_norm_inference", "gelu"), "normalization"),
+    Twin(("batch_norm_inference", "relu"), "normalization"),
+    Twin(("batch_norm_statistics",), "normalization"),
+    Twin(("conv2d",), "conv", spreads=True),
+    Twin(("conv2d",), "conv", "conv2d_tf32", "tf32", spreads=True),
+    Twin(("conv2d", "max_pool2d"), "conv"),
+    Twin(("conv2d", "max_pool2d"), "conv", "conv2d_max_pool2d_tf32", "tf32"),
+    Twin(("conv2d", "relu", "max_pool2d"), "conv"),
+    Twin(("conv2d", "relu", "max_pool2d"), "conv", "conv2d_relu_max_pool2d_tf32", "tf32"),
+    Twin(("dropout",), "dropout"),
+    Twin(("gelu",), "activations"),
+    Twin(("global_max_pool2d",), "pooling"),
+    Twin(("linear",), "linear", pending=True),
+    Twin(("linear", "relu"), "linear", pending=True),
+    Twin(("max_pool2d",), "pooling"),
+    Twin(("relu",), "activations"),
+    Twin(("relu", "max_pool2d"), "pooling"),
+    Twin(("sigmoid",), "activations"),
+    Twin(("silu",), "activations"),
+    Twin(("softmax_cross_entropy",), "losses"),
+    Twin(("tanh",), "activations"),
+    Twin(("xnn.optim.adam.Adam",), "optimizers", "adam"),
+    Twin(("xnn.optim.adam.AdamW",), "optimizers", "adamw"),
+    Twin(("xnn.optim.rmsprop.RMSprop",), "optimizers", "rmsprop"),
+    Twin(("xnn.optim.sgd.SGD",), "optimizers", "sgd"),
+    Twin(("clip_norm",), "flat_vectors"),
+    Twin(("move_average",), "flat_vectors"),
+    Twin(("prepare_images",), "augmentation"),
+)
+TABLE = {"numpy": NUMPY}
+NEEDS = {"numpy": ("numba", "threadpoolctl")}
+"""What has to be installed for a library's twins."""
+
+LONGEST = max(len(row.names) for rows in TABLE.values() for row in rows)
+"""Functions in a chain."""

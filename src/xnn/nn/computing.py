@@ -1,0 +1,36 @@
+"""What a model does around each of its calls where nobody has done it for many."""
+
+from collections.abc import Callable
+
+from xnn._typing import Array, Pullback
+from xnn.kernels import Computing
+
+
+class Outermost:
+    """A model's forward, in the context that its functions compute in.
+
+    Parameters
+    ----------
+    forward : callable
+        ``(x, train) -> (y, pullback)``.
+    computing : Computing
+    """
+
+    def __init__(self, forward: Callable[..., tuple[Array, Pullback]], computing: Computing) -> None:
+        self.forward = forward
+        self.computing = computing
+
+    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback), both of which enter the context where the caller is not in it."""
+        if self.computing.is_entered:
+            return self.forward(x, train)
+        with self.computing.entered():
+            y, inner = self.forward(x, train)
+
+        def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
+            if self.computing.is_entered:
+                return inner(dy, input_gradient)
+            with self.computing.entered():
+                return inner(dy, input_gradient)
+
+        return y, pullback

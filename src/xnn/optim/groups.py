@@ -1,0 +1,152 @@
+"""Parts of a model, and optimizers of parts that step as one."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from xnn._typing import Shape
+from xnn.errors import some
+from xnn.optim import _checks
+from xnn.optim.optimizer import Model, Optimizer
+
+Rule: TypeAlias = Callable[[str, Shape], bool]
+
+
+class _Run(NamedTuple):
+    start: int
+    stop: int
+    decay: bool = True
+
+
+class Part:
+    """Some parameters of a model, of which an optimizer can be made as of a whole one.
+
+    Made by `split`. The vectors are the whole model's; `segments` and `layout` are cut down to the part.
+
+    Attributes
+    ----------
+    whole : Model
+    """
+
+    def __init__(self, whole: Model, layout: Sequence[Mapping[str, Any]]) -> None:
+        self.whole = whole
+        self.backend, self.dtype = whole.backend, whole.dtype
+        self.parameters, self.gradients, self.buffers = whole.parameters, whole.gradients, whole.buffers
+        self._layout = layout
+        places = sorted((entry["start"], entry["start"] + math.prod(entry["shape"])) for entry in layout)
+        self._places: list[tuple[int, int]] = []
+        for start, stop in places:
+            if self._places and self._places[-1][1] == start:
+                start = self._places.pop()[0]
+            self._places.append((start, stop))
+
+    def segments(self, decay_all: bool = False) -> list[_Run]:
+        """Return the runs of the part's trainable parameters, in order."""
+        runs = [
+            _Run(max(start, run.start), min(stop, run.stop), run.decay)
+            for run in self.whole.segments(decay_all)
+            for start, stop in self._places
+        ]
+        return [run for run in runs if run.start < run.stop]
+
+    def layout(self) -> Sequence[Mapping[str, Any]]:
+        """Return name, shape and start of each of the part's parameters, in the model's order."""
+        return self._layout
+
+
+def split(model: Model, *rules: Rule) -> list[Part]:
+    """Return a part of the model for each rule, and one more for the rest.
+
+    Parameters
+    ----------
+    model : Model
+        A built model.
+    *rules : callable
+        ``(name, shape) -> bool``. A parameter is in the part of the first rule that is true of it.
+    """
+    parts: list[list[Mapping[str, Any]]] = [[] for _ in range(len(rules) + 1)]
+    for entry in model.layout():
+        chosen = (number for number, rule in enumerate(rules) if rule(entry["name"], tuple(entry["shape"])))
+        parts[next(chosen, len(rules))].append(entry)
+    return [Part(model, layout) for layout in parts]
+
+
+class Groups(Optimizer):
+    """Optimizers of the parts of a model, as one.
+
+    For example AdamW for the biases and norms, and SGD for the weights::
+
+        weights, rest = optim.split(model, lambda name, shape: len(shape) >= 2)
+        optimizer = optim.Groups(optim.SGD(weights, lr=0.1, momentum=0.9), optim.AdamW(rest, lr=0.001))
+
+    Its learning rate is that of the first optimizer. As it changes, those of the others change in proportion. All
+    other hyper-parameters are each optimizer's own. A slot that several optimizers have is one vector for all.
+
+    Parameters
+    ----------
+    *optimizers : Optimizer
+        New ones, of all parts that `split` made of a model.
+
+    Attributes
+    ----------
+    optimizers : tuple of Optimizer
+
+    Raises
+    ------
+    ValueError
+        If a parameter is in no optimizer's part or in several, or an optimizer has taken steps.
+    """
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        model = _whole(optimizers)
+        self.optimizers = optimizers
+        self._rates = [_checks.positive("lr", optimizer.lr) for optimizer in optimizers]
+        super().__init__(model, self._rates[0])
+        for optimizer in optimizers:
+            for name, slot in list(optimizer.slots.items()):
+                optimizer.slots[name] = self.slots.setdefault(name, slot)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first optimizer's next step."""
+        return self.optimizers[0].lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        first, *others = self.optimizers
+        first.lr = value
+        for optimizer, rate in zip(others, self._rates[1:], strict=True):
+            optimizer.lr = rate * (first.lr / self._rates[0])
+
+    def step(self) -> None:
+        """Have each optimizer update its part."""
+        self.steps += 1
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned, as `Optimizer.load_state_dict` does."""
+        super().load_state_dict(state)
+        for optimizer in self.optimizers:
+            optimizer.steps = self.steps
+
+
+def _whole(optimizers: Sequence[Optimizer]) -> Model:
+    """Return the model that the optimizers' parts make up."""
+    if not optimizers:
+        raise ValueError("groups need an optimizer, and there is none")
+    model = getattr(optimizers[0].model, "whole", optimizers[0].model)
+    left = [entry["name"] for entry in model.layout()]
+    for optimizer in optimizers:
+        if getattr(optimizer.model, "whole", optimizer.model) is not model:
+            raise ValueError("the optimizers' parts must be of one model: make them by one call of xnn.optim.split")
+        if optimizer.steps:
+            raise ValueError(f"the optimizers must be new, but one has taken steps: {optimizer.steps}")
+        names = [entry["name"] for entry in optimizer.model.layout()]
+        twice = [name for name in names if name not in left]
+        if twice:
+            raise ValueError(f"these parameters are in several groups: {some(twice)}")
+        left = [name for name in left if name not in names]
+    if left:
+        raise ValueError(f"these parameters are in no group: {some(left)}")
+    return model

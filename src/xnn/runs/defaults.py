@@ -1,0 +1,86 @@
+"""What a run is trained by where its settings leave it open: the recipe's values, and those of all recipes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from xnn.data.whitening import WHITENING_EPS
+from xnn.errors import SettingError, suggest
+from xnn.optim.tables import OPTIMIZERS, TAKEN
+from xnn.recipes import RECIPES
+from xnn.runs.settings import Settings, flag, known
+from xnn.tasks import Task
+
+COMMON: dict[str, Any] = {
+    "precision": "float32",
+    "l2": 0.0,
+    "label_smoothing": 0.0,
+    "warmup": 0.0,
+    "clip_norm": 0.0,
+    "average": 0.0,
+    "augment": ("none",),
+    "schedule": "constant",
+    "decay": "weights",
+    "window": 0,
+    "window_share": 0.0,
+    "init": "kaiming",
+    "first_layer": "random",
+    "whitening_eps": WHITENING_EPS,
+    "first_bias_epochs": 0,
+    "test_views": 1,
+    "evaluate_every": 1,
+}
+"""What recipes have that say nothing else."""
+
+
+def check_names(settings: Settings) -> None:
+    """Raise a `SettingError` if no recipe or model has the name that is given, or the two do not belong together."""
+    if settings.recipe is not None:
+        _check_known("recipe", settings.recipe)
+    _check_known("model", settings.model)
+    if settings.recipe is not None and settings.model != settings.recipe.partition("-")[0]:
+        raise SettingError(
+            f"--model {settings.model}: the recipe {settings.recipe} is of another; leave one of the two out"
+        )
+
+
+def _check_known(kind: str, name: str) -> None:
+    if name not in RECIPES:
+        raise SettingError(f"--{kind} {name}: unknown; choose one of {', '.join(RECIPES)}.{suggest(name, RECIPES)}")
+
+
+def resolve(settings: Settings, task: Task) -> Settings:
+    """Return the settings with what was left open filled in by the recipe, or by the one with the model's name.
+
+    Raises
+    ------
+    SettingError
+        There is no such model or recipe, or the values do not go together.
+    """
+    check_names(settings)
+    own = RECIPES[settings.recipe or settings.model].settings(task)
+    optimizer = settings.optimizer or own["optimizer"]
+    if optimizer != own["optimizer"]:
+        own = {name: value for name, value in own.items() if name not in (*TAKEN, "decay")}
+    own = COMMON | OPTIMIZERS[optimizer].settings | own
+    if settings.dtype != "float32":
+        own["precision"] = "float32"
+    _check_halves(settings, own)
+    missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
+    resolved = replace(settings, **missing)
+    if known(resolved.warmup) >= known(resolved.epochs):
+        raise SettingError(f"--warmup {resolved.warmup:g}: expected fewer epochs than --epochs {resolved.epochs}")
+    if resolved.init != "kaiming" and not RECIPES[settings.model].convolutions:
+        raise SettingError(f"--init {resolved.init}: the model {settings.model} has no convolutions")
+    return resolved
+
+
+def _check_halves(settings: Settings, own: Mapping[str, Any]) -> None:
+    """Raise a `SettingError` if half of what goes together was given, and the recipe does not have the other half."""
+    for name, other in (("window", "window_share"), ("window_share", "window")):
+        value = getattr(settings, name)
+        if value and getattr(settings, other) is None and not own[other]:
+            raise SettingError(f"{flag(name)} {value}: needs {flag(other)} too")
+    eps = settings.whitening_eps
+    if eps not in (None, own["whitening_eps"]) and (settings.first_layer or own["first_layer"]) != "whitening":
+        raise SettingError(f"--whitening-eps {eps}: needs --first-layer whitening too")

@@ -1,0 +1,50 @@
+"""The tables by which runs make optimizers and schedules."""
+
+import pytest
+
+from xnn import nn, optim
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
+
+
+def made(name, backend, **changes):
+    model = nn.Sequential(nn.Linear(3), nn.Linear(2)).build((4,), backend=backend)
+    return OPTIMIZERS[name].make(model, decay_all=True, **(OPTIMIZERS[name].settings | changes))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_made_of_its_settings(backend, name):
+    optimizer = made(name, backend, lr=0.125, weight_decay=0.25)
+    assert (optimizer.lr, optimizer.weight_decay, optimizer.decay_all) == (0.125, 0.25, True)
+    if name in takers("momentum"):
+        assert made(name, backend, momentum=0.5).momentum == 0.5
+
+
+@pytest.mark.parametrize("name", ["sgd", "muon"])
+def test_momentum_is_nesterovs_where_there_is_any(backend, name):
+    assert made(name, backend, momentum=0.5).nesterov
+    assert not made(name, backend, momentum=0.0).nesterov
+
+
+def test_every_public_class_has_a_name():
+    def public(base):
+        classes = [value for value in vars(optim).values() if isinstance(value, type) and issubclass(value, base)]
+        return {value.__name__.lower() for value in classes} - {base.__name__.lower()}
+
+    assert public(optim.Optimizer) == set(OPTIMIZERS)
+    assert public(optim.Schedule) == {name.replace("-", "") for name in SCHEDULES}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_rises_first_where_it_is_to_and_falls_then(name):
+    schedule = SCHEDULES[name](0.1, 30, warmup_steps=3)
+    rates = [schedule(step) for step in range(30)]
+    assert rates[0] < rates[2] == max(rates) == pytest.approx(0.1)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert (rates[-1] == rates[3]) == (name == "constant")
+
+
+def test_each_setting_has_its_takers():
+    assert takers("lr") == list(OPTIMIZERS)
+    assert takers("momentum") == ["sgd", "rmsprop", "muon"]
+    assert all(takers(name) for name in TAKEN)
+    assert takers("epochs") == []

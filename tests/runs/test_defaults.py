@@ -1,0 +1,127 @@
+"""What fills in the settings that are left open, and what cannot be filled in."""
+
+import dataclasses
+
+import pytest
+
+from tests.tasks import CIFAR10, DIGITS, every_task
+from xnn.errors import SettingError
+from xnn.optim.tables import OPTIMIZERS, TAKEN, takers
+from xnn.recipes import RECIPES, names
+from xnn.runs import Settings
+from xnn.runs.assembly import prepare
+from xnn.runs.defaults import resolve
+
+LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads"}
+
+every_recipe = pytest.mark.parametrize("name", names())
+
+
+@every_recipe
+@every_task
+def test_a_recipe_fills_in_what_is_not_given_and_nothing_else(name, task):
+    settings = resolve(Settings(recipe=name), task)
+    chosen = RECIPES[name].settings(task)
+    assert {key: getattr(settings, key) for key in chosen} == chosen
+    assert settings.model == name.partition("-")[0]
+    open_ = {key for key, value in settings.to_dict().items() if value is None}
+    assert open_ == LEFT_OPEN | {key for key in TAKEN if settings.optimizer not in takers(key)}
+    # The next time, as on resuming, nothing is left to fill in.
+    assert resolve(settings, task) == settings
+
+    given = {"epochs": 77, "lr": 0.123, "augment": ("cutout",), "label_smoothing": 0.3, "test_views": 2, "hidden": 7}
+    overridden = resolve(Settings(recipe=name, **given), task)
+    assert {key: getattr(overridden, key) for key in given} == given
+
+
+@every_recipe
+def test_a_models_name_stands_for_the_recipe_of_that_name(name):
+    settings = resolve(Settings(model=name), CIFAR10)
+    assert dataclasses.replace(settings, recipe=name) == resolve(Settings(recipe=name), CIFAR10)
+
+
+@every_recipe
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_optimizer_brings_what_it_takes_and_nothing_else(name, optimizer):
+    own = resolve(Settings(model=name), DIGITS)
+    settings = resolve(Settings(model=name, optimizer=optimizer), DIGITS)
+    if optimizer == own.optimizer:
+        assert settings == own
+    else:
+        expected = dict.fromkeys(TAKEN) | OPTIMIZERS[optimizer].settings | {"decay": "weights"}
+        assert {key: getattr(settings, key) for key in expected} == expected
+        assert settings.epochs == own.epochs
+        assert settings.first_layer == own.first_layer
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_optimizer_has_its_defaults_where_the_recipe_says_nothing(monkeypatch, optimizer):
+    bare = {"hidden": 2, "optimizer": optimizer, "batch_size": 9, "epochs": 1}
+    monkeypatch.setitem(RECIPES, "cnn", dataclasses.replace(RECIPES["cnn"], settings=lambda task: dict(bare)))
+    settings = resolve(Settings(), DIGITS)
+    expected = bare | dict.fromkeys(TAKEN) | OPTIMIZERS[optimizer].settings
+    assert {key: getattr(settings, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_an_optimizer_does_not_take_is_refused(name, optimizer):
+    given = {name: OPTIMIZERS[takers(name)[0]].settings[name]}
+    if optimizer in takers(name):
+        assert getattr(resolve(Settings(optimizer=optimizer, **given), DIGITS), name) == given[name]
+        return
+    message = f"^--{name.replace('_', '-')} {given[name]}: {optimizer} has none; it is for {', '.join(takers(name))}$"
+    with pytest.raises(SettingError, match=message):
+        Settings(optimizer=optimizer, **given)
+
+
+def test_what_the_recipes_optimizer_does_not_take_is_refused():
+    with pytest.raises(SettingError, match=r"--bias-lr 0\.1: adamw has none; it is for muon"):
+        resolve(Settings(model="mlp", bias_lr=0.1), DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("backend", "given", "expected"),
+    [
+        ("numpy", {}, "tf32"),
+        ("numpy", {"precision": "float32"}, "float32"),
+        ("numpy", {"dtype": "float64"}, "float32"),
+        ("array_api_strict", {}, "float32"),
+    ],
+)
+def test_a_recipes_precision_gives_way_where_it_cannot_be_had(monkeypatch, backend, given, expected):
+    if backend != "numpy":
+        pytest.importorskip(backend)
+    cnn = RECIPES["cnn"]
+    inexact = dataclasses.replace(cnn, settings=lambda task: cnn.settings(task) | {"precision": "tf32"})
+    monkeypatch.setitem(RECIPES, "cnn", inexact)
+    job = prepare(Settings(recipe="cnn", backend=backend, hidden=1, **given))
+    assert job.settings.precision == job.model.precision == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"recipe": "sped"}, rf"--recipe sped: unknown; choose one of {', '.join(names())}\. Did you mean 'speed'"),
+        ({"model": "lab"}, rf"--model lab: unknown; choose one of {', '.join(names())}\. Did you mean 'lab6'"),
+        ({"recipe": "speed", "model": "cnn"}, "--model cnn: the recipe speed is of another; leave one of the two out"),
+        ({"first_layer": "whitening"}, "--first-layer whitening: the model cnn has no frozen first layer; speed has"),
+        (
+            {"model": "mlp", "first_bias_epochs": 2},
+            "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has",
+        ),
+        ({"whitening_eps": 0.1}, "--whitening-eps 0.1: needs --first-layer whitening too"),
+        ({"window": 5}, "--window 5: needs --window-share too"),
+        ({"window_share": 0.5}, "--window-share 0.5: needs --window too"),
+        ({"window": 9, "window_share": 0.5}, "--window 9: expected at most 8, for images of 8x8"),
+        (
+            {"model": "mlp", "window": 5, "window_share": 0.5},
+            "--window 5: the model mlp does not take images of 5x5: .*25",
+        ),
+        ({"model": "lab6", "init": "dirac"}, "--init dirac: the model lab6 has no convolutions"),
+        ({"epochs": 3, "warmup": 3}, "--warmup 3: expected fewer epochs than --epochs 3"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given, message):
+    with pytest.raises(SettingError, match=message):
+        prepare(Settings(backend="numpy", **given))
