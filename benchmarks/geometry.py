@@ -67,9 +67,8 @@ def main() -> None:
     """Run the benchmark from the command line."""
     arguments = options(__doc__, repeats=5, seconds=0.03)
 
-    import xnn
-    from xnn import kernels
     from xnn.kernels.numpy import conv, direct, grouped, winograd
+    from xnn.kernels.numpy.threads import threads
 
     # The rule is asked as if Winograd's algorithm were allowed.
     os.environ.pop(conv.WINOGRAD_VARIABLE, None)
@@ -78,7 +77,7 @@ def main() -> None:
     runner = Runner(arguments.repeats, arguments.seconds, arguments.only)
     channels, sides, tiles = (8, 16, 24, 32, 64, 256), (4, 7, 8, 16, 32), (1, 2, 4, 8, 16, 32, 64)
     # As in a training loop.
-    with kernels.alone(xnn.backend("numpy", twins=True)):
+    with threads().blas.alone:
         runner.crossing(
             f"Winograd by channels and side of the image, {_BATCH} images; rule: channels >= {conv._WINOGRAD_CHANNELS}",
             {f"{c} to {c}": [Convolution(_BATCH, side, c, c) for side in sides] for c in channels},
@@ -218,16 +217,19 @@ def by_winograd(convolution: Convolution) -> Callable[[], object]:
 
 def pooled(convolution: Convolution, along: bool) -> Callable[[], object]:
     """Return forward and both gradients of convolution and pooling, in one call or in two."""
-    from xnn.functional.pooling import pooled
     from xnn.kernels.numpy import winograd
     from xnn.kernels.numpy.pooling import max_pool2d
 
     geometry, window = _windows(convolution), (2, 2)
     if along:
         return _both_directions(convolution, lambda x, weight: winograd.conv2d(x, weight, None, geometry, window), 2)
-    return _both_directions(
-        convolution, lambda x, weight: pooled(winograd.conv2d(x, weight, None, geometry), window, max_pool2d), 2
-    )
+
+    def one_after_the_other(x: Any, weight: Any) -> tuple[Any, Callable[[Any], object]]:
+        z, inner = winograd.conv2d(x, weight, None, geometry)
+        y, outer = max_pool2d(z, window)
+        return y, lambda dy: inner(outer(dy))
+
+    return _both_directions(convolution, one_after_the_other, 2)
 
 
 def tiled(convolution: Convolution, large: bool) -> Callable[[], object]:
