@@ -67,8 +67,9 @@ def main() -> None:
     """Run the benchmark from the command line."""
     arguments = options(__doc__, repeats=5, seconds=0.03)
 
+    import xnn
+    from xnn import kernels
     from xnn.kernels.numpy import conv, direct, grouped, winograd
-    from xnn.kernels.numpy.threads import threads
 
     # The rule is asked as if Winograd's algorithm were allowed.
     os.environ.pop(conv.WINOGRAD_VARIABLE, None)
@@ -77,7 +78,7 @@ def main() -> None:
     runner = Runner(arguments.repeats, arguments.seconds, arguments.only)
     channels, sides, tiles = (8, 16, 24, 32, 64, 256), (4, 7, 8, 16, 32), (1, 2, 4, 8, 16, 32, 64)
     # As in a training loop.
-    with threads().blas.alone:
+    with kernels.Computing(xnn.backend("numpy", twins=True), "float32", "float32", {"conv2d"}).entered():
         runner.crossing(
             f"Winograd by channels and side of the image, {_BATCH} images; rule: channels >= {conv._WINOGRAD_CHANNELS}",
             {f"{c} to {c}": [Convolution(_BATCH, side, c, c) for side in sides] for c in channels},
@@ -224,10 +225,10 @@ def pooled(convolution: Convolution, along: bool) -> Callable[[], object]:
     if along:
         return _both_directions(convolution, lambda x, weight: winograd.conv2d(x, weight, None, geometry, window), 2)
 
-    def one_after_the_other(x: Any, weight: Any) -> tuple[Any, Callable[[Any], object]]:
+    def one_after_the_other(x: Any, weight: Any) -> Any:
         z, inner = winograd.conv2d(x, weight, None, geometry)
         y, outer = max_pool2d(z, window)
-        return y, lambda dy: inner(outer(dy))
+        return y, lambda dy, *needs: inner(outer(dy), *needs)
 
     return _both_directions(convolution, one_after_the_other, 2)
 
