@@ -97,7 +97,7 @@ def measure(case: Any, limit: float | None, repeats: int, seconds: float) -> dic
     calls = {f"{who} {step}": c for who, both in contenders.items() for step, c in zip(_STEPS, both, strict=False)}
     references = {name: calls.pop(name) for name in list(calls) if name.startswith("reference")}
     # As in a training loop; but the reference's products are to have BLAS's own threads.
-    with kernels.alone(xnn.backend("numpy", twins=True)):
+    with kernels.Computing(xnn.backend("numpy", twins=True), "float32", "float32", {"conv2d"}).entered():
         times = alternate(calls, repeats, seconds)
     times |= alternate(references, (repeats + 1) // 2, seconds)
     medians = {name: statistics.median(some) for name, some in times.items()}

@@ -78,7 +78,7 @@ def main() -> None:
     runner = Runner(arguments.repeats, arguments.seconds, arguments.only)
     channels, sides, tiles = (8, 16, 24, 32, 64, 256), (4, 7, 8, 16, 32), (1, 2, 4, 8, 16, 32, 64)
     # As in a training loop.
-    with kernels.alone(xnn.backend("numpy", twins=True)):
+    with kernels.Computing(xnn.backend("numpy", twins=True), "float32", "float32", {"conv2d"}).entered():
         runner.crossing(
             f"Winograd by channels and side of the image, {_BATCH} images; rule: channels >= {conv._WINOGRAD_CHANNELS}",
             {f"{c} to {c}": [Convolution(_BATCH, side, c, c) for side in sides] for c in channels},
@@ -218,16 +218,19 @@ def by_winograd(convolution: Convolution) -> Callable[[], object]:
 
 def pooled(convolution: Convolution, along: bool) -> Callable[[], object]:
     """Return forward and both gradients of convolution and pooling, in one call or in two."""
-    from xnn.functional.pooling import pooled
     from xnn.kernels.numpy import winograd
     from xnn.kernels.numpy.pooling import max_pool2d
 
     geometry, window = _windows(convolution), (2, 2)
     if along:
         return _both_directions(convolution, lambda x, weight: winograd.conv2d(x, weight, None, geometry, window), 2)
-    return _both_directions(
-        convolution, lambda x, weight: pooled(winograd.conv2d(x, weight, None, geometry), window, max_pool2d), 2
-    )
+
+    def one_after_the_other(x: Any, weight: Any) -> Any:
+        z, inner = winograd.conv2d(x, weight, None, geometry)
+        y, outer = max_pool2d(z, window)
+        return y, lambda dy, *needs: inner(outer(dy), *needs)
+
+    return _both_directions(convolution, one_after_the_other, 2)
 
 
 def tiled(convolution: Convolution, large: bool) -> Callable[[], object]:

@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "command_output",
+    "imports",
     "mathml",
 ]
 exclude_patterns = ["_build", "_ext"]

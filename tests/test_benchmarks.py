@@ -448,6 +448,7 @@ def test_only_what_both_commits_have_is_timed():
 def test_two_checkouts_take_turns(run, monkeypatch, tmp_path):
     root, path = commits.ROOT, tmp_path / "figures.json"
     options = [root, root, "--pairs", "2", "--seconds", "0.001", "--threads", threads.count(), "--only", "LeNet"]
+    monkeypatch.setattr(commits, "allowance", lambda task: np.inf)
     ((row,),) = tables(run(commits, *options, "--json", path).out)
     assert (row["network"], row["what"], row["batch"]) == ("LeNet-5", "training", "128")
     (figure,) = json.loads(path.read_text(encoding="utf-8"))["figures"]
@@ -456,7 +457,7 @@ def test_two_checkouts_take_turns(run, monkeypatch, tmp_path):
     assert {side: len(turns) for side, turns in figure["turns"].items()} == {"old": 2, "new": 2}
     assert min(figure["turns"]["old"] + figure["turns"]["new"]) > 0
 
-    monkeypatch.setattr(commits, "judge", lambda old, new, allowed: commits.Verdict(2.0, 2, True))
+    monkeypatch.setattr(commits, "judge", lambda old, new, allowed: commits.Verdict(2.0, 2, fails=True))
     with pytest.raises(SystemExit, match="1 of 1 rows are too slow"):
         run(commits, *options)
 
