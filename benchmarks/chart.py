@@ -71,7 +71,8 @@ def chart(record: dict[str, Any]) -> str:
         if row["network"] != before:
             parts.append(f'<text class="name" x="{NAMES}" y="{middle + 4}">{escape(row["network"])}</text>')
         before = row["network"]
-        parts.append(f'<text x="{TASKS}" y="{middle + 4}">{escape(row.get("what", row["kind"]))}, {row["batch"]}</text>')
+        task = f"{row.get('what', row['kind'])}, {row['batch']}"
+        parts.append(f'<text x="{TASKS}" y="{middle + 4}">{escape(task)}</text>')
         parts += bar(row["ratio"], x(1.0), x(row["ratio"]), middle)
     about = f"{record['processor']}, {record['threads']} threads, {record['date'][:10]}; number: batch size"
     parts.append(f'<text class="note" x="{NAMES}" y="{bottom + 24}">{escape(about)}</text>')

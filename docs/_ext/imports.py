@@ -91,8 +91,8 @@ def picture(edges: dict[str, set[str]], notes: dict[str, str]) -> str:
     }
     height = len(rows) * ROW - (ROW - HEIGHT) + 2 * GAP
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" viewBox="0 0 {width} {height}" role="img" font-size="15" '
-        'font-family="system-ui, -apple-system, sans-serif" aria-label="Which package imports which">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" viewBox="0 0 {width} {height}" role="img" '
+        'font-size="15" font-family="system-ui, -apple-system, sans-serif" aria-label="Which package imports which">',
         f"<style>{STYLE}</style><defs>{HEAD}</defs>",
         f'<rect class="card" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="10"/>',
     ]

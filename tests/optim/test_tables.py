@@ -11,23 +11,38 @@ def made(name, backend, **changes):
     return OPTIMIZERS[name].make(model, decay_all=True, **(OPTIMIZERS[name].settings | changes))
 
 
-def own(optimizer):
-    """Return the optimizer that has the name, of which Muon has others beside it."""
+def first(optimizer):
+    """The optimizer itself, or that of the first group."""
     return optimizer.optimizers[0] if isinstance(optimizer, optim.Groups) else optimizer
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_is_made_of_its_settings(backend, name):
-    optimizer = own(made(name, backend, lr=0.125, weight_decay=0.25))
+    optimizer = first(made(name, backend, lr=0.125, weight_decay=0.25))
     assert (optimizer.lr, optimizer.weight_decay, optimizer.decay_all) == (0.125, 0.25, True)
     if name in takers("momentum"):
-        assert own(made(name, backend, momentum=0.5)).momentum == 0.5
+        assert first(made(name, backend, momentum=0.5)).momentum == 0.5
+
+
+def test_muon_leaves_the_last_layer_and_the_biases_to_sgd(backend):
+    own = {"lr": 0.5, "head_lr": 0.25, "bias_lr": 0.125, "sgd_momentum": 0.75, "weight_decay": 0.1}
+    muon, head, rest = made("muon", backend, **own).optimizers
+    assert [each.lr for each in (muon, head, rest)] == [0.5, 0.25, 0.125]
+    assert [[entry["name"] for entry in each.model.layout()] for each in (muon, head, rest)] == [
+        ["0.weight"],
+        ["1.weight"],
+        ["0.bias", "1.bias"],
+    ]
+    for each in (head, rest):
+        assert (each.momentum, each.nesterov, each.decay_all) == (0.75, True, True)
+        # A step takes the same share of all.
+        assert each.lr * each.weight_decay == pytest.approx(muon.lr * muon.weight_decay)
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon"])
 def test_momentum_is_nesterovs_where_there_is_any(backend, name):
-    assert own(made(name, backend, momentum=0.5)).nesterov
-    assert not own(made(name, backend, momentum=0.0)).nesterov
+    assert first(made(name, backend, momentum=0.5)).nesterov
+    assert not first(made(name, backend, momentum=0.0)).nesterov
 
 
 def test_every_public_class_has_a_name():

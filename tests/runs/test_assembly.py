@@ -12,7 +12,8 @@ from xnn.runs.assembly import make_trainer, prepare
 def test_an_l2_penalty_is_a_penalty_and_weight_decay_the_optimizers(optimizer):
     settings = Settings(model="mlp", optimizer=optimizer, l2=0.25, weight_decay=0.125, hidden=2, backend="numpy")
     trainer = make_trainer(prepare(settings), [])
-    assert (trainer.penalty.strength, trainer.optimizer.weight_decay) == (0.25, 0.125)
+    first, *_ = getattr(trainer.optimizer, "optimizers", [trainer.optimizer])
+    assert (trainer.penalty.strength, first.weight_decay) == (0.25, 0.125)
 
 
 def test_to_plain_gradient_descent_weight_decay_is_the_labs_penalty():
