@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.training.small import StopAt
 from xnn import nn
 from xnn.data import Split
 from xnn.runs import Settings
@@ -46,13 +47,8 @@ def test_what_whitening_adds_to_the_variances_is_a_setting():
 @pytest.mark.parametrize("stop", range(1, 12, 2))
 def test_a_run_goes_on_bit_for_bit(stop):
     def trainer_until(last, start=None):
-        class Stop(Callback):
-            def step_end(self, trainer):
-                if trainer.step == last:
-                    trainer.request_stop("tested", to_resume=True)
-
         job = few_images(augment=("alternating-flip", "shift"), average=0.9, window=6, window_share=0.5)
-        trainer = make_trainer(job, [Stop()])
+        trainer = make_trainer(job, [StopAt(last)])
         if start is not None:
             trainer.load_state_dict(*start)
         trainer.fit(job.train, epochs=4)

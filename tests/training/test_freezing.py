@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.optim.table import OPTIMIZERS
+from tests.training.small import StopAt
 from xnn import nn
 from xnn.backends import backend as make_backend
 from xnn.training import Callback, Trainer
@@ -48,11 +49,6 @@ def test_fading_out_is_a_learning_rate_that_falls_to_zero(name, epochs, more, se
 @settings(max_examples=8)
 @given(stop=st.integers(1, 11), seed=st.integers(0, 2**32 - 1))
 def test_a_stopped_run_goes_on_bit_for_bit(stop, seed):
-    class Stop(Callback):
-        def step_end(self, trainer):
-            if trainer.step == stop:
-                trainer.request_stop("tested", to_resume=True)
-
     def run(callbacks, state=None):
         trainer = make_trainer("nesterov", [FadeOut(NAME, 2), *callbacks])
         if state is not None:
@@ -60,7 +56,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(stop, seed):
         trainer.fit(batches(trainer, seed), epochs=3)
         return trainer
 
-    whole, resumed = run([]), run([], run([Stop()]).state_dict())
+    whole, resumed = run([]), run([], run([StopAt(stop)]).state_dict())
     np.testing.assert_array_equal(resumed.model.parameters[NAME], whole.model.parameters[NAME])
 
 

@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.optim.table import WITH_MUON
-from tests.training.watching import StopAt
+from tests.reporting.runs import quick
+from tests.training.small import StopAt, comparable
 from xnn import data, nn, optim
 from xnn import functional as F
-from xnn.backends import Backend
 from xnn.backends import backend as make_backend
 from xnn.errors import NonFiniteLoss, SettingError
-from xnn.runs import Settings
 from xnn.runs.precision import check_precision
 from xnn.runs.run import resume, train
-from xnn.training import ArrayBatches, Callback, LossScaler, LossScaling, Trainer
+from xnn.training import LossScaler, LossScaling, Trainer
 
 FIXED = 10**9
 """Steps after which a scale is doubled that is to stay what it is."""
@@ -43,21 +42,6 @@ def make_trainer(backend="numpy", precision="float32", optimizer="nesterov", dec
     return Trainer(model, WITH_MUON[optimizer](model), average=average, **options)
 
 
-def state_of(trainer):
-    """Return all of the trainer's state but for the clocks' times."""
-    arrays, info = trainer.state_dict()
-    info = {name: value for name, value in info.items() if not name.endswith("seconds")}
-    times = ("seconds", "images_per_second")
-    info["history"] = [{name: row[name] for name in row if name not in times} for row in info["history"]]
-    return arrays, info
-
-
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
-    for name, array in expected.items():
-        assert np.array_equal(found[name], array, equal_nan=True), name
-
-
 # --- The algebra ---
 
 
@@ -76,10 +60,9 @@ def test_a_power_of_two_changes_nothing(optimizer, backend, exponent, seed, pena
     plain, scaled = (make_trainer(backend, **options, loss_scaling=s) for s in (None, scaling))
     for trainer in (plain, scaled):
         trainer.fit(make_data(seed), epochs=1, batch_size=16)
-    (expected, info), (found, scaled_info) = state_of(plain), state_of(scaled)
-    state = scaled_info.pop("loss_scaling")
-    assert scaled_info == info
-    assert_same(found, expected)
+    arrays, info = scaled.state_dict()
+    state = info.pop("loss_scaling")
+    assert comparable(arrays, info) == comparable(*plain.state_dict())
     assert state["scale"] == 2.0 ** min(24, exponent + 3 // growth_steps)
     assert state["skipped_steps"] == 0
 
@@ -190,21 +173,13 @@ def test_what_no_scale_helps_is_an_error():
     assert trainer.scaler.report()["loss_scale"] == 1.0
 
 
-class Rows(Callback):
-    def __init__(self):
-        self.rows = []
-
-    def interval(self, trainer, row):
-        self.rows.append(row)
-
-
 def test_the_log_tells_the_scale_and_the_skipped_steps():
-    rows = Rows()
+    rows = StopAt()
     loss = Spoiled(lambda step, _: step in (2, 3))
     trainer = make_trainer(loss=loss, loss_scaling=LossScaling(8.0), log_every=2, callbacks=[rows])
     trainer.fit(make_data(), epochs=1, batch_size=10)
     assert [(row["loss_scale"], row["skipped_steps"]) for row in rows.rows] == [(4.0, 1), (2.0, 2)]
-    plain = Rows()
+    plain = StopAt()
     make_trainer(log_every=2, callbacks=[plain]).fit(make_data(), epochs=1, batch_size=10)
     assert not any("loss_scale" in row or "skipped_steps" in row for row in plain.rows)
 
@@ -327,10 +302,8 @@ def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one(stop, precision, seed)
     arrays, info = first.state_dict()
     second.load_state_dict(arrays, json.loads(json.dumps(info)))
     fit(second)
-    (found, found_info), (expected, expected_info) = state_of(second), state_of(whole)
-    assert_same(found, expected)
-    assert found_info == expected_info
-    assert expected_info["loss_scaling"]["skipped_steps"] > 0
+    assert comparable(*second.state_dict()) == comparable(*whole.state_dict())
+    assert whole.scaler.report()["skipped_steps"] > 0
 
 
 def test_a_checkpoint_without_a_scale_begins_with_a_new_one():
@@ -342,33 +315,21 @@ def test_a_checkpoint_without_a_scale_begins_with_a_new_one():
     assert other.scaler is None
 
 
-def quick(path, **changes):
-    options = {
-        "model": "mlp",
-        "hidden": 8,
-        "epochs": 2,
-        "batch_size": 64,
-        "backend": "numpy",
-        "average": 0.9,
-        "log_every": 5,
-    }
-    return Settings(**(options | {"run_dir": str(path), "quiet": True} | changes))
-
-
 def test_a_run_in_float16_goes_on_as_if_it_had_not_been_stopped(tmp_path):
-    whole = train(quick(tmp_path / "whole", precision="float16"))
-    assert train(quick(tmp_path / "run", precision="float16"), callbacks=[StopAt(30)]).values is None
+    whole = train(quick(tmp_path / "whole", average=0.9, precision="float16"))
+    first = train(quick(tmp_path / "run", average=0.9, precision="float16"), callbacks=[StopAt(30)])
+    assert first.values is None
     said = []
     second = resume(tmp_path / "run", warn=said.append)
     assert said == []
     assert second.model.precision == "float16"
-    assert_same(second.model.state_dict(), whole.model.state_dict())
+    np.testing.assert_equal(second.model.state_dict(), whole.model.state_dict())
     assert all(array.dtype == np.float32 for array in second.model.state_dict().values())
     intervals = (tmp_path / "run" / "intervals.jsonl").read_text().splitlines()
     assert intervals
     assert json.loads(intervals[-1])["loss_scale"] == 2.0**16
     # What runs in float32 have is not what it computed.
-    plain = train(quick(tmp_path / "plain"))
+    plain = train(quick(tmp_path / "plain", average=0.9))
     assert not np.array_equal(plain.model.parameters.flat, whole.model.parameters.flat)
 
 
@@ -379,51 +340,6 @@ def test_a_run_may_go_on_in_another_precision_and_says_so(tmp_path):
     assert result.values is not None
     assert ["goes on with precision float16, not float32" in line for line in said] == [True]
     assert json.loads((tmp_path / "run" / "config.json").read_text())["precision"] == "float16"
-
-
-# --- Waiting for the device ---
-
-READS = ("__bool__", "__float__", "__int__", "__index__", "__array__", "item", "tolist", "numpy", "cpu")
-
-
-class Counts(Callback):
-    """What was read after each step, by counters that are handed over."""
-
-    def __init__(self, reads):
-        self.reads = reads
-        self.after = []
-
-    def step_end(self, trainer):
-        self.after.append(len(self.reads))
-
-
-@pytest.mark.parametrize("optimizer", WITH_MUON)
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_nothing_is_read_between_two_logs(precision, optimizer, monkeypatch):
-    torch = pytest.importorskip("torch")
-    reads = []
-    for owner, names in ((torch.Tensor, READS), (Backend, ("to_numpy", "synchronize"))):
-        for name in names:
-            original = getattr(owner, name)
-
-            def counted(self, *arguments, original=original, name=name, **options):
-                reads.append(name)
-                return original(self, *arguments, **options)
-
-            monkeypatch.setattr(owner, name, counted)
-    # The running loss is read by the clock otherwise.
-    monkeypatch.setattr("xnn.training.trainer._GLANCE", math.inf)
-    backend = make_backend("torch:cpu")
-    counts = Counts(reads)
-    options = {"penalty": nn.L2Penalty(0.01), "clip_norm": 1.0, "callbacks": [counts], "log_every": 4}
-    trainer = make_trainer(backend, precision, optimizer, **options)
-    batches = ArrayBatches(*make_data(images=80), 10, backend=backend)
-    trainer.fit(batches, epochs=1)
-    first, second = counts.after[:3], counts.after[3:7]
-    assert len(counts.after) == 8
-    assert len(set(first)) == len(set(second)) == 1, reads
-    assert counts.after[3] > counts.after[2], "the counters count"
-    assert counts.after[7] > counts.after[6]
 
 
 # --- What is refused ---

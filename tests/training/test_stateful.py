@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.optim.table import WITH_MUON
+from tests.training.small import Watched, without_times
 from xnn import nn, optim
 from xnn.backends import backend as make_backend
 from xnn.runs import checkpoints
@@ -23,7 +24,6 @@ from xnn.training.metrics import Sums
 
 IMAGES, FEATURES, CLASSES, BATCH_SIZE, BATCHES = 8, 3, 3, 3, 3
 FOREVER = 10**6
-TIMES = ("seconds", "images_per_second")
 
 SETTINGS = st.fixed_dictionaries(
     {
@@ -184,25 +184,6 @@ def replayed(options, log):
     return replay
 
 
-class Watched:
-    """The training batches; calls ``before_step(n)`` before the n-th one that is taken, from 1, in any epoch."""
-
-    def __init__(self, batches, before_step):
-        self.images = batches.images
-        self._batches = batches
-        self._before_step = before_step
-        self._taken = 0
-
-    def __len__(self):
-        return len(self._batches)
-
-    def epoch(self, epoch, start=0):
-        for batch in self._batches.epoch(epoch, start):
-            self._taken += 1
-            self._before_step(self._taken)
-            yield batch
-
-
 def counts(of):
     """All that a trainer or a replay holds besides arrays and times."""
     return {
@@ -214,7 +195,7 @@ def counts(of):
         "random": (of.model.random.seed, of.model.random.stream, of.model.random.counter),
         "epoch's sums": of.epoch_sums,
         "interval's sums": of.interval_sums,
-        "history": [{name: value for name, value in row.items() if name not in TIMES} for row in of.history],
+        "history": without_times(of.history),
         "trainable": of.model.segments(),
     }
 

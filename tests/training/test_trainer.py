@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training import small
+from tests.training.small import StopAt, without_times
 from xnn import nn, optim
 from xnn.errors import NonFiniteLoss
 from xnn.runs import checkpoints
@@ -43,91 +44,10 @@ def test_loss_falls_on_a_separable_problem_for_any_seed(seed, optimizer):
     assert trainer.evaluate(data).loss < 0.5 * before
 
 
-CONFIGURATIONS = st.fixed_dictionaries(
-    {
-        "seed": st.integers(0, 3),
-        "optimizer": st.sampled_from(["sgd", "momentum", "adamw"]),
-        "dropout": st.sampled_from([0.0, 0.3]),
-        "average": st.sampled_from([None, 0.8]),
-        "log_every": st.integers(1, 9),
-        "clip_norm": st.sampled_from([None, 0.5]),
-    }
-)
-
-
 def configured(options, **more):
-    trainer = small.make_trainer(
-        **options,
-        **more,
-        schedule=optim.schedules.Cosine(0.05, 21, warmup_steps=3),
-        penalty=nn.L2Penalty(1e-2),
-    )
+    schedule = optim.schedules.Cosine(0.05, 21, warmup_steps=3)
+    trainer = small.make_trainer(**options, **more, schedule=schedule, penalty=nn.L2Penalty(1e-2))
     return trainer, small.make_batches(trainer)
-
-
-def without_times(history):
-    return [
-        {name: value for name, value in row.items() if name not in ("seconds", "images_per_second")} for row in history
-    ]
-
-
-class StopAfter(Callback):
-    """Stops after so many steps; takes down the intervals."""
-
-    def __init__(self, step=None):
-        self.step = step
-        self.rows = []
-
-    def interval(self, trainer, row):
-        self.rows.append(row)
-
-    def fit_begin(self, trainer):
-        original = trainer.optimizer.step
-
-        def step():
-            original()
-            if trainer.optimizer.steps == self.step:
-                trainer.request_stop("a test", to_resume=True)
-
-        trainer.optimizer.step = step
-
-
-@given(options=CONFIGURATIONS, stop=st.integers(1, 21))
-def test_a_run_resumed_after_any_step_ends_as_an_undisturbed_one_bit_for_bit(tmp_path_factory, options, stop):
-    """3 epochs of 7 batches."""
-    log = StopAfter()
-    whole, batches = configured(options, callbacks=[log])
-    whole.fit(batches, batches, epochs=3)
-
-    first = StopAfter(stop)
-    trainer, batches = configured(options, callbacks=[first])
-    trainer.fit(batches, batches, epochs=3)
-    assert trainer.step == stop
-    assert trainer.interrupted == (stop < 21 or trainer.batch > 0)
-    folder = tmp_path_factory.mktemp("checkpoints")
-    saved = checkpoints.load(checkpoints.save(folder, *trainer.state_dict()))
-
-    second = StopAfter()
-    resumed, batches = configured(options | {"seed": options["seed"]}, callbacks=[second])
-    resumed.load_state_dict(saved.arrays, saved.info)
-    resumed.fit(batches, batches, epochs=3)
-
-    assert without_times(resumed.history) == without_times(whole.history)
-    assert first.rows + second.rows == log.rows
-    expected, _ = whole.state_dict()
-    arrays, _ = resumed.state_dict()
-    assert arrays.keys() == expected.keys()
-    for name, array in arrays.items():
-        assert array.tobytes() == expected[name].tobytes(), name
-
-
-def test_training_goes_on_where_it_was_when_fit_is_called_with_more_epochs():
-    trainer, batches = configured({})
-    trainer.fit(batches, epochs=1)
-    trainer.fit(batches, epochs=3)
-    whole, batches = configured({})
-    whole.fit(batches, epochs=3)
-    assert without_times(trainer.history) == without_times(whole.history)
 
 
 def test_a_stop_during_evaluation_leaves_the_epoch_open():
@@ -154,7 +74,7 @@ def test_the_held_out_images_are_looked_at_when_due_and_at_the_end(every, epochs
 @given(stop=st.integers(1, 7), validated=st.booleans(), saved=st.booleans(), rate=st.sampled_from([1e-6, 0.02, 0.4]))
 def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(stop, validated, saved, rate):
     """After 7 steps the epoch's row may still wait for the evaluation; then the rate that is set anew did nothing."""
-    trainer, data = small.make_trainer(lr=0.05, callbacks=[StopAfter(stop)]), small.separable(1)
+    trainer, data = small.make_trainer(lr=0.05, callbacks=[StopAt(stop)]), small.separable(1)
     batches = small.make_batches(trainer)
     trainer.fit(batches, data if validated else None, epochs=1)
     trainer.optimizer.lr = rate
@@ -196,7 +116,7 @@ def test_first_step_is_the_gradient_of_the_loss_and_the_penalty(penalty):
 
 
 def test_intervals_have_the_minibatch_loss_and_the_mean_since_the_last():
-    log, every = StopAfter(), StopAfter()
+    log, every = StopAt(), StopAt()
     trainer, batches = configured({"log_every": 5}, callbacks=[log])
     trainer.fit(batches, epochs=3)
     single, batches = configured({"log_every": 1}, callbacks=[every])
@@ -234,19 +154,14 @@ def test_evaluation_does_not_depend_on_the_batch_size(batch_size):
     assert (parts.accuracy, parts.images) == (whole.accuracy, 48)
 
 
-def test_divergence_is_one_clear_error_that_names_the_step():
-    trainer = small.make_trainer(lr=1e200, log_every=1)
-    with pytest.raises(NonFiniteLoss, match=r"training loss became (nan|inf) in epoch 1, step \d.*lower --lr"):
-        trainer.fit(small.make_batches(trainer), epochs=3)
-
-
 def test_divergence_names_the_same_step_however_seldom_losses_are_read():
     steps = set()
     for log_every in (1, 2, 1000):
         trainer = small.make_trainer(lr=1e200, log_every=log_every)
         with pytest.raises(NonFiniteLoss) as caught:
             trainer.fit(small.make_batches(trainer), epochs=3)
-        steps.add(re.search(r"step (\d+)", str(caught.value))[1])
+        told = r"the training loss became (?:nan|inf) in epoch 1, step (\d+).*lower --lr"
+        steps.add(re.match(told, str(caught.value))[1])
     assert len(steps) == 1
 
 
@@ -454,13 +369,7 @@ def test_no_epochs_no_batch_and_no_interval_are_refused():
         small.make_trainer(log_every=0)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"average": 0.5},
-        {"optimizer": "momentum"},
-    ],
-)
+@pytest.mark.parametrize("change", [{"average": 0.5}, {"optimizer": "momentum"}])
 def test_another_trainers_state_is_refused(change):
     state = small.make_trainer().state_dict()
     other = small.make_trainer(**change)
@@ -481,40 +390,20 @@ def test_another_models_state_is_refused_by_name():
         Trainer(model, optim.SGD(model, 0.1)).load_state_dict(arrays, info)
 
 
-def test_history_is_a_table():
+def test_history_is_a_table_with_gaps_where_nothing_was_measured():
     trainer = small.make_trainer()
     data = small.separable(0)
+    trainer.fit(data, epochs=1)
     history = trainer.fit(data, data, epochs=2)
-    lines = history.table().splitlines()
-    assert lines[0].split()[:3] == ["epoch", "train", "loss"]
-    assert [line.split()[0] for line in lines[1:]] == ["1", "2"]
+    head, *rows = history.table().splitlines()
+    assert head.split()[:3] == ["epoch", "train", "loss"]
+    assert [row.split()[0] for row in rows] == ["1", "2"]
+    assert [row.split().count("-") for row in rows] == [2, 0]
     assert history.column("epoch") == [1, 2]
     assert history.column("nothing") == [None, None]
 
 
-def test_the_table_of_a_history_has_gaps_where_nothing_was_measured():
-    trainer, data = small.make_trainer(), small.separable(0)
-    trainer.fit(data, epochs=1)
-    _, *rows = trainer.fit(data, data, epochs=2).table().splitlines()
-    assert [row.split().count("-") for row in rows] == [2, 0]
-
-
 ALL_AT_ONCE = {"dropout": 0.2, "optimizer": "momentum", "average": 0.8, "clip_norm": 0.5, "log_every": 1}
-
-
-def test_same_losses_on_every_backend(backend):
-    rows, histories = {}, {}
-    for name in {"numpy", backend.name}:
-        log = StopAfter()
-        trainer, batches = configured(ALL_AT_ONCE | {"backend": name}, callbacks=[log])
-        histories[name] = trainer.fit(batches, batches, epochs=3)
-        rows[name] = [row["minibatch_loss"] for row in log.rows]
-    assert len(rows[backend.name]) == 21
-    np.testing.assert_allclose(rows[backend.name], rows["numpy"], rtol=1e-10)
-    for column in ("validation_loss", "validation_accuracy", "train_accuracy"):
-        np.testing.assert_allclose(
-            histories[backend.name].column(column), histories["numpy"].column(column), rtol=1e-10
-        )
 
 
 @pytest.mark.parametrize("device", ["device1", "device2"])
@@ -537,61 +426,37 @@ def test_training_stays_on_a_second_device(device):
         assert found == pytest.approx(expected, rel=1e-10)
 
 
-def test_resuming_is_exact_on_every_backend(tmp_path, backend):
-    whole, batches = configured(ALL_AT_ONCE | {"backend": backend})
+@pytest.mark.parametrize("stop", [1, 7, 10, 14])
+def test_resuming_is_exact_on_every_backend(tmp_path, backend, stop):
+    """2 epochs of 7 batches; on NumPy, test_stateful.py does it in all ways there are."""
+    log, first, second = StopAt(), StopAt(stop), StopAt()
+    options = ALL_AT_ONCE | {"backend": backend}
+    whole, batches = configured(options, callbacks=[log])
     whole.fit(batches, batches, epochs=2)
-    trainer, batches = configured(ALL_AT_ONCE | {"backend": backend}, callbacks=[StopAfter(10)])
+    trainer, batches = configured(options, callbacks=[first])
     trainer.fit(batches, batches, epochs=2)
+    assert (trainer.step, trainer.interrupted) == (stop, True)
     saved = checkpoints.load(checkpoints.save(tmp_path, *trainer.state_dict()))
-    resumed, batches = configured(ALL_AT_ONCE | {"backend": backend})
+    resumed, batches = configured(options, callbacks=[second])
     resumed.load_state_dict(saved.arrays, saved.info)
     resumed.fit(batches, batches, epochs=2)
-    assert without_times(resumed.history) == without_times(whole.history)
-    expected, _ = whole.state_dict()
-    for name, array in resumed.state_dict()[0].items():
-        assert array.tobytes() == expected[name].tobytes(), name
-
-
-class Breaking:
-    """Batches that break off after some."""
-
-    def __init__(self, batches, after):
-        self.batches, self.after = batches, after
-
-    def __len__(self):
-        return len(self.batches)
-
-    def epoch(self, epoch, start=0):
-        for number, batch in enumerate(self.batches.epoch(epoch, start)):
-            if number == self.after:
-                raise KeyboardInterrupt
-            yield batch
+    assert small.comparable(*resumed.state_dict()) == small.comparable(*whole.state_dict())
+    assert first.rows + second.rows == log.rows
 
 
 def test_losses_left_by_an_exception_do_not_count_after_going_back():
+    def interrupt(number):
+        if number == 3:
+            raise KeyboardInterrupt
+
     trainer, undisturbed = small.make_trainer(), small.make_trainer()
     before = trainer.state_dict()
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(Breaking(small.make_batches(trainer), after=2), epochs=1)
+        trainer.fit(small.Watched(small.make_batches(trainer), interrupt), epochs=1)
     trainer.load_state_dict(*before)
     for one in (trainer, undisturbed):
         one.fit(small.make_batches(one), epochs=1)
     assert without_times(trainer.history) == without_times(undisturbed.history)
-
-
-class Watching:
-    """Batches that note, before each, how many images the trainer's sums have."""
-
-    def __init__(self, batches, trainer):
-        self.batches, self.trainer, self.seen = batches, trainer, []
-
-    def __len__(self):
-        return len(self.batches)
-
-    def epoch(self, epoch, start=0):
-        for batch in self.batches.epoch(epoch, start):
-            self.seen.append(self.trainer.epoch_sums.images)
-            yield batch
 
 
 @pytest.mark.parametrize(
@@ -611,8 +476,9 @@ def test_losses_are_read_seldom_but_often_enough(monkeypatch, glance, most_pendi
     monkeypatch.setattr(trainer_module, "_GLANCE", glance)
     monkeypatch.setattr(metrics, "_MOST_PENDING", most_pending)
     trainer = small.make_trainer()
-    watching = Watching(small.make_batches(trainer), trainer)
-    trainer.fit(watching, epochs=1)
-    assert watching.seen == expected
+    seen = []
+    batches = small.Watched(small.make_batches(trainer), lambda number: seen.append(trainer.epoch_sums.images))
+    trainer.fit(batches, epochs=1)
+    assert seen == expected
     assert without_times(trainer.history) == without_times(plain.history)
     assert trainer.evaluate(data, batch_size=7) == plain.evaluate(data, batch_size=7)

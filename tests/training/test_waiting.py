@@ -92,15 +92,16 @@ def test_a_step_with_everything_on_reads_nothing(device, optimizer, schedule):
     assert np.isfinite(trainer.history.column("train_loss")).all()
 
 
+@pytest.mark.parametrize("optimizer", WITH_MUON)
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_a_lower_precision_and_its_loss_scaling_read_nothing(monkeypatch, precision):
+def test_a_lower_precision_and_its_loss_scaling_read_nothing(monkeypatch, precision, optimizer):
     pytest.importorskip("torch")
     monkeypatch.setattr(trainer_module, "_GLANCE", -1.0)
     with watched("torch:cpu", monkeypatch) as (backend, watch):
         model = network().build(SHAPE, backend=backend, seed=0, precision=precision)
         options = {"penalty": nn.L2Penalty(1e-3), "clip_norm": 0.5, "log_every": LOG_EVERY}
         average = optim.ExponentialMovingAverage(model, 0.9)
-        trainer = Trainer(model, optim.SGD(model, 0.1, momentum=0.9), average=average, **options)
+        trainer = Trainer(model, WITH_MUON[optimizer](model), average=average, **options)
         train(trainer, *image_batches(backend, AUGMENT), watch)
 
 

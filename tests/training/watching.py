@@ -12,7 +12,7 @@ import numpy as np
 
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
-from xnn.training import Callback, Trainer
+from xnn.training import Trainer
 from xnn.training.metrics import Meter
 
 ESCAPES = ("__bool__", "__int__", "__float__", "__complex__", "__index__", "__array__")
@@ -155,14 +155,3 @@ class Guarded:
 def random_images(count, shape, classes, seed=0):
     random = np.random.default_rng(seed)
     return random.integers(0, 256, (count, *shape), dtype=np.uint8), random.integers(0, classes, count)
-
-
-class StopAt(Callback):
-    """Stops training after a step, to go on some other time."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def step_end(self, trainer):
-        if trainer.step == self.step:
-            trainer.request_stop("a test", to_resume=True)
