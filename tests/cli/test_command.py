@@ -1,6 +1,5 @@
 """``xnn-train`` as a person uses it: what it prints, its exit codes, its signals."""
 
-import gzip
 import io
 import json
 import os
@@ -13,14 +12,22 @@ import time
 import numpy as np
 import pytest
 
-from tests.cli.test_signals import CODES
+from tests.cli.commands import CODES, refusal_by
+from tests.data.small_files import write_mnist
 from tests.runs.rows import rows_of
-from tests.runs.test_run import rows_without_times
+from tests.training.small import without_times
+from tests.trouble import failing
 from xnn.cli.train import main
+from xnn.data.idx import write_idx
+from xnn.data.mnist import FILES
 from xnn.errors import FolderGone
 from xnn.runs.directory import METRICS, RunDirectory
 
 QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"]
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+LONG = [*QUICK[:4], "--batch-size", "2", "--epochs", "4", "--backend", "numpy", "--log-every", "10"]
+
+assert_refused = refusal_by(main)
 
 
 @pytest.fixture
@@ -32,44 +39,6 @@ def here(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-def idx(values):
-    """An IDX file of uint8."""
-    array = np.asarray(values, dtype="uint8")
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
-    return header + array.tobytes()
-
-
-@pytest.fixture
-def mnist(tmp_path):
-    """A function that writes the four files of mnist, some of them spoilt."""
-
-    def write(**spoilt):
-        folder = tmp_path / "mnist"
-        folder.mkdir()
-        for part, count in (("train", 12), ("t10k", 6)):
-            contents = {
-                "images": gzip.compress(idx(np.arange(count * 784).reshape(count, 28, 28) % 256), mtime=0),
-                "labels": gzip.compress(idx(np.arange(count) % 10), mtime=0),
-            }
-            for kind, content in contents.items():
-                name = f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz"
-                change = spoilt.get(f"{part}_{kind}")
-                (folder / name).write_bytes(content if change is None else change(content))
-        return folder
-
-    return write
-
-
-def assert_refused(capsys, arguments, *words):
-    """Exit code 2, and one line on stderr that has the words."""
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("xnn-train: error: ")
-    assert error.count("\n") == 1
-    for word in words:
-        assert word in error
 
 
 BAD_ARGUMENTS = {
@@ -129,23 +98,25 @@ def test_cupy_without_a_device_is_an_error_that_says_so(here, capsys, monkeypatc
 
 
 BAD_FILES = {
-    "truncated gzip": ({"train_images": lambda content: content[:-20]}, "train-images"),
-    "not gzip": ({"train_images": lambda content: b"hello"}, "train-images"),
-    "counts that differ": ({"train_labels": lambda content: gzip.compress(idx(np.zeros(11)))}, "11"),
-    "label out of range": ({"t10k_labels": lambda content: gzip.compress(idx([0, 1, 2, 3, 4, 10]))}, "10"),
-    "empty file": ({"t10k_images": lambda content: b""}, "t10k-images"),
+    "truncated gzip": (0, lambda path: path.write_bytes(path.read_bytes()[:-20]), "train-images"),
+    "not gzip": (0, lambda path: path.write_bytes(b"hello"), "train-images"),
+    "counts that differ": (1, lambda path: write_idx(path, np.zeros(11, np.uint8)), "11"),
+    "label out of range": (3, lambda path: write_idx(path, np.array([0, 1, 10], np.uint8)), "10"),
+    "empty file": (2, lambda path: path.write_bytes(b""), "t10k-images"),
 }
 
 
-@pytest.mark.parametrize(("spoilt", "word"), BAD_FILES.values(), ids=BAD_FILES)
-def test_bad_files_are_one_clear_line_and_leave_nothing(here, capsys, mnist, spoilt, word):
-    folder = mnist(**spoilt)
-    assert_refused(capsys, ["--dataset", "mnist", "--data-dir", str(folder)], word)
+@pytest.mark.parametrize(("number", "spoil", "word"), BAD_FILES.values(), ids=BAD_FILES)
+def test_bad_files_are_one_clear_line_and_leave_nothing(here, tmp_path, capsys, number, spoil, word):
+    write_mnist(tmp_path / "mnist")
+    spoil(tmp_path / "mnist" / f"{FILES[number]}.gz")
+    assert_refused(capsys, ["--dataset", "mnist", "--data-dir", str(tmp_path / "mnist")], word)
     assert list(here.iterdir()) == []
 
 
-def test_sound_files_of_the_same_kind_are_trained_on(here, mnist):
-    assert main([*QUICK, "--dataset", "mnist", "--data-dir", str(mnist()), "--quiet"]) == 0
+def test_sound_files_of_the_same_kind_are_trained_on(here, tmp_path):
+    write_mnist(tmp_path / "mnist")
+    assert main([*QUICK, "--dataset", "mnist", "--data-dir", str(tmp_path / "mnist"), "--quiet"]) == 0
 
 
 def test_a_used_run_directory_is_refused_and_left_alone(here, capsys):
@@ -164,10 +135,7 @@ def test_too_large_a_model_is_one_clear_line(here, capsys, backend):
 
 
 def test_a_fault_in_the_program_is_not_called_bad_input(here, monkeypatch):
-    def fail(settings, report):
-        raise RuntimeError("a fault")
-
-    monkeypatch.setattr("xnn.runs.run.prepare", fail)
+    monkeypatch.setattr("xnn.runs.run.prepare", failing(RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
         main(QUICK)
 
@@ -273,14 +241,8 @@ def test_same_losses_on_every_backend(here, backend):
 def start(here, *arguments, **variables):
     """The command in a process of its own."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | variables
-    return subprocess.Popen(
-        [sys.executable, "-m", "xnn.cli.train", *arguments],
-        cwd=here,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "xnn.cli.train", *arguments]
+    return subprocess.Popen(command, cwd=here, env=environment, text=True, **PIPES)
 
 
 def wait_for(path, lines):
@@ -290,22 +252,6 @@ def wait_for(path, lines):
             return
         time.sleep(0.01)
     raise TimeoutError(f"{path} did not get {lines} lines")
-
-
-LONG = [
-    "--model",
-    "mlp",
-    "--hidden",
-    "8",
-    "--batch-size",
-    "2",
-    "--epochs",
-    "4",
-    "--backend",
-    "numpy",
-    "--log-every",
-    "10",
-]
 
 
 @pytest.mark.parametrize(("number", "code"), CODES.items())
@@ -329,9 +275,9 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
     assert whole.communicate(timeout=60) == ("", "")
     for name in ("model.safetensors", "intervals.jsonl"):
         assert (here / "stopped" / name).read_bytes() == (here / "whole" / name).read_bytes()
-    rows = rows_without_times(here / "stopped" / "metrics.jsonl")
-    assert rows == rows_without_times(here / "whole" / "metrics.jsonl")
-    assert list(rows_of(here / "whole" / "metrics.jsonl")[0])[: len(METRICS)] == list(METRICS)
+    rows, expected = (rows_of(here / name / "metrics.jsonl") for name in ("stopped", "whole"))
+    assert without_times(rows) == without_times(expected)
+    assert list(expected[0])[: len(METRICS)] == list(METRICS)
 
 
 def test_a_second_process_is_refused_until_the_first_is_killed(here, capsys):
@@ -400,10 +346,7 @@ def test_a_notebooks_backend_does_not_cost_the_picture(here):
 
 
 def test_a_run_directory_that_is_gone_is_a_line_and_a_code_of_its_own(here, capsys, monkeypatch):
-    def gone(*arguments, **options):
-        raise FolderGone("the folder run was deleted")
-
-    monkeypatch.setattr(RunDirectory, "write_result", gone)
+    monkeypatch.setattr(RunDirectory, "write_result", failing(FolderGone("the folder run was deleted")))
     assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 1
     assert capsys.readouterr().err == "xnn-train: error: the folder run was deleted\n"
 

@@ -6,17 +6,11 @@ import sys
 
 import pytest
 
+from tests.cli.commands import refusal_by
 from xnn.cli.compare import main
 
+assert_refused = refusal_by(main)
 FAST = ["--hidden", "8", "--epochs", "1", "--batch-size", "64"]
-
-
-def assert_refused(capsys, arguments, *words):
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"xnn-compare: error: [^\n]*\n", error)
-    for word in words:
-        assert word in error
 
 
 def test_the_table(capsys):

@@ -10,11 +10,14 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tests.cli.commands import refusal_by
 from xnn.cli.predict import main
 from xnn.data import load, pictures
 from xnn.reporting.evaluation import evaluate
 from xnn.reporting.pictures import png
 from xnn.reporting.saved import load_model
+
+assert_refused = refusal_by(main, silent=True)
 
 
 @pytest.fixture
@@ -26,15 +29,6 @@ def here(finished, tmp_path, monkeypatch):
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(png(load("digits").test.images[number]))
     return tmp_path
-
-
-def assert_refused(capsys, arguments, *words):
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert re.fullmatch(r"xnn-predict: error: [^\n]*\n", captured.err)
-    for word in words:
-        assert word in captured.err
 
 
 def test_an_image_of_the_data_set_gets_the_answer_it_gets_there(here, capsys):

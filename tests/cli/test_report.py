@@ -1,12 +1,14 @@
 """``xnn-report`` as a person uses it."""
 
 import json
-import re
 import shutil
 
 import pytest
 
+from tests.cli.commands import refusal_by
 from xnn.cli.report import main
+
+assert_refused = refusal_by(main)
 
 
 @pytest.fixture
@@ -16,14 +18,6 @@ def run(finished, tmp_path, monkeypatch):
     monkeypatch.delenv("XNN_BACKEND", raising=False)
     shutil.copytree(finished.directory, tmp_path / "run")
     return tmp_path / "run"
-
-
-def assert_refused(capsys, arguments, *words):
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert re.fullmatch(r"xnn-report: error: [^\n]*\n", error)
-    for word in words:
-        assert word in error
 
 
 def test_one_run_gets_its_page_beside_it(run, capsys):

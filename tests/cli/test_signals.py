@@ -7,10 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.cli.commands import CODES
 from xnn.cli import train
 from xnn.cli.signals import NUMBERS, StopSignals
-
-CODES = dict(zip(NUMBERS, (130, 143, 129), strict=False))
 
 
 class Trainer(SimpleNamespace):

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.trouble import failing
 from xnn.cli.frame import guarded
 from xnn.cli.streams import Outlet, outlets
 from xnn.errors import FolderGone
 
-QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "1", "--batch-size", "64", "--backend", "numpy"]
+QUICK = "--model mlp --hidden 8 --epochs 1 --batch-size 64 --backend numpy"
 FULL = Path("/dev/full")
 
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
@@ -80,10 +81,7 @@ def test_the_streams_are_put_back():
 
 
 def test_a_folder_that_is_gone_is_one_line(capsys):
-    def command():
-        raise FolderGone("the folder\nrun was deleted")
-
-    assert guarded("xnn-report", command) == 1
+    assert guarded("xnn-report", failing(FolderGone("the folder\nrun was deleted"))) == 1
     assert capsys.readouterr().err == "xnn-report: error: the folder run was deleted\n"
 
 
@@ -95,23 +93,14 @@ def shell(finished, tmp_path):
         # Without buffers nothing would be left to fail at the interpreter's end.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "XNN_NUM_THREADS": "1", "RUN": str(finished.directory)}
-        environment |= {"TRAIN": f"{sys.executable} -m xnn.cli.train {' '.join(QUICK)} --run-dir run"}
-        environment |= {
-            name: f"{sys.executable} -m xnn.cli.{name.lower()}" for name in ("REPORT", "PREDICT", "COMPARE")
-        }
+        for name in ("train", "report", "predict", "compare"):
+            environment[name.upper()] = f"{sys.executable} -m xnn.cli.{name}"
+        environment["TRAIN"] += f" {QUICK} --run-dir run"
         unread, pipe = os.pipe()
         os.close(unread)
         # Standard input is the end of a pipe that nobody reads, for the line to send output to.
-        done = subprocess.run(
-            ["sh", "-c", line],
-            stdin=pipe,
-            cwd=tmp_path,
-            env=environment | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        options = {"stdin": pipe, "cwd": tmp_path, "env": environment | variables, "timeout": 120}
+        done = subprocess.run(["sh", "-c", line], **options, capture_output=True, text=True, check=False)
         os.close(pipe)
         return done.returncode, done.stdout, done.stderr
 

@@ -12,6 +12,8 @@ import pytest
 
 from xnn.data.cifar import CIFAR10, CIFAR100, PIXELS, Cifar
 from xnn.data.gunzip import Gunzip
+from xnn.data.idx import write_idx
+from xnn.data.mnist import FILES
 
 
 def shrink(cifar: Cifar, train: int, test: int) -> Cifar:
@@ -73,6 +75,16 @@ def write_files(folder: Path, contents: dict[str, bytes]) -> Path:
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return folder
+
+
+def write_mnist(folder: Path, seed: int = 0, suffix: str = ".gz") -> list[np.ndarray]:
+    """Write the four files of a tiny MNIST, and return what is in them: 6 training and 3 test images of 5 x 4."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    arrays = [rng.integers(0, 256, (6, 5, 4)), np.arange(6), rng.integers(0, 256, (3, 5, 4)), np.arange(3)]
+    for name, array in zip(FILES, arrays, strict=True):
+        write_idx(folder / f"{name}{suffix}", array.astype(np.uint8))
+    return arrays
 
 
 def write_tar(path: Path, contents: dict[str, bytes], *extra: tarfile.TarInfo) -> Path:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.small_files import SMALL, CifarFiles, write_files, write_tar
+from tests.data.small_files import SMALL, CifarFiles, write_files, write_mnist, write_tar
 from xnn.data import cache, class_names, load, sources
 from xnn.data.download import Download
-from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES, MNIST_LIKE, Mnist
 from xnn.errors import DataError, SettingError
 
@@ -31,15 +30,6 @@ def small_and_offline(monkeypatch, tmp_path):
 
 def refuse_to_read(*arguments):
     raise AssertionError("read the files again")
-
-
-def write_mnist(folder, seed=0, suffix=".gz"):
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    arrays = [rng.integers(0, 256, (6, 5, 4)), np.arange(6), rng.integers(0, 256, (3, 5, 4)), np.arange(3)]
-    for name, array in zip(FILES, arrays, strict=True):
-        write_idx(folder / f"{name}{suffix}", array.astype(np.uint8))
-    return arrays
 
 
 @pytest.mark.parametrize(
