@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.trouble import failing, umask
 from xnn import files
 from xnn.errors import FolderGone, RunError
 from xnn.files import Folder, append, is_temporary, read_regular, write_atomically
@@ -48,11 +49,8 @@ def test_what_is_written_is_read_and_nothing_else_is_left(name, old, pieces):
 
 @posix
 def test_a_new_file_has_the_mode_of_the_umask(folder):
-    before = os.umask(0o027)
-    try:
+    with umask(0o027):
         folder.write("file", b"")
-    finally:
-        os.umask(before)
     assert stat.S_IMODE((folder.path / "file").stat().st_mode) == 0o640
 
 
@@ -222,11 +220,8 @@ def test_a_folder_stays_itself_where_the_program_goes_elsewhere(tmp_path, monkey
 
 
 def test_a_folder_that_cannot_be_asked_is_not_said_to_be_gone(tmp_path, monkeypatch):
-    def stale(self, **options):
-        raise OSError(errno.EIO, "Input/output error")
-
     with Folder(tmp_path) as folder:
-        monkeypatch.setattr(Path, "stat", stale)
+        monkeypatch.setattr(Path, "stat", failing(OSError(errno.EIO, "Input/output error")))
         with pytest.raises(OSError, match="Input/output error"):
             folder.append("file", b"")
 
@@ -241,11 +236,7 @@ def test_a_write_that_takes_a_part_at_a_time_is_whole_at_the_end(tmp_path, monke
 
 def test_a_failing_write_leaves_what_was_there(folder, monkeypatch):
     folder.write("file", b"old")
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", failing(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(RunError, match=r"cannot write .*file: No space left on device"):
         write_atomically(folder.path / "file", b"new")
     assert folder.read("file", 3) == b"old"

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trouble import deny
 from xnn.errors import RunError
 from xnn.paths import expanded
 
@@ -29,9 +30,6 @@ def test_an_impossible_path_is_one_line(text, why):
 
 
 def test_a_path_that_may_not_be_looked_up_names_the_reason(monkeypatch):
-    def refuse(path, **options):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "stat", refuse)
+    deny(monkeypatch, "stat", lambda path: True)
     with pytest.raises(RunError, match=r"^run directory closed/x: Permission denied$"):
         expanded("closed/x", "run directory", RunError)

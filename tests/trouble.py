@@ -34,8 +34,10 @@ def deny(patch: pytest.MonkeyPatch, method: str, denied: Callable[[Path], bool])
 @contextmanager
 def umask(mode: int) -> Iterator[None]:
     before = os.umask(mode)
-    yield
-    os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

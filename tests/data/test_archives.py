@@ -2,7 +2,6 @@ import gzip
 import io
 import os
 import tarfile
-import tracemalloc
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.small_files import note_unpacked, write_files, write_tar
+from tests.trouble import memory_below
 from xnn.data import archives, limits
 from xnn.data.archives import read_files
 from xnn.errors import DataError
@@ -105,9 +105,14 @@ def test_changed_content_is_seen_by_the_checksum_at_the_very_end(tmp_path):
 
 
 def header(name, size, kind):
-    info = tarfile.TarInfo(name)
-    info.size, info.type = size, kind
-    return info.tobuf(tarfile.GNU_FORMAT)
+    return member(name, size=size, type=kind).tobuf(tarfile.GNU_FORMAT)
+
+
+def sealed(block):
+    """Return a header with the right checksum."""
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 HEADERS = {"PAX": tarfile.XHDTYPE, "global PAX": tarfile.XGLTYPE, "long name": tarfile.GNUTYPE_LONGNAME}
@@ -115,16 +120,10 @@ HEADERS = {"PAX": tarfile.XHDTYPE, "global PAX": tarfile.XGLTYPE, "long name": t
 
 def check_refused(path, message):
     """Check that an archive is refused for a reason, with little unpacked and in little memory."""
-    tracemalloc.start()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            opened = note_unpacked(patch, archives)
-            with pytest.raises(DataError, match=message):
-                read_files(path, "set", SIZES)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 2**26
+    with memory_below(2**26), pytest.MonkeyPatch.context() as patch:
+        opened = note_unpacked(patch, archives)
+        with pytest.raises(DataError, match=message):
+            read_files(path, "set", SIZES)
     assert opened[0].position < 2**27
 
 
@@ -156,9 +155,7 @@ def test_sparse_members_are_refused(tmp_path):
     path = tmp_path / "set.tar.gz"
     old = bytearray(header("set/a", 3, tarfile.GNUTYPE_SPARSE))
     old[483:495] = b"00000000003\0"
-    old[148:156] = b" " * 8
-    old[148:156] = b"%06o\0 " % sum(old)
-    path.write_bytes(gzip.compress(bytes(old) + b"abc".ljust(512, b"\0") + bytes(1024)))
+    path.write_bytes(gzip.compress(sealed(old) + b"abc".ljust(512, b"\0") + bytes(1024)))
     check_refused(path, r"set.tar.gz: refused, its member 'set/a' is .* sparse")
     sparse = {"GNU.sparse.map": "0,3", "GNU.sparse.size": "3"}
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
@@ -186,19 +183,8 @@ def test_members_that_overlap_are_damage(tmp_path):
     info = header("set/x", 0, tarfile.REGTYPE)
     negative = bytearray(info)
     negative[124:136] = (256**12 - 512).to_bytes(12, "big")
-    negative[148:156] = b" " * 8
-    negative[148:156] = b"%06o\0 " % sum(negative)
-    path.write_bytes(gzip.compress(info + bytes(negative) + bytes(1024)))
+    path.write_bytes(gzip.compress(info + sealed(negative) + bytes(1024)))
     check_refused(path, r"set.tar.gz: the archive is truncated or damaged")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
-def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
-    os.mkfifo(tmp_path / "set.tar.gz")
-    os.mkfifo(tmp_path / "a")
-    for path in (tmp_path / "set.tar.gz", tmp_path):
-        with pytest.raises(DataError, match=r"cannot be read \(is a pipe or a device"):
-            read_files(path, "set", SIZES)
 
 
 @pytest.mark.parametrize("name", [".", "set.tar.gz"])

@@ -3,12 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnn.backends import backend as make_backend
+from tests.data.small_splits import NUMPY, augment, random_images
 from xnn.data import Compose, Cutout, HorizontalFlip, RandomCrop, RandomWindow
 from xnn.errors import SettingError
 from xnn.random import Random
 
-NUMPY = make_backend("numpy")
 dtypes = st.sampled_from(["uint8", "float32"])
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 7), st.integers(1, 7), st.integers(1, 4))
 seeds = st.integers(0, 2**32)
@@ -25,14 +24,6 @@ def augmentations(draw, shape):
     ]
     one = st.one_of(kinds)
     return draw(one | st.lists(one, max_size=3).map(lambda several: Compose(tuple(several))))
-
-
-def augment(backend, augmentation, x, seed=0):
-    return backend.to_numpy(augmentation(backend.asarray(x), Random(backend, seed, "augment")))
-
-
-def random_images(shape, dtype="uint8"):
-    return np.random.default_rng(0).integers(1, 256, shape).astype(dtype)
 
 
 @given(shape=shapes, dtype=dtypes, seed=seeds, data=st.data())

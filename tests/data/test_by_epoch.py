@@ -3,21 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnn.backends import backend as make_backend
+from tests.data.small_splits import NUMPY, augment, random_images
 from xnn.data import AlternatingFlip, Batches, Compose, FirstEpochs, HorizontalFlip, RandomCrop, RandomWindow, Split
 from xnn.errors import SettingError
-from xnn.random import Random
 
-NUMPY = make_backend("numpy")
 seeds = st.integers(0, 2**32)
-
-
-def augment(backend, augmentation, x):
-    return backend.to_numpy(augmentation(backend.asarray(x), Random(backend, 0, "augment")))
-
-
-def random_images(shape):
-    return np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
 
 
 @given(count=st.integers(1, 40), seed=seeds, epoch=st.integers(0, 9), data=st.data())

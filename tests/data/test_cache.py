@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from tests.data.small_files import note_reads
+from tests.trouble import failing, umask
 from xnn.data import cache
 from xnn.data.splits import Arrays
 from xnn.errors import DataError, FolderGone
@@ -61,13 +62,9 @@ def test_what_was_cached_is_mapped(seed, sizes, kinds):
 
 
 def test_the_source_is_not_read_again(tmp_path):
-    path = tmp_path / "set"
+    path, again = tmp_path / "set", failing(AssertionError("read again"))
     load_or_build(path, [])
-
-    def fail():
-        raise AssertionError("read again")
-
-    assert same(cache.load_or_build(path, "print", fail, "elsewhere", print).arrays, sample())
+    assert same(cache.load_or_build(path, "print", again, "elsewhere", print).arrays, sample())
 
 
 def test_other_tools_can_read_the_file(tmp_path):
@@ -205,18 +202,6 @@ def test_no_link_is_followed_and_what_it_leads_to_stays(tmp_path):
     assert same(cache.load(path, lines.append).arrays, sample())
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
-def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
-    path, lines = tmp_path / "set", []
-    os.mkfifo(path)
-    assert same(load_or_build(path, lines).arrays, sample())
-    assert "set cannot be read (is a pipe or a device" in lines[0]
-    assert path.is_file()
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match=r"pipe: cannot be read \(is a pipe or a device"):
-        cache.fingerprint([tmp_path / "pipe"], tmp_path)
-
-
 def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
     left, others = tmp_path / f".set.{'0' * 16}.tmp", tmp_path / "mine.tmp"
     left.write_bytes(b"half")
@@ -243,23 +228,16 @@ def test_what_cannot_be_removed_stays(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
-@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o027, 0o640), (0o077, 0o600)])
-def test_others_may_read_the_cache_as_the_umask_allows(tmp_path, umask, mode):
-    before = os.umask(umask)
-    try:
+@pytest.mark.parametrize(("mask", "mode"), [(0o002, 0o664), (0o027, 0o640), (0o077, 0o600)])
+def test_others_may_read_the_cache_as_the_umask_allows(tmp_path, mask, mode):
+    with umask(mask):
         load_or_build(tmp_path / "set", [])
-    finally:
-        os.umask(before)
     assert (tmp_path / "set").stat().st_mode & 0o777 == mode
 
 
 def test_a_folder_that_goes_while_the_cache_is_written_is_reported(tmp_path, monkeypatch):
     lines = []
-
-    def gone(folder):
-        raise FolderGone("the folder was deleted")
-
-    monkeypatch.setattr(Folder, "check", gone)
+    monkeypatch.setattr(Folder, "check", failing(FolderGone("the folder was deleted")))
     assert same(load_or_build(tmp_path / "set", lines).arrays, sample())
     assert lines == [f"the cache {tmp_path / 'set'} cannot be written (the folder was deleted); going on without it"]
 
@@ -332,16 +310,16 @@ def test_fingerprint_sees_changes_that_size_and_time_do_not_tell(tmp_path, monke
     """At the beginning, in the middle, and at the end; anywhere in a small file."""
     monkeypatch.setattr(cache, "_FEW", 0 if many else 1)
     file = tmp_path / "a"
-    content = bytearray(size)
+    places = {None, 0, size // 2, size - 1}
     prints = set()
-    for place in (None, 0, size // 2, size - 1):
-        changed = bytearray(content)
+    for place in places:
+        content = bytearray(size)
         if place is not None:
-            changed[place] ^= 1
-        file.write_bytes(changed)
+            content[place] = 1
+        file.write_bytes(content)
         os.utime(file, ns=(0, 10))
         prints.add(cache.fingerprint([file], tmp_path))
-    assert len(prints) == len({None, 0, size // 2, size - 1})
+    assert len(prints) == len(places)
 
 
 def test_fingerprint_reads_blocks_of_a_large_file_only(tmp_path, monkeypatch):
@@ -357,11 +335,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     path, lines = tmp_path / "set", []
     load_or_build(path, lines)
     before = path.read_bytes()
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", failing(OSError(28, "No space left on device")))
     built = load_or_build(path, lines, sample(1), "other")
     assert same(built.arrays, sample(1))
     assert built.file is None

@@ -1,12 +1,12 @@
 import contextlib
 import hashlib
 import http.server
-import os
 import sys
 import threading
 
 import pytest
 
+from tests.trouble import failing, umask
 from xnn.data import download
 from xnn.data.download import Download, fetch
 from xnn.data.sources import OFFICIAL
@@ -141,11 +141,8 @@ def test_what_a_killed_download_left_is_removed(server, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
 def test_others_may_read_what_was_downloaded_as_the_umask_allows(server, tmp_path):
-    before = os.umask(0o027)
-    try:
+    with umask(0o027):
         fetch((a_download(server, "good"),), tmp_path, print)
-    finally:
-        os.umask(before)
     assert (tmp_path / "set.gz").stat().st_mode & 0o777 == 0o640
 
 
@@ -167,11 +164,8 @@ def test_a_bar_is_drawn_on_a_terminal(server, tmp_path, monkeypatch, capsys):
 
 
 def test_there_is_no_bar_without_a_thread_for_it(monkeypatch, capsys):
-    def refuse(thread):
-        raise RuntimeError("can't start new thread")
-
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", failing(RuntimeError("can't start new thread")))
     with download._progress(OFFICIAL["cifar10"].downloads[0]) as advance:
         advance(1)
     assert capsys.readouterr().err == ""

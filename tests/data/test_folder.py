@@ -1,14 +1,13 @@
-import errno
 import os
 import re
 import struct
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from tests.trouble import deny, failing
 from xnn.data import folder, limits
 from xnn.data.folder import image_paths, read_folder
 from xnn.errors import DataError
@@ -68,8 +67,9 @@ def test_sizes_are_compared_before_anything_is_decoded(tmp_path, monkeypatch):
     fill(tmp_path)
     save(tmp_path / "b/7.png", pixels(7, 8, 6, 3))
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
-    with pytest.raises(DataError, match=r"b/7.png: 6x8 pixels, but the first image has 5x4"):
+    with pytest.raises(DataError, match=r"b/7.png: 6x8 pixels, but the first image has 5x4;.*resize") as caught:
         read_folder(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def fill_with_masks(tmp_path, count, side):
@@ -87,17 +87,8 @@ def test_many_images_that_are_near_the_limit_are_refused_together(tmp_path, monk
     """Twenty of 64 million pixels each: none is a bomb, all together are."""
     assert fill_with_masks(tmp_path, 20, 8000) < 2**14
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
-    message = (
-        rf"^{re.escape(str(tmp_path))}: refused, its [0-9,]+ bytes unpack to 1,280,000,000 or more, .* allowed: if"
-    )
-    with pytest.raises(DataError, match=message):
-        read_folder(tmp_path)
-
-
-def test_bombs_are_refused_by_the_first_header(tmp_path, monkeypatch):
-    fill_with_masks(tmp_path, 40, 13_000)
-    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
-    with pytest.raises(DataError, match=r"a/0.png: 13000x13000 pixels are more than the 67,108,864 that are allowed"):
+    message = "refused, its [0-9,]+ bytes unpack to 1,280,000,000 or more, .* allowed: if"
+    with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: {message}"):
         read_folder(tmp_path)
 
 
@@ -122,14 +113,6 @@ def test_an_image_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, 
     fill(tmp_path)
     monkeypatch.setattr(folder, "_read_image", lambda path: np.zeros(shape, np.uint8))
     with pytest.raises(DataError, match=r"a/0.png: it was changed while it was read"):
-        read_folder(tmp_path)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
-def test_a_pipe_does_not_keep_anyone_waiting(tmp_path):
-    fill(tmp_path)
-    os.mkfifo(tmp_path / "a/9.png")
-    with pytest.raises(DataError, match=r"a/9.png: not a readable picture \(is a pipe or a device"):
         read_folder(tmp_path)
 
 
@@ -173,14 +156,6 @@ def fill(tmp_path):
         save(tmp_path / "ab"[number % 2] / f"{number}.png", pixels(number))
 
 
-def test_an_image_of_another_size_is_named(tmp_path):
-    fill(tmp_path)
-    save(tmp_path / "b/7.png", pixels(7, 8, 6, 3))
-    with pytest.raises(DataError, match=r"b/7.png: 6x8 pixels, but the first image has 5x4;.*resize") as caught:
-        read_folder(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
 def test_files_that_are_no_images_are_named(tmp_path):
     fill(tmp_path)
     bad = tmp_path / "a/8.png"
@@ -200,11 +175,7 @@ def test_files_that_are_no_images_are_named(tmp_path):
 )
 def test_whatever_a_decoder_raises_is_one_line_with_the_file(tmp_path, monkeypatch, error):
     fill(tmp_path)
-
-    def fail(image, mode):
-        raise error("two\nlines")
-
-    monkeypatch.setattr(Image.Image, "convert", fail)
+    monkeypatch.setattr(Image.Image, "convert", failing(error("two\nlines")))
     with pytest.raises(DataError, match=r"a/0.png: not a readable picture .two lines"):
         read_folder(tmp_path)
 
@@ -233,14 +204,7 @@ def test_too_few_images_to_divide(tmp_path):
 @pytest.mark.parametrize("closed", ["", "a"])
 def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch, closed):
     fill(tmp_path)
-    listed = Path.iterdir
-
-    def iterdir(path):
-        if path == tmp_path / closed:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return listed(path)
-
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    deny(monkeypatch, "iterdir", lambda path: path == tmp_path / closed)
     for read in (read_folder, image_paths):
         with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path / closed))}: cannot be read .Permission denied"):
             read(tmp_path)

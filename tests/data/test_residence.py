@@ -8,31 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data.small_splits import AUGMENT, NUMPY, assert_same_batches, split_of
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
-from xnn.data import (
-    AlternatingFlip,
-    Batches,
-    Compose,
-    Cutout,
-    FirstEpochs,
-    HorizontalFlip,
-    Normalization,
-    RandomCrop,
-    RandomWindow,
-    Split,
-    residence,
-)
+from xnn.data import AlternatingFlip, Batches, Normalization, Split, residence
 from xnn.data import batches as batches_module
-
-AUGMENT = Compose(
-    (HorizontalFlip(), AlternatingFlip(), RandomCrop(1, "reflect"), Cutout(2), FirstEpochs(RandomWindow(2), 1))
-)
-
-
-def split_of(count, dtype="uint8"):
-    images = np.random.default_rng(0).integers(0, 256, (count, 4, 3, 2), dtype=np.uint8)
-    return Split(images.astype(dtype), np.arange(count, dtype=np.int32))
 
 
 @pytest.fixture
@@ -84,11 +64,8 @@ def test_batches_are_the_same_from_the_device_and_from_the_host(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches_module, "_BLOCK", block)
         found, expected = read(resident, epoch, start), read(from_host, epoch, start)
-    assert len(found) == len(expected) == len(resident) - start
-    for pair, expected_pair in zip(found, expected, strict=True):
-        for array, expected_array in zip(pair, expected_pair, strict=True):
-            assert array.dtype == expected_array.dtype
-            np.testing.assert_array_equal(array, expected_array)
+    assert len(expected) == len(resident) - start
+    assert_same_batches(found, expected)
 
 
 def test_images_are_sent_once_for_all_batches_of_a_split(device, sent):
@@ -107,9 +84,7 @@ def test_each_seed_has_its_own_flips(device):
     split = split_of(30)
     for seed in (0, 1):
         options = {"seed": seed, "shuffle": False, "augment": AlternatingFlip()}
-        ((found, _),) = read(Batches(split, 30, backend=device, **options))
-        ((expected, _),) = read(Batches(split, 30, backend=make_backend("numpy"), **options))
-        np.testing.assert_array_equal(found, expected)
+        assert_same_batches(*(read(Batches(split, 30, backend=backend, **options)) for backend in (device, NUMPY)))
 
 
 def test_the_copy_is_a_copy(backend):
@@ -120,8 +95,7 @@ def test_the_copy_is_a_copy(backend):
     split.images[...] = 0
     split.labels[...] = 0
     if backend.library != "numpy":
-        for found_array, expected_array in zip(*read(batches), *expected, strict=True):
-            np.testing.assert_array_equal(found_array, expected_array)
+        assert_same_batches(read(batches), expected)
 
 
 def test_without_a_shuffle_nothing_is_sent_after_the_first_epoch(device, sent):
@@ -153,7 +127,7 @@ def test_two_devices_have_a_copy_each(device):
 
 
 def test_numpy_computes_where_the_images_are():
-    assert residence.device_copy(split_of(5), make_backend("numpy"), True) is None
+    assert residence.device_copy(split_of(5), NUMPY, True) is None
 
 
 def with_free_memory(backend, free):
@@ -180,10 +154,8 @@ def test_a_split_too_large_for_the_device_stays_on_the_host(device, sent, monkey
     backend, split = with_free_memory(device, free), split_of(10)
     found = read(Batches(split, 4, backend=backend, resident=wanted, augment=AUGMENT))
     assert (backend in residence._copies.get(split, {})) == resident
-    expected = read(Batches(split, 4, backend=make_backend("numpy"), augment=AUGMENT))
-    for pair, expected_pair in zip(found, expected, strict=True):
-        for array, expected_array in zip(pair, expected_pair, strict=True):
-            np.testing.assert_array_equal(array, expected_array)
+    expected = read(Batches(split, 4, backend=NUMPY, augment=AUGMENT))
+    assert_same_batches(found, expected)
 
 
 def test_a_large_mapped_file_is_not_brought_into_memory(device, tmp_path, monkeypatch):
@@ -222,13 +194,11 @@ def test_images_in_any_layout_can_be_sent(backend, images):
 def test_who_writes_to_a_batch_does_not_write_to_the_copy(backend, shuffle):
     split = split_of(6, "float32")
     batches = Batches(split, 6, backend=backend, shuffle=shuffle, resident=True)
-    ((expected, expected_labels),) = read(batches)
+    expected = read(batches)
     for x, labels in batches.epoch(0):
         x[...] = 0.0
         labels[...] = 0
-    ((found, found_labels),) = read(batches)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(found_labels, expected_labels)
+    assert_same_batches(read(batches), expected)
 
 
 def test_images_without_pixels_and_of_other_types_stay_on_the_host(device):

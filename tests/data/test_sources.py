@@ -2,13 +2,13 @@ import os
 import re
 import socket
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.data.small_files import SMALL, CifarFiles, write_files, write_mnist, write_tar
+from tests.trouble import deny, failing
 from xnn.data import cache, class_names, load, sources
 from xnn.data.download import Download
 from xnn.data.mnist import FILES, MNIST_LIKE, Mnist
@@ -20,16 +20,11 @@ def small_and_offline(monkeypatch, tmp_path):
     """Let CIFAR be small, the cache be empty, and any download be a failure."""
     for name, cifar in SMALL.items():
         monkeypatch.setitem(sources.OFFICIAL, name, cifar)
-
-    def refuse(*arguments):
-        raise AssertionError("tried to download")
-
-    monkeypatch.setattr(sources, "fetch", refuse)
+    monkeypatch.setattr(sources, "fetch", failing(AssertionError("tried to download")))
     monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def refuse_to_read(*arguments):
-    raise AssertionError("read the files again")
+refuse_to_read = failing(AssertionError("read the files again"))
 
 
 @pytest.mark.parametrize(
@@ -112,19 +107,6 @@ def test_changed_files_are_read_anew(tmp_path):
     np.testing.assert_array_equal(load("mnist", data_dir=tmp_path / "data").train.images[..., 0], expected[0])
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path):
-    expected = write_mnist(tmp_path / "data")
-    load("mnist", data_dir=tmp_path / "data")
-    (file,) = (tmp_path / "cache").iterdir()
-    content = bytearray(file.read_bytes())
-    content[-50] ^= 4
-    file.write_bytes(content)
-    lines = []
-    dataset = load("mnist", data_dir=tmp_path / "data", report=lines.append)
-    np.testing.assert_array_equal(dataset.test.images[..., 0], expected[2])
-    assert "is damaged" in lines[0]
-
-
 def test_download_then_cache(tmp_path, monkeypatch):
     calls = []
 
@@ -165,12 +147,9 @@ def test_without_download_the_message_names_the_files(tmp_path):
 
 @pytest.mark.parametrize("name", [*sources.OFFICIAL, "torchvision:CIFAR10", "torchvision:../../x", "https://a.b/c"])
 def test_without_download_nothing_goes_to_the_net(monkeypatch, name):
-    def connect(*arguments, **options):
-        raise AssertionError("went to the net")
-
     monkeypatch.undo()
-    monkeypatch.setattr(socket, "getaddrinfo", connect)
-    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", failing(AssertionError("went to the net")))
+    monkeypatch.setattr(socket.socket, "connect", failing(AssertionError("went to the net")))
     with pytest.raises(DataError):
         load(name, download=False, cache_dir="absent")
 
@@ -183,10 +162,7 @@ def test_the_name_of_a_torchvision_dataset_is_no_path(tmp_path):
 
 
 def test_what_does_not_fit_into_memory_is_one_line(monkeypatch):
-    def read():
-        raise MemoryError
-
-    monkeypatch.setattr(sources, "read_digits", read)
+    monkeypatch.setattr(sources, "read_digits", failing(MemoryError))
     with pytest.raises(DataError, match=r"^dataset 'digits' does not fit into memory$"):
         load("digits")
 
@@ -275,15 +251,7 @@ def test_a_refusal_of_the_system_is_one_line(tmp_path, monkeypatch, name, method
     closed.mkdir()
     (tmp_path / "closed" / "data_batch_1.bin").touch()
     (tmp_path / "closed" / FILES[0]).touch()
-    real = getattr(Path, method)
-
-    # As before Python 3.14; permissions would not stop root.
-    def refuse(path, **options):
-        if path.is_relative_to(closed) and path != closed:
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, **options)
-
-    monkeypatch.setattr(Path, method, refuse)
+    deny(monkeypatch, method, lambda path: path.is_relative_to(closed) and path != closed)  # as before Python 3.14
     with pytest.raises(DataError, match=r"closed.*: ") as caught:
         load(str(closed)) if name == "folder" else load(name, data_dir=closed)
     assert "\n" not in str(caught.value)
@@ -292,29 +260,15 @@ def test_a_refusal_of_the_system_is_one_line(tmp_path, monkeypatch, name, method
 
 
 def test_a_refusal_at_the_data_dir_itself_is_one_line(tmp_path, monkeypatch):
-    def refuse(path, **options):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "is_dir", refuse)
+    deny(monkeypatch, "is_dir", lambda path: True)
     with pytest.raises(DataError, match=f"^{tmp_path}: cannot be read .Permission denied.$"):
         load("mnist", data_dir=tmp_path)
 
 
 def test_a_closed_cache_is_reported_and_closed_downloads_are_named(tmp_path, monkeypatch):
     monkeypatch.undo()  # the real `fetch`, which looks for its files before it asks the net
-    real = Path.is_file
-
-    def refuse(path, **options):
-        if path.is_relative_to(tmp_path / "cache"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, **options)
-
-    monkeypatch.setattr(Path, "is_file", refuse)
-
-    def closed(folder):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(cache, "Folder", closed)
+    deny(monkeypatch, "is_file", lambda path: path.is_relative_to(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "Folder", failing(PermissionError(13, "Permission denied")))
     lines = []
     for download in (True, False):
         with pytest.raises(DataError, match=r"downloads.*mnist.*: cannot be read .Permission denied"):
