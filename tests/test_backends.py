@@ -2,7 +2,6 @@
 
 import pickle
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,33 +12,6 @@ import xnn
 from xnn import backends
 from xnn.errors import BackendError
 from xnn.testing.strategies import arrays, shapes
-
-
-class FakeRuntime:
-    """CuPy's runtime module on a machine with `devices` CUDA devices; None stands for a driver that fails."""
-
-    class CUDARuntimeError(RuntimeError):
-        pass
-
-    def __init__(self, devices):
-        self.devices = devices
-
-    def getDeviceCount(self):  # noqa: N802 - CuPy's name
-        if self.devices is None:
-            raise self.CUDARuntimeError("cudaErrorInsufficientDriver")
-        return self.devices
-
-
-@pytest.fixture
-def install_cupy(monkeypatch):
-    """Return a function that puts a CuPy with so many devices in place, as far as choosing a backend looks at it."""
-
-    def install(devices):
-        cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=FakeRuntime(devices)), __version__="14.0")
-        monkeypatch.setitem(sys.modules, "cupy", cupy)
-        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: name if name == "cupy" else None)
-
-    return install
 
 
 @pytest.fixture(autouse=True)
@@ -96,31 +68,6 @@ def test_the_environment_chooses_where_no_name_is_given(monkeypatch):
     assert xnn.backend() == xnn.backend("auto")
 
 
-@pytest.mark.parametrize("devices", [0, None])
-def test_auto_is_numpy_where_no_device_answers(install_cupy, devices):
-    install_cupy(devices)
-    assert xnn.backend("auto").name == "numpy"
-
-
-def test_auto_asks_for_cupy_where_a_device_answers(install_cupy, monkeypatch):
-    install_cupy(1)
-    monkeypatch.setattr(backends, "_make", lambda name: backends.Backend(name, None, None, None))
-    assert xnn.backend("auto").name == "cupy"
-
-
-@pytest.mark.parametrize("devices", [0, None])
-def test_cupy_without_a_device_is_an_error(install_cupy, devices):
-    install_cupy(devices)
-    with pytest.raises(BackendError, match="no CUDA device answers"):
-        backends._make_cupy("")
-
-
-def test_a_cuda_device_that_is_not_there_is_an_error(install_cupy):
-    install_cupy(2)
-    with pytest.raises(BackendError, match="numbers 0 to 1"):
-        backends._make_cupy("2")
-
-
 @pytest.mark.parametrize(
     ("library", "make"),
     [("cupy", backends._make_cupy), ("torch", backends._make_torch), ("array_api_strict", backends._make_strict)],
@@ -164,15 +111,6 @@ def test_a_folder_with_a_librarys_name_is_not_the_library(monkeypatch, tmp_path)
     with pytest.raises(BackendError, match="not installed"):
         backends._make_cupy("")
     sys.modules.pop("cupy", None)
-
-
-def test_asking_for_a_backend_makes_its_device_current(monkeypatch):
-    current = []
-    made = {n: backends.Backend("cupy", n, None, None, activate=lambda n=n: current.append(n)) for n in "01"}
-    monkeypatch.setattr(backends, "_make", lambda name: made[name[-1]])
-    for name in ("cupy:0", "cupy:1", made["0"]):
-        xnn.backend(name)
-    assert current == ["0", "1", "0"]
 
 
 def test_devices_of_other_libraries_that_are_not_there():

@@ -97,14 +97,10 @@ def test_peers_print_one_table_and_write_it(run, monkeypatch, tmp_path):
 
     assert files["--markdown"].read_text(encoding="utf-8") == printed.out
     (table,) = tables(printed.out)
+    updates = [(f"training, {rule}", batch) for rule in ("momentum 0.9", "Adam") for batch in ("1", "128")]
     assert [(row["network"], row["what"], row["batch"]) for row in table] == [
-        ("mlp 784-128-10", "training", "2"),
-        ("mlp 784-128-10", "training, momentum 0.9", "1"),
-        ("mlp 784-128-10", "training, momentum 0.9", "128"),
-        ("mlp 784-128-10", "training, Adam", "1"),
-        ("mlp 784-128-10", "training, Adam", "128"),
-        ("LeNet-5", "training", "2"),
-        ("LeNet-5", "inference", "1"),
+        *(("mlp 784-128-10", *work) for work in [("training", "2"), *updates]),
+        *(("LeNet-5", *work) for work in [("training", "2"), ("inference", "1")]),
     ]
     columns = ["network", "what", "batch", "xnn, ms", "PyTorch, ms", "scikit-learn, ms", "best PyTorch / xnn"]
     both = ["default PyTorch / xnn", "fused PyTorch / xnn"]
@@ -115,9 +111,8 @@ def test_peers_print_one_table_and_write_it(run, monkeypatch, tmp_path):
     ]
 
     record = json.loads(files["--json"].read_text(encoding="utf-8"))
-    assert {"date", "processor", "cores", "load", "threads", "blas", "versions", "repeats", "seconds", "rows"} <= set(
-        record
-    )
+    about = {"date", "processor", "cores", "load", "threads", "blas", "versions", "repeats", "seconds", "rows"}
+    assert about <= set(record)
     assert record["blas"] == kernels.products(xnn.backend("numpy")).get("BLAS", "unknown BLAS")
     assert [row["optimizer"] for row in record["rows"]] == ["sgd", *["momentum"] * 2, *["adam"] * 2, "sgd", None]
     assert {"python", "numpy", "torch", "scikit-learn", "xnn-array"} <= set(record["versions"])
@@ -187,9 +182,8 @@ def test_the_chart_draws_each_ratio_on_its_side_of_one(tmp_path):
 
     svg = ElementTree.parse(picture).getroot()
     texts = [element.text for element in svg.iter() if element.tag.endswith("text")]
-    assert {"a <b>", "c", "d", "2.00", "0.50", "1.00", "AMD & Co, 2 threads, 2026-11-29; number: batch size"} <= {
-        *texts
-    }
+    caption = "AMD & Co, 2 threads, 2026-11-29; number: batch size"
+    assert {"a <b>", "c", "d", "2.00", "0.50", "1.00", caption} <= {*texts}
     assert "scikit-learn alone" not in texts
     faster, slower, equal = (bar.attrib for bar in svg.iter() if bar.get("class") in ("faster", "slower"))
     (one,) = (float(line.get("x1")) for line in svg.iter() if line.get("class") == "one")
@@ -217,11 +211,10 @@ def test_pytorch_has_as_many_parameters(name):
     pytest.importorskip("torch")
     network = NETWORKS[name]
     model = network.xnn().build(network.input_shape, backend="numpy")
-    frozen_scales = {name for name, p in network.torch().named_parameters() if not p.requires_grad and p.ndim == 1}
-    counted = {
-        name: p.numel() for name, p in network.torch().named_parameters() if name not in frozen_scales - {"0.bias"}
-    }
-    assert sum(counted.values()) == model.parameters.flat.size
+    parameters = dict(network.torch().named_parameters())
+    frozen_scales = {name for name, p in parameters.items() if not p.requires_grad and p.ndim == 1} - {"0.bias"}
+    counted = sum(p.numel() for name, p in parameters.items() if name not in frozen_scales)
+    assert counted == model.parameters.flat.size
 
 
 def xnn_after(steps, network, optimizer="sgd"):
@@ -239,27 +232,21 @@ def xnn_after(steps, network, optimizer="sgd"):
 SAME = ("mlp 784-128-10", "LeNet-5", "conv-norm 32-64-128", "residual", "speed")
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_jax_computes_the_same(name):
+ALL = [*((name, "sgd") for name in SAME), *(("mlp 784-128-10", name) for name in ("momentum", "adam"))]
+
+
+@pytest.mark.parametrize(("name", "optimizer"), ALL)
+def test_jax_computes_the_same(name, optimizer, monkeypatch):
     pytest.importorskip("jax")
     from benchmarks import peers_jax
 
-    logits, before, after = xnn_after(1, NETWORKS[name])
-    np.testing.assert_allclose(peers_jax.jax_inference(NETWORKS[name], 4)(), logits, rtol=1e-4, atol=1e-4)
-    trained, running = peers_jax.trainer(NETWORKS[name], 4)()
-    assert_moved_alike(trained | running, before, after)
-
-
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_jax_updates_in_the_same_way(optimizer, monkeypatch):
-    pytest.importorskip("jax")
-    from benchmarks import peers_jax
-
+    steps = 1 if optimizer == "sgd" else 3
     monkeypatch.setitem(tasks.RATES, optimizer, 1e-3)
-    _, before, after = xnn_after(3, NETWORKS["mlp 784-128-10"], optimizer)
-    train = peers_jax.trainer(NETWORKS["mlp 784-128-10"], 4, optimizer)
-    trained, _ = [train() for _ in range(3)][-1]
-    assert_moved_alike(trained, before, after)
+    logits, before, after = xnn_after(steps, NETWORKS[name], optimizer)
+    np.testing.assert_allclose(peers_jax.jax_inference(NETWORKS[name], 4)(), logits, rtol=1e-4, atol=1e-4)
+    train = peers_jax.trainer(NETWORKS[name], 4, optimizer)
+    trained, running = [train() for _ in range(steps)][-1]
+    assert_moved_alike(trained | running, before, after)
 
 
 def assert_moved_alike(found, before, after):
@@ -278,8 +265,7 @@ def test_pytorch_updates_in_the_same_way(optimizer, fused, monkeypatch):
     _, before, after = xnn_after(3, NETWORKS["mlp 784-128-10"], optimizer)
     model, x, y = peers_torch.torch_model(NETWORKS["mlp 784-128-10"], 4, False)
     # PyTorch's images have their channels first: of one channel the order of pixels is the same.
-    names = {"1.weight": "1.weight", "1.bias": "1.bias", "3.weight": "3.weight", "3.bias": "3.bias"}
-    model.load_state_dict({name: torch.tensor(before[name].T.copy()) for name in names})
+    model.load_state_dict({name: torch.tensor(array.T.copy()) for name, array in before.items()})
     update = peers_torch.torch_optimizer(model, optimizer, fused)
     for _ in range(3):
         update.zero_grad()
@@ -297,9 +283,7 @@ def keras_or_skip():
     return importlib.import_module("benchmarks.peers_keras")
 
 
-@pytest.mark.parametrize(
-    ("name", "optimizer"), [*((name, "sgd") for name in SAME), *(("mlp 784-128-10", o) for o in ("momentum", "adam"))]
-)
+@pytest.mark.parametrize(("name", "optimizer"), ALL)
 def test_keras_computes_the_same(name, optimizer, monkeypatch):
     peers_keras = keras_or_skip()
     monkeypatch.setitem(tasks.RATES, optimizer, 1e-3)
@@ -546,15 +530,10 @@ def test_memory_prints_a_table(run, monkeypatch, tmp_path):
     path = tmp_path / "memory.json"
     printed = run(memory, "--batches", "1", "2", "--threads", threads.count(), "--json", path)
     (table,) = tables(printed.out)
-    assert [(row["batch"], row["xnn, MiB"], row["xnn / better PyTorch"]) for row in table] == [
-        ("1", "10", "0.50"),
-        ("2", "20", "0.50"),
-    ]
-    assert json.loads(path.read_text(encoding="utf-8"))[1] == {
-        "batch": 2,
-        "ratio": 0.5,
-        **{variant: 2 * mib for variant, mib in measured.items()},
-    }
+    found = [(row["batch"], row["xnn, MiB"], row["xnn / better PyTorch"]) for row in table]
+    assert found == [("1", "10", "0.50"), ("2", "20", "0.50")]
+    expected = {variant: 2 * mib for variant, mib in measured.items()}
+    assert json.loads(path.read_text(encoding="utf-8"))[1] == {"batch": 2, "ratio": 0.5, **expected}
 
 
 def test_memory_measures_a_step(run):
