@@ -41,14 +41,12 @@ class Called:
 
     def gradients(self, dy, **needs):
         """Return all gradients as a list of NumPy arrays; None where there is none."""
-        results = self.pullback(
-            dy
-            if array_api_compat.is_array_api_obj(dy) and not isinstance(dy, np.ndarray)
-            else self.backend.asarray(dy),
-            **needs,
-        )
-        results = results if isinstance(results, tuple) else (results,)
-        return [None if g is None else np.asarray(self.backend.to_numpy(g)) for g in results]
+        dy = self.backend.asarray(dy) if isinstance(dy, np.ndarray) else dy
+        return [None if g is None else np.asarray(self.backend.to_numpy(g)) for g in self.results(dy, **needs)]
+
+    def results(self, dy, **needs):
+        results = self.pullback(dy, **needs)
+        return results if isinstance(results, tuple) else (results,)
 
 
 def _same(found, expected, rtol=1e-12):
@@ -95,8 +93,7 @@ def test_nothing_that_came_in_is_changed_or_handed_out(case, data):
     called = Called(case, make_backend("numpy"), call.args, call.options)
     dy = called.direction()
     dy.flags.writeable = False
-    results = called.pullback(dy)
-    results = results if isinstance(results, tuple) else (results,)
+    results = called.results(dy)
     if not case.may_be_views:
         for result in (called.y, *(g for g in results if isinstance(g, np.ndarray))):
             assert not any(np.shares_memory(result, array) for array in (*arrays, dy))
@@ -121,8 +118,7 @@ def test_arrays_stay_on_a_second_device(case, device, data):
 def _check_dtype_and_device(case, backend, dtype, call):
     args = [_cast(a, dtype) for a in call.args]
     called = Called(case, backend, args, call.options)
-    results = called.pullback(backend.asarray(called.direction()))
-    results = results if isinstance(results, tuple) else (results,)
+    results = called.results(backend.asarray(called.direction()))
     for array in (called.y, *(g for g in results if g is not None)):
         assert array.dtype == backend.dtype(dtype)
         assert array_api_compat.device(array) == backend.device

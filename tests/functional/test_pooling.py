@@ -9,13 +9,10 @@ from xnn import functional as F
 from xnn.testing.strategies import arrays, pool_geometries
 
 from . import naive
+from .peer import assert_equals_torch, dy_like
 
 POOLINGS = {"max": (F.max_pool2d, np.max, -np.inf), "average": (F.avg_pool2d, np.mean, 0.0)}
 both = pytest.mark.parametrize(("function", "reduce", "fill"), POOLINGS.values(), ids=POOLINGS)
-
-
-def dy_like(y, seed=0):
-    return np.random.default_rng(seed).standard_normal(y.shape)
 
 
 @both
@@ -37,14 +34,12 @@ def test_equals_torch(function, reduce, fill, window, stride, sides, data):
     torch = pytest.importorskip("torch")
     padding = data.draw(st.integers(0, window // 2))
     x = data.draw(arrays((2, *sides, 2), distinct=True))
-    y, pullback = function(x, window, stride, padding)
-    leaf = torch.tensor(x, requires_grad=True)
-    peer = torch.nn.functional.max_pool2d if function is F.max_pool2d else torch.nn.functional.avg_pool2d
-    expected = peer(leaf.permute(0, 3, 1, 2), window, stride, padding).permute(0, 2, 3, 1)
-    dy = dy_like(y)
-    expected.backward(torch.tensor(dy))
-    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=1e-13)
-    np.testing.assert_allclose(pullback(dy), leaf.grad.numpy(), rtol=0, atol=1e-13)
+    peer = getattr(torch.nn.functional, function.__name__)
+
+    def channels_last(x):
+        return peer(x.permute(0, 3, 1, 2), window, stride, padding).permute(0, 2, 3, 1)
+
+    assert_equals_torch(lambda x: function(x, window, stride, padding), channels_last, x)
 
 
 @given(geometry=pool_geometries(), value=st.integers(-5, 5).map(lambda k: k + 0.25))
@@ -112,6 +107,10 @@ def test_global_max_pooling_is_pooling_by_a_window_of_all_pixels(backend, shape,
     np.testing.assert_array_equal(dx, expected_pullback(dy))
 
 
+UNSEEN = "leaves windows of (2, 3) that see no pixel; each margin must be smaller than the window"
+DOES_NOT_FIT = "does not fit the image's padded height of 1; use a smaller window or dilation, or more padding"
+
+
 @pytest.mark.parametrize("function", [F.max_pool2d, F.avg_pool2d])
 @pytest.mark.parametrize(
     ("shape", "options", "culprit"),
@@ -120,20 +119,10 @@ def test_global_max_pooling_is_pooling_by_a_window_of_all_pixels(backend, shape,
         ((1, 4, 4, 1), {"window": 0}, "kernel must be a positive integer or a pair of them, not 0"),
         ((1, 4, 4, 1), {"window": 2, "stride": -1}, "stride must be a positive integer or a pair of them, not -1"),
         *(
-            (
-                (1, 4, 4, 1),
-                {"window": (2, 3), "padding": padding},
-                f"padding {padding} leaves windows of (2, 3) that see no pixel; "
-                "each margin must be smaller than the window",
-            )
+            ((1, 4, 4, 1), {"window": (2, 3), "padding": padding}, f"padding {padding} {UNSEEN}")
             for padding in (2, ((2, 0), (0, 0)), ((0, 2), (0, 0)), ((0, 0), (3, 0)), ((0, 0), (0, 3)))
         ),
-        (
-            (1, 1, 4, 1),
-            {"window": 2},
-            "a window that spans 2 pixels does not fit the image's padded height of 1; "
-            "use a smaller window or dilation, or more padding",
-        ),
+        ((1, 1, 4, 1), {"window": 2}, f"a window that spans 2 pixels {DOES_NOT_FIT}"),
     ],
 )
 def test_bad_arguments_are_named(function, shape, options, culprit):
