@@ -59,14 +59,7 @@ def moved_outside(path: Path, outside: Path) -> str:
     return f"{path.name} is a link to itself, moved elsewhere"
 
 
-def fifo(path: Path) -> str:
-    clear(path)
-    os.mkfifo(path)
-    return f"{path.name} is a FIFO"
-
-
-def bound_socket(path: Path) -> str:
-    clear(path)
+def _socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         here = Path.cwd()
         os.chdir(path.parent)  # a socket's name has at most 108 bytes
@@ -74,70 +67,48 @@ def bound_socket(path: Path) -> str:
             bound.bind(path.name)
         finally:
             os.chdir(here)
-    return f"{path.name} is a socket"
 
 
-def folder(path: Path, *, full: bool) -> str:
-    clear(path)
+def _full_folder(path: Path) -> None:
     path.mkdir()
-    if full:
-        (path / "within").write_text("not empty")
-    return f"{path.name} is {'a' if full else 'an empty'} folder"
+    (path / "within").write_text("not empty")
 
 
-def sparse(path: Path, size: int, *, keep: bool) -> str:
-    """Make a file large without its taking room."""
-    if not keep:
-        clear(path)
-        path.touch()
-    os.truncate(path, size)
-    return f"{path.name} {'goes on with' if keep else 'is'} {size} zero bytes"
-
-
-def device(path: Path) -> str:
+def _device(path: Path) -> None:
     """Make a device of one's own of /dev/zero, which takes root; a link to it elsewhere."""
-    clear(path)
     try:
         os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))
     except PermissionError:
         path.symlink_to("/dev/zero")
-    return f"{path.name} is a device"
+
+
+KINDS = {
+    "a FIFO": os.mkfifo,
+    "a socket": _socket,
+    "an empty folder": Path.mkdir,
+    "a folder": _full_folder,
+    "a device": _device,
+    "missing": lambda path: None,
+    "empty": Path.touch,
+}
 
 
 def odd_kind(path: Path, random: Random) -> str:
     """Put something that is no plain file, or no small one, in the place of a file."""
-    makers = (
-        lambda: fifo(path),
-        lambda: bound_socket(path),
-        lambda: folder(path, full=False),
-        lambda: folder(path, full=True),
-        lambda: sparse(path, random.choice((2**20, 2**28, 2**32, 2**40)), keep=False),
-        lambda: sparse(path, random.choice((2**20, 2**28, 2**32, 2**40)), keep=True),
-        lambda: device(path),
-        lambda: _emptied(path),
-        lambda: _missing(path),
-    )
-    if path.is_dir():
-        makers = (*makers[:4], makers[6], makers[8])
-    return random.choice(makers)()
-
-
-def _emptied(path: Path) -> str:
-    path.write_bytes(b"")
-    return f"{path.name} is empty"
-
-
-def _missing(path: Path) -> str:
-    clear(path)
-    return f"{path.name} is missing"
+    kinds = [kind for kind in KINDS if kind != "empty" or not path.is_dir()]
+    kind = random.choice((*kinds, *(() if path.is_dir() else ("large", "larger"))))
+    if kind != "larger":
+        clear(path)
+    if kind in KINDS:
+        KINDS[kind](path)
+        return f"{path.name} is {kind}"
+    path.touch()
+    size = random.choice((2**20, 2**28, 2**32, 2**40))
+    os.truncate(path, size)
+    return f"{path.name} {'is' if kind == 'large' else 'goes on with'} {size} zero bytes"
 
 
 _CHUNK = bytes(2**20)
-
-
-def zeros(count: int) -> bytes:
-    """Return a gzip file of so many MiB of zero bytes, made in a moment."""
-    return gzip_of(b"", count)
 
 
 def gzip_of(start: bytes, count: int, end: bytes = b"") -> bytes:

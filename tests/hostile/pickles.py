@@ -34,9 +34,7 @@ def _odd_values(content: bytes, random: Random) -> tuple[bytes, str]:
         del value[key]
         told = f"'{key}' is missing"
     elif kind == 2:
-        odd = random.choice(
-            (1, 2**70, b"data", b"\xff\xfe", "\ud800x", None, 1.5, (1, 2), True, "x" * 9000, "\x1b[31m")
-        )
+        odd = random.choice((1, 2**70, b"data", b"\xff", "\ud800x", None, 1.5, (1, 2), True, "x" * 9000, "\x1b[31m"))
         value[odd] = value.pop(key)
         told = f"'{key}' is under {shown(odd)}"
     elif kind == 3:
@@ -48,9 +46,7 @@ def _odd_values(content: bytes, random: Random) -> tuple[bytes, str]:
         value["data"] = odd = _odd_array(value["data"], random)
         told = f"'data' is of {odd.dtype} {odd.shape}"
     else:
-        value = random.choice(
-            (None, 2**70, [], [value], (value,), {"a": value}, "x", b"x", np.arange(3), {}, {1: value})
-        )
+        value = random.choice((None, 2**70, [], [value], (value,), {"a": value}, {}, "x", np.arange(3), {1: value}))
         told = f"it is a {type(value).__name__}"
     protocol = random.randrange(6)
     try:
@@ -67,16 +63,8 @@ def _odd_value(random: Random) -> Any:
     return random.choice(
         (
             *(None, True, [], {}, (), b"", "", nested, texts, texts.encode("utf-8", "surrogatepass"), [texts] * 4),
-            *(
-                random.choice(NUMBERS),
-                [random.choice(NUMBERS)] * 4,
-                np.float64(1.5),
-                np.zeros(3),
-                bytearray(5),
-                {1},
-                1j,
-            ),
-            *(np.arange(4), np.arange(4).astype(">i8"), np.array([1, 2, 3, 4], object), ["1", "2", "3", "4"]),
+            *(random.choice(NUMBERS), [random.choice(NUMBERS)] * 4, np.float64(1.5), np.zeros(3), bytearray(5), {1}),
+            *(np.arange(4), np.arange(4).astype(">i8"), np.array([1, 2, 3, 4], object), ["1", "2", "3", "4"], 1j),
         )
     )
 

@@ -1,6 +1,7 @@
 """Cases whose run directory is mutated: what xnn-report, xnn-predict and ``xnn-train --resume`` are handed."""
 
 import json
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -69,14 +70,6 @@ def _rows(name: str, place: Place, random: Random | None) -> Case:
     content, told = json_values.lines((run / name).read_bytes(), random)
     (run / name).write_bytes(content)
     return Case(f"{name}: {told}", command)
-
-
-def metrics(place: Place, random: Random | None) -> Case:
-    return _rows("metrics.jsonl", place, random)
-
-
-def intervals(place: Place, random: Random | None) -> Case:
-    return _rows("intervals.jsonl", place, random)
 
 
 def model(place: Place, random: Random | None) -> Case:
@@ -218,8 +211,8 @@ def terminal(place: Place, random: Random | None) -> Case:
 GROUPS = (
     Group("config", 14, config),
     Group("result", 8, result),
-    Group("metrics", 8, metrics),
-    Group("intervals", 7, intervals),
+    Group("metrics", 8, partial(_rows, "metrics.jsonl")),
+    Group("intervals", 7, partial(_rows, "intervals.jsonl")),
     Group("model", 11, model),
     Group("checkpoints", 11, checkpoints),
     Group("page", 5, page),

@@ -22,24 +22,15 @@ class Tried:
     """Whether it was a process of its own, not a fork."""
 
 
-def table(tried: Iterable[Tried]) -> str:
+def table(tried: list[Tried]) -> str:
     """Return a row for each group: cases, those that ended with code 0, failures, the slowest, the largest memory."""
-    groups: dict[str, list[Tried]] = defaultdict(list)
-    for case in tried:
-        groups[case.group].append(case)
-    rows = [_row(name, cases) for name, cases in groups.items()]
-    rows.append(_row("all", [case for cases in groups.values() for case in cases]))
-    head = ("group", "cases", "taken", "failed", "slowest", "memory")
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in (head, *rows)]
-    return "\n".join(lines)
-
-
-def _row(name: str, cases: list[Tried]) -> tuple[str, ...]:
-    failed = sum(bool(case.faults) for case in cases)
-    taken = sum(case.code == 0 for case in cases)
-    slowest, largest = max(case.seconds for case in cases), max(case.memory for case in cases)
-    return name, f"{len(cases):,}", f"{taken:,}", f"{failed:,}", f"{slowest:.1f} s", f"{largest:,} MiB"
+    rows = [f"{'group':>14} {'cases':>7} {'taken':>7} {'failed':>7} {'slowest':>9} {'memory':>10}"]
+    for name in [*dict.fromkeys(case.group for case in tried), "all"]:
+        cases = [case for case in tried if name in (case.group, "all")]
+        failed, taken = sum(bool(case.faults) for case in cases), sum(case.code == 0 for case in cases)
+        slowest, largest = max(case.seconds for case in cases), max(case.memory for case in cases)
+        rows.append(f"{name:>14} {len(cases):>7,} {taken:>7,} {failed:>7,} {slowest:>7.1f} s {largest:>6,} MiB")
+    return "\n".join(rows)
 
 
 def failures(tried: Iterable[Tried], seed: int) -> str:

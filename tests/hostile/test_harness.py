@@ -1,4 +1,7 @@
-"""The harness sees what it is there for: each kind of harm, done by a command that does only that."""
+"""The harness sees each kind of harm, done by a command that does only that; the real ones do none in a few cases.
+
+``nox -s hostile`` tries many more of these.
+"""
 
 import json
 import os
@@ -83,3 +86,13 @@ def test_what_does_not_belong_into_a_page_is_seen(markup, fault):
 
 def test_a_page_without_a_policy_is_seen():
     assert faults_of_page("<html></html>") == ["0 policies, not one"]
+
+
+def test_no_file_that_is_handed_to_a_command_does_harm(request):
+    if "numpy" not in request.config.getoption("--backends").split(","):
+        pytest.skip("the harness computes on NumPy, which is not among the backends of this run")
+    # Other tests run beside it, and a command that waits for its turn is not slow.
+    options = ("--cases", "250", "--workers", "1", "--seconds", "20")
+    program = [sys.executable, "-m", "tests.hostile", *options]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """The gradient check itself: it passes what is right, and catches and describes what is wrong."""
 
 import math
+import re
 import subprocess
 import sys
 
@@ -40,10 +41,7 @@ def changed(gradient, index, factor):
         (lambda dx, dw, db: (dx, dw, -db), r"argument 2 \(bias\) of shape \(2,\)"),
         (lambda dx, dw, db: (dx, changed(dw, (1, 0), 1.001), db), r"argument 1 \(weight\)[\s\S]*worst entry \(1, 0\)"),
         (lambda dx, dw, db: (1.0001 * dx, dw, db), r"argument 0 \(x\)"),
-        (
-            lambda dx, dw, db: (changed(dx, (2, 1), np.nan), dw, db),
-            r"wrong for argument 0 \(x\) of shape \(4, 3\): nan at \(2, 1\)",
-        ),
+        (lambda dx, dw, db: (changed(dx, (2, 1), np.nan), dw, db), r"0 \(x\) of shape \(4, 3\): nan at \(2, 1\)"),
         (lambda dx, dw, db: (dx, dw.T, db), r"the gradient of argument 1 \(weight\) has shape \(2, 3\).*has \(3, 2\)"),
         (lambda dx, dw, db: (dx, dw, None), r"argument 2 \(bias\) has an argument but no gradient"),
         (lambda dx, dw, db: (dx, dw.astype("float32"), db), "gradient 1 is float32"),
@@ -65,13 +63,8 @@ def test_the_report_holds_what_is_needed_to_look_into_it():
     with pytest.raises(AssertionError) as raised:
         check_pullback(spoiled(lambda dx, dw, db: (dx, dw, 2 * db)), (X, WEIGHT, BIAS))
     report = str(raised.value)
-    for part in (
-        "<pullback(w), v> =",
-        "d/dt <w, f(... + t v)> =",
-        "x (4, 3), weight (3, 2), bias (2,)",
-        "v = [",
-        "w = [[",
-    ):
+    shapes = "x (4, 3), weight (3, 2), bias (2,)"
+    for part in ("<pullback(w), v> =", "d/dt <w, f(... + t v)> =", shapes, "v = [", "w = [["):
         assert part in report
 
 
@@ -88,42 +81,33 @@ def test_float32_arguments_are_checked_in_float64():
     check_pullback(F.gelu, (X.astype("float32"),))
 
 
-@pytest.mark.parametrize("side", ["the function", "the pullback"])
-def test_a_change_in_place_is_caught(side, backend):
+@pytest.mark.parametrize(
+    "change",
+    ["the function changes argument 0 (x)", "the pullback changes argument 0 (x)", "the pullback changes dy"],
+)
+def test_a_change_in_place_is_caught(change, backend):
     def meddling(x):
-        if side == "the function":
+        if change.startswith("the function"):
             x[0, 0] = 5.0
 
         def pullback(dy):
-            if side == "the pullback":
-                x[0, 0] = 5.0
+            changed = dy if change.endswith("dy") else x
+            changed[0, 0] = 5.0
             return dy
 
         return x * 1.0, pullback
 
-    with pytest.raises(AssertionError, match=rf"meddling: {side} changes argument 0 \(x\) in place"):
+    with pytest.raises(AssertionError, match=rf"meddling: {re.escape(change)} in place"):
         check_pullback(meddling, (X,), backend=backend)
 
 
-def test_a_pullback_that_changes_dy_is_caught(backend):
-    def meddling(x):
-        def pullback(dy):
-            dy[0, 0] = 7.0
-            return dy
-
-        return x * 1.0, pullback
-
-    with pytest.raises(AssertionError, match="the pullback changes dy in place"):
-        check_pullback(meddling, (X,), backend=backend)
+def rough(x):
+    return np.sin(1e7 * x), lambda dy: 1e7 * np.cos(1e7 * x) * dy
 
 
 def test_on_a_kink_or_where_a_function_is_rough_there_is_no_verdict():
     with pytest.raises(NotSmoothError, match=r"relu: finite differences for argument 0 \(x\) do not settle"):
         check_pullback(F.relu, (np.array([1.0, 0.0, -1.0]),))
-
-    def rough(x):
-        return np.sin(1e7 * x), lambda dy: 1e7 * np.cos(1e7 * x) * dy
-
     with pytest.raises(NotSmoothError, match=r"rough: .*do not settle"):
         check_pullback(rough, (X,))
 
@@ -174,9 +158,6 @@ def test_the_complex_step_sees_what_differences_cannot(position, seed):
 
 
 def test_the_complex_step_of_a_rough_function_needs_a_small_step_beside_it():
-    def rough(x):
-        return np.sin(1e7 * x), lambda dy: 1e7 * np.cos(1e7 * x) * dy
-
     with pytest.raises(ValueError, match=r"rough: .*bends within 0.01 .give a smaller step"):
         check_pullback(rough, (X,), method="complex")
     check_pullback(rough, (X,), method="complex", step=1e-9)
@@ -232,19 +213,15 @@ def test_backends_that_differ_are_named():
         factor = 1.0 if isinstance(x, np.ndarray) else 1.001
         return x * 2.0, lambda dy: dy * factor
 
-    names = ["numpy", "array_api_strict"]
-    with pytest.raises(
-        AssertionError, match="gradient 0 differs between numpy and array_api_strict:CPU_DEVICE by up to"
-    ):
+    names, complaint = ["numpy", "array_api_strict"], "gradient 0 differs between numpy and array_api_strict:CPU_DEVICE"
+    with pytest.raises(AssertionError, match=f"{complaint} by up to"):
         check_backends(f, (X,), backends=names)
 
     def g(x):
         y = x * 2.0 if isinstance(x, np.ndarray) else x[:2, :] * 2.0
         return y, lambda dy: dy
 
-    with pytest.raises(
-        AssertionError, match=r"y is float64 \(4, 3\) on numpy but float64 \(2, 3\) on array_api_strict"
-    ):
+    with pytest.raises(AssertionError, match=r"y is float64 \(4, 3\) on numpy but float64 \(2, 3\) on array_api"):
         check_backends(g, (X,), backends=names)
 
 
