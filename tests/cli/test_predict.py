@@ -7,10 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from tests.cli.commands import refusal_by
+from tests.reporting.runs import redescribe
 from xnn.cli.predict import main
 from xnn.data import load, pictures
 from xnn.reporting.evaluation import evaluate
@@ -93,8 +92,8 @@ def test_evaluation_on_a_folder_of_images_matches_classes_by_name(here, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["images"] == 8
     assert found["accuracy"] > 0.5
-    for name in list("0123456789"):
-        (here / "mine" / name).rename(here / "mine" / f"digit {name}") if (here / "mine" / name).exists() else None
+    for path in list((here / "mine").iterdir()):
+        path.rename(path.with_name(f"digit {path.name}"))
     assert main(["run", "--dataset", "mine"]) == 0
     assert "taken in the same order" in capsys.readouterr().err
 
@@ -139,14 +138,9 @@ def test_a_decompression_bomb_is_one_clear_line(here, capsys, monkeypatch):
 @pytest.fixture
 def odd_classes(here):
     """The run, with class names that hold what a terminal would obey, and a long one."""
-    file = here / "run" / "model.safetensors"
-    with safe_open(file, "np") as opened:
-        metadata = opened.metadata()
-        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
-    description = json.loads(metadata["xnn"])
-    description["classes"] = [f"{name}\x1b]0;title\x07\u202e\n" for name in range(9)] + ["nine" * 200]
-    save_file(arrays, file, metadata | {"xnn": json.dumps(description)})
-    return description["classes"]
+    classes = [f"{name}\x1b]0;title\x07\u202e\n" for name in range(9)] + ["nine" * 200]
+    redescribe(here / "run" / "model.safetensors", lambda description: description | {"classes": classes})
+    return classes
 
 
 def test_control_characters_are_shown_as_escapes(odd_classes, capsys):

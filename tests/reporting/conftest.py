@@ -1,5 +1,5 @@
 """Fixtures of this folder."""
 
-from tests.reporting.runs import finished
+from tests.reporting.runs import finished, shown
 
-__all__ = ["finished"]
+__all__ = ["finished", "shown"]

@@ -31,12 +31,6 @@ ALONE = (
 )
 
 
-@pytest.fixture(scope="module")
-def shown(finished):
-    """The run with its model's answers."""
-    return contents_of(SavedRun.open(finished.directory), on="numpy")
-
-
 @pytest.fixture(scope="module", params=[1, 2])
 def read(shown, request):
     """A page of one run, and one of two."""
@@ -107,23 +101,6 @@ def test_its_numbers_are_the_runs(read, shown):
     assert len([cell for cell in read.all("td") if cell.get("class", "").startswith("right fill-")]) == runs * 10
     assert "numpy" in read.text
     assert str(shown.run.path.parent) not in read.text
-
-
-def test_names_are_text_whatever_is_in_them(shown):
-    """A class may be called after any folder."""
-    odd = "<script>alert(1)</script>&\"'"
-    names, labels = (odd, *shown.answers.classes[1:]), shown.answers.labels
-    answers = dataclasses.replace(shown.answers, classes=names, predicted=np.where(labels == 0, 1, 0))
-    settings = dataclasses.replace(shown.run.settings, dataset=odd.replace("/", ""))
-    text = page([dataclasses.replace(shown, answers=answers, run=dataclasses.replace(shown.run, settings=settings))])
-    reader = Reader(text)
-    assert not reader.all("script")
-    # All are mistaken, some of them for the odd class and some of the odd class.
-    for phrase in (f": {odd}, taken for ", f", taken for {odd}"):
-        assert any(phrase in image["alt"] for image in reader.all("img"))
-    assert f"is {odd}" in reader.text
-    assert odd in reader.text
-    assert "the run noted" in reader.text
 
 
 def test_a_run_under_way_shows_what_there_is(finished, tmp_path):

@@ -2,7 +2,6 @@
 
 import io
 import re
-import zlib
 
 import numpy as np
 import pytest
@@ -70,18 +69,14 @@ def test_the_orientation_that_a_camera_notes_is_undone(folder, seed, orientation
     np.testing.assert_array_equal(read_picture(folder / "turned.png", (6, 9, 1))[..., 0], image)
 
 
-@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
-def test_deep_pixels_become_eight_bits(folder, kind):
+@pytest.mark.parametrize(
+    ("kind", "factor"), [(np.uint16, 257), (np.int32, 257), (np.float32, 1.0), (np.float32, np.float32(1.0) / 255)]
+)
+def test_deep_pixels_become_eight_bits(folder, kind, factor):
+    """Of floats, those up to 1 and those up to 255."""
     image = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
-    deep = (image / np.float32(255)).astype(kind) if kind == np.float32 else image.astype(kind) * 257
-    Image.fromarray(deep).save(folder / "deep.tif")
+    Image.fromarray(image.astype(kind) * kind(factor)).save(folder / "deep.tif")
     np.testing.assert_array_equal(read_picture(folder / "deep.tif", (8, 8, 1))[..., 0], image)
-
-
-def test_floats_up_to_255(folder):
-    image = np.arange(64, dtype=np.float32).reshape(8, 8) * 4
-    Image.fromarray(image).save(folder / "floats.tif")
-    np.testing.assert_array_equal(read_picture(folder / "floats.tif", (8, 8, 1))[..., 0], image)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -130,21 +125,6 @@ def test_a_spoilt_file_is_read_or_named(folder, form, place, change):
     except DataError as error:
         complaint = str(error)
     assert complaint is None or re.fullmatch(rf"{re.escape(str(folder / 'spoilt'))}: .*", complaint)
-
-
-@pytest.mark.parametrize("pixels_a_side", [8193, 20_000])
-def test_a_decompression_bomb_is_named(folder, monkeypatch, pixels_a_side):
-    """Pillow refuses only more than twice its own limit, which is larger than ours."""
-    header = b"IHDR" + pixels_a_side.to_bytes(4, "big") * 2 + b"\x08\0\0\0\0"
-    (folder / "bomb.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + (13).to_bytes(4, "big")
-        + header
-        + zlib.crc32(header).to_bytes(4, "big")
-        + b"\0\0\0\0IDAT"
-    )
-    with pytest.raises(DataError, match=r"bomb\.png: .* more than the 67,108,864 (pixels )?that are allowed"):
-        read_picture(folder / "bomb.png", (8, 8, 1))
 
 
 def test_what_is_no_number_becomes_black_and_what_is_infinite_white(folder):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tests.reporting.runs import redescribe
 from xnn.errors import RunError
 from xnn.reporting.saved import SavedRun, load_model
 
@@ -94,11 +95,6 @@ def test_a_changed_byte_is_a_clear_error_or_harmless(tampered, place, value, cut
     assert complaint is not None or not cut
 
 
-def description(content):
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return json.loads(header["__metadata__"]["xnn"])
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -119,12 +115,8 @@ def description(content):
 def test_a_description_that_does_not_fit_is_named(tampered, tmp_path, changes):
     folder, content = tampered
     shutil.copy(folder / "config.json", tmp_path)
-    original = tmp_path / "original"
-    original.write_bytes(content)
-    with safe_open(original, "np") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    text = json.dumps(description(content) | changes)
-    save_file(arrays, tmp_path / "model.safetensors", {"xnn": text})
+    (tmp_path / "model.safetensors").write_bytes(content)
+    redescribe(tmp_path / "model.safetensors", lambda description: description | changes)
     if changes == {"model": "cnn"}:
         # For people only: the settings say which model it is.
         assert load_model(tmp_path, "numpy").settings.model == "mlp"
