@@ -41,6 +41,7 @@ def here(tmp_path, monkeypatch):
     return folder
 
 
+# Of settings one of each kind; tests/runs/test_settings.py has them all.
 BAD_ARGUMENTS = {
     "unknown data set": (["--dataset", "cifar"], "'cifar'", "Did you mean 'cifar10'?"),
     "unknown model": (["--model", "lab"], "--model lab", "Did you mean 'lab6'?"),
@@ -52,15 +53,8 @@ BAD_ARGUMENTS = {
     "flag without a value": (["--lr"], "--lr"),
     "value for a switch": (["--quiet=yes"], "--quiet"),
     "negative epochs": (["--epochs", "-3"], "--epochs -3", "1 or more"),
-    "zero epochs": (["--epochs", "0"], "--epochs 0"),
     "half an epoch": (["--epochs", "0.5"], "--epochs 0.5", "a whole number"),
-    "too wide": (["--hidden", "99999999999"], "--hidden 99999999999", "from 1 to 1000000"),
-    "zero batch size": (["--batch-size", "0"], "--batch-size 0"),
-    "negative batch size": (["--batch-size", "-1"], "--batch-size -1"),
-    "zero learning rate": (["--lr", "0"], "--lr 0"),
-    "negative learning rate": (["--lr", "-0.1"], "--lr -0.1"),
     "learning rate is not a number": (["--lr", "nan"], "--lr nan"),
-    "infinite learning rate": (["--lr", "inf"], "--lr inf"),
     "learning rate in words": (["--lr", "fast"], "--lr fast", "a number"),
     "unknown optimizer": (["--optimizer", "adamm"], "--optimizer adamm", "Did you mean 'adam'?"),
     "unknown augmentation": (["--augment", "flip,crp"], "crp", "Did you mean 'crop'?"),

@@ -26,6 +26,7 @@ def shrink(cifar: Cifar, train: int, test: int) -> Cifar:
 
 
 SMALL = {"cifar10": shrink(CIFAR10, 4, 3), "cifar100": shrink(CIFAR100, 9, 5)}
+each_cifar = pytest.mark.parametrize("name", SMALL)
 
 
 class CifarFiles:

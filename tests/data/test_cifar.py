@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.small_files import CifarFiles, write_files, write_tar
+from tests.data.small_files import CifarFiles, each_cifar, write_files, write_tar
 from xnn.data import class_names, load
 from xnn.data.cifar import CIFAR10, CIFAR100
 from xnn.errors import DataError
@@ -17,7 +17,9 @@ def read(files, root):
     return files.cifar.find(root).read()
 
 
-def test_all_versions_give_the_same_images(cifar_files, tmp_path):
+@each_cifar
+def test_all_versions_give_the_same_images(name, tmp_path):
+    cifar_files = CifarFiles(name)
     forms = [(cifar_files.binary, cifar_files.binary_contents())]
     forms += [(cifar_files.python, cifar_files.python_contents(protocol)) for protocol in range(6)]
     assert cifar_files.cifar.find(tmp_path) is None
@@ -47,19 +49,22 @@ def test_a_wrong_length_is_refused(tmp_path_factory, name, cut, data):
     shutil.rmtree(folder)
 
 
-def test_a_missing_file_is_named(cifar_files, tmp_path):
+@each_cifar
+def test_a_missing_file_is_named(name, tmp_path):
+    cifar_files = CifarFiles(name)
     for contents in (cifar_files.binary_contents(), cifar_files.python_contents()):
-        for name in contents:
-            folder = write_files(tmp_path / name, contents)
-            (folder / name).unlink()
-            with pytest.raises(DataError, match=f"/{name}: missing"):
+        for file in contents:
+            folder = write_files(tmp_path / file, contents)
+            (folder / file).unlink()
+            with pytest.raises(DataError, match=f"/{file}: missing"):
                 read(cifar_files, folder)
 
 
-def test_a_label_out_of_range_is_named(cifar_files, tmp_path):
-    for number, label in enumerate(cifar_files.cifar.labels):
+@each_cifar
+def test_a_label_out_of_range_is_named(name, tmp_path):
+    for number, label in enumerate(CifarFiles(name).cifar.labels):
         for bad in (label.classes, 255):
-            damaged = CifarFiles("cifar10" if len(cifar_files.cifar.labels) == 1 else "cifar100")
+            damaged = CifarFiles(name)
             damaged.labels[-1][2, number] = bad
             for form in ("binary_contents", "python_contents"):
                 folder = write_files(tmp_path / f"{number}-{bad}-{form}", getattr(damaged, form)())
@@ -120,7 +125,7 @@ def test_official_sizes():
     assert sum(CIFAR10.versions[1].test.values()) == sum(CIFAR100.versions[1].test.values()) == 10_000
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+@each_cifar
 def test_real_images(data_dir, tmp_path, name):
     cifar = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
     found = cifar.find(data_dir)

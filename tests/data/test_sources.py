@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.small_files import SMALL, CifarFiles, write_files, write_mnist, write_tar
+from tests.data.small_files import SMALL, CifarFiles, each_cifar, write_files, write_mnist, write_tar
 from tests.trouble import deny, failing
 from xnn.data import cache, class_names, load, sources
 from xnn.data.download import Download
@@ -216,15 +216,14 @@ def test_a_missing_file_in_data_dir_is_named(tmp_path):
         load("mnist", data_dir=tmp_path)
 
 
-def test_a_missing_cifar_file_is_named(tmp_path, cifar_files):
-    for version, contents in (
-        (cifar_files.binary, cifar_files.binary_contents()),
-        (cifar_files.python, cifar_files.python_contents()),
-    ):
+@each_cifar
+def test_a_missing_cifar_file_is_named(tmp_path, name):
+    files = CifarFiles(name)
+    for version, contents in ((files.binary, files.binary_contents()), (files.python, files.python_contents())):
         *present, last = contents
-        folder = write_files(tmp_path / version.folder / version.folder, {name: contents[name] for name in present})
+        folder = write_files(tmp_path / version.folder / version.folder, {file: contents[file] for file in present})
         with pytest.raises(DataError, match=rf"{last}: missing; expected .*: {', '.join(contents)}$"):
-            load("cifar10" if len(contents) > 2 else "cifar100", data_dir=folder.parent)
+            load(name, data_dir=folder.parent)
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "torchvision:SVHN"])

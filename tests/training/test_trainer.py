@@ -144,16 +144,6 @@ def test_evaluation_uses_the_average_and_leaves_the_weights():
     assert trainer.evaluate(batches) == found
 
 
-@given(batch_size=st.integers(1, 60))
-def test_evaluation_does_not_depend_on_the_batch_size(batch_size):
-    trainer = small.make_trainer()
-    x, labels = small.separable(3)
-    whole = trainer.evaluate((x, labels), batch_size=48)
-    parts = trainer.evaluate((x, labels), batch_size=batch_size)
-    assert parts.loss == pytest.approx(whole.loss, rel=1e-13)
-    assert (parts.accuracy, parts.images) == (whole.accuracy, 48)
-
-
 def test_divergence_names_the_same_step_however_seldom_losses_are_read():
     steps = set()
     for log_every in (1, 2, 1000):
@@ -175,17 +165,14 @@ def test_an_infinite_validation_loss_is_divergence_too():
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_data_that_is_not_finite_is_named_and_the_learning_rate_is_not_blamed(value):
     """1e300 is infinite in float32."""
-    trainer = Trainer(model := small.make_model(dtype="float32"), optim.SGD(model, 0.05))
     x, labels = small.separable(0)
     spoilt = x.copy()
     spoilt[17, 3] = value
-    said = r"became (nan|inf) in epoch 1, step \d+: the {} data holds NaN or infinity, first in example 17 \(from 0\)$"
-    with np.errstate(over="ignore"):
-        with pytest.raises(NonFiniteLoss, match="training loss " + said.format("training")):
-            trainer.fit((spoilt, labels), epochs=1, batch_size=7)
+    said = r"became (nan|inf) in epoch 1, step \d+: the {0} data holds NaN or infinity, first in example 17 \(from 0\)$"
+    for name, data in (("training", [(spoilt, labels)]), ("validation", [(x, labels), (spoilt, labels)])):
         trainer = Trainer(model := small.make_model(dtype="float32"), optim.SGD(model, 0.05))
-        with pytest.raises(NonFiniteLoss, match="validation loss " + said.format("validation")):
-            trainer.fit((x, labels), (spoilt, labels), epochs=1)
+        with np.errstate(over="ignore"), pytest.raises(NonFiniteLoss, match=f"{name} loss " + said.format(name)):
+            trainer.fit(*data, epochs=1, batch_size=7)
 
 
 class Recorder(Callback):
@@ -283,38 +270,27 @@ def test_early_stopping_names_a_metric_that_is_not_there():
         trainer.fit(small.make_batches(trainer), epochs=1)
 
 
+def labels_with(label):
+    return np.where(np.arange(48) == 7, label, small.separable(0)[1])
+
+
 @pytest.mark.parametrize(
     ("x", "labels", "message"),
     [
         (np.zeros((4, 6)), np.zeros(4, int), r"shape \(4, 6\); the model takes \(n, 5\)"),
         (np.zeros((4, 5)), np.zeros(3, int), "x has 4 examples and labels has 3"),
         (np.zeros((0, 5)), np.zeros(0, int), "no examples"),
+        (np.zeros((48, 5)), labels_with(-1), "label -1 of image 7"),
+        (np.zeros((48, 5)), labels_with(3), "labels must be from 0 to 2, .*, not 3"),
+        (np.zeros((48, 5)), labels_with(200), "labels must be from 0 to 2, .*, not 200"),
+        (np.zeros((48, 5)), np.zeros((48, 3)), "softmax_cross_entropy: labels must"),
+        (np.zeros((48, 5)), np.zeros((48, 1), int), "softmax_cross_entropy: labels must"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(x, labels, message):
     trainer = small.make_trainer()
-    with pytest.raises(ValueError, match=message):
-        trainer.fit((x, labels), epochs=1)
-    with pytest.raises(ValueError, match=message):
-        trainer.evaluate((x, labels))
-
-
-@pytest.mark.parametrize("label", [-1, 3, 200])
-def test_labels_that_are_no_class_are_refused(label):
-    trainer = small.make_trainer()
-    x, labels = small.separable(0)
-    labels[7] = label
     for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
-        with pytest.raises(ValueError, match=f"labels must be from 0 to 2, .*, not {label}|label {label} of image 7"):
-            use((x, labels))
-
-
-@pytest.mark.parametrize("labels", [np.zeros((48, 3)), np.zeros((48, 1), int)])
-def test_labels_that_are_no_class_indices_are_refused(labels):
-    trainer = small.make_trainer()
-    x, _ = small.separable(0)
-    for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
-        with pytest.raises((TypeError, ValueError), match="softmax_cross_entropy: labels must"):
+        with pytest.raises((TypeError, ValueError), match=message):
             use((x, labels))
 
 
@@ -334,7 +310,7 @@ def test_whole_numbers_are_targets_of_another_loss():
     trainer.fit((x, np.arange(48)), epochs=1)
 
 
-@pytest.mark.parametrize("epochs", [1.5, 2.0, "2"])
+@pytest.mark.parametrize("epochs", [0, 1.5, 2.0, "2"])
 def test_a_part_of_an_epoch_is_refused(epochs):
     with pytest.raises(ValueError, match=re.escape(f"epochs must be an integer of at least 1, not {epochs!r}")):
         small.make_trainer().fit(small.separable(0), epochs=epochs)
@@ -358,13 +334,9 @@ def test_divergence_names_the_highest_learning_rate(schedule, rate):
         trainer.fit(small.make_batches(trainer), epochs=20)
 
 
-def test_no_epochs_no_batch_and_no_interval_are_refused():
-    trainer = small.make_trainer()
-    data = small.separable(0)
-    with pytest.raises(ValueError, match="epochs must be an integer of at least 1, not 0"):
-        trainer.fit(data, epochs=0)
+def test_no_batch_and_no_interval_are_refused():
     with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, not 0"):
-        trainer.fit(data, epochs=1, batch_size=0)
+        small.make_trainer().fit(small.separable(0), epochs=1, batch_size=0)
     with pytest.raises(ValueError, match="log_every must be an integer of at least 1, not 0"):
         small.make_trainer(log_every=0)
 
