@@ -46,6 +46,8 @@ SMALL = {
     "LeNet-5": replace(NETWORKS["LeNet-5"], batches=(2,), inference_batches=(1,)),
 }
 
+needs_linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the benchmark needs Linux")
+
 
 @pytest.fixture
 def run(monkeypatch, capsys):
@@ -522,9 +524,8 @@ def test_vectors_says_where_there_is_one_width(run, monkeypatch):
         run(vectors, *QUICK)
 
 
+@needs_linux
 def test_memory_prints_a_table(run, monkeypatch, tmp_path):
-    if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("/proc/self/clear_refs is missing: the benchmark needs Linux")
     measured = {"xnn": 10.0, "torch, channels first": 40.0, "torch, channels last": 20.0}
     monkeypatch.setattr(memory, "in_process", lambda variant, batch: batch * measured[variant])
     path = tmp_path / "memory.json"
@@ -536,15 +537,13 @@ def test_memory_prints_a_table(run, monkeypatch, tmp_path):
     assert json.loads(path.read_text(encoding="utf-8"))[1] == {"batch": 2, "ratio": 0.5, **expected}
 
 
+@needs_linux
 def test_memory_measures_a_step(run):
-    if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("/proc/self/clear_refs is missing: the benchmark needs Linux")
     assert float(run(memory, "--measure", "xnn", "--batches", "4").out) >= 0
 
 
+@needs_linux
 def test_data_size_trains_on_a_mapped_file_in_a_process_of_its_own(run, tmp_path):
-    if not Path("/proc/self/status").exists():
-        pytest.skip("/proc/self/status is missing: the benchmark needs Linux")
     path = tmp_path / "sizes.json"
     options = ("--images", "1", "30", "--batch", "4", "--steps", "20", "--threads", "1", "--json", path)
     (table,) = tables(run(data_size, *options).out)

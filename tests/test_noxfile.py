@@ -118,14 +118,14 @@ def test_without_a_device_it_is_skipped_with_the_reason(noxfile, smi, monkeypatc
         assert not session.ran
 
 
-def test_without_a_driver_it_is_skipped(noxfile, smi, monkeypatch):
-    with pytest.raises(Skipped, match="there is no nvidia-smi"):
-        noxfile.tests_gpu(session_with(noxfile, monkeypatch, ["cupy"]))
-
-
-def test_an_nvidia_smi_that_does_not_run_is_a_reason_too(noxfile, smi, monkeypatch):
-    smi("", interpreter="/nowhere/sh")
-    with pytest.raises(Skipped, match=r"nvidia-smi does not run \(.*No such file"):
+@pytest.mark.parametrize(
+    ("interpreter", "reason"),
+    [(None, "there is no nvidia-smi"), ("/nowhere/sh", r"nvidia-smi does not run \(.*No such file")],
+)
+def test_without_an_nvidia_smi_that_runs_it_is_skipped(noxfile, smi, monkeypatch, interpreter, reason):
+    if interpreter is not None:
+        smi("", interpreter=interpreter)
+    with pytest.raises(Skipped, match=reason):
         noxfile.tests_gpu(session_with(noxfile, monkeypatch, ["cupy"]))
 
 

@@ -11,10 +11,7 @@ import pytest
 import xnn
 
 SOURCE = Path(xnn.__file__).parent
-HEAVY = {
-    *("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec"),
-    "hypothesis",
-}
+HEAVY = {*("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec"), "hypothesis"}
 # Each part may import itself and what stands before it.
 ORDER = [
     ("_version", "_typing", "_tf32", "_notes", "_checks", "errors", "paths", "files", "texts"),

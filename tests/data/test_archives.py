@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.small_files import note_unpacked, write_files, write_tar
+from tests.hostile.archives import head, with_checksum
 from tests.trouble import memory_below
 from xnn.data import archives, limits
 from xnn.data.archives import read_files
@@ -104,17 +105,6 @@ def test_changed_content_is_seen_by_the_checksum_at_the_very_end(tmp_path):
         read_files(path, "set", SIZES)
 
 
-def header(name, size, kind):
-    return member(name, size=size, type=kind).tobuf(tarfile.GNU_FORMAT)
-
-
-def sealed(block):
-    """Return a header with the right checksum."""
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
-
-
 HEADERS = {"PAX": tarfile.XHDTYPE, "global PAX": tarfile.XGLTYPE, "long name": tarfile.GNUTYPE_LONGNAME}
 
 
@@ -130,32 +120,32 @@ def check_refused(path, message):
 @pytest.mark.parametrize("kind", HEADERS)
 def test_a_header_of_a_gigabyte_is_not_unpacked(tmp_path, kind):
     path = tmp_path / "set.tar.gz"
-    path.write_bytes(gzip.compress(header("set/a", 2**30, HEADERS[kind])) + gzip.compress(bytes(2**24)) * 64)
+    path.write_bytes(gzip.compress(head(b"set/a", 2**30, HEADERS[kind])) + gzip.compress(bytes(2**24)) * 64)
     check_refused(path, r"set.tar.gz: refused, its headers are larger than those of a data set")
 
 
 @pytest.mark.parametrize(("size", "message"), [(4096, "lacks set/a"), (4097, "refused, its headers are larger")])
 def test_a_name_may_be_as_long_as_a_path(tmp_path, size, message):
     path = tmp_path / "set.tar.gz"
-    name = header("././@LongLink", size, tarfile.GNUTYPE_LONGNAME) + (b"x" * (size - 1)).ljust(
+    name = head(b"././@LongLink", size, tarfile.GNUTYPE_LONGNAME) + (b"x" * (size - 1)).ljust(
         -(-size // 512) * 512, b"\0"
     )
-    path.write_bytes(gzip.compress(name + header("x", 0, tarfile.REGTYPE) + bytes(1024)))
+    path.write_bytes(gzip.compress(name + head(b"x", 0, tarfile.REGTYPE) + bytes(1024)))
     check_refused(path, f"set.tar.gz: {message}")
 
 
 def test_headers_without_end_are_refused(tmp_path):
     path = tmp_path / "set.tar.gz"
-    for each in (header("set/x", 0, tarfile.REGTYPE), header("p", 512, tarfile.XHDTYPE) + bytes(512)):
+    for each in (head(b"set/x", 0, tarfile.REGTYPE), head(b"p", 512, tarfile.XHDTYPE) + bytes(512)):
         path.write_bytes(gzip.compress(each * 1000))
         check_refused(path, r"set.tar.gz: (refused, its headers are larger|the archive is truncated or damaged)")
 
 
 def test_sparse_members_are_refused(tmp_path):
     path = tmp_path / "set.tar.gz"
-    old = bytearray(header("set/a", 3, tarfile.GNUTYPE_SPARSE))
+    old = bytearray(head(b"set/a", 3, tarfile.GNUTYPE_SPARSE))
     old[483:495] = b"00000000003\0"
-    path.write_bytes(gzip.compress(sealed(old) + b"abc".ljust(512, b"\0") + bytes(1024)))
+    path.write_bytes(gzip.compress(with_checksum(old) + b"abc".ljust(512, b"\0") + bytes(1024)))
     check_refused(path, r"set.tar.gz: refused, its member 'set/a' is .* sparse")
     sparse = {"GNU.sparse.map": "0,3", "GNU.sparse.size": "3"}
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
@@ -166,8 +156,8 @@ def test_sparse_members_are_refused(tmp_path):
 def test_a_map_of_a_sparse_member_without_end_is_not_read(tmp_path):
     path = tmp_path / "set.tar.gz"
     pax = b"".join(b"%d %s\n" % (len(text) + 4, text) for text in (b"GNU.sparse.major=1", b"GNU.sparse.minor=0"))
-    head = header("pax", len(pax), tarfile.XHDTYPE) + pax.ljust(512, b"\0") + header("set/a", 2**30, tarfile.REGTYPE)
-    path.write_bytes(gzip.compress(head) + gzip.compress(b"1" * 2**24) * 64)
+    content = head(b"pax", len(pax), tarfile.XHDTYPE) + pax.ljust(512, b"\0") + head(b"set/a", 2**30, tarfile.REGTYPE)
+    path.write_bytes(gzip.compress(content) + gzip.compress(b"1" * 2**24) * 64)
     check_refused(path, r"set.tar.gz: (refused, its headers are larger|the archive is truncated or damaged)")
 
 
@@ -180,10 +170,10 @@ def test_what_follows_the_members_is_not_read_without_end(tmp_path):
 def test_members_that_overlap_are_damage(tmp_path):
     """A negative size would lead back to the member before it, for ever."""
     path = tmp_path / "set.tar.gz"
-    info = header("set/x", 0, tarfile.REGTYPE)
+    info = head(b"set/x", 0, tarfile.REGTYPE)
     negative = bytearray(info)
     negative[124:136] = (256**12 - 512).to_bytes(12, "big")
-    path.write_bytes(gzip.compress(info + sealed(negative) + bytes(1024)))
+    path.write_bytes(gzip.compress(info + with_checksum(negative) + bytes(1024)))
     check_refused(path, r"set.tar.gz: the archive is truncated or damaged")
 
 

@@ -14,22 +14,21 @@ import PIL
 import pytest
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
+from tests.hostile import images
+from tests.hostile.images import header
 from tests.trouble import failing, memory_below
 from xnn.data import pictures
 from xnn.data.pictures import FORMATS, MOST_PIXELS, SUFFIXES, channels, decoding, open_picture
 from xnn.errors import DataError
 
-TYPE_OF_COLOUR = {"L": 0, "RGB": 2}
+RGB = 2
+"""The number of a colour type of PNG; 0 is grey."""
 
 
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def png(width: int, height: int, mode: str = "L", *more: bytes) -> bytes:
+def png(width: int, height: int, colour: int = 0, *more: tuple[bytes, bytes]) -> bytes:
     """Return a PNG file whose header promises so many pixels, none of which is there."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, TYPE_OF_COLOUR[mode], 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    start = (b"IHDR", header(width, height, colour=colour))
+    return images.png([start, *more, (b"IDAT", zlib.compress(b"")), (b"IEND", b"")])
 
 
 def encoded(image: Image.Image, form: str, **options) -> bytes:
@@ -79,17 +78,17 @@ def test_no_other_format_is_tried(tmp_path, monkeypatch, form):
 
 
 @pytest.mark.parametrize(
-    ("size", "mode", "message"),
+    ("size", "colour", "message"),
     [
-        ((8193, 8193), "L", "8193x8193 pixels are more than the 67,108,864 that are allowed; make it smaller"),
-        ((13_000, 13_000), "L", "13000x13000 pixels are more than the 67,108,864 that are allowed; make it smaller"),
-        ((2**30, 2**30), "L", "far more than the 67,108,864 pixels that are allowed; make it smaller"),
-        ((4800, 4800), "RGB", r"refused, its 65 bytes unpack to 69,120,000 or more, which looks like an attempt"),
+        ((8193, 8193), 0, "8193x8193 pixels are more than the 67,108,864 that are allowed; make it smaller"),
+        ((13_000, 13_000), 0, "13000x13000 pixels are more than the 67,108,864 that are allowed; make it smaller"),
+        ((2**30, 2**30), 0, "far more than the 67,108,864 pixels that are allowed; make it smaller"),
+        ((4800, 4800), RGB, r"refused, its 65 bytes unpack to 69,120,000 or more, which looks like an attempt"),
     ],
 )
-def test_a_bomb_is_refused_by_its_header(tmp_path, monkeypatch, size, mode, message):
+def test_a_bomb_is_refused_by_its_header(tmp_path, monkeypatch, size, colour, message):
     path = tmp_path / "bomb.png"
-    path.write_bytes(png(*size, mode))
+    path.write_bytes(png(*size, colour))
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
     assert refusal(path).startswith(message)
     with pytest.raises(DataError), open_picture(path, decode=False):
@@ -99,7 +98,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path, monkeypatch, size, mode, mess
 def test_the_limits_let_through_what_real_pictures_are(tmp_path):
     """As many pixels as are allowed, in a file that is a hundredth of them."""
     path = tmp_path / "large.png"
-    path.write_bytes(png(8192, 8192, "RGB", chunk(b"teSt", bytes(3 * MOST_PIXELS // 100))))
+    path.write_bytes(png(8192, 8192, RGB, (b"teSt", bytes(3 * MOST_PIXELS // 100))))
     with open_picture(path, decode=False) as image:
         assert image.size == (8192, 8192)
 
@@ -127,12 +126,12 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path):
 
 def test_packed_texts_and_profiles_are_not_unpacked_without_end(tmp_path):
     """Pillow has limits of its own for these."""
-    texts = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000))) * 200
-    profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**26)))
+    texts = [(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000)))] * 200
+    profile = [(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**26)))]
     path = tmp_path / "a.png"
     with memory_below(2**28):
         for extra in (texts, profile):
-            path.write_bytes(png(4, 4, "L", extra))
+            path.write_bytes(png(4, 4, 0, *extra))
             refusal(path)
 
 
@@ -208,9 +207,9 @@ def test_a_damaged_picture_is_named_before_it_is_used(tmp_path):
 
 
 def test_a_picture_that_lacks_its_palette_is_named(tmp_path):
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)) + chunk(b"tRNS", b"\0")
-    pixels = chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + pixels)
+    start = [(b"IHDR", header(1, 1, colour=3)), (b"tRNS", b"\0")]
+    content = images.png([*start, (b"IDAT", zlib.compress(b"\0\0")), (b"IEND", b"")])
+    (tmp_path / "a.png").write_bytes(content)
     assert refusal(tmp_path / "a.png") == "not a readable picture (it has no palette)"
 
 

@@ -134,11 +134,6 @@ def test_a_shared_cache_may_be_mounted_anywhere(tmp_path, monkeypatch):
     assert len(lines) == 1
 
 
-def test_files_downloaded_before_are_used_without_the_net(tmp_path):
-    write_mnist(tmp_path / "cache" / "downloads" / "mnist")
-    assert len(load("mnist", download=False).train) == 6
-
-
 def test_without_download_the_message_names_the_files(tmp_path):
     message = r"fashion-mnist is not in the cache .*; add --download, or name with --data-dir .*train-images-idx3-ubyte"
     with pytest.raises(DataError, match=message):

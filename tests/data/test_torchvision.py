@@ -89,12 +89,13 @@ def test_a_data_set_is_read_once(torchvision, monkeypatch, name):
 
 
 def test_nothing_is_downloaded_into_data_dir(torchvision, tmp_path):
-    with pytest.raises(DataError, match=r"torchvision:SVHN' cannot be read from .*not found or corrupted. You can"):
-        load("torchvision:SVHN", data_dir=tmp_path)
-    with pytest.raises(DataError, match=r"nothing is downloaded without --download, nor into a --data-dir$"):
-        load("torchvision:SVHN", download=False)
-    with pytest.raises(DataError, match=r"nothing is downloaded without --download, nor into a --data-dir$"):
-        load("torchvision:SVHN", data_dir=tmp_path)
+    found, refused = (
+        "not found or corrupted. You can .*",
+        "nothing is downloaded without --download, nor into a --data-dir",
+    )
+    for options in ({"download": False}, {"data_dir": tmp_path}):
+        with pytest.raises(DataError, match=f"torchvision:SVHN' cannot be read from .*{found}; {refused}$"):
+            load("torchvision:SVHN", **options)
 
 
 def test_a_data_dir_has_a_cache_of_its_own(torchvision, tmp_path):

@@ -37,11 +37,6 @@ def test_each_draw_has_a_mask_of_its_own_and_the_counter_brings_it_back(backend)
     np.testing.assert_array_equal(backend.to_numpy(F.dropout(x, 0.5, random)[0]), first)
 
 
-def test_rate_zero_is_the_identity(backend):
-    x = np.random.default_rng(0).standard_normal((3, 4))
-    np.testing.assert_array_equal(backend.to_numpy(F.dropout(backend.asarray(x), 0.0, Random(backend, 0))[0]), x)
-
-
 @given(rate=rates)
 def test_a_draw_of_exactly_the_rate_is_kept(rate):
     """So at rate 0 a draw of 0 is kept too, and nothing is ever dropped."""

@@ -17,7 +17,10 @@ from .cases import CASES
 NOT_DIFFERENTIABLE = {"batch_norm_statistics"}
 # These move or add numbers of any type.
 ANY_NUMBERS = {"reshape", "flatten", "sum_losses"}
-every_function = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def every_function(test):
+    return pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)(given(data=st.data())(test))
 
 
 class Called:
@@ -62,7 +65,6 @@ def test_every_function_has_a_case():
 
 
 @every_function
-@given(data=st.data())
 def test_the_pullback_is_the_adjoint_of_the_derivative(case, backend, data):
     call = data.draw(case.calls)
     names = {"softmax_cross_entropy": 1, "binary_cross_entropy_with_logits": 1, "mse": 1, "huber": 1}
@@ -71,7 +73,6 @@ def test_the_pullback_is_the_adjoint_of_the_derivative(case, backend, data):
 
 
 @every_function
-@given(data=st.data())
 def test_the_pullback_is_linear_and_can_be_called_again(case, backend, data):
     call = data.draw(case.calls)
     called = Called(case, backend, call.args, call.options)
@@ -84,7 +85,6 @@ def test_the_pullback_is_linear_and_can_be_called_again(case, backend, data):
 
 
 @every_function
-@given(data=st.data())
 def test_nothing_that_came_in_is_changed_or_handed_out(case, data):
     call = data.draw(case.calls)
     arrays = [a for a in call.args if isinstance(a, np.ndarray)]
@@ -102,14 +102,12 @@ def test_nothing_that_came_in_is_changed_or_handed_out(case, data):
 
 @every_function
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@given(data=st.data())
 def test_dtype_and_device_stay(case, backend, dtype, data):
     _check_dtype_and_device(case, backend, dtype, data.draw(case.calls))
 
 
 @every_function
 @pytest.mark.parametrize("device", ["device1", "device2"])
-@given(data=st.data())
 def test_arrays_stay_on_a_second_device(case, device, data):
     pytest.importorskip("array_api_strict")
     _check_dtype_and_device(case, make_backend(f"array_api_strict:{device}"), "float32", data.draw(case.calls))
@@ -125,7 +123,6 @@ def _check_dtype_and_device(case, backend, dtype, call):
 
 
 @every_function
-@given(data=st.data())
 def test_arrays_that_are_not_contiguous_work(case, backend, data):
     call = data.draw(case.calls)
     plain = Called(case, backend, call.args, call.options)
@@ -148,7 +145,6 @@ def _not_contiguous(xp, array):
 
 
 @every_function
-@given(data=st.data())
 def test_a_batch_equals_its_images_one_by_one(case, backend, data):
     call = data.draw(case.calls)
     if call.batched:
@@ -164,7 +160,6 @@ def test_a_batch_equals_its_images_one_by_one(case, backend, data):
 
 
 @every_function
-@given(data=st.data())
 def test_an_empty_batch_works(case, backend, data):
     call = data.draw(case.calls)
     if call.batched:
@@ -183,7 +178,6 @@ def _sliced(call, images):
 
 
 @every_function
-@given(data=st.data())
 def test_float32_agrees_with_float64(case, backend, data):
     call = data.draw(case.calls)
     double = Called(case, backend, call.args, call.options)
@@ -195,7 +189,6 @@ def test_float32_agrees_with_float64(case, backend, data):
 
 
 @every_function
-@given(data=st.data())
 def test_nan_in_is_nan_out(case, backend, data):
     call = data.draw(case.calls)
     floating = [i for i, a in enumerate(call.args) if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.size]
@@ -234,7 +227,6 @@ def test_only_what_is_needed_is_computed(name, backend, data):
 
 
 @every_function
-@given(data=st.data())
 def test_backends_agree(case, backends, data):
     call = data.draw(case.calls)
     reference = Called(case, make_backend("numpy"), call.args, call.options)

@@ -51,10 +51,11 @@ def head(name: bytes, size: int, kind: bytes) -> bytes:
     block = bytearray(name[:100].ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + number + b"00000000000\0")
     block += b" " * 8 + kind + bytes(100) + b"ustar\x0000"
     block += bytes(BLOCK - len(block))
-    return _with_checksum(block)
+    return with_checksum(block)
 
 
-def _with_checksum(block: bytearray) -> bytes:
+def with_checksum(block: bytearray) -> bytes:
+    """Return a header with its checksum made right."""
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
@@ -98,7 +99,7 @@ def _odd_field(plain: bytes, random: Random) -> tuple[bytes, str]:
     filled = [filler * size for filler in (b"\xff", b"\0", b"7", b" ")]
     odd = random.choice((*filled, b"\x80" + b"\xff" * size, b"-1", b"x", random.randbytes(size)))
     block[start : start + size] = odd[:size].ljust(size, b"\0")
-    changed = bytes(block) if name == "checksum" else _with_checksum(block)
+    changed = bytes(block) if name == "checksum" else with_checksum(block)
     return gzip.compress(changed + plain[BLOCK:], 1), f"whose first member has {name} {odd[:12]!r}"
 
 

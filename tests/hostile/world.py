@@ -132,16 +132,11 @@ def _make_runs(base: Path) -> None:
 
 
 def _make_stopped(base: Path, options: list[str]) -> None:
+    from tests.training.small import StopAt
     from xnn.cli.arguments import parse
     from xnn.runs import run
-    from xnn.training import Callback
 
-    class Stop(Callback):
-        def interval(self, trainer, row):
-            if row["step"] == 8:
-                trainer.request_stop("it is to be resumed", to_resume=True)
-
-    result = run.train(parse([*options, "--run-dir", str(base / "stopped")]).settings, callbacks=[Stop()])
+    result = run.train(parse([*options, "--run-dir", str(base / "stopped")]).settings, callbacks=[StopAt(8)])
     assert result.values is None
 
 

@@ -1,5 +1,7 @@
 """The recipe of the speed records, on few images and narrow: its first layer, its windows, its views, and going on."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,6 @@ from xnn.training.callbacks import Callback
 from xnn.training.view_averaging import predictor
 
 
-@pytest.fixture
-def job():
-    return few_images()
-
-
 def few_images(**changes):
     job = prepare(Settings(recipe="speed", backend="numpy", hidden=4, batch_size=40, epochs=4, seed=3, **changes))
     split = job.train.split
@@ -25,7 +22,8 @@ def few_images(**changes):
     return job
 
 
-def test_the_first_layer_whitens_the_training_images(job):
+def test_the_first_layer_whitens_the_training_images():
+    job = few_images()
     first = job.model.layers[0]
     x = job.normalization(job.train.split.images)
     outputs, _ = nn.Conv2d.forward(first, x)
@@ -72,8 +70,8 @@ def test_the_first_epochs_see_windows(share, small):
     assert sides == [{6}] * small + [{8}] * (4 - small)
 
 
-def test_the_first_bias_is_trained_for_three_epochs(job):
-    seen = []
+def test_the_first_bias_is_trained_for_three_epochs():
+    job, seen = few_images(), []
 
     class Watch(Callback):
         def epoch_end(self, trainer, row):
@@ -81,10 +79,8 @@ def test_the_first_bias_is_trained_for_three_epochs(job):
 
     weight = job.model.parameters["0.weight"].copy()
     make_trainer(job, [Watch()]).fit(job.train, epochs=4)
-    assert [bool((after != before).any()) for before, after in zip([0.0 * seen[0], *seen], seen, strict=False)] == [
-        *(True, True, True),
-        False,
-    ]
+    moved = [bool((after != before).any()) for before, after in pairwise([0.0 * seen[0], *seen])]
+    assert moved == [True, True, True, False]
     np.testing.assert_array_equal(job.model.parameters["0.weight"], weight)
 
 

@@ -95,10 +95,6 @@ def test_a_loss_that_falls_far_has_a_logarithmic_axis():
     assert marks == ["0.001", "0.01", "0.1", "1"]
 
 
-def test_without_points_there_is_no_chart():
-    assert chart([Line("a", "train", [])], title="") == ""
-
-
 def test_one_point_has_its_value_beside_it():
     drawn = chart([Line("a", "train", [(1, 87.55)])], title="", unit="%")
     assert ">87.55%<" in drawn

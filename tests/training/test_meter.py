@@ -77,18 +77,12 @@ def test_a_second_device_counts_the_same(seed, sizes, top5):
     assert found[0] == found[1]
 
 
-def test_the_five_largest_are_counted_when_asked_to():
-    meter, sums = Meter(make_backend("numpy")), Sums()
-    meter.add(np.asarray(1.0), np.zeros((2, 7)), np.array([0, 3]))
+@pytest.mark.parametrize(("value", "top5", "expected"), [(0.0, False, (1, None)), (np.nan, True, (0, 0))])
+def test_the_five_largest_are_counted_when_asked_to_and_nan_is_no_hit(value, top5, expected):
+    meter, sums = Meter(make_backend("numpy"), top5=top5), Sums()
+    meter.add(np.asarray(1.0), np.full((2, 7), value), np.array([0, 3]))
     meter.flush(sums)
-    assert (sums.correct, sums.top5) == (1, None)
-
-
-def test_a_row_of_nan_is_no_hit():
-    meter, sums = Meter(make_backend("numpy"), top5=True), Sums()
-    meter.add(np.asarray(1.0), np.full((2, 7), np.nan), np.array([0, 3]))
-    meter.flush(sums)
-    assert (sums.correct, sums.top5) == (0, 0)
+    assert (sums.correct, sums.top5) == expected
 
 
 @pytest.mark.parametrize(

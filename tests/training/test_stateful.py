@@ -286,15 +286,10 @@ class TrainerMachine(RuleBasedStateMachine):
         self.trainer.optimizer.lr = lr
         self.replay.do("change_lr", lr)
 
-    @rule(prefix=PREFIXES)
-    def freeze(self, prefix):
-        self.trainer.model.freeze(prefix)
-        self.replay.do("freeze", prefix)
-
-    @rule(prefix=PREFIXES)
-    def unfreeze(self, prefix):
-        self.trainer.model.unfreeze(prefix)
-        self.replay.do("unfreeze", prefix)
+    @rule(action=st.sampled_from(["freeze", "unfreeze"]), prefix=PREFIXES)
+    def freeze_or_unfreeze(self, action, prefix):
+        getattr(self.trainer.model, action)(prefix)
+        self.replay.do(action, prefix)
 
     @rule(target=saved)
     def save(self):
