@@ -7,15 +7,8 @@ from xnn.data import AlternatingFlip, Compose, Cutout, FirstEpochs, HorizontalFl
 from xnn.random import Random
 
 NUMPY = make_backend("numpy")
-AUGMENT = Compose(
-    (
-        HorizontalFlip(),
-        Compose((AlternatingFlip(),)),
-        RandomCrop(1, "reflect"),
-        Cutout(2),
-        FirstEpochs(RandomWindow(2), 3),
-    )
-)
+FLIPS = Compose((HorizontalFlip(), Compose((AlternatingFlip(),))))
+AUGMENT = Compose((FLIPS, RandomCrop(1, "reflect"), Cutout(2), FirstEpochs(RandomWindow(2), 3)))
 
 
 def random_images(shape, dtype="uint8"):

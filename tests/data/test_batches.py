@@ -14,13 +14,8 @@ def numbers(found, backend):
     return [int(label) for _, labels in found for label in backend.to_numpy(labels)]
 
 
-settings = st.fixed_dictionaries(
-    {
-        "batch_size": st.integers(1, 50),
-        "shuffle": st.booleans(),
-        "seed": st.integers(0, 2**32),
-        "drop_last": st.booleans(),
-    }
+settings = st.builds(
+    dict, batch_size=st.integers(1, 50), shuffle=st.booleans(), seed=st.integers(0, 2**32), drop_last=st.booleans()
 )
 blocks = st.sampled_from([1, 7, 16, 512])
 

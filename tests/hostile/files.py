@@ -28,13 +28,8 @@ def link(path: Path, outside: Path, random: Random) -> str:
         "itself": Path(path.name),
         "the folder it is in": Path(),
         "the folder above": Path(".."),
-        "/dev/zero": Path("/dev/zero"),
-        "/dev/full": Path("/dev/full"),
-        "/dev/null": Path("/dev/null"),
-        "/dev/random": Path("/dev/urandom"),
-        "/dev/stdin": Path("/dev/stdin"),
-        "/proc/self/mem": Path("/proc/self/mem"),
-        "/proc/self/fd": Path("/proc/self/fd"),
+        **{f"/dev/{name}": Path("/dev", name) for name in ("zero", "full", "null", "urandom", "stdin")},
+        **{f"/proc/self/{name}": Path("/proc/self", name) for name in ("mem", "fd")},
         "a name of 5000 letters": Path("x/" * 2000),
     }
     told = random.choice(sorted(targets))

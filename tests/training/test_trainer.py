@@ -368,9 +368,6 @@ def test_history_is_a_table_with_gaps_where_nothing_was_measured():
     assert history.column("nothing") == [None, None]
 
 
-ALL_AT_ONCE = {"dropout": 0.2, "optimizer": "momentum", "average": 0.8, "clip_norm": 0.5, "log_every": 1}
-
-
 @pytest.mark.parametrize("device", ["device1", "device2"])
 def test_training_stays_on_a_second_device(device):
     """array-api-strict refuses to mix devices. Seven classes, for the five best to mean something."""
@@ -395,7 +392,8 @@ def test_training_stays_on_a_second_device(device):
 def test_resuming_is_exact_on_every_backend(tmp_path, backend, stop):
     """2 epochs of 7 batches; on NumPy, test_stateful.py does it in all ways there are."""
     log, first, second = StopAt(), StopAt(stop), StopAt()
-    options = ALL_AT_ONCE | {"backend": backend}
+    options = {"dropout": 0.2, "optimizer": "momentum", "average": 0.8, "clip_norm": 0.5, "log_every": 3}
+    options["backend"] = backend
     whole, batches = configured(options, callbacks=[log])
     whole.fit(batches, batches, epochs=2)
     trainer, batches = configured(options, callbacks=[first])
