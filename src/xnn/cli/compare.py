@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 
-from xnn._version import __version__
 from xnn.cli.arguments import Parser, add_option, read_option
 from xnn.cli.frame import guarded, make_console
 from xnn.runs.settings import Settings
@@ -28,11 +27,8 @@ def _parser() -> Parser:
         prog="xnn-compare",
         description="Train the plain network of --model (linear layers and ReLU) with xnn and with scikit-learn's "
         "MLPClassifier, on the same data with the same settings, and show accuracy and seconds.",
-        allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
     group = parser.add_argument_group("settings, as for xnn-train")
     for name in FLAGS:
         if name == "model":
@@ -40,10 +36,9 @@ def _parser() -> Parser:
         elif name == "optimizer":
             group.add_argument("--optimizer", metavar="NAME", help="sgd, adam (default for mlp: adam; for lab6: sgd)")
         else:
-            add_option(group, fields[name])
+            add_option(group, name)
     parser.add_argument("--json", action="store_true", default=False, help="print JSON")
     parser.add_argument("--markdown", action="store_true", default=False, help="print the table as Markdown")
-    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 
@@ -54,8 +49,7 @@ def _run(given: argparse.Namespace) -> None:
     from xnn.runs.beside_sklearn import cells_of, compare, markdown
     from xnn.runs.progress import print_line
 
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
-    chosen = {name: read_option(fields[name], value) for name, value in vars(given).items() if name in FLAGS}
+    chosen = {name: read_option(name, value) for name, value in vars(given).items() if name in FLAGS}
     console = make_console()
 
     def report(line: str) -> None:

@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from xnn._version import __version__
 from xnn.cli.arguments import Parser
 from xnn.cli.frame import guarded, make_console, say
 from xnn.errors import RunError, SettingError
@@ -21,8 +20,6 @@ def _parser() -> Parser:
     parser = Parser(
         prog="xnn-report",
         description="Show finished runs: a table here, and a page with curves, confusion matrix, mistakes and filters.",
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument(
@@ -37,7 +34,6 @@ def _parser() -> Parser:
         "--download", action="store_true", help="download the data set if it is missing (default: never)"
     )
     parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
-    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 
