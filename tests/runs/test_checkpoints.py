@@ -1,6 +1,7 @@
 """Checkpoint files: what goes in comes out, and damage anywhere is noticed."""
 
 import errno
+import io
 import os
 import re
 
@@ -199,9 +200,10 @@ def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
 
 
 def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
-    def full(descriptor, content):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(io.FileIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fdopen", lambda descriptor, mode: io.BufferedWriter(Full(descriptor, mode)))
     with pytest.raises(RunError, match=r"cannot write .*rows\.jsonl: No space left on device"):
         JsonLines(tmp_path / "rows.jsonl").epoch_end(None, {"a": 1})

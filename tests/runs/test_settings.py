@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnn.errors import RunError, SettingError
+from xnn.errors import SettingError
 from xnn.optim.tables import TAKEN, takers
 from xnn.runs import Settings
 from xnn.runs.settings import (
@@ -180,7 +180,7 @@ def test_a_recipe_brings_its_model_where_none_is_given(given_, model):
 
 
 def test_an_unknown_name_is_suggested():
-    with pytest.raises(RunError, match=r"unknown setting 'epoch'\. Did you mean 'epochs'"):
+    with pytest.raises(SettingError, match=r"unknown setting 'epoch'\. Did you mean 'epochs'"):
         Settings.from_dict({"epoch": 3})
 
 

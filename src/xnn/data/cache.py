@@ -26,7 +26,7 @@ import numpy as np
 from xnn.data.splits import Arrays, HostArray
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder, open_regular
-from xnn.paths import expanded, reason
+from xnn.paths import expanded, explained, reason
 
 ENVIRONMENT_VARIABLE = "XNN_CACHE_DIR"
 FORMAT_VERSION = 1
@@ -87,20 +87,15 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
     block = _BLOCK if len(paths) <= _FEW else _SMALL_BLOCK
     digest = hashlib.sha256()
     for path in paths:
-        try:
-            with open_regular(path) as file:
-                status = os.fstat(file.fileno())
-                digest.update(
-                    json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode()
-                )
-                if status.st_size <= 3 * block:
-                    digest.update(file.read(3 * block))
-                    continue
-                for start in (0, (status.st_size - block) // 2, status.st_size - block):
-                    file.seek(start)
-                    digest.update(file.read(block))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({reason(error)})") from None
+        with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
+            status = os.fstat(file.fileno())
+            digest.update(json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode())
+            if status.st_size <= 3 * block:
+                digest.update(file.read(3 * block))
+                continue
+            for start in (0, (status.st_size - block) // 2, status.st_size - block):
+                file.seek(start)
+                digest.update(file.read(block))
     return digest.hexdigest()
 
 

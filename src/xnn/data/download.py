@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from xnn._few_threads import can_start
 from xnn.errors import DataError
 from xnn.files import Folder
-from xnn.paths import reason
+from xnn.paths import explained
 
 _CHUNK = 2**16
 _SECONDS = 60
@@ -36,17 +36,13 @@ def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str],
     DataError
         If no mirror gives the file of that size and checksum, or `folder` cannot be written to.
     """
-    try:
+    with explained(DataError, f"{folder}: cannot be read"):
         missing = [download for download in downloads if not (folder / download.file).is_file()]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
     if not missing:
         return
-    try:
+    with explained(DataError, f"{folder}: cannot be made or opened"):
         folder.mkdir(parents=True, exist_ok=True)
         place = Folder(folder)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made or opened ({reason(error)})") from None
     with place:
         place.remove_temporaries()
         for download in missing:

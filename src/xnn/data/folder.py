@@ -12,7 +12,7 @@ from xnn.data.limits import FREELY_IN_A_FOLDER, check_room, check_unpacked
 from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, decoding, open_picture
 from xnn.data.splits import Arrays, HostArray, Split, validation_split
 from xnn.errors import DataError
-from xnn.paths import reason
+from xnn.paths import explained
 
 TEST_FRACTION, TEST_SEED = 0.2, 0
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -112,10 +112,8 @@ def another_size(name: str, found: tuple[int, int], first: tuple[int, int]) -> s
 
 
 def _parts(root: Path) -> list[Path]:
-    try:
+    with explained(DataError, f"{root}: cannot be read"):
         present = [root / name for name in ("train", "test") if (root / name).is_dir()]
-    except OSError as error:
-        raise DataError(f"{root}: cannot be read ({reason(error)})") from None
     if len(present) == 1:
         other = "test" if present[0].name == "train" else "train"
         raise DataError(f"{root}: has {present[0].name}/ but no {other}/; give both, or class folders alone")
@@ -123,10 +121,8 @@ def _parts(root: Path) -> list[Path]:
 
 
 def _classes(part: Path) -> list[str]:
-    try:
+    with explained(DataError, f"{part}: cannot be read"):
         names = sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{part}: cannot be read ({reason(error)})") from None
     for name in names:
         try:
             name.encode()
@@ -136,7 +132,5 @@ def _classes(part: Path) -> list[str]:
 
 
 def _images(folder: Path) -> list[Path]:
-    try:
+    with explained(DataError, f"{folder}: cannot be read"):
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({reason(error)})") from None

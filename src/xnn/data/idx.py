@@ -19,7 +19,7 @@ from xnn.data.limits import MOST_AXES, check_room, most_unpacked
 from xnn.data.splits import HostArray, check_labels
 from xnn.errors import DataError
 from xnn.files import open_regular
-from xnn.paths import reason
+from xnn.paths import explained
 
 UNSIGNED_BYTE = 8
 
@@ -40,11 +40,8 @@ def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
         If the file cannot be read, is not gzip though its name says so, is truncated or has a byte too many, does
         not hold unsigned bytes in that many axes, or is larger than the memory or `xnn.data.limits` allow.
     """
-    try:
-        with open_regular(path) as file:
-            return _read(file, path, axes)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
+    with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
+        return _read(file, path, axes)
 
 
 def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from xnn import data, recipes
 from xnn.backends import PRECISIONS
-from xnn.errors import RunError, SettingError, suggest
+from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 from xnn.runs.every import is_every
 
@@ -183,14 +183,12 @@ class Settings:
 
         Raises
         ------
-        RunError
-            A name is not one of a setting.
         SettingError
-            A value is not allowed.
+            A name is not one of a setting, or a value is not allowed.
         """
         for name in values:
             if name not in FIELDS:
-                raise RunError(f"unknown setting '{name}'.{suggest(name, FIELDS)}")
+                raise SettingError(f"unknown setting '{name}'.{suggest(name, FIELDS)}")
         return cls(**values)
 
     def to_argv(self) -> list[str]:
