@@ -11,7 +11,7 @@ from xnn import nn, optim
 from xnn.backends import backend as make_backend
 from xnn.data import Batches, Dataset, Normalization, Split, load
 from xnn.errors import DataError, RunError
-from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of, probabilities, softmax
+from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of, probabilities
 from xnn.reporting.saved import SavedModel, SavedRun, load_model
 from xnn.runs import Settings
 from xnn.training import Trainer
@@ -115,10 +115,6 @@ def test_probabilities_do_not_depend_on_the_backend(finished, backend):
     here = probabilities(load_model(finished.directory, backend), images)
     np.testing.assert_allclose(here.sum(axis=1), 1.0)
     np.testing.assert_allclose(here, probabilities(load_model(finished.directory, "numpy"), images), rtol=1e-3)
-
-
-def test_softmax_of_extreme_logits():
-    np.testing.assert_array_equal(softmax(np.array([[1e30, 0.0], [-1e30, -1e30]])), [[1.0, 0.0], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])

@@ -40,10 +40,8 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
     """
     check_room(sum(size[0] for size in sizes.values()), str(location))
     if location.is_dir():
-        contents = {name: _read_file(location / name, size) for name, size in sizes.items()}
-    else:
-        contents = _read_archive(location, folder, sizes)
-    return contents
+        return {name: _read_file(location / name, size) for name, size in sizes.items()}
+    return _read_archive(location, folder, sizes)
 
 
 def _read_file(path: Path, sizes: range) -> bytes:

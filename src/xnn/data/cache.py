@@ -188,8 +188,7 @@ def _header(blocks: dict[str, HostArray], cached: Cached, source: str) -> bytes:
     start = 0
     for name, block in blocks.items():
         stop = start + block.nbytes
-        entry = {"dtype": _DTYPE_NAMES[block.dtype], "shape": block.shape, "data_offsets": [start, stop]}
-        header[name] = entry
+        header[name] = {"dtype": _DTYPE_NAMES[block.dtype], "shape": block.shape, "data_offsets": [start, stop]}
         start = stop
     header[_CHECKSUM] = {"dtype": "U8", "shape": [4], "data_offsets": [start, start + 4]}
     text = json.dumps(header).encode()

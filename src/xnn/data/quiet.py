@@ -76,11 +76,8 @@ def _stderr_dropped() -> Iterator[None]:
         os.close(kept)
 
 
-@contextmanager
-def _warnings_dropped() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _warnings_dropped() -> AbstractContextManager[None]:
+    return warnings.catch_warnings(action="ignore")
 
 
 no_stderr = Together(_stderr_dropped)

@@ -14,7 +14,7 @@ from xnn.data.digits import read_digits
 from xnn.data.download import fetch
 from xnn.data.folder import image_paths, read_folder
 from xnn.data.mnist import MNIST_LIKE, Mnist
-from xnn.data.splits import Dataset, Found, HostArray, Split
+from xnn.data.splits import Dataset, Found, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
 from xnn.paths import expanded, explained, reason
@@ -200,14 +200,9 @@ def _load_torchvision(request: _Request) -> cache.Cached:
 
 
 def _dataset(name: str, cached: cache.Cached, labels: str) -> Dataset:
-    arrays, classes = cached.arrays, cached.classes
-
-    def split(images: HostArray, columns: HostArray) -> Split:
-        if columns.ndim == 1:
-            return Split(images, columns)
-        return Split(images, columns[:, 0 if labels == "coarse" else 1])
-
-    if labels == "coarse":
-        classes = class_names.CIFAR100_COARSE
-    train = split(arrays.train_images, arrays.train_labels)
-    return Dataset(name, train, split(arrays.test_images, arrays.test_labels), classes, cached.source)
+    column, classes = (0, class_names.CIFAR100_COARSE) if labels == "coarse" else (1, cached.classes)
+    train, test = (
+        Split(images, found if found.ndim == 1 else found[:, column])
+        for images, found in (cached.arrays[:2], cached.arrays[2:])
+    )
+    return Dataset(name, train, test, classes, cached.source)

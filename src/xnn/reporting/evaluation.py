@@ -13,6 +13,7 @@ from xnn import nn
 from xnn.data import Batches, Dataset, Split
 from xnn.data.splits import HostArray
 from xnn.errors import DataError, RunError
+from xnn.functional import softmax
 from xnn.reporting.saved import SavedModel
 from xnn.reporting.values import short
 from xnn.runs.assembly import EVALUATION_BATCH
@@ -160,7 +161,8 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
     model = saved.model
     with _unwarned():
         x = saved.normalization(model.backend.asarray(images), model.dtype)
-        result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
+        logits = model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x))
+        result: HostArray = softmax(logits.astype(np.float64))[0]
     if not np.isfinite(result).all():
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     return result
@@ -171,18 +173,9 @@ def _unwarned() -> np.errstate:
     return np.errstate(all="ignore")
 
 
-def softmax(logits: HostArray) -> HostArray:
-    """Return the probabilities of logits (n, c), in float64 on the host."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    result: HostArray = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return result
-
-
 def _answers(logits: HostArray, labels: HostArray) -> tuple[HostArray, HostArray, HostArray, HostArray]:
     rows = np.arange(len(labels))
-    p = softmax(logits)
+    p, _ = softmax(logits.astype(np.float64))
     predicted, own = logits.argmax(axis=1), logits[rows, labels][:, None]
     # Equal logits rank by index, as in the metrics of training.
     before = (logits > own) | ((logits == own) & (np.arange(logits.shape[1]) < labels[:, None]))
