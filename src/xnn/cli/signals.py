@@ -40,6 +40,11 @@ class StopSignals(Callback):
         """From now on a signal ends the program again."""
         self._trainer = None
 
+    @property
+    def exit_code(self) -> int:
+        """That of a program which the signal ended; SIGINT's where none was received."""
+        return 128 + (self.received or signal.SIGINT)
+
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle signals during a ``with`` block; only the main thread can.

@@ -15,7 +15,6 @@ from xnn.runs.directory import StoppedAtOnce
 from xnn.texts import printable
 
 PROGRAM = "xnn-train"
-SIGNALLED = 128
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,14 +33,8 @@ def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
         with signals.installed():
             return code_of(PROGRAM, lambda: _run(parse(argv), signals, out), "; try a smaller --batch-size or --hidden")
     except KeyboardInterrupt as stop:
-        code = SIGNALLED + (2 if signals.received is None else signals.received.value)
-        if isinstance(stop, StoppedAtOnce):
-            return _complain(f"stopped at once; {_how_to_go_on(stop.directory)}", code)
-        return _complain("stopped at once", code)
-
-
-def _complain(error: object, code: int) -> int:
-    return complain(PROGRAM, error, code)
+        advice = f"; {_how_to_go_on(stop.directory)}" if isinstance(stop, StoppedAtOnce) else ""
+        return complain(PROGRAM, f"stopped at once{advice}", signals.exit_code)
 
 
 def _warn(line: str) -> None:
@@ -77,7 +70,7 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         shown.close()
     code, end = 0, f"results are in {result.directory}"
     if result.values is None:
-        code = SIGNALLED + (signals.received.value if signals.received else 2)
+        code = signals.exit_code
         end = f"stopped and saved; {_how_to_go_on(result.directory)}"
     elif not result.was_complete:
         progress.print_result(console, result.values)

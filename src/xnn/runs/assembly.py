@@ -27,7 +27,6 @@ from xnn.data import (
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
 from xnn.runs.defaults import check_names, resolve
-from xnn.runs.precision import check_precision, offered_precision
 from xnn.runs.settings import Settings, flag, known
 from xnn.tasks import Task
 from xnn.training.callbacks import Callback, EarlyStopping
@@ -93,8 +92,8 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
         name = "validation"
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
     asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
-    if asked is None:
-        settings = replace(settings, precision=offered_precision(known(settings.precision), chosen))
+    if asked is None and settings.precision not in kernels.precisions(chosen):
+        settings = replace(settings, precision="float32")
     settings = _with_absolute_paths(settings)
     normalization = Normalization.of(training)
     model = _build(settings, task, chosen)
@@ -109,6 +108,22 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def check_precision(precision: str, backend: Backend) -> None:
+    """Raise a `SettingError` unless a backend offers the precision."""
+    offered = kernels.precisions(backend)
+    if precision in offered:
+        return
+    advice = f"choose one of {', '.join(offered)}" if len(offered) > 1 else "leave it out"
+    places = {
+        "tf32": "--backend numpy, or a CUDA device of compute capability 8.0 or more",
+        "bfloat16": "--backend torch",
+    }
+    raise SettingError(
+        f"--precision {precision}: {backend.name} does not offer it; {advice}, "
+        f"or use {places.get(precision, '--backend numpy, cupy or torch')}"
+    )
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:

@@ -31,9 +31,9 @@ def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
     """
     try:
         result = directory.read_result()
-        lacking = [] if result is None else [name for name in ("epochs", "test_accuracy") if name not in result]
-        if lacking:
-            raise RunError(f"{directory.result} is damaged: it has no {lacking[0]}")
+        for name in ("epochs", "test_accuracy"):
+            if result is not None and name not in result:
+                raise RunError(f"{directory.result} is damaged: it has no {name}")
     except RunError as error:
         raise RunError(f"{error}; delete it, and --resume {directory.path} writes it again") from error
     if result is None:
@@ -90,10 +90,9 @@ def trained_model(path: Path) -> Any:
         The data or the checkpoints are gone or damaged.
     """
     with RunFiles.existing(path, "--resume") as directory:
-        saved, _ = directory.newest_checkpoint(resuming.check_counts)
-        if saved is None:
-            raise RunError(f"--resume {path}: its checkpoints are gone")
         job = prepare(resuming.saved_settings(directory, {}), download=False)
         trainer = make_trainer(job, [])
-        directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
+        saved, _ = directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
+        if saved is None:
+            raise RunError(f"--resume {path}: its checkpoints are gone")
     return job.model

@@ -16,7 +16,7 @@ from xnn import data, recipes
 from xnn.backends import PRECISIONS
 from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
-from xnn.runs.every import is_every
+from xnn.runs.every import FORM
 
 AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
 DTYPES: Final = ("float32", "float64")
@@ -26,12 +26,12 @@ _LONGEST: Final = 4096
 """Most letters in a text, or names in a list: as many as systems allow in a path."""
 
 T = TypeVar("T")
-Check = tuple[str, Callable[[Any], bool]]
+Check = tuple[str, Callable[[Any], object]]
 ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
 AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
-EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for only after epochs", is_every)
+EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for only after epochs", FORM.fullmatch)
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
