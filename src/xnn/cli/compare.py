@@ -44,10 +44,8 @@ def _parser() -> Parser:
 
 def _run(given: argparse.Namespace) -> None:
     # Imported only now: they load what computes and prints, which --help and a mistyped flag do not need.
-    from rich.table import Table
-
-    from xnn.runs.beside_sklearn import cells_of, compare, markdown
-    from xnn.runs.progress import print_line
+    from xnn.runs.beside_sklearn import COLUMNS, cells_of, compare, markdown
+    from xnn.runs.progress import print_line, table
 
     chosen = {name: read_option(name, value) for name, value in vars(given).items() if name in FLAGS}
     console = make_console()
@@ -62,14 +60,9 @@ def _run(given: argparse.Namespace) -> None:
     if given.markdown:
         sys.stdout.write(markdown(entrants))
         return
-    table = Table(header_style="bold", border_style="dim")
-    for name in ("trained by", "network", "seconds", "training loss", "test accuracy"):
-        table.add_column(name, justify="left" if name in ("trained by", "network") else "right")
-    for entrant in entrants:
-        table.add_row(*cells_of(entrant))
     if not console.is_terminal:
         console.width = 120
-    console.print(table)
+    console.print(table(COLUMNS, map(cells_of, entrants), left=COLUMNS[:2]))
 
 
 if __name__ == "__main__":

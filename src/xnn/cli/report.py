@@ -70,18 +70,15 @@ def _run(given: argparse.Namespace) -> None:
             if part.missing is not None:
                 mend = "--data-dir DIR says where it is, --download fetches it"
                 tell(f"xnn-report: {part.run.path}: the page lacks what needs the data set: {part.missing} ({mend})")
-        pages = [(run.path / PAGE, [part]) for run, part in zip(runs, shown, strict=True)]
-        if together is not None:
-            pages = [(together, shown)]
+        each = [(part.run.path / PAGE, [part]) for part in shown]
+        pages = each if together is None else [(together, shown)]
         for path, parts in pages:
             write_page(path, parts)
             written.append(path)
+    # With the table on standard output alone, the names go elsewhere.
+    announce = tell if given.markdown == "-" else say
     for path in written:
-        # With the table on standard output alone, the names go elsewhere.
-        if given.markdown == "-":
-            tell(f"wrote {path}")
-        else:
-            say(f"wrote {path}")
+        announce(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -48,19 +48,21 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
         odd = set(_classes(part)) ^ set(classes)
         if odd:
             raise DataError(f"{root}: train and test must have the same classes, but only one has '{min(odd)}'")
-    paths = [[_images(part / name) for name in classes] for part in parts]
-    for part, found in zip(parts, paths, strict=True):
-        for name, images in zip(classes, found, strict=True):
+    paths: list[Path] = []
+    numbers: list[int] = []
+    for part in parts:
+        count = len(paths)  # in the end, those of train
+        for number, name in enumerate(classes):
+            images = _images(part / name)
             if not images:
                 raise DataError(f"{part / name}: no images in this class folder; remove it or fill it")
-    flat = [path for part_paths in paths for images in part_paths for path in images]
-    stack = _read_images(flat, root)
-    labels = np.concatenate([np.repeat(np.arange(len(classes)), [len(i) for i in part]) for part in paths])
+            paths += images
+            numbers += [number] * len(images)
+    stack, labels = _read_images(paths, root), np.array(numbers, np.int64)
     if len(parts) == 2:
-        count = sum(len(images) for images in paths[0])
         return Arrays(stack[:count], labels[:count], stack[count:], labels[count:]), tuple(classes)
-    if len(flat) < 5:
-        raise DataError(f"{root}: {len(flat)} images are too few to hold a fifth back for testing")
+    if len(paths) < 5:
+        raise DataError(f"{root}: {len(paths)} images are too few to hold a fifth back for testing")
     train, test = validation_split(Split(stack, labels), TEST_FRACTION, TEST_SEED)
     return Arrays(train.images, train.labels, test.images, test.labels), tuple(classes)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xnn import nn
 from xnn.data import Batches, Dataset, Split
 from xnn.data.splits import HostArray
-from xnn.errors import DataError, RunError
+from xnn.errors import DataError, RunError, some
 from xnn.functional import softmax
 from xnn.reporting.saved import SavedModel
 from xnn.reporting.values import short
@@ -202,16 +202,15 @@ def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Sp
         place = np.array([number[name] for name in theirs], np.int64)
         return Split(split.images, place[split.labels]), None
     if len(theirs) != len(ours):
-        raise DataError(f"{dataset.name} has {len(theirs)} classes, {_some(theirs)}; the model knows {_some(ours)}")
+        raise DataError(f"{dataset.name} has {len(theirs)} classes, {_named(theirs)}; the model knows {_named(ours)}")
     return split, (
-        f"{dataset.name} names its classes differently from the model ({_some(theirs)}; {_some(ours)}): "
+        f"{dataset.name} names its classes differently from the model ({_named(theirs)}; {_named(ours)}): "
         "they are taken in the same order"
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    first = ", ".join(map(short, names[:3]))
-    return first if len(names) <= 3 else f"{first}, ... ({len(names)} in all)"
+def _named(classes: Sequence[str]) -> str:
+    return some(map(short, classes))
 
 
 def _size(shape: Sequence[int]) -> str:

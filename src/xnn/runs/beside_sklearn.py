@@ -31,6 +31,9 @@ OPTIMIZERS = ("sgd", "adam")
 KEPT = ("dataset", "data_dir", "labels", "model", "hidden", "dtype", "threads", "epochs", "l2", "seed")
 """Settings of the comparison that also hold when the model is trained with its own."""
 
+COLUMNS = ("trained by", "network", "seconds", "training loss", "test accuracy")
+"""The table's; see `cells_of`."""
+
 Report = Callable[[str], None]
 
 
@@ -228,9 +231,8 @@ def _numbers(split: Split, normalization: Normalization, dtype: str) -> tuple[Ho
 
 def markdown(entrants: list[Entrant]) -> str:
     """Return the entrants as a Markdown table."""
-    lines = ["| trained by | network | seconds | training loss | test accuracy |", "| --- | --- | ---: | ---: | ---: |"]
-    lines += [f"| {' | '.join(cells)} |" for cells in map(cells_of, entrants)]
-    return "\n".join(lines) + "\n"
+    lines = [COLUMNS, ("---", "---", "---:", "---:", "---:"), *map(cells_of, entrants)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def cells_of(entrant: Entrant) -> tuple[str, ...]:

@@ -90,9 +90,10 @@ def trained_model(path: Path) -> Any:
         The data or the checkpoints are gone or damaged.
     """
     with RunFiles.existing(path, "--resume") as directory:
-        job = prepare(resuming.saved_settings(directory, {}), download=False)
-        trainer = make_trainer(job, [])
-        saved, _ = directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
+        saved, _ = directory.newest_checkpoint(resuming.check_counts)
         if saved is None:
             raise RunError(f"--resume {path}: its checkpoints are gone")
+        job = prepare(resuming.saved_settings(directory, {}), download=False)
+        trainer = make_trainer(job, [])
+        directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
     return job.model

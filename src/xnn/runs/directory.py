@@ -29,16 +29,7 @@ from xnn.runs.reading import RunFiles
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row
 
-METRICS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "lr",
-    "seconds",
-    "images_per_second",
-)
+METRICS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
 """Keys that every line of metrics.jsonl has; null where there is no value."""
 
 

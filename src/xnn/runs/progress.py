@@ -1,6 +1,6 @@
 """What a person sees while a model trains: a bar on a terminal, plain lines elsewhere, and a table at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -137,6 +137,18 @@ def _pair(name: str, loss: float, accuracy: float | None) -> str:
     return f"{name} loss {loss:.4f}" + ("" if accuracy is None else f", accuracy {100 * accuracy:.2f} %")
 
 
+def table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: Container[str], no_wrap: bool = False
+) -> Table:
+    """Return a table whose columns are set to the right, but for those in `left`; its text is shown as it is."""
+    made = Table(header_style="bold", border_style="dim")
+    for name in columns:
+        made.add_column(name, justify="left" if name in left else "right", no_wrap=no_wrap)
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Print the table that sums a run up, the lab's columns first."""
     rows = {
@@ -150,11 +162,7 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
         "seconds": f"{result['seconds']:.1f}",
     }
     if console.is_terminal and console.width >= 100:
-        table = Table(header_style="bold", border_style="dim")
-        for name in rows:
-            table.add_column(name, justify="left" if name in ("data set", "model") else "right")
-        table.add_row(*map(Text, rows.values()))
-        console.print(table)
+        console.print(table(rows, [rows.values()], left=("data set", "model")))
         return
     width = max(map(len, rows))
     for name, value in rows.items():
