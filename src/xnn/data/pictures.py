@@ -35,8 +35,15 @@ _MOST_BYTES = 2**28 + 2**20
 _SCANS, _BYTES_PER_SCAN = 100, 2**14
 
 _DECODING_ERRORS = (
-    *(OSError, EOFError, SyntaxError, ValueError, TypeError),
-    *(ArithmeticError, LookupError, NotImplementedError, struct.error),
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    struct.error,
 )
 """Each of Pillow's decoders raises errors of its own for damaged files."""
 

@@ -6,7 +6,7 @@ totals, history, ...) and, for every tensor, its shape, type and CRC-32; and ``c
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -80,7 +80,7 @@ def load(path: Path) -> Saved:
     RunError
         Names the file and what is wrong with it.
     """
-    with schema.reading(path), Folder(path.parent) as folder:
+    with explained(RunError, f"cannot read {path}"), Folder(path.parent) as folder:
         return _load(folder, path.name)
 
 
@@ -97,21 +97,17 @@ def newest_valid(
         Raises a `ValueError` for a checkpoint that is to be passed over too.
     """
     complaints: list[str] = []
-    try:
-        with _opened(directory, make=False) as folder:
-            sound, damaged = _newest_first(folder)
-            for name in damaged + sound:
-                try:
-                    with schema.reading(folder.path / name):
-                        saved = _load(folder, name)
-                    if check is not None:
-                        check(saved)
-                except ValueError as error:
-                    complaints.append(str(error))
-                else:
-                    return saved, complaints
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError), _opened(directory, make=False) as folder:
+        sound, damaged = _newest_first(folder)
+        for name in damaged + sound:
+            try:
+                saved = _load(folder, name)
+                if check is not None:
+                    check(saved)
+            except ValueError as error:
+                complaints.append(str(error))
+            else:
+                return saved, complaints
     return None, complaints
 
 
@@ -150,10 +146,11 @@ def _opened(directory: Path | Folder, make: bool = True) -> Iterator[Folder]:
 
 
 def _load(folder: Folder, name: str) -> Saved:
-    info = _info(folder, name)
-    described = info["tensors"]
-    arrays = tensors.read_arrays(folder, name, described, tensors.size(described))
-    return Saved(folder.path / name, arrays, info["state"])
+    path = folder.path / name
+    with schema.reading(path):
+        info = _info(folder, name)
+        described = info["tensors"]
+        return Saved(path, tensors.read_arrays(folder, name, described, tensors.size(described)), info["state"])
 
 
 def _info(folder: Folder, name: str) -> _Info:
