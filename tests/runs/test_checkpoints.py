@@ -1,7 +1,6 @@
 """Checkpoint files: what goes in comes out, and damage anywhere is noticed."""
 
 import errno
-import io
 import os
 import re
 
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.runs.full_disk import fill_disk
 from xnn.errors import RunError
 from xnn.files import Folder
 from xnn.runs import JsonLines, checkpoints, tensors
@@ -200,10 +200,6 @@ def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
 
 
 def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
-    class Full(io.FileIO):
-        def write(self, content):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fdopen", lambda descriptor, mode: io.BufferedWriter(Full(descriptor, mode)))
+    fill_disk(monkeypatch)
     with pytest.raises(RunError, match=r"cannot write .*rows\.jsonl: No space left on device"):
         JsonLines(tmp_path / "rows.jsonl").epoch_end(None, {"a": 1})
