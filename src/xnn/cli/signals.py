@@ -42,7 +42,7 @@ class StopSignals(Callback):
 
     @property
     def exit_code(self) -> int:
-        """That of a program which the signal ended; SIGINT's where none was received."""
+        """Exit code of a program that the signal has ended; SIGINT's if none was received."""
         return 128 + (self.received or signal.SIGINT)
 
     @contextmanager

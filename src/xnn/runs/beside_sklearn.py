@@ -32,7 +32,7 @@ KEPT = ("dataset", "data_dir", "labels", "model", "hidden", "dtype", "threads", 
 """Settings of the comparison that also hold when the model is trained with its own."""
 
 COLUMNS = ("trained by", "network", "seconds", "training loss", "test accuracy")
-"""The table's; see `cells_of`."""
+"""What `cells_of` returns, in words."""
 
 Report = Callable[[str], None]
 

@@ -97,8 +97,8 @@ def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_ou
         axes.plot(positions, losses, color=FAINT, linewidth=1.0, label="train, by interval", zorder=1)
     _line(axes, history, "train_loss", TRAIN, "train, whole epoch")
     _line(axes, history, f"{held_out}_loss", HELD_OUT, held_out)
-    losses += history.column("train_loss") + history.column(f"{held_out}_loss")
-    known = [loss for loss in losses if loss is not None]
+    drawn = losses + history.column("train_loss") + history.column(f"{held_out}_loss")
+    known = [loss for loss in drawn if loss is not None]
     if needs_logarithm(known):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 FORM = re.compile(r"([0-9]{1,12})|([0-9]{1,12}(?:\.[0-9]{1,12})?)([smh])")
+"""What `Every.parse` takes."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

@@ -140,7 +140,7 @@ def _pair(name: str, loss: float, accuracy: float | None) -> str:
 def table(
     columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: Container[str], no_wrap: bool = False
 ) -> Table:
-    """Return a table whose columns are set to the right, but for those in `left`; its text is shown as it is."""
+    """Return a table of texts, shown as they are; columns are aligned to the right, except for those in `left`."""
     made = Table(header_style="bold", border_style="dim")
     for name in columns:
         made.add_column(name, justify="left" if name in left else "right", no_wrap=no_wrap)

@@ -221,8 +221,10 @@ def interval_row(line: bytes) -> dict[str, Any]:
 
     There may be millions, so each is read and checked in one go.
     """
-    with shallow():
+    try:  # faster than `shallow`
         return cast(dict[str, Any], _INTERVAL.decode(line))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def state(value: Any) -> State:
