@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tests.data.small_files import note_reads, note_unpacked
+from tests.data.small_files import note_reads, note_unpacked, write_idx
 from xnn.data import idx, limits
-from xnn.data.idx import read_idx, read_pair, write_idx
+from xnn.data.idx import read_idx, read_pair
 from xnn.data.limits import most_unpacked
 from xnn.errors import DataError
 

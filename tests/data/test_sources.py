@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.small_files import SMALL, CifarFiles, write_files, write_tar
+from tests.data.small_files import SMALL, CifarFiles, write_files, write_idx, write_tar
 from xnn.data import cache, class_names, load, sources
 from xnn.data.download import Download
-from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES, MNIST_LIKE, Mnist
 from xnn.errors import DataError, SettingError
 

@@ -4,7 +4,6 @@ A file is: two zero bytes, a byte for the type of the elements, a byte for the n
 axis (4 bytes, most significant first), then the elements in C order. Images and labels are unsigned bytes, type 8.
 """
 
-import gzip
 import math
 import os
 import struct
@@ -101,10 +100,3 @@ def read_pair(images_path: Path, labels_path: Path, classes: int) -> tuple[HostA
         )
     check_labels(labels, classes, str(labels_path))
     return images[..., None], labels.astype(np.int64)
-
-
-def write_idx(path: Path, array: npt.NDArray[np.uint8]) -> None:
-    """Write an array of unsigned bytes as IDX, compressed when the name ends in ``.gz``, the same bytes each time."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    content = header + array.tobytes()
-    path.write_bytes(gzip.compress(content, 9, mtime=0) if path.suffix == ".gz" else content)
