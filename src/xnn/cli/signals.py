@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 HANGUP = getattr(signal, "SIGHUP", None)
 """Windows has none."""
 
-NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Windows has no SIGHUP."""
+NUMBERS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None)
 
 
 class StopSignals(Callback):

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from xnn._typing import Report
 from xnn.data.splits import Arrays, HostArray
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder, open_regular
@@ -104,7 +105,7 @@ def load_or_build(
     expected_fingerprint: str,
     build: Callable[[], tuple[Arrays, tuple[str, ...]]],
     source: str,
-    report: Callable[[str], None],
+    report: Report,
 ) -> Cached:
     """Return what the cache file holds; rebuild it from the source if it is missing, outdated or damaged.
 
@@ -127,7 +128,7 @@ def load_or_build(
     return mapped if mapped is not None and mapped.fingerprint == expected_fingerprint else built
 
 
-def load(path: Path, report: Callable[[str], None]) -> Cached | None:
+def load(path: Path, report: Report) -> Cached | None:
     """Return what the cache file holds, mapped into memory; None without one, or, with a report, if it is unusable."""
     try:
         with Folder(path.parent) as folder, os.fdopen(folder.open(path.name, os.O_RDONLY), "rb") as file:

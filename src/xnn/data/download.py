@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from xnn._few_threads import can_start
+from xnn._typing import Report
 from xnn.errors import DataError
 from xnn.files import Folder
 from xnn.paths import explained
@@ -28,7 +29,7 @@ class Download:
     sha256: str
 
 
-def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str], None]) -> None:
+def fetch(downloads: tuple[Download, ...], folder: Path, report: Report) -> None:
     """Download the files that `folder` lacks; a file appears there only once it is whole and its checksum is right.
 
     Raises
@@ -49,7 +50,7 @@ def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str],
             _fetch_one(download, place, report)
 
 
-def _fetch_one(download: Download, folder: Folder, report: Callable[[str], None]) -> None:
+def _fetch_one(download: Download, folder: Folder, report: Report) -> None:
     faults = []
     for mirror in download.mirrors:
         url = mirror + download.file

@@ -3,11 +3,10 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
+from xnn._typing import Report
 from xnn.data import cache, class_names
 from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
 from xnn.data.digits import read_digits
@@ -18,9 +17,6 @@ from xnn.data.splits import Dataset, Found, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
 from xnn.paths import expanded, explained, reason
-
-Report: TypeAlias = Callable[[str], None]
-
 
 OFFICIAL: dict[str, Mnist | Cifar] = {**MNIST_LIKE, "cifar10": CIFAR10, "cifar100": CIFAR100}
 """The data sets with official files."""

@@ -135,7 +135,8 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     batches = Batches(split, size, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    with _unwarned(), model.computing():
+    # Overflows end in outputs that are not finite, which is reported once.
+    with np.errstate(all="ignore"), model.computing():
         for x, labels in batches.epoch(0):
             logits = predict(x)
             value, _ = loss.forward(logits, labels)
@@ -159,18 +160,13 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
         They are not finite.
     """
     model = saved.model
-    with _unwarned():
+    with np.errstate(all="ignore"):  # as above
         x = saved.normalization(model.backend.asarray(images), model.dtype)
         logits = model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x))
         result: HostArray = softmax(logits.astype(np.float64))[0]
     if not np.isfinite(result).all():
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     return result
-
-
-def _unwarned() -> np.errstate:
-    """Silence warnings of overflows: they end in outputs that are not finite, which is reported once."""
-    return np.errstate(all="ignore")
 
 
 def _answers(logits: HostArray, labels: HostArray) -> tuple[HostArray, HostArray, HostArray, HostArray]:

@@ -55,7 +55,7 @@ class SavedRun:
     def has_model(self) -> bool:
         """Whether there is a trained model, as there is once the run is complete."""
         with RunFiles.existing(self.path, "run directory") as directory:
-            return directory.has_model()
+            return directory.has(directory.model)
 
     @property
     def held_out(self) -> str:

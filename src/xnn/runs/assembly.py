@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xnn import data, kernels, nn, optim, recipes
+from xnn._typing import Report
 from xnn.backends import Backend, backend
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
@@ -48,7 +49,7 @@ class Job:
     test: data.Batches
 
 
-def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, download: bool = True) -> Job:
+def prepare(settings: Settings, report: Report | None = None, *, download: bool = True) -> Job:
     """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
 
     `download` says whether a data set that is missing may be downloaded.

@@ -1,9 +1,9 @@
 """Complete runs: how to recognise one, its picture, and its model."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from xnn._typing import Report
 from xnn.errors import FolderGone, RunError
 from xnn.runs import curves, resuming, schema
 from xnn.runs.assembly import make_trainer, prepare
@@ -11,8 +11,6 @@ from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, known
 from xnn.training.history import History
-
-Report = Callable[[str], None]
 
 
 def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
@@ -55,7 +53,7 @@ def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say
     else:
         say(f"{ended}; give --epochs {done + 1} or more to go on")
     history = directory.read_metrics()
-    if not directory.has_curves():
+    if not directory.has(directory.curves):
         draw_curves(directory, settings, history, result, warn)
     return history
 

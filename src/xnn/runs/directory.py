@@ -73,7 +73,10 @@ class RunDirectory(RunFiles):
                 path = _make_numbered(path)
             else:
                 path.mkdir(parents=True, exist_ok=True)
-        with cls._opened(path, "--run-dir") as directory, directory._locked("--run-dir", path):
+        with explained(RunError, f"--run-dir {path}: cannot be used"):
+            folder = Folder(path)
+        directory = cls(folder)
+        with folder, directory._locked("--run-dir", path):
             if not numbered:
                 cls.check_unused(path)  # again: it may have been used since, by a run that is over
             directory.write_config({**config, "run_dir": str(path)})

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -46,23 +46,14 @@ class RunFiles:
             There is no such folder, no run in it, or it cannot be used.
         """
         place = expanded(path, given, RunError)
-        with explained(RunError, f"{given} {path}: cannot be used"):
-            if not place.is_dir():
-                raise RunError(f"{given} {path}: there is no such folder")
-        with cls._opened(place, given) as directory:
+        with ExitStack() as stack:
             with explained(RunError, f"{given} {path}: cannot be used"):
-                is_run = directory.folder.exists(directory.config.name)
-            if not is_run:
-                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
+                if not place.is_dir():
+                    raise RunError(f"{given} {path}: there is no such folder")
+                directory = cls(stack.enter_context(Folder(place)))
+                if not directory.folder.exists(directory.config.name):
+                    raise RunError(f"{given} {path}: there is no run in it (no config.json)")
             yield directory
-
-    @classmethod
-    @contextmanager
-    def _opened(cls, path: Path, given: str) -> Iterator[Self]:
-        with explained(RunError, f"{given} {path}: cannot be used"):
-            folder = Folder(path)
-        with folder:
-            yield cls(folder)
 
     def read_settings(self) -> Settings:
         """Return the settings that `RunDirectory.create` wrote.
@@ -84,9 +75,9 @@ class RunFiles:
         RunError
             The file is damaged.
         """
+        if not self.has(self.result):
+            return None
         with schema.reading(self.result):
-            if not self.folder.exists(self.result.name):
-                return None
             value = json_files.read_document(self.folder, self.result.name)
             result: schema.Result = schema.checked(value, schema.Result)
         return result
@@ -160,21 +151,16 @@ class RunFiles:
             raise RunError(f"--resume {self.path}: its checkpoints are gone")
         return saved, damaged
 
-    def has_curves(self) -> bool:
-        """Whether there is a picture of the curves."""
-        with schema.reading(self.curves):
-            return self.folder.exists(self.curves.name)
-
-    def has_model(self) -> bool:
-        """Whether there is a model, which a run has once it is complete.
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file; a model is there once the run is complete, and the curves soon after.
 
         Raises
         ------
         RunError
             The folder cannot be looked into.
         """
-        with schema.reading(self.model):
-            return self.folder.exists(self.model.name)
+        with schema.reading(path):
+            return self.folder.exists(path.name)
 
     def read_description(self) -> schema.Description:
         """Return what `write_model` was given beside the arrays.
@@ -184,7 +170,7 @@ class RunFiles:
         RunError
             There is no model, or its file is damaged.
         """
-        if not self.has_model():
+        if not self.has(self.model):
             raise RunError(
                 f"run directory {self.path}: there is no model in it (no {self.model.name}); it is written "
                 f"when the run ends: xnn-train --resume {self.path}"
