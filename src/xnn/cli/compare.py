@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from xnn.cli.arguments import Parser, add_option, read_option
 from xnn.cli.frame import guarded, make_console
@@ -49,11 +50,8 @@ def _run(given: argparse.Namespace) -> None:
 
     chosen = {name: read_option(name, value) for name, value in vars(given).items() if name in FLAGS}
     console = make_console()
-
-    def report(line: str) -> None:
-        print_line(console, line)
-
-    entrants = compare(Settings(**({"model": "mlp"} | chosen)), None if given.json or given.markdown else report)
+    report = None if given.json or given.markdown else partial(print_line, console)
+    entrants = compare(Settings(**({"model": "mlp"} | chosen)), report)
     if given.json:
         print(json.dumps([dataclasses.asdict(entrant) for entrant in entrants], indent=2))
         return

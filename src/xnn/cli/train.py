@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,7 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     from xnn.runs.assembly import prepare
 
     console = make_console(quiet=command.settings.quiet)
-
-    def report(line: str) -> None:
-        progress.print_line(console, line)
-
+    report = partial(progress.print_line, console)
     if command.summary:
         print(prepare(command.settings, report).model.summary())
         return 0
