@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import CODES, refusal_by
-from tests.data.small_files import write_mnist
+from tests.data.small_files import write_idx, write_mnist
 from tests.runs.rows import rows_of
 from tests.training.small import without_times
 from tests.trouble import failing
 from xnn.cli.train import main
-from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES
 from xnn.errors import FolderGone
 from xnn.runs.directory import METRICS, RunDirectory

@@ -92,7 +92,7 @@ def test_missing_and_misshapen_files_are_named(tmp_path):
     path = write_tar(tmp_path / "set.tar.gz", {"set/a": b"abcd"})
     with pytest.raises(DataError, match=r"set.tar.gz:set/a: wrong length: 4 bytes, expected 3"):
         read_files(path, "set", SIZES)
-    with pytest.raises(DataError, match=r"absent.tar.gz: cannot be read .No such file"):
+    with pytest.raises(DataError, match=r"absent.tar.gz: cannot be read: No such file"):
         read_files(tmp_path / "absent.tar.gz", "set", SIZES)
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tests.data.small_files import note_reads, note_unpacked
+from tests.data.small_files import note_reads, note_unpacked, write_idx
 from tests.trouble import memory_below
 from xnn.data import idx, limits
-from xnn.data.idx import read_idx, read_pair, write_idx
+from xnn.data.idx import read_idx, read_pair
 from xnn.data.limits import most_unpacked
 from xnn.errors import DataError
 
@@ -104,9 +104,9 @@ def test_messages_name_the_file_and_the_fault(tmp_path):
         path.write_bytes(content)
         with pytest.raises(DataError, match=f"{name}: .*{message}"):
             read_idx(path)
-    with pytest.raises(DataError, match=r"absent: cannot be read .No such file"):
+    with pytest.raises(DataError, match=r"absent: cannot be read: No such file"):
         read_idx(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"cannot be read .(is a folder|Permission denied)"):
+    with pytest.raises(DataError, match=r"cannot be read: (is a folder|Permission denied)"):
         read_idx(tmp_path)
     with pytest.raises(DataError, match=r"good: IDX array of 2 axes, expected 3"):
         read_idx(good, axes=3)
