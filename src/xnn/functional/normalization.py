@@ -67,12 +67,7 @@ def batch_norm(
 
 
 def batch_norm_inference(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    mean: Array,
-    variance: Array,
-    eps: float = 1e-5,
+    x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float = 1e-5
 ) -> tuple[Array, Pullback]:
     """Normalize each channel by a given mean and variance, which are constants here.
 

@@ -136,11 +136,7 @@ def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:
 
 
 def _geometry(
-    function: str,
-    x: Array,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: Padding,
+    function: str, x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
 ) -> Windows:
     check_floating(function, x=x)
     check_axes(function, "x", x, "n, h, w, c")
@@ -148,11 +144,7 @@ def _geometry(
 
 
 def pooling_windows(
-    function: str,
-    size: Shape,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: Padding,
+    function: str, size: Shape, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
 ) -> Windows:
     """Return the windows of a pooling, each of which sees a pixel; or raise ValueError.
 

@@ -184,9 +184,9 @@ class Computing:
         self._spreads = any(row.spreads for row in self.functions.twins.values() if row.names[0] in names)
 
     @property
-    def changes_anything(self) -> bool:
-        """Whether calls are slower or rounded otherwise where the context was not entered."""
-        return self._holds or self.backend.has_tf32
+    def matters(self) -> bool:
+        """Whether a call outside the context would be rounded otherwise, or much slower."""
+        return (self._holds and self._spreads) or self.backend.has_tf32
 
     @property
     def is_entered(self) -> bool:

@@ -235,7 +235,7 @@ class Layer:
         return y
 
     def computing(self) -> AbstractContextManager[None]:
-        """Return a context for many calls of a built model, such as training; each call enters it where nobody has.
+        """Return a context for many calls, such as training; a call outside it enters it by itself where that matters.
 
         See `xnn.kernels.Computing`.
         """
@@ -334,7 +334,7 @@ class Layer:
             lower(self, layers, self._all_parameters, precision)
         for layer in layers.values():
             layer._link()
-        if computing.changes_anything:
+        if computing.matters:
             self.__dict__["forward"] = Outermost(self.forward, computing)
         self._refresh()
 

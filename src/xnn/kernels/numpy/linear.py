@@ -25,6 +25,9 @@ _FEW_ROWS = 2
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
+_TINY_PRODUCT = 2**13
+"""Multiplications below which no BLAS uses threads, so their number is of no matter."""
+
 _LEAST_OUTER = 2**16
 """Fewest numbers of a weight that has kernels for one row of its own, and a gradient that waits as two vectors."""
 
@@ -106,11 +109,14 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     """Return a b, written to `result` if there is one."""
     (rows, terms), columns = a.shape, b.shape[1]
     y = empty((rows, columns)) if result is None else result
-    pool = threads()
-    if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
-        return pool.blas.one_thread(np.matmul, a, b, y)
-    if pool.blas.allows_products:
+    pool, work = threads(), rows * terms * columns
+    if work < _TINY_PRODUCT:
+        return np.matmul(a, b, out=y)
+    is_large = min(rows, terms, columns) > _FEW_ROWS and work >= _LEAST_PRODUCT
+    if is_large and pool.blas.allows_products:
         return pool.blas.all_threads(np.matmul, a, b, y)
+    if not is_large or pool.count == 1:
+        return pool.blas.one_thread(np.matmul, a, b, y)
     if rows > columns:
         pool.run(lambda part: np.matmul(a[as_slice(part)], b, out=y[as_slice(part)]), pool.parts(rows))
     else:

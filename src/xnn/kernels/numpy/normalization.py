@@ -148,13 +148,7 @@ def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple
 
 
 def _normalize(
-    activation: str | None,
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    mean: Array,
-    variance: Array,
-    eps: float,
+    activation: str | None, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
 ) -> tuple[Array, Array, Array, Array]:
     """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by and what is added then."""
     r = 1.0 / np.sqrt(variance + np.float32(eps))

@@ -71,10 +71,13 @@ class Threads:
         return self.parts(length) if count <= self.count or self.count == 1 else _cut(length, count)
 
     def run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        """Return ``task(part)`` for each part, BLAS at one thread in each.
+        """Return ``task(part)`` for each part, all computed at once, with BLAS at one thread.
 
-        All are computed at once; of more parts than threads, each thread takes the next one when it is free.
+        Of more parts than threads, each thread takes the next one when it is free. A single part is computed as BLAS
+        is: its threads are in nobody's way.
         """
+        if len(parts) == 1:
+            return [task(parts[0])]
         return cast(list[Any], self.blas.one_thread(self._run, task, parts))
 
     def spread(self, kernel: Callable[..., None], arrays: Sequence[Array], least: int) -> None:
@@ -104,7 +107,7 @@ class Threads:
         self.run(make, [calls[number] for number in sorted(range(len(calls)), key=lambda number: -work[number])])
 
     def _run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        if len(parts) == 1 or not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(blocking=False):
             return [task(part) for part in parts]
         try:
             return self._share(task, parts)
