@@ -11,5 +11,8 @@ Namespace: TypeAlias = Any
 
 Shape: TypeAlias = tuple[int, ...]
 
+Gradients: TypeAlias = tuple[Array | None, ...]
+"""One for each differentiable argument, None where it was not needed."""
+
 Pullback: TypeAlias = Callable[..., Any]
 """The vector-Jacobian product of one forward call: ``dy -> dx``, or a tuple of gradients."""

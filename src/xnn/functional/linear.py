@@ -1,6 +1,6 @@
 """The affine map."""
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, rows, sum_rows
 
 
@@ -33,9 +33,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     if bias is not None:
         y += bias
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx = dy @ weight.T if needs[0] else None
         dweight = rows(x).T @ rows(dy) if needs[1] else None
         dbias = sum_rows(rows(dy)) if needs[2] and bias is not None else None

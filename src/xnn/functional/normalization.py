@@ -3,10 +3,8 @@
 import math
 from collections.abc import Callable
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
-
-_Gradients = tuple[Array | None, Array | None, Array | None]
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
@@ -93,7 +91,7 @@ def batch_norm_inference(
     shift = -mean * scale if bias is None else bias - mean * scale
     y = x * scale + shift
 
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         return (
             dy * scale if needs[0] else None,
             sum_rows(rows(dy * ((x - mean) * r))) if needs[1] and weight is not None else None,
@@ -140,7 +138,7 @@ def _normalize(
     variance: Array,
     eps: float,
     average: Callable[[Array], Array],
-) -> tuple[Array, Callable[..., _Gradients]]:
+) -> tuple[Array, Callable[..., Gradients]]:
     """Normalize by statistics of x itself, means being what `average` makes."""
     xp = namespace(x)
     r = 1.0 / xp.sqrt(variance + eps)
@@ -149,7 +147,7 @@ def _normalize(
     if bias is not None:
         y = y + bias
 
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx = None
         if needs[0]:
             g = dy if weight is None else dy * weight

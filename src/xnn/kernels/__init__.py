@@ -24,7 +24,7 @@ from xnn._notes import note
 from xnn._typing import Array
 from xnn.backends import PRECISIONS, Backend, twins_by_default
 from xnn.kernels import threads
-from xnn.kernels.table import LONGEST, NEEDS, TABLE
+from xnn.kernels.table import LONGEST, NEEDS, TABLE, Twin
 
 
 class Functions:
@@ -38,7 +38,7 @@ class Functions:
 
     def __init__(self, library: str, with_twins: bool, precision: str) -> None:
         self._arguments = library, with_twins, precision
-        rows = TABLE[library] if with_twins and _is_served(library) else ()
+        rows = _rows(library, with_twins)
         self.twins = {row.names: row for wanted in ("", precision) for row in rows if row.precision == wanted}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,16 +113,14 @@ _libraries: dict[type, str] = {}
 
 def precisions(backend: Backend) -> tuple[str, ...]:
     """Return the precisions that models can compute in on a backend: the library's own, and those that twins serve."""
-    rows = TABLE[backend.library] if backend.twins and _is_served(backend.library) else ()
-    served = {row.precision for row in rows}
+    served = {row.precision for row in _rows(backend.library, backend.twins)}
     return tuple(name for name in PRECISIONS if name in backend.precisions or name in served)
 
 
 def twins(backend: Backend) -> dict[str, str]:
     """Return the twins that serve on a backend: what each is of, and the module that it is in."""
-    if not (backend.twins and _is_served(backend.library)):
-        return {}
-    return {", ".join(row.names): f"{__name__}.{backend.library}.{row.module}" for row in TABLE[backend.library]}
+    rows = _rows(backend.library, backend.twins)
+    return {", ".join(row.names): f"{__name__}.{backend.library}.{row.module}" for row in rows}
 
 
 def single_pass(backend: Backend, dtype: str, name: str) -> Any:
@@ -149,7 +147,7 @@ def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: 
     work : sequence of int
         How many multiplications each has to do, about.
     """
-    if backend.library == "numpy" and backend.twins and _is_served("numpy"):
+    if backend.library == "numpy" and _rows("numpy", backend.twins):
         _threads().side_by_side(calls, work)
         return
     for call in calls:
@@ -185,13 +183,14 @@ class Computing:
 
     @property
     def matters(self) -> bool:
-        """Whether a call outside the context would be rounded otherwise, or much slower."""
-        return (self._holds and self._spreads) or self.backend.has_tf32
+        """Whether calls anywhere are slower or rounded otherwise where the context was not entered."""
+        return self._holds or self.backend.has_tf32
 
     @property
-    def is_entered(self) -> bool:
-        """Whether the calling thread is in the context."""
-        return _current.computing is self
+    def is_needed(self) -> bool:
+        """Whether a call in this thread has to enter it; without convolutions only in another model's context."""
+        current = _current.computing
+        return current is not self and (current is not None or self._spreads or self.backend.has_tf32)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -201,19 +200,16 @@ class Computing:
         computed in TF32 or in full, as the precision has it; and `functions_of` returns the model's functions.
         """
         before = _current.computing
-        with self._hold(), self.backend.products(self._tf32):
+        hold: AbstractContextManager[None] = nullcontext()
+        if self._holds:
+            blas = _threads().blas
+            hold = blas.alone if self._spreads else blas.alone_but_for_products
+        with hold, self.backend.products(self._tf32):
             _current.computing = self
             try:
                 yield
             finally:
                 _current.computing = before
-
-    def _hold(self) -> AbstractContextManager[None]:
-        if not self._holds:
-            return nullcontext()
-        blas = _threads().blas
-        context: AbstractContextManager[None] = blas.alone if self._spreads else blas.alone_but_for_products
-        return context
 
 
 class _Current(threading.local):
@@ -227,7 +223,7 @@ def products(backend: Backend) -> dict[str, str]:
     """Return facts about what multiplies a backend's matrices, where they bear on the digits and can be had."""
     if backend.library != "numpy" or importlib.util.find_spec("threadpoolctl") is None:
         return {}
-    if backend.twins and _is_served("numpy"):
+    if _rows("numpy", backend.twins):
         # Has BLAS use no more threads than the setting says.
         _threads()
     facts: dict[str, str] = importlib.import_module("xnn.kernels.numpy.blas").blas().facts()
@@ -245,6 +241,11 @@ def held_back(backend: Backend) -> str | None:
 @functools.cache
 def _functions(library: str, with_twins: bool, precision: str) -> Functions:
     return Functions(library, with_twins, precision)
+
+
+def _rows(library: str, with_twins: bool) -> Sequence[Twin]:
+    """Return the rows of the table that can serve."""
+    return TABLE[library] if with_twins and _is_served(library) else ()
 
 
 @functools.cache

@@ -5,7 +5,8 @@ twin that can do with less, such as the two vectors of an outer product, takes i
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from xnn._typing import Array
 
@@ -19,20 +20,19 @@ class Pending(Protocol):
         Whether it is small enough to be kept until somebody reads the gradient.
     """
 
-    waits: bool
+    waits: ClassVar[bool]
 
     def write(self, place: Array | None = None) -> Array:
         """Return the gradient, written to `place` if there is one."""
 
 
+@dataclass(slots=True, eq=False)
 class Outer:
     """The outer product of two vectors, the gradient of a weight that saw a single row."""
 
-    __slots__ = ("left", "right")
-    waits = True
-
-    def __init__(self, left: Array, right: Array) -> None:
-        self.left, self.right = left, right
+    left: Array
+    right: Array
+    waits: ClassVar[bool] = True
 
     def write(self, place: Array | None = None) -> Array:
         """Return the product, (len(left), len(right)), written to `place` if there is one."""
@@ -43,15 +43,13 @@ class Outer:
         return place
 
 
+@dataclass(slots=True, eq=False)
 class Computed:
     """What a function computes, which is to go to its place at once, since the function holds large arrays."""
 
-    __slots__ = ("_compute",)
-    waits = False
-
-    def __init__(self, compute: Callable[[Array | None], Array]) -> None:
-        self._compute = compute
+    compute: Callable[[Array | None], Array]
+    waits: ClassVar[bool] = False
 
     def write(self, place: Array | None = None) -> Array:
         """Return what the function computes, written to `place` if there is one."""
-        return self._compute(place)
+        return self.compute(place)

@@ -1,8 +1,11 @@
 """Pullbacks one after another, in reverse."""
 
+from dataclasses import dataclass
+
 from xnn._typing import Array, Pullback
 
 
+@dataclass(slots=True, eq=False)
 class Chain:
     """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns.
 
@@ -10,11 +13,8 @@ class Chain:
     less memory at its peak.
     """
 
-    __slots__ = ("once", "steps")
-
-    def __init__(self, steps: list[tuple[Pullback, bool]], once: bool) -> None:
-        self.steps = steps
-        self.once = once
+    steps: list[tuple[Pullback, bool]]
+    once: bool
 
     def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Return dx, or None where it is not asked for.

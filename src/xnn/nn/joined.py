@@ -1,6 +1,7 @@
 """Layers in a row that one twin computes together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xnn._typing import Array, Pullback
@@ -8,6 +9,7 @@ from xnn.nn.chain import Chain
 from xnn.nn.layer import Layer
 
 
+@dataclass(frozen=True, eq=False)
 class Joined:
     """Layers in a row that a twin computes together; where it declines, they compute one by one.
 
@@ -18,9 +20,8 @@ class Joined:
         ``(x, *values of each layer's call) -> (y, pullback)`` or None.
     """
 
-    def __init__(self, layers: Sequence[Layer], twin: Callable[..., Any]) -> None:
-        self.layers = layers
-        self.twin = twin
+    layers: Sequence[Layer]
+    twin: Callable[..., Any]
 
     @property
     def trainable(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xnn._typing import Array, Pullback
@@ -80,6 +81,7 @@ class _Copies:
             self.are_new = False
 
 
+@dataclass(frozen=True, eq=False)
 class Boundary:
     """A layer's forward that is computed in one type, whichever of two its input has.
 
@@ -96,21 +98,12 @@ class Boundary:
         Of y; by default x's.
     """
 
-    def __init__(
-        self,
-        forward: Callable[..., tuple[Array, Pullback]],
-        layer: "Layer",
-        inside: Any,
-        other: Any,
-        copies: _Copies,
-        outside: Any = None,
-    ) -> None:
-        self.forward = forward
-        self.layer = layer
-        self.inside = inside
-        self.other = other
-        self.copies = copies
-        self.outside = outside
+    forward: Callable[..., tuple[Array, Pullback]]
+    layer: "Layer"
+    inside: Any
+    other: Any
+    copies: _Copies
+    outside: Any = None
 
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""

@@ -1,7 +1,6 @@
 """What may happen beside training, and stopping early."""
 
 import math
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from xnn import _checks
@@ -36,11 +35,6 @@ class Callback:
 
     def fit_end(self, trainer: "Trainer") -> None:
         """After the last step, also when stopped; not after an error."""
-
-
-def step_hooks_of(callbacks: Sequence[Callback]) -> "list[Callable[[Trainer], None]]":
-    """Return the `step_end` of those callbacks that have one of their own."""
-    return [callback.step_end for callback in callbacks if type(callback).step_end is not Callback.step_end]
 
 
 class EarlyStopping(Callback):

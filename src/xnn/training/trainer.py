@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +14,12 @@ from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
 from xnn.optim.schedules import Schedule
 from xnn.training import state
-from xnn.training.callbacks import step_hooks_of
+from xnn.training.callbacks import Callback
 from xnn.training.history import History, epoch_row
 from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from xnn.training.callbacks import Callback
 
 _GLANCE = 0.25
 """Seconds after which the running loss is read again, for those who watch."""
@@ -93,7 +90,7 @@ class Trainer:
         clip_norm: float | None = None,
         average: ExponentialMovingAverage | None = None,
         loss_scaling: LossScaling | None = None,
-        callbacks: "Sequence[Callback]" = (),
+        callbacks: Sequence[Callback] = (),
         log_every: int = 50,
         held_out: str = "validation",
         evaluate_every: int = 1,
@@ -254,7 +251,7 @@ class Trainer:
     def _train_batches(self, batches: Iterable[tuple[Array, Array]]) -> None:
         """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
-        step_hooks = step_hooks_of(self.callbacks)
+        step_hooks = [c.step_end for c in self.callbacks if type(c).step_end is not Callback.step_end]
         optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
         is_plain = self.penalty is None and scaler is None

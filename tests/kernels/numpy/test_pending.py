@@ -90,6 +90,6 @@ def test_an_optimizer_takes_the_factors_and_writes_no_gradient(name):
     _pull(model, *_images(1, 1))
     optimizer.step()
     assert not _is_pending(model)
-    place = model.gradients.place("0.weight")
+    place = model.gradients._views["0.weight"]
     start = model.gradients.starts["0.weight"]
     np.testing.assert_array_equal(place.reshape(-1), before[start : start + place.size])

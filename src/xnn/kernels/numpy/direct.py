@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import aligned, empty
@@ -69,9 +69,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     y = empty((len(x), *windows.output, outputs))
     _product(x, plan, weight.reshape(-1, outputs), bias, y)
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
         if dx is not None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
@@ -69,9 +69,7 @@ def conv2d(
         _copy(result, y[..., bundle.outputs])
         pullbacks.append(pull)
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx = empty(x.shape) if needs[0] else None
         dweight = empty(weight.shape) if needs[1] else None
         dbias = np.empty(outputs, np.float32) if needs[2] and bias is not None else None

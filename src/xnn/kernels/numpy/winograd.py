@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Pair, Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
@@ -85,9 +85,7 @@ def conv2d(
     multiplications = positions(tiling.size) * tiling.rows * tiling.columns * tiling.inputs * tiling.outputs
     threads().run(forward, threads().pieces(len(x), -(-_PIECE // multiplications)))
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
         adjoint = _transformed(weight, tiling.wide_outputs, tiling, adjoint=True) if needs[0] else _NOTHING
