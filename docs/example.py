@@ -21,7 +21,7 @@ optimizer = optim.SGD(model, lr=0.02, momentum=0.9, nesterov=True, weight_decay=
 x, labels = next(train.epoch(0))
 logits, pullback = model.forward(x, train=True)
 loss, loss_pullback = F.softmax_cross_entropy(logits, labels, label_smoothing=0.1)
-dx = pullback(loss_pullback())  # fills the gradients
+pullback(loss_pullback(), input_gradient=False)  # fills the gradients
 optimizer.step()
 
 trainer = xnn.Trainer(model, optimizer)

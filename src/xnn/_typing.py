@@ -1,7 +1,7 @@
-"""Names for types that the Array API standard leaves to each library."""
+"""Names for types that the Array API standard leaves to each library, and what pullbacks return."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 Array: TypeAlias = Any
 """An array of any library that meets the Array API standard."""
@@ -16,3 +16,18 @@ Gradients: TypeAlias = tuple[Array | None, ...]
 
 Pullback: TypeAlias = Callable[..., Any]
 """The vector-Jacobian product of one forward call: ``dy -> dx``, or a tuple of gradients."""
+
+
+class Pending(Protocol):
+    """A gradient that has not been written.
+
+    Attributes
+    ----------
+    waits : bool
+        Whether it is small enough to be kept until somebody reads the gradient.
+    """
+
+    waits: ClassVar[bool]
+
+    def write(self, place: Array | None = None) -> Array:
+        """Return the gradient, written to `place` if there is one."""

@@ -159,7 +159,7 @@ def test_groups_that_do_not_make_up_a_model_are_refused():
     refused("the optimizers' parts must be of one model", lambda: optim.Groups(sgd(weights), sgd(other)))
     old = sgd(weights)
     old.step()
-    refused("the optimizers must be new, but one has taken steps: 1", lambda: optim.Groups(sgd(rest), old))
+    refused("the optimizers must be new, but one has taken steps", lambda: optim.Groups(sgd(rest), old))
     stopped = sgd(weights)
     stopped.lr = 0.0
     refused("lr must be a finite number above 0, not 0.0", lambda: optim.Groups(stopped, sgd(rest)))

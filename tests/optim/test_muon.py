@@ -246,7 +246,7 @@ def test_frozen_parameters_and_their_velocity_stay(backend, seed):
     model = network(backend, "float32")
     optimizer = muon(model, 0.1, weight_decay=0.1, normalize=True, decay_all=True)
     frozen = {"0.weight", "0.bias"}
-    for name in ("1.weight", "2.bias", "5"):
+    for name in ("3.weight", "1.weight", "2.bias", "5"):
         before, velocity = model.state_dict(), optimizer.state_dict()["slots"]["velocity"]
         train(model, optimizer, gradients_of(model, 2, seed))
         after, later = model.state_dict(), optimizer.state_dict()["slots"]["velocity"]

@@ -132,9 +132,16 @@ def single_pass(backend: Backend, dtype: str, name: str) -> Any:
     dtype : str
     name : str
         ``"clip_norm"`` of `xnn.optim.clip_gradient_norm`, ``"move_average"`` of `xnn.optim.ExponentialMovingAverage`,
-        ``"prepare_images"`` of `xnn.data.Batches`; or that of an optimizer's class, with its module.
+        ``"prepare_images"`` of `xnn.data.Batches`; for an optimizer's, see `rule`.
     """
     return functions(backend).twin(name) if dtype == "float32" else None
+
+
+def rule(optimizer: Any) -> Callable[[Sequence[Any]], None] | None:
+    """Return what updates runs of a model's parameters as an optimizer does; None where only the optimizer can."""
+    kind, model = type(optimizer), optimizer.model
+    twin = single_pass(model.backend, model.dtype, f"{kind.__module__}.{kind.__qualname__}")
+    return None if twin is None else functools.partial(twin, optimizer)
 
 
 def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:

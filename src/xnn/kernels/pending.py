@@ -1,29 +1,14 @@
-"""Gradients that a pullback returns before they are written.
+"""Gradients that twins return before they are written; see `xnn._typing.Pending`.
 
-Whoever takes one has it written to a place, once: `xnn.nn.Parameter` does, when the gradient is read. An optimizer's
-twin that can do with less, such as the two vectors of an outer product, takes it as it is.
+`xnn.nn.Parameter` has one written when the gradient is read. An optimizer's twin that can do with less, such as the two
+vectors of an outer product, takes it as it is.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from xnn._typing import Array
-
-
-class Pending(Protocol):
-    """A gradient that has not been written.
-
-    Attributes
-    ----------
-    waits : bool
-        Whether it is small enough to be kept until somebody reads the gradient.
-    """
-
-    waits: ClassVar[bool]
-
-    def write(self, place: Array | None = None) -> Array:
-        """Return the gradient, written to `place` if there is one."""
 
 
 @dataclass(slots=True, eq=False)

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from xnn._typing import Array, Shape
+from xnn._typing import Array, Pending, Shape
 from xnn.backends import Backend
 from xnn.errors import some
-from xnn.kernels.pending import Pending
 from xnn.nn.initializers import Initializer
 
 
@@ -44,7 +43,7 @@ class Parameter(Buffer):
     value, gradient : array
         Views of the model's flat vectors, from `Layer.build` on.
     pending : Pending or None
-        A gradient that has not been written yet, see `xnn.kernels.pending`.
+        A gradient that has not been written yet.
     operand : array
         What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, made anew by
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.

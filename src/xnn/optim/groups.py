@@ -1,6 +1,7 @@
 """Parts of a model, and optimizers of parts that step as one."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -135,18 +136,14 @@ def _whole(optimizers: Sequence[Optimizer]) -> Model:
     """Return the model that the optimizers' parts make up."""
     if not optimizers:
         raise ValueError("groups need an optimizer, and there is none")
-    model = getattr(optimizers[0].model, "whole", optimizers[0].model)
-    left = [entry["name"] for entry in model.layout()]
-    for optimizer in optimizers:
-        if getattr(optimizer.model, "whole", optimizer.model) is not model:
-            raise ValueError("the optimizers' parts must be of one model: make them by one call of xnn.optim.split")
-        if optimizer.steps:
-            raise ValueError(f"the optimizers must be new, but one has taken steps: {optimizer.steps}")
-        names = [entry["name"] for entry in optimizer.model.layout()]
-        twice = [name for name in names if name not in left]
-        if twice:
-            raise ValueError(f"these parameters are in several groups: {some(twice)}")
-        left = [name for name in left if name not in names]
-    if left:
-        raise ValueError(f"these parameters are in no group: {some(left)}")
+    model, *others = (getattr(optimizer.model, "whole", optimizer.model) for optimizer in optimizers)
+    if any(other is not model for other in others):
+        raise ValueError("the optimizers' parts must be of one model: make them by one call of xnn.optim.split")
+    if any(optimizer.steps for optimizer in optimizers):
+        raise ValueError("the optimizers must be new, but one has taken steps")
+    counts = Counter(entry["name"] for optimizer in optimizers for entry in optimizer.model.layout())
+    for number, problem in ((0, "in no group"), (2, "in several groups")):
+        names = [entry["name"] for entry in model.layout() if min(counts[entry["name"]], 2) == number]
+        if names:
+            raise ValueError(f"these parameters are {problem}: {some(names)}")
     return model

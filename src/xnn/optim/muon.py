@@ -18,10 +18,10 @@ ADJUSTMENTS = ("none", "original", "match_rms_adamw")
 
 
 class _Matrix(NamedTuple):
-    """A parameter's place in the flat vector, and its number of outputs."""
+    """Where a parameter begins in the flat vector, and how many inputs and outputs it has."""
 
     start: int
-    stop: int
+    rows: int
     columns: int
 
 
@@ -118,15 +118,16 @@ class Muon(Optimizer):
         vectors = self.model.parameters.flat, self.model.gradients.flat, self.slots["velocity"]
         updates, work = [], []
         for run in runs:
-            for start, stop, columns in self._matrices:
+            for start, *shape in self._matrices:
+                stop = start + math.prod(shape)
                 if run.start <= start and stop <= run.stop:
                     parameter, gradient, velocity = (
-                        self.model.backend.xp.reshape(vector[start:stop], (-1, columns), copy=False)
+                        self.model.backend.xp.reshape(vector[start:stop], tuple(shape), copy=False)
                         for vector in vectors
                     )
                     slots = {"velocity": velocity}
                     updates.append(partial(self._update, parameter, gradient, slots, run.weight_decay))
-                    work.append(math.prod(parameter.shape) * min(parameter.shape))
+                    work.append(math.prod(shape) * min(shape))
         kernels.side_by_side(self.model.backend, updates, work)
 
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
@@ -204,16 +205,11 @@ def _norm(matrix: Array) -> Array:
 
 
 def _matrices(layout: Sequence[Mapping[str, Any]]) -> list[_Matrix]:
-    """Return the parameters that have elements, in the order of the flat vector."""
+    """Return the parameters in the order of the flat vector."""
     others = [f"{entry['name']!r}" for entry in layout if len(entry["shape"]) < 2]
     if others:
         raise ValueError(
             f"Muon updates matrices, and these parameters are none: {some(others)}; "
             "leave them to another optimizer, see xnn.optim.Groups"
         )
-    sizes = [math.prod(entry["shape"]) for entry in layout]
-    return sorted(
-        _Matrix(entry["start"], entry["start"] + size, entry["shape"][-1])
-        for entry, size in zip(layout, sizes, strict=True)
-        if size
-    )
+    return sorted(_Matrix(e["start"], math.prod(e["shape"][:-1]), e["shape"][-1]) for e in layout)

@@ -1,6 +1,5 @@
 """What all optimizers share: the walk over the flat vectors of a model, one trainable run at a time."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -112,9 +111,7 @@ class Optimizer:
         self.decay_all = _checks.flag("decay_all", decay_all)
         self.steps = 0
         self.slots: dict[str, Array] = {}
-        kind = type(self)
-        twin = kernels.single_pass(model.backend, model.dtype, f"{kind.__module__}.{kind.__qualname__}")
-        self._apply = self._update_runs if twin is None else functools.partial(twin, self)
+        self._apply = kernels.rule(self) or self._update_runs
 
     @property
     def lr(self) -> float:

@@ -62,7 +62,7 @@ def settings(task: Task) -> dict[str, Any]:
     Its loss is a sum over the batch, here it is the mean: SGD's learning rates are multiplied by the batch size. Per
     step it takes the share ``2e-6 * batch`` of biases and last layer, here ``lr * weight_decay`` of all.
 
-    Where it departs from the record: noise in colour images (docs/results.md) is blown up less, batches are smaller,
+    Where it departs from the record: noise in colour images is blown up less, batches are smaller,
     a hundred classes are learned with more decay, for longer, and products are not in float16. Grey images are not
     moved, and seen by a narrower network: of 6,000 training images of Fashion-MNIST, held out, 95.05 % were right after
     six epochs, and 94.96 % after four with a width of 64, which take longer.

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from xnn import functional as F
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Pending, Pullback
 from xnn.kernels.numpy import single_row
 from xnn.kernels.numpy.activations import relu_pullback
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import as_slice, threads
-from xnn.kernels.pending import Computed, Outer, Pending
+from xnn.kernels.pending import Computed, Outer
 
 _F = np.float32
 _FEW_ROWS = 2

@@ -83,23 +83,19 @@ def _update(optimizer: Any, runs: Sequence[Any], kernel: Any, settings: Callable
 
 def _spread(kernel: Any, left: Array, right: Array, numbers: tuple[Any, ...], vectors: list[Array]) -> None:
     """Run a kernel over vectors of ``len(left)`` rows, each thread its own rows, or its own piece of a single one."""
-    rows, columns = len(left), len(right)
-
-    def compute_columns(part: range) -> None:
-        own = as_slice(part)
-        kernel(left, right[own], *numbers, *[vector[own] for vector in vectors])
-
-    def compute_rows(part: range) -> None:
-        own = slice(part.start * columns, part.stop * columns)
-        kernel(left[as_slice(part)], right, *numbers, *[vector[own] for vector in vectors])
-
-    if rows * columns < 2 * _LEAST:
-        if columns:
+    if left.size * right.size < 2 * _LEAST:
+        if right.size:
             kernel(left, right, *numbers, *vectors)
-    elif rows == 1:
-        threads().run(compute_columns, threads().parts(columns, _LEAST))
-    else:
-        threads().run(compute_rows, threads().parts(rows, -(-_LEAST // columns)))
+        return
+    is_row = left.size == 1
+    width = 1 if is_row else right.size
+
+    def compute(part: range) -> None:
+        own = slice(part.start * width, part.stop * width)
+        factors, row = (left, right[own]) if is_row else (left[as_slice(part)], right)
+        kernel(factors, row, *numbers, *[vector[own] for vector in vectors])
+
+    threads().run(compute, threads().parts(right.size if is_row else left.size, -(-_LEAST // width)))
 
 
 # Each reads all that it needs of a position before it writes there: a load that follows a store to an address with the
