@@ -35,7 +35,7 @@ def in_another_thread(function):
 
 @pytest.fixture(autouse=True)
 def two_threads_of_blas():
-    """Whatever the environment and the number of cores, BLAS has two threads; afterwards it has them still."""
+    """Give BLAS two threads, whatever the environment says, and check that it has them afterwards."""
     kept = HERE.counts()
     HERE._apply([2] * len(kept))
     yield
@@ -144,7 +144,7 @@ def check_is_clean():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer")
-def test_the_next_work_brings_back_whatever_interrupts_have_left():
+def test_the_next_work_repairs_what_interrupts_left():
     matrix, seen = np.ones((8, 8), np.float32), 0
 
     def interrupt(*_):
@@ -177,7 +177,7 @@ def test_the_next_work_brings_back_whatever_interrupts_have_left():
 
 
 def test_an_interrupt_keeps_no_other_thread_waiting(monkeypatch):
-    """Where it comes when the work is done, but the others have not been told so."""
+    """Even if it comes when the work is done, but the others have not been told yet."""
 
     def interrupt():
         raise KeyboardInterrupt

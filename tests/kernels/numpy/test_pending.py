@@ -60,7 +60,7 @@ def test_training_is_as_without_twins(name, rows, frozen, clips, penalized):
 
 
 @given(last=st.sampled_from([1, 2, 7]))
-def test_whoever_looks_finds_the_last_gradient(last):
+def test_reading_a_gradient_gives_the_last_one(last):
     model, plain = _model(True), _model(False)
     _pull(model, *_images(1, 0))
     assert _is_pending(model)
