@@ -51,7 +51,7 @@ def conv2d(
     -------
     y : (n, p, q, o)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
 
     References
     ----------

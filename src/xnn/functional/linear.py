@@ -21,7 +21,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     -------
     y : (..., m)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        A sum over the batch, dbias is made and returned in float32 where x has a narrower type.
+        As a sum over the batch, dbias is computed and returned in float32 if x has a narrower type.
     """
     check_floating("linear", x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:

@@ -51,13 +51,13 @@ def batch_norm(
         γ and β; None stands for 1 and 0.
     eps : float
     statistics : (mean, variance) or None
-        Those of this very x, from `batch_norm_statistics`, where they are known already; the derivative is the same.
+        Those of this x, from `batch_norm_statistics`, if they are already known; the derivative is the same.
 
     Returns
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
     """
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
@@ -82,7 +82,7 @@ def batch_norm_inference(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
     """
     _check("batch_norm_inference", x, weight, bias, mean=mean, variance=variance)
     xp = namespace(x)
@@ -122,7 +122,7 @@ def layer_norm(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
     """
     _check("layer_norm", x, weight, bias)
     mean = _mean_over_features(x)
@@ -139,7 +139,7 @@ def _normalize(
     eps: float,
     average: Callable[[Array], Array],
 ) -> tuple[Array, Callable[..., Gradients]]:
-    """Normalize by statistics of x itself, means being what `average` makes."""
+    """Normalize by x's own statistics, with `average` for the means."""
     xp = namespace(x)
     r = 1.0 / xp.sqrt(variance + eps)
     normalized = (x - mean) * r

@@ -30,7 +30,7 @@ class Outer:
 
 @dataclass(slots=True, eq=False)
 class Computed:
-    """What a function computes, which is to go to its place at once, since the function holds large arrays."""
+    """The result of a function that holds large arrays, so it should be written at once."""
 
     compute: Callable[[Array | None], Array]
     waits: ClassVar[bool] = False

@@ -9,8 +9,8 @@ from xnn._typing import Array, Pullback
 class Chain:
     """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns.
 
-    `once` lets go of each pullback when it has been called, and with it of what its layer kept, so that a step needs
-    less memory at its peak.
+    With `once`, each pullback is dropped after its call, and with it what its layer kept, so that a step needs less
+    memory at its peak.
     """
 
     steps: list[tuple[Pullback, bool]]

@@ -1,4 +1,4 @@
-"""What a model does around each of its calls where nobody has done it for many."""
+"""The context that a model enters for a single call, if nobody has entered it for many."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

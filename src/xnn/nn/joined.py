@@ -56,7 +56,7 @@ def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
 
 
 def _name(layer: Layer, train: bool) -> str:
-    """Return the function that a layer calls, or none where it has a forward of its own, which may do otherwise."""
+    """Return the name of the function that a layer calls, or "" if it has a forward of its own."""
     if type(layer).forward is not Layer.forward or "forward" in vars(layer):
         return ""
     return layer.function if train else layer.inference_function or layer.function

@@ -59,9 +59,9 @@ class Layer(Model):
     trainable : bool
         Whether any parameter in this layer or inside it is trainable.
     arithmetic : "full", "low" or "given"
-        Of a class of layers: what `forward` computes in where the model's precision is a lower type: in the parameters'
-        dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two comes. Its
-        output has the type of its input in any case.
+        Of a class of layers: what `forward` computes in if the model's precision is a lower type: in the parameters'
+        dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two its input has.
+        The output always has the input's type.
     """
 
     function = ""
@@ -91,9 +91,9 @@ class Layer(Model):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback).
 
-        ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting
-        what was there, and returns dx, or None where it is not asked for. In training it lets go of what it used as it
-        goes, and can be called once.
+        ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting what
+        was there, and returns dx, or None where it is not asked for. In training it lets go of what it used as it goes,
+        so it can be called only once.
         """
         return self.perform(x, self.call(x, train), train)
 
@@ -166,8 +166,8 @@ class Layer(Model):
             The same seed gives the same values on every backend and in every dtype.
         dtype : "float32" or "float64"
         precision : "float32", "tf32", "float16" or "bfloat16"
-            What the products are computed in; each but the first, which stands for `dtype` itself, is for a dtype of
-            float32, which the parameters keep, and only on some backends. With ``"float16"`` training has to scale the
+            What the products are computed in. The first stands for `dtype` itself; the others need a dtype of float32,
+            which the parameters keep, and only some backends offer them. With ``"float16"`` training has to scale the
             loss, as a `Trainer` does: see the page on precision.
 
         Raises
@@ -200,7 +200,7 @@ class Layer(Model):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a built layer a model of its own; one that it stands in takes it over after that."""
+        """Make a built layer a model of its own, which a model around it then takes over."""
         arrays = state.pop("_arrays", None)
         self.__dict__.update(state)
         if arrays is None:

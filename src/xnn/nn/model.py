@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """The part of `Layer` that a layer of your own takes as it is, and that needs no function."""
+    """The part of `Layer` that works with arrays by name, and needs to know nothing of functions."""
 
     backend: Backend
     dtype: str
@@ -35,7 +35,7 @@ class Model:
     def freeze(self, prefix: str = "") -> None:
         """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default.
 
-        Like the architecture, what is frozen is the program's to say: no state or checkpoint holds it.
+        Like the architecture, this is up to the program: no state or checkpoint says what is frozen.
         """
         self._set_trainable(prefix, trainable=False)
 
@@ -94,11 +94,8 @@ class Model:
             entry.value[...] = self.backend.asarray(values, dtype=self.dtype)
 
     def _set_trainable(self, prefix: str, trainable: bool) -> None:
-        chosen = [
-            parameter
-            for name, parameter in self._all_parameters.items()
-            if not prefix or name == prefix or name.startswith(f"{prefix}.")
-        ]
+        all_parameters = self._all_parameters.items()
+        chosen = [p for name, p in all_parameters if not prefix or f"{name}.".startswith(f"{prefix}.")]
         if not chosen:
             names = ", ".join(self._all_parameters)
             raise ValueError(f"no parameter is named {prefix!r} or lies under it; there are: {names}")

@@ -1,5 +1,6 @@
 """Parameters, and the flat vectors they are views of."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,12 +113,9 @@ class Views(Mapping[str, Array]):
 
     def __init__(self, shaped: Mapping[str, _Shaped], order: Sequence[str], backend: Backend, dtype: str) -> None:
         xp = backend.xp
-        self.starts: dict[str, int] = {}
-        total = 0
-        for name in order:
-            self.starts[name] = total
-            total += math.prod(shaped[name].shape)
-        self._flat = xp.zeros((total,), dtype=backend.dtype(dtype), device=backend.device)
+        sizes = [math.prod(shaped[name].shape) for name in order]
+        self.starts = dict(zip(order, itertools.accumulate(sizes, initial=0), strict=False))
+        self._flat = xp.zeros((sum(sizes),), dtype=backend.dtype(dtype), device=backend.device)
         self._views = {}
         for name, entry in shaped.items():
             start = self.starts[name]

@@ -1,7 +1,7 @@
-"""Computing in a type that is lower than the parameters': which layers do, and where numbers are cast."""
+"""Computing in a lower type than the parameters': which layers do, and where numbers are cast."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Boundary:
         ``(x, train) -> (y, pullback)``, the layer's own.
     layer : Layer
     inside, other : dtype
-        What x is cast to, and what it is cast from; x of any third type is the layer's to refuse.
+        What x is cast to, and what it is cast from; the layer refuses x of any third type.
     copies : _Copies
         Of the model's parameters: made anew by each call from outside, be it of the model or of a layer in it.
     outside : dtype, optional
@@ -107,9 +107,7 @@ class Boundary:
 
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        if self.copies.are_new:
-            return self._call(x, train)
-        with self.copies.renewed():
+        with nullcontext() if self.copies.are_new else self.copies.renewed():
             return self._call(x, train)
 
     def _call(self, x: Array, train: bool) -> tuple[Array, Pullback]:

@@ -1,9 +1,10 @@
 """Convolution as a product whose left matrix, what each window sees, is read where it lies.
 
 With C the matrix of columns, (pixels, taps * channels), the mathematics is that of `xnn.functional.conv2d`:
-Y = C W + b, dW = Cᵀ dY, dC = dY Wᵀ. C is never made: a row of it is a place in the image and the same few runs from
-there on for all rows. dX, the adjoint of reading C, is such a product again: with stride s, the pixels of X fall into
-s x s phases, and those of a phase are reached by the same taps, so that each phase is a convolution of dY with those.
+Y = C W + b, dW = Cᵀ dY, dC = dY Wᵀ. C is never made: each of its rows is the same few runs of
+numbers, counted from some place in the image. dX, the adjoint of reading C, is such a product again: with stride s, the
+pixels of X fall into s x s phases, and those of a phase are reached by the same taps, so that each phase is a
+convolution of dY with those.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """Convolution in groups, by the twins for one group on some of the channels at a time.
 
-Narrow groups are taken several at once, as one group whose weight is block-diagonal: products with a handful of
-columns cost more than multiplying the zeros does. An infinite or undefined number in a group may so make the results
-of its neighbours undefined, too.
+Narrow groups are taken several at once, as one group whose weight is block-diagonal: products with a handful of columns
+cost more than multiplying the zeros does. So an infinity or NaN in one group may turn the results of its neighbours
+into NaN as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from xnn.kernels.numpy.threads import threads
 Convolution: TypeAlias = Callable[[Array, Array, Array | None, Windows], tuple[Array, Pullback]]
 
 _CHANNELS = 16
-"""Groups are taken together up to so many channels of input or output, the fewer, and twice that of the other."""
+"""Groups are joined up to this many channels of inputs or outputs, whichever are fewer, and twice that of the other."""
 
 
 class _Bundle:

@@ -1,8 +1,8 @@
 """The twin of the affine map.
 
-Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows all is
-reading the weight and writing its gradient, once each; there one core does it. A single row, as in training image by
-image, has kernels of its own (`xnn.kernels.numpy.single_row`).
+Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows nearly all the
+time goes into reading the weight and writing its gradient, once each, for which one core is enough. A single row, as in
+training image by image, has kernels of its own (`xnn.kernels.numpy.single_row`).
 """
 
 from typing import Any
@@ -26,10 +26,10 @@ _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
 _TINY_PRODUCT = 2**13
-"""Multiplications below which no BLAS uses threads, so their number is of no matter."""
+"""With fewer multiplications BLAS uses one thread anyway, and need not be told to."""
 
 _LEAST_OUTER = 2**16
-"""Fewest numbers of a weight that has kernels for one row of its own, and a gradient that waits as two vectors."""
+"""Fewest numbers of a weight for which a single row takes kernels of its own, and the gradient waits as two vectors."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -61,14 +61,10 @@ def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> t
 
 
 def _is_plain(x: Array, weight: Array, bias: Array | None) -> bool:
-    return bool(
-        x.ndim == 2
-        and weight.ndim == 2
-        and x.shape[1] == weight.shape[0]
-        and x.dtype == np.float32
-        and weight.dtype == np.float32
-        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == np.float32))
-    )
+    if bias is not None and (bias.shape != weight.shape[1:] or bias.dtype != np.float32):
+        return False
+    fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[0]
+    return bool(fits and x.dtype == np.float32 and weight.dtype == np.float32)
 
 
 def _is_single(x: Array, weight: Array) -> bool:

@@ -136,7 +136,7 @@ def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple
     y, _, _, _ = _normalize(activation, x, *norm)
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
-        # Rarely called: who trains through fixed statistics gets the reference's arithmetic.
+        # Rarely called: training through fixed statistics takes the reference's arithmetic.
         z, reference = F.batch_norm_inference(x, *norm)
         dz = dy if activation is None else getattr(F, activation)(z)[1](dy)
         gradients: Gradients = reference(dz, needs)
