@@ -1,4 +1,4 @@
-"""Names for types that the Array API standard leaves to each library, and what pullbacks return."""
+"""Names for types that the Array API standard leaves to each library, what pullbacks return, and who takes lines."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -16,6 +16,9 @@ Gradients: TypeAlias = tuple[Array | None, ...]
 
 Pullback: TypeAlias = Callable[..., Any]
 """The vector-Jacobian product of one forward call: ``dy -> dx``, or a tuple of gradients."""
+
+Report: TypeAlias = Callable[[str], None]
+"""Takes lines for people."""
 
 
 class Pending(Protocol):

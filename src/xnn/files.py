@@ -15,12 +15,12 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from xnn.errors import FolderGone, RunError
-from xnn.paths import reason
+from xnn.paths import explained
 
 if sys.platform != "win32":
     import fcntl
@@ -141,7 +141,13 @@ class Folder:
 
     def read(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file, not a link to one, of at most `limit` bytes."""
-        return _read(self.open(name, os.O_RDONLY), limit)
+        with os.fdopen(self.open(name, os.O_RDONLY), "rb") as file:
+            # A file that grows meanwhile is cut off.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(size + 1) if size <= limit else b""
+        if max(size, len(content)) > limit:
+            raise OSError(errno.EFBIG, f"is larger than the {limit:,} bytes that such a file may have")
+        return content
 
     def write(self, name: str, content: bytes | Iterable[Any]) -> None:
         """Put a file, given whole or in pieces, in the place of `name`, even of a link.
@@ -154,15 +160,16 @@ class Folder:
 
     def _write_once(self, name: str, content: bytes | Iterable[Any]) -> bool:
         """Return whether it was written; if not, another process took the unfinished file for a leftover."""
+        pieces: Iterable[Any] = (content,) if isinstance(content, bytes) else content
         temporary = f".{name[:_NAME_KEPT]}.{secrets.token_hex(8)}.tmp"
         try:
-            with _closing(self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)) as descriptor:
-                _hold(descriptor)
-                if not os.fstat(descriptor).st_nlink:
+            with os.fdopen(self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+                _hold(file)
+                if not os.fstat(file.fileno()).st_nlink:
                     return False
-                for piece in (content,) if isinstance(content, bytes) else content:
-                    _write_all(descriptor, piece)
-                os.fsync(descriptor)
+                file.writelines(pieces)
+                file.flush()
+                os.fsync(file.fileno())
                 if _BY_DESCRIPTOR:  # still held, so that nobody takes it for a leftover
                     self._rename(temporary, name)
             if not _BY_DESCRIPTOR:  # Windows does not rename an open file
@@ -178,8 +185,8 @@ class Folder:
     def append(self, name: str, content: bytes) -> None:
         """Add to the end of a file, which a kill cannot undo once this returns."""
         self.check()
-        with _closing(self.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)) as descriptor:
-            _write_all(descriptor, content)
+        with os.fdopen(self.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
+            file.write(content)
 
     def remove(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
@@ -200,8 +207,8 @@ class Folder:
                 if not _BY_DESCRIPTOR:  # Windows does not delete an open file
                     self.remove(name)
                     continue
-                with _closing(self.open(name, os.O_RDWR)) as descriptor:
-                    if _hold(descriptor):
+                with os.fdopen(self.open(name, os.O_RDWR), "r+b") as file:
+                    if _hold(file):
                         self.remove(name)
 
     @property
@@ -225,17 +232,6 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Return the content of a regular file, or of one that a link leads to, of at most `limit` bytes.
-
-    Raises
-    ------
-    OSError
-        It cannot be read, is a folder, a pipe or a device, or is larger.
-    """
-    return _read(_open_to_read(path), limit)
-
-
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file, or one that a link leads to, to be read piece by piece.
 
@@ -244,7 +240,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     OSError
         It cannot be read, or is a folder, a pipe or a device.
     """
-    return os.fdopen(_open_to_read(path), "rb")
+    return os.fdopen(_regular(os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK)), "rb")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -255,7 +251,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     RunError
         The file cannot be written (permissions, a full disk). What was there before is still there.
     """
-    with _told("write", path), Folder(path.parent) as folder:
+    with explained(RunError, f"cannot write {path}"), Folder(path.parent) as folder:
         folder.write(path.name, content)
 
 
@@ -267,24 +263,12 @@ def append(path: Path, content: bytes) -> None:
     RunError
         It cannot be written; part of it may be.
     """
-    with _told("write", path), Folder(path.parent) as folder:
+    with explained(RunError, f"cannot write {path}"), Folder(path.parent) as folder:
         folder.append(path.name, content)
-
-
-@contextlib.contextmanager
-def _told(verb: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"cannot {verb} {path}: {reason(error)}") from error
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _open_to_read(path: str | os.PathLike[str]) -> int:
-    return _regular(os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK))
 
 
 def _regular(descriptor: int) -> int:
@@ -296,36 +280,12 @@ def _regular(descriptor: int) -> int:
     raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(mode) else "is a pipe or a device, not a regular file")
 
 
-def _read(descriptor: int, limit: int) -> bytes:
-    with os.fdopen(descriptor, "rb") as file:
-        # A file that grows meanwhile is cut off.
-        size = os.fstat(descriptor).st_size
-        content = file.read(size + 1) if size <= limit else b""
-    if max(size, len(content)) > limit:
-        raise OSError(errno.EFBIG, f"is larger than the {limit:,} bytes that such a file may have")
-    return content
-
-
-def _write_all(descriptor: int, content: Any) -> None:
-    rest = memoryview(content).cast("B")
-    while rest:  # the system may take a part of it at a time: Linux 2 GiB, a nearly full disk what still fits
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _hold(descriptor: int) -> bool:
+def _hold(file: IO[bytes]) -> bool:
     """Lock a file that is being written until it is closed; False where another process has it, or may have it."""
     if sys.platform == "win32":
         return True  # which does not delete an open file
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # held, or a file system without locks: better keep a leftover than delete a file in use
         return False
     return True
-
-
-@contextlib.contextmanager
-def _closing(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,8 @@
-"""Paths as users write them."""
+"""Paths as users write them, and what the system says of them."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xnn.errors import UserError
@@ -26,12 +28,20 @@ def expanded(text: str | os.PathLike[str], what: str, error: type[UserError]) ->
     """
     try:
         path = Path(text).expanduser()
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
     except (RuntimeError, OSError, ValueError) as fault:
         raise error(f"{what} {text}: {reason(fault)}") from None
     return path
+
+
+@contextmanager
+def explained(kind: type[UserError], what: str) -> Iterator[None]:
+    """Turn an `OSError` in the block into an error of a kind, which says what failed, such as ``cannot read x``."""
+    try:
+        yield
+    except OSError as fault:
+        raise kind(f"{what}: {reason(fault)}") from fault
 
 
 def reason(fault: Exception) -> str:

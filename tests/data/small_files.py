@@ -1,8 +1,10 @@
 """Small data sets in the official formats, and counts of what is read, for the tests of several modules."""
 
 import dataclasses
+import gzip
 import io
 import pickle
+import struct
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,7 @@ import pytest
 
 from xnn.data.cifar import CIFAR10, CIFAR100, PIXELS, Cifar
 from xnn.data.gunzip import Gunzip
+from xnn.data.idx import UNSIGNED_BYTE
 
 
 def shrink(cifar: Cifar, train: int, test: int) -> Cifar:
@@ -21,6 +24,13 @@ def shrink(cifar: Cifar, train: int, test: int) -> Cifar:
         for version in cifar.versions
     )
     return dataclasses.replace(cifar, versions=versions)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write an array of unsigned bytes as IDX, compressed when the name ends in ``.gz``, the same bytes each time."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
+    content = header + array.tobytes()
+    path.write_bytes(gzip.compress(content, 9, mtime=0) if path.suffix == ".gz" else content)
 
 
 SMALL = {"cifar10": shrink(CIFAR10, 4, 3), "cifar100": shrink(CIFAR100, 9, 5)}

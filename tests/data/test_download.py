@@ -151,7 +151,7 @@ def test_others_may_read_what_was_downloaded_as_the_umask_allows(server, tmp_pat
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"downloads: cannot be made or opened \(Not a directory"):
+    with pytest.raises(DataError, match=r"downloads: cannot be made or opened: Not a directory"):
         fetch((Download("set.gz", ("http://127.0.0.1:9/",), 1, ""),), tmp_path / "file" / "downloads", print)
 
 

@@ -242,5 +242,5 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch, closed)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
     for read in (read_folder, image_paths):
-        with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path / closed))}: cannot be read .Permission denied"):
+        with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path / closed))}: cannot be read: Permission denied"):
             read(tmp_path)

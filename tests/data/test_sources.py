@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.small_files import SMALL, CifarFiles, write_files, write_tar
+from tests.data.small_files import SMALL, CifarFiles, write_files, write_idx, write_tar
 from xnn.data import cache, class_names, load, sources
 from xnn.data.download import Download
-from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES, MNIST_LIKE, Mnist
 from xnn.errors import DataError, SettingError
 
@@ -298,7 +297,7 @@ def test_a_refusal_of_the_system_is_one_line(tmp_path, monkeypatch, name, method
         load(str(closed)) if name == "folder" else load(name, data_dir=closed)
     assert "\n" not in str(caught.value)
     if method == ("is_dir" if name == "folder" else "is_file"):
-        assert str(caught.value).endswith("cannot be read (Permission denied)")
+        assert str(caught.value).endswith("cannot be read: Permission denied")
 
 
 def test_a_refusal_at_the_data_dir_itself_is_one_line(tmp_path, monkeypatch):
@@ -306,7 +305,7 @@ def test_a_refusal_at_the_data_dir_itself_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "is_dir", refuse)
-    with pytest.raises(DataError, match=f"^{tmp_path}: cannot be read .Permission denied.$"):
+    with pytest.raises(DataError, match=f"^data directory {tmp_path} cannot be read: Permission denied$"):
         load("mnist", data_dir=tmp_path)
 
 
@@ -327,7 +326,7 @@ def test_a_closed_cache_is_reported_and_closed_downloads_are_named(tmp_path, mon
     monkeypatch.setattr(cache, "Folder", closed)
     lines = []
     for download in (True, False):
-        with pytest.raises(DataError, match=r"downloads.*mnist.*: cannot be read .Permission denied"):
+        with pytest.raises(DataError, match=r"downloads.*mnist.*: cannot be read: Permission denied"):
             load("mnist", cache_dir=tmp_path / "cache", report=lines.append, download=download)
     assert "mnist.safetensors cannot be read (Permission denied)" in lines[0]
 

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.data.small_files import SMALL, CifarFiles, shrink, write_files, write_tar
+from tests.data.small_files import SMALL, CifarFiles, shrink, write_files, write_idx, write_tar
 from tests.hostile import guard
 from xnn.data.cifar import CIFAR10, CIFAR100
-from xnn.data.idx import write_idx
 from xnn.data.mnist import FILES
 
 IMAGES = 12

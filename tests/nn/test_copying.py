@@ -62,7 +62,7 @@ def test_every_layer_can_be_copied(backend, example, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipes.RECIPES)
 def test_every_named_model_can_be_copied(name, way):
     model = recipes.network(name, DIGITS, hidden=4).build((8, 8, 1), backend="numpy", seed=3)
     x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype("float32")

@@ -13,7 +13,7 @@ from xnn.backends import backend as make_backend
 from xnn.tasks import Task
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipes.RECIPES)
 @every_task
 def test_every_network_fits_every_data_set(name, task):
     hidden = recipes.RECIPES[name].settings(task)["hidden"]
@@ -25,7 +25,7 @@ def test_every_network_fits_every_data_set(name, task):
 
 
 @given(
-    name=st.sampled_from(recipes.names()),
+    name=st.sampled_from(list(recipes.RECIPES)),
     shape=st.tuples(st.integers(4, 40), st.integers(4, 40), st.sampled_from([1, 3])),
     classes=st.integers(1, 120),
 )

@@ -7,6 +7,7 @@ where a run did not end as an undisturbed one did.
 
 import errno
 import functools
+import io
 import json
 import os
 import random
@@ -88,6 +89,16 @@ class Watch:
         self.names: dict[int, str] = {}
         self.real = {name: getattr(os, name) for name in ("open", "write", "fsync", "replace", "unlink", "mkdir")}
         self.log = self.real["open"](log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        fdopen = os.fdopen
+
+        class Watched(io.FileIO):
+            def write(raw, content):  # noqa: N805 - `self` is the watch
+                return self.write("write", raw.fileno(), content)
+
+        def opened(descriptor, mode):
+            return fdopen(descriptor, mode) if mode == "rb" else io.BufferedWriter(Watched(descriptor, mode))
+
+        os.fdopen = opened
         for name in self.real:
             setattr(os, name, functools.partial(getattr(self, name, None) or self._of_path, name))
         forward = Sequential.forward

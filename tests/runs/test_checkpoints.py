@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.runs.full_disk import fill_disk
 from xnn.errors import RunError
 from xnn.files import Folder
 from xnn.runs import JsonLines, checkpoints, tensors
@@ -199,9 +200,6 @@ def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
 
 
 def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
-    def full(descriptor, content):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "write", full)
+    fill_disk(monkeypatch)
     with pytest.raises(RunError, match=r"cannot write .*rows\.jsonl: No space left on device"):
         JsonLines(tmp_path / "rows.jsonl").epoch_end(None, {"a": 1})

@@ -7,14 +7,14 @@ import pytest
 from tests.tasks import CIFAR10, DIGITS, every_task
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, TAKEN, takers
-from xnn.recipes import RECIPES, names
+from xnn.recipes import RECIPES
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
 from xnn.runs.defaults import resolve
 
 LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads"}
 
-every_recipe = pytest.mark.parametrize("name", names())
+every_recipe = pytest.mark.parametrize("name", RECIPES)
 
 
 @every_recipe
@@ -102,8 +102,8 @@ def test_a_recipes_precision_gives_way_where_it_cannot_be_had(monkeypatch, backe
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"recipe": "sped"}, rf"--recipe sped: unknown; choose one of {', '.join(names())}\. Did you mean 'speed'"),
-        ({"model": "lab"}, rf"--model lab: unknown; choose one of {', '.join(names())}\. Did you mean 'lab6'"),
+        ({"recipe": "sped"}, rf"--recipe sped: unknown; choose one of {', '.join(RECIPES)}\. Did you mean 'speed'"),
+        ({"model": "lab"}, rf"--model lab: unknown; choose one of {', '.join(RECIPES)}\. Did you mean 'lab6'"),
         ({"recipe": "speed", "model": "cnn"}, "--model cnn: the recipe speed is of another; leave one of the two out"),
         ({"first_layer": "whitening"}, "--first-layer whitening: the model cnn has no frozen first layer; speed has"),
         (

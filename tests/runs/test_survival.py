@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.runs.full_disk import fill_disk
 from tests.runs.test_run import StopAt, quick
 from xnn.errors import RunError
 from xnn.files import Folder
@@ -178,7 +179,7 @@ def test_what_stops_a_run_at_once_says_where_to_go_on(tmp_path, stop):
 
 def test_a_disk_that_is_full_says_how_to_go_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        fail = Do(20, lambda: patch.setattr(os, "write", failing(errno.ENOSPC)))
+        fail = Do(20, lambda: fill_disk(patch))
         with pytest.raises(RunError, match=r"No space left on device; once that is mended, go on by --resume .*run$"):
             train(quick(tmp_path / "run"), callbacks=[fail])
     assert resume(tmp_path / "run").values["epochs"] == 2

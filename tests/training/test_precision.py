@@ -16,7 +16,7 @@ from xnn.backends import Backend
 from xnn.backends import backend as make_backend
 from xnn.errors import NonFiniteLoss, SettingError
 from xnn.runs import Settings
-from xnn.runs.precision import check_precision
+from xnn.runs.assembly import check_precision
 from xnn.runs.run import resume, train
 from xnn.training import ArrayBatches, Callback, LossScaler, LossScaling, Trainer
 

@@ -2,27 +2,35 @@
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from xnn._version import __version__
 from xnn.errors import SettingError, suggest
-from xnn.runs.settings import Settings, flag, kind
+from xnn.runs.settings import FIELDS, Settings, flag, kind
 
 GROUPS = {
     "data": "data",
     "model": "model",
     "training": "training (default: what suits the model)",
-    "muon": "muon (for --optimizer muon, which leaves all but the hidden layers to sgd)",
+    "muon": "muon (only for --optimizer muon, which trains all but the hidden layers with sgd)",
     "run": "run",
 }
+
+METAVARS = {str: "NAME", int: "N", float: "X", tuple: "A,B"}
 
 BESIDE_RESUME = ("epochs", "backend", "dtype", "precision", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
 """Settings that a run may change when it goes on."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose complaints are exceptions, one line each."""
+    """An `ArgumentParser` whose complaints are exceptions, one line each; it knows --version."""
+
+    def __init__(self, **options: Any) -> None:
+        formatter = functools.partial(argparse.HelpFormatter, max_help_position=28)
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
+        self.add_argument("--version", action="version", version=f"xnn {__version__}")
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint instead of printing the usage and exiting."""
@@ -64,8 +72,7 @@ def parse(argv: Sequence[str] | None = None) -> Command:
             raise SettingError("--summary: not together with --resume")
     elif download:
         raise SettingError("--download: is for --resume; a new run downloads its data set where it is missing")
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
-    chosen = {name: read_option(fields[name], value) for name, value in given.items()}
+    chosen = {name: read_option(name, value) for name, value in given.items()}
     return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download))
 
 
@@ -74,48 +81,43 @@ def _parser() -> Parser:
         prog="xnn-train",
         usage="%(prog)s [--dataset NAME] [--recipe NAME | --model NAME] [...]\n       %(prog)s --resume RUN_DIR",
         description="Train an image classifier. Without flags: handwritten digits, in seconds.",
-        allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     for field in dataclasses.fields(Settings):
-        add_option(groups[field.metadata["group"]], field)
+        add_option(groups[field.metadata["group"]], field.name)
     groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
     groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
-    groups["run"].add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 
-def add_option(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]") -> None:
+def add_option(group: "argparse._ArgumentGroup", name: str) -> None:
     """Add the flag of a setting to a group of the parser's."""
-    name, text, metavar = flag(field.name), field.metadata["help"], field.metadata["metavar"]
-    choices = field.metadata["choices"]
-    if kind(field) is bool:
-        group.add_argument(name, action="store_true", help=text)
+    field = FIELDS[name]
+    text, choices, wanted = field.metadata["help"], field.metadata["choices"], kind(field)
+    if wanted is bool:
+        group.add_argument(flag(name), action="store_true", help=text)
         return
-    if choices and metavar is None:
-        metavar = "NAME"
     if choices:
         text = f"{text}: {', '.join(choices)}" if text else ", ".join(choices)
     if field.default not in (None, 0, 0.0):
         text = f"{text} (default: {field.default})"
-    group.add_argument(name, metavar=metavar, help=text)
+    group.add_argument(flag(name), metavar=field.metadata["metavar"] or METAVARS[wanted], help=text)
 
 
-def read_option(field: "dataclasses.Field[Any]", given: Any) -> Any:
-    """Turn what came with a flag into a value of the field's type; the dataclass checks the value itself."""
-    wanted = kind(field)
+def read_option(name: str, given: Any) -> Any:
+    """Turn what came with a flag into a value of the setting's type; the dataclass checks the value itself."""
+    wanted = kind(FIELDS[name])
     if wanted is tuple:
-        return tuple(name for name in given.split(",") if name)
+        return tuple(part for part in given.split(",") if part)
     if wanted in (str, bool):
         return given
     try:
         return wanted(given)
     except ValueError:
         expected = {int: "a whole number", float: "a number"}[wanted]
-        raise SettingError(f"{flag(field.name)} {given}: expected {expected}") from None
+        raise SettingError(f"{flag(name)} {given}: expected {expected}") from None
 
 
 def _refuse(argument: str, parser: Parser) -> NoReturn:

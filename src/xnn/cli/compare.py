@@ -5,8 +5,8 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from xnn._version import __version__
 from xnn.cli.arguments import Parser, add_option, read_option
 from xnn.cli.frame import guarded, make_console
 from xnn.runs.settings import Settings
@@ -28,11 +28,8 @@ def _parser() -> Parser:
         prog="xnn-compare",
         description="Train the plain network of --model (linear layers and ReLU) with xnn and with scikit-learn's "
         "MLPClassifier, on the same data with the same settings, and show accuracy and seconds.",
-        allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
     group = parser.add_argument_group("settings, as for xnn-train")
     for name in FLAGS:
         if name == "model":
@@ -40,42 +37,30 @@ def _parser() -> Parser:
         elif name == "optimizer":
             group.add_argument("--optimizer", metavar="NAME", help="sgd, adam (default for mlp: adam; for lab6: sgd)")
         else:
-            add_option(group, fields[name])
+            add_option(group, name)
     parser.add_argument("--json", action="store_true", default=False, help="print JSON")
     parser.add_argument("--markdown", action="store_true", default=False, help="print the table as Markdown")
-    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 
 def _run(given: argparse.Namespace) -> None:
     # Imported only now: they load what computes and prints, which --help and a mistyped flag do not need.
-    from rich.table import Table
+    from xnn.runs.beside_sklearn import COLUMNS, cells_of, compare, markdown
+    from xnn.runs.progress import print_line, table
 
-    from xnn.runs.beside_sklearn import cells_of, compare, markdown
-    from xnn.runs.progress import print_line
-
-    fields = {field.name: field for field in dataclasses.fields(Settings)}
-    chosen = {name: read_option(fields[name], value) for name, value in vars(given).items() if name in FLAGS}
+    chosen = {name: read_option(name, value) for name, value in vars(given).items() if name in FLAGS}
     console = make_console()
-
-    def report(line: str) -> None:
-        print_line(console, line)
-
-    entrants = compare(Settings(**({"model": "mlp"} | chosen)), None if given.json or given.markdown else report)
+    report = None if given.json or given.markdown else partial(print_line, console)
+    entrants = compare(Settings(**({"model": "mlp"} | chosen)), report)
     if given.json:
         print(json.dumps([dataclasses.asdict(entrant) for entrant in entrants], indent=2))
         return
     if given.markdown:
         sys.stdout.write(markdown(entrants))
         return
-    table = Table(header_style="bold", border_style="dim")
-    for name in ("trained by", "network", "seconds", "training loss", "test accuracy"):
-        table.add_column(name, justify="left" if name in ("trained by", "network") else "right")
-    for entrant in entrants:
-        table.add_row(*cells_of(entrant))
     if not console.is_terminal:
         console.width = 120
-    console.print(table)
+    console.print(table(COLUMNS, map(cells_of, entrants), left=COLUMNS[:2]))
 
 
 if __name__ == "__main__":

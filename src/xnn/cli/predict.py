@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from xnn._version import __version__
 from xnn.cli.arguments import Parser
 from xnn.cli.frame import BAR, guarded, say
 from xnn.errors import SettingError
@@ -29,8 +28,6 @@ def _parser() -> Parser:
         usage="%(prog)s RUN_DIR IMAGE... [--top K] [--invert] [--json]\n"
         "       %(prog)s RUN_DIR --dataset NAME [--data-dir DIR] [--split NAME] [--json]",
         description="Say what pictures show, or evaluate a run's model on a data set.",
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     parser.add_argument("run", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size")
@@ -50,7 +47,6 @@ def _parser() -> Parser:
     parser.add_argument("--split", metavar="NAME", default="test", help="which images of it: test (default) or train")
     parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 

@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from xnn._version import __version__
 from xnn.cli.arguments import Parser
 from xnn.cli.frame import guarded, make_console, say
 from xnn.errors import RunError, SettingError
@@ -21,8 +20,6 @@ def _parser() -> Parser:
     parser = Parser(
         prog="xnn-report",
         description="Show finished runs: a table here, and a page with curves, confusion matrix, mistakes and filters.",
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument(
@@ -37,7 +34,6 @@ def _parser() -> Parser:
         "--download", action="store_true", help="download the data set if it is missing (default: never)"
     )
     parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
-    parser.add_argument("--version", action="version", version=f"xnn {__version__}")
     return parser
 
 
@@ -74,18 +70,15 @@ def _run(given: argparse.Namespace) -> None:
             if part.missing is not None:
                 mend = "--data-dir DIR says where it is, --download fetches it"
                 tell(f"xnn-report: {part.run.path}: the page lacks what needs the data set: {part.missing} ({mend})")
-        pages = [(run.path / PAGE, [part]) for run, part in zip(runs, shown, strict=True)]
-        if together is not None:
-            pages = [(together, shown)]
+        each = [(part.run.path / PAGE, [part]) for part in shown]
+        pages = each if together is None else [(together, shown)]
         for path, parts in pages:
             write_page(path, parts)
             written.append(path)
+    # With the table on standard output alone, the names go elsewhere.
+    announce = tell if given.markdown == "-" else say
     for path in written:
-        # With the table on standard output alone, the names go elsewhere.
-        if given.markdown == "-":
-            tell(f"wrote {path}")
-        else:
-            say(f"wrote {path}")
+        announce(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 HANGUP = getattr(signal, "SIGHUP", None)
 """Windows has none."""
 
-NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Windows has no SIGHUP."""
+NUMBERS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None)
 
 
 class StopSignals(Callback):
@@ -39,6 +38,11 @@ class StopSignals(Callback):
     def fit_end(self, trainer: "Trainer") -> None:
         """From now on a signal ends the program again."""
         self._trainer = None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a program that the signal has ended; SIGINT's if none was received."""
+        return 128 + (self.received or signal.SIGINT)
 
     @contextmanager
     def installed(self) -> Iterator[None]:

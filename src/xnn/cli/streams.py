@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 
 class Outlet(io.TextIOBase):
@@ -92,20 +92,12 @@ def _send_nowhere(descriptor: int) -> None:
     os.close(nowhere)
 
 
-class Outlets(NamedTuple):
-    """Standard output and standard error."""
-
-    out: Outlet
-    err: Outlet
-
-
 @contextlib.contextmanager
-def outlets() -> Iterator[Outlets]:
+def outlets() -> Iterator[tuple[Outlet, Outlet]]:
     """Put an `Outlet` before standard output and one before standard error, for a ``with`` block."""
     _occupy_closed()
     before = sys.stdout, sys.stderr
-    ours = Outlets(Outlet(sys.stdout), Outlet(sys.stderr))
-    sys.stdout, sys.stderr = ours
+    sys.stdout, sys.stderr = ours = Outlet(sys.stdout), Outlet(sys.stderr)
     try:
         yield ours
     finally:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from xnn.runs.directory import StoppedAtOnce
 from xnn.texts import printable
 
 PROGRAM = "xnn-train"
-SIGNALLED = 128
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,14 +34,8 @@ def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
         with signals.installed():
             return code_of(PROGRAM, lambda: _run(parse(argv), signals, out), "; try a smaller --batch-size or --hidden")
     except KeyboardInterrupt as stop:
-        code = SIGNALLED + (2 if signals.received is None else signals.received.value)
-        if isinstance(stop, StoppedAtOnce):
-            return _complain(f"stopped at once; {_how_to_go_on(stop.directory)}", code)
-        return _complain("stopped at once", code)
-
-
-def _complain(error: object, code: int) -> int:
-    return complain(PROGRAM, error, code)
+        advice = f"; {_how_to_go_on(stop.directory)}" if isinstance(stop, StoppedAtOnce) else ""
+        return complain(PROGRAM, f"stopped at once{advice}", signals.exit_code)
 
 
 def _warn(line: str) -> None:
@@ -58,10 +52,7 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     from xnn.runs.assembly import prepare
 
     console = make_console(quiet=command.settings.quiet)
-
-    def report(line: str) -> None:
-        progress.print_line(console, line)
-
+    report = partial(progress.print_line, console)
     if command.summary:
         print(prepare(command.settings, report).model.summary())
         return 0
@@ -77,7 +68,7 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         shown.close()
     code, end = 0, f"results are in {result.directory}"
     if result.values is None:
-        code = SIGNALLED + (signals.received.value if signals.received else 2)
+        code = signals.exit_code
         end = f"stopped and saved; {_how_to_go_on(result.directory)}"
     elif not result.was_complete:
         progress.print_result(console, result.values)

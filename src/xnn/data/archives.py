@@ -10,7 +10,7 @@ from xnn.data.gunzip import Gunzip
 from xnn.data.limits import check_room
 from xnn.errors import DataError
 from xnn.files import open_regular
-from xnn.paths import reason
+from xnn.paths import explained
 
 _MOST_HEADER = 2**12
 _MOST_HEADERS = 2**18
@@ -40,21 +40,19 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
     """
     check_room(sum(size[0] for size in sizes.values()), str(location))
     if location.is_dir():
-        contents = {name: _read_file(location / name, size) for name, size in sizes.items()}
-    else:
-        contents = _read_archive(location, folder, sizes)
-    return contents
+        return {name: _read_file(location / name, size) for name, size in sizes.items()}
+    return _read_archive(location, folder, sizes)
 
 
 def _read_file(path: Path, sizes: range) -> bytes:
-    try:
-        with open_regular(path) as file:
+    with explained(DataError, f"{path}: cannot be read"):
+        try:
+            file = open_regular(path)
+        except FileNotFoundError:
+            raise DataError(f"{path}: missing; the other files of the data set are beside it") from None
+        with file:
             _check_size(os.fstat(file.fileno()).st_size, sizes, str(path))
             content = file.read(sizes[-1])
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing; the other files of the data set are beside it") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
     _check_size(len(content), sizes, str(path))
     return content
 
@@ -63,7 +61,7 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
     wanted = {PurePosixPath(folder, name): name for name in sizes}
     contents: dict[str, bytes] = {}
     try:
-        with open_regular(path) as file:
+        with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
             content = Gunzip(file, str(path), _BESIDES + sum(size[-1] for size in sizes.values()))
             # tarfile asks for no more than these three methods.
             with tarfile.open(fileobj=cast("IO[bytes]", _Headers(content, path)), mode="r:") as archive:
@@ -83,8 +81,6 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
         raise DataError(
             f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); download it again"
         ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
     missing = [name for name in sizes if name not in contents]
     if missing:
         raise DataError(f"{path}: lacks {folder}/{missing[0]}; download it again")

@@ -8,6 +8,7 @@ What is random about an augmentation, its `Step`, is drawn first and then applie
 draws the same.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -41,8 +42,20 @@ class Step(NamedTuple):
     size: int = 0
 
 
+class Drawn(ABC):
+    """An augmentation whose random numbers, its `Step`, are drawn first and then applied."""
+
+    @abstractmethod
+    def draw(self, shape: Shape, random: Random) -> Step:
+        """Draw what is done to each of the images of a shape (n, h, w, c)."""
+
+    def __call__(self, x: Array, random: Random) -> Array:
+        """Return x (n, h, w, c) with each image changed; only `RandomWindow` returns another height and width."""
+        return _applied(x, self.draw(x.shape, random), random)
+
+
 @dataclass(frozen=True)
-class HorizontalFlip:
+class HorizontalFlip(Drawn):
     """Mirror an image left to right with a probability of one half."""
 
     def draw(self, shape: Shape, random: Random) -> Step:
@@ -50,13 +63,9 @@ class HorizontalFlip:
         xp = random.backend.xp
         return Step("mirror", None, xp.astype(random.uniform((shape[0],)) < 0.5, xp.int64))
 
-    def __call__(self, x: Array, random: Random) -> Array:
-        """Return x (n, h, w, c) with about half of the images mirrored."""
-        return _mirrored(x, self.draw(x.shape, random), random)
-
 
 @dataclass(frozen=True, eq=False)
-class Mirror:
+class Mirror(Drawn):
     """Mirror given images left to right.
 
     Attributes
@@ -71,13 +80,9 @@ class Mirror:
         """Return which images are mirrored; nothing about it is random."""
         return Step("mirror", None, random.backend.asarray(self.which))
 
-    def __call__(self, x: Array, random: Random) -> Array:
-        """Return x (n, h, w, c) with those images mirrored."""
-        return _mirrored(x, self.draw(x.shape, random), random)
-
 
 @dataclass(frozen=True)
-class RandomCrop:
+class RandomCrop(Drawn):
     """Pad an image on all sides, then cut out a window of its own size at a random place.
 
     Attributes
@@ -105,24 +110,18 @@ class RandomCrop:
         offsets = random.integers(-self.padding, self.padding + 1, (2, count))
         return Step("reflect" if self.fill == "reflect" else "shift", offsets[0, :], offsets[1, :])
 
-    def __call__(self, x: Array, random: Random) -> Array:
-        """Return x (n, h, w, c) with each image moved by its own two offsets."""
-        xp = random.backend.xp
-        _, height, width, _ = x.shape
-        kind, rows, columns, _ = self.draw(x.shape, random)
-        row, column = _positions(x, random)
-        row, column = row + rows[:, None, None], column + columns[:, None, None]
-        if kind == "reflect":
-            # -1 -> 1 at one end; at the other n -> n - 2.
-            row = height - 1 - xp.abs(height - 1 - xp.abs(row))
-            column = width - 1 - xp.abs(width - 1 - xp.abs(column))
-            return _gather(x, random, row, column)
-        blank = (row < 0) | (row >= height) | (column < 0) | (column >= width)
-        return _gather(x, random, row, column, blank)
+
+@dataclass(frozen=True)
+class _Square(Drawn):
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise SettingError(f"the size of {type(self).__name__} must be at least 1, not {self.size}")
 
 
 @dataclass(frozen=True)
-class Cutout:
+class Cutout(_Square):
     """Blank a square of an image, at a random place.
 
     The centre is any pixel, so that a part of the square may lie outside (T. DeVries and G. Taylor, "Improved
@@ -134,12 +133,6 @@ class Cutout:
         The side of the square in pixels.
     """
 
-    size: int
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise SettingError(f"the size of Cutout must be at least 1, not {self.size}")
-
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw where each of the images of a shape (n, h, w, c) is blanked."""
         count, height, width, _ = shape
@@ -147,17 +140,9 @@ class Cutout:
         left = random.integers(0, width, (count,)) - self.size // 2
         return Step("blank", top, left, self.size)
 
-    def __call__(self, x: Array, random: Random) -> Array:
-        """Return x (n, h, w, c) with a square of zeros in each image."""
-        step = self.draw(x.shape, random)
-        top, left = step.rows[:, None, None], step.columns[:, None, None]
-        row, column = _positions(x, random)
-        blank = (row >= top) & (row < top + self.size) & (column >= left) & (column < left + self.size)
-        return _gather(x, random, row, column, blank)
-
 
 @dataclass(frozen=True)
-class RandomWindow:
+class RandomWindow(_Square):
     """Cut a square out of an image, at a random place.
 
     A network that ends in a global pooling learns from small images in a fraction of the time, such as in the first
@@ -169,12 +154,6 @@ class RandomWindow:
         The side of the square in pixels.
     """
 
-    size: int
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise SettingError(f"the size of RandomWindow must be at least 1, not {self.size}")
-
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw where each of the images of a shape (n, h, w, c) is cut."""
         count, height, width, _ = shape
@@ -185,17 +164,6 @@ class RandomWindow:
         top = random.integers(0, height - self.size + 1, (count,))
         left = random.integers(0, width - self.size + 1, (count,))
         return Step("window", top, left, self.size)
-
-    def __call__(self, x: Array, random: Random) -> Array:
-        """Return a square (n, size, size, c) of each image of x (n, h, w, c)."""
-        step = self.draw(x.shape, random)
-        xp, device = random.backend.xp, random.backend.device
-        place = xp.arange(self.size, dtype=xp.int64, device=device)
-        row, column = (
-            step.rows[:, None, None] + place[None, :, None],
-            step.columns[:, None, None] + place[None, None, :],
-        )
-        return _gather(x, random, row, column)
 
 
 @dataclass(frozen=True)
@@ -211,11 +179,7 @@ class Compose:
         return x
 
 
-Part: TypeAlias = HorizontalFlip | Mirror | RandomCrop | Cutout | RandomWindow
-"""An augmentation with a `draw`."""
-
-
-def parts(augmentation: Augmentation | None) -> list[Part] | None:
+def parts(augmentation: Augmentation | None) -> list[Drawn] | None:
     """Return the augmentations with a `draw` that make up this one; None if any part has none, such as a user's own.
 
     Each is drawn for the shape of the batch that it gets, in order, from the same stream, as calling the whole does
@@ -223,14 +187,12 @@ def parts(augmentation: Augmentation | None) -> list[Part] | None:
     """
     if augmentation is None:
         return []
-    # Not isinstance: a subclass may apply its steps in another way.
-    if type(augmentation) is HorizontalFlip or type(augmentation) is Mirror:
-        return [augmentation]
-    if type(augmentation) is RandomCrop or type(augmentation) is Cutout or type(augmentation) is RandomWindow:
+    # A subclass may apply its steps in a way of its own.
+    if isinstance(augmentation, Drawn) and type(augmentation).__call__ is Drawn.__call__:
         return [augmentation]
     if type(augmentation) is not Compose:
         return None
-    found: list[Part] = []
+    found: list[Drawn] = []
     for each in augmentation.augmentations:
         inner = parts(each)
         if inner is None:
@@ -239,7 +201,7 @@ def parts(augmentation: Augmentation | None) -> list[Part] | None:
     return found
 
 
-def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> list[Step]:
+def drawn(augmentations: Sequence[Drawn], shape: Shape, random: Random) -> list[Step]:
     """Return the steps of augmentations that images (n, h, w, c) go through."""
     steps: list[Step] = []
     for each in augmentations:
@@ -249,18 +211,29 @@ def drawn(augmentations: Sequence[Part], shape: Shape, random: Random) -> list[S
     return steps
 
 
-def _mirrored(x: Array, step: Step, random: Random) -> Array:
-    row, column = _positions(x, random)
-    mirrored = step.columns[:, None, None] == 1
-    return _gather(x, random, row, random.backend.xp.where(mirrored, x.shape[2] - 1 - column, column))
-
-
-def _positions(x: Array, random: Random) -> tuple[Array, Array]:
-    """Return the row (1, h, 1) and the column (1, 1, w) of each pixel of x (n, h, w, c)."""
+def _applied(x: Array, step: Step, random: Random) -> Array:
+    """Return x (n, h, w, c) after a step."""
     xp, device = random.backend.xp, random.backend.device
-    row = xp.arange(x.shape[1], dtype=xp.int64, device=device)
-    column = xp.arange(x.shape[2], dtype=xp.int64, device=device)
-    return row[None, :, None], column[None, None, :]
+    kind, size = step.kind, step.size
+    height, width = x.shape[1:3]
+    row = xp.arange(size if kind == "window" else height, dtype=xp.int64, device=device)[None, :, None]
+    column = xp.arange(size if kind == "window" else width, dtype=xp.int64, device=device)[None, None, :]
+    columns = step.columns[:, None, None]
+    if kind == "mirror":
+        return _gather(x, random, row, xp.where(columns == 1, width - 1 - column, column))
+    rows = step.rows[:, None, None]
+    if kind == "blank":
+        blank = (row >= rows) & (row < rows + size) & (column >= columns) & (column < columns + size)
+        return _gather(x, random, row, column, blank)
+    row, column = row + rows, column + columns
+    if kind == "shift":
+        blank = (row < 0) | (row >= height) | (column < 0) | (column >= width)
+        return _gather(x, random, row, column, blank)
+    if kind == "reflect":
+        # -1 -> 1 at one end; at the other n -> n - 2.
+        row = height - 1 - xp.abs(height - 1 - xp.abs(row))
+        column = width - 1 - xp.abs(width - 1 - xp.abs(column))
+    return _gather(x, random, row, column)
 
 
 def _gather(x: Array, random: Random, row: Array, column: Array, blank: Array | None = None) -> Array:

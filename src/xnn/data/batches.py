@@ -1,5 +1,6 @@
 """The batches of an epoch, on the device, as a pure function of (seed, epoch)."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ from xnn.random import Random
 _BLOCK = 512
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Batches:
     """One split, ready to train on.
 
@@ -68,40 +70,30 @@ class Batches:
         that models compute in are to be `resident`.
     """
 
-    def __init__(
-        self,
-        split: Split,
-        batch_size: int,
-        *,
-        backend: Backend,
-        normalization: Normalization | None = None,
-        dtype: str = "float32",
-        shuffle: bool = True,
-        seed: int = 0,
-        augment: Augmentation | None = None,
-        drop_last: bool = False,
-        resident: bool | None = None,
-    ) -> None:
+    split: Split
+    batch_size: int
+    _: dataclasses.KW_ONLY
+    backend: Backend
+    normalization: Normalization | None = None
+    dtype: str = "float32"
+    shuffle: bool = True
+    seed: int = 0
+    augment: Augmentation | None = None
+    drop_last: bool = False
+    resident: bool | None = None
+
+    def __post_init__(self) -> None:
+        split, batch_size = self.split, self.batch_size
         if batch_size < 1:
             raise SettingError(f"the batch size must be at least 1, not {batch_size}")
-        if drop_last and batch_size > len(split):
+        if self.drop_last and batch_size > len(split):
             raise SettingError(f"a batch size of {batch_size} leaves no whole batch of {len(split)} images")
-        if normalization is not None and split.images.dtype != np.uint8:
+        if self.normalization is not None and split.images.dtype != np.uint8:
             raise TypeError(f"a normalization needs uint8 images, not {split.images.dtype}; leave it out")
-        if resident and split.images.dtype.name not in RESIDENT_DTYPES:
+        if self.resident and split.images.dtype.name not in RESIDENT_DTYPES:
             raise TypeError(f"resident images must be of {', '.join(RESIDENT_DTYPES)}, not {split.images.dtype}")
-        self.split = split
-        self.batch_size = batch_size
-        self.backend = backend
-        self.normalization = normalization
-        self.dtype = dtype
-        self.shuffle = shuffle
-        self.seed = seed
-        self.augment = augment
-        self.drop_last = drop_last
-        self.resident = resident
         self._known_factors: dict[int, tuple[Array, Array]] = {}
-        self.images = len(split) // batch_size * batch_size if drop_last else len(split)
+        self.images = len(split) // batch_size * batch_size if self.drop_last else len(split)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -138,7 +130,8 @@ class Batches:
         size = self.batch_size
         block_size = max(_BLOCK // size, 1) * size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
-        source = self._source(order)
+        copy = self._copy
+        source: Source = HostSource(self.split, self.backend, order) if copy is None else DeviceSource(copy, order)
         first_image = start * size
         for block_start in range(first_image // block_size * block_size, self.images, block_size):
             block_stop = min(block_start + block_size, self.images)
@@ -147,11 +140,6 @@ class Batches:
             for first in range(max(first_image - block_start, 0), count, size):
                 last = min(first + size, count)
                 yield x[first:last, ...], labels[first:last]
-
-    def _source(self, order: HostArray | None) -> Source:
-        if self._copy is None:
-            return HostSource(self.split, self.backend, order)
-        return DeviceSource(self._copy, order)
 
     @functools.cached_property
     def _copy(self) -> DeviceCopy | None:

@@ -81,13 +81,9 @@ def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], e
 
 def begins_mirrored(indices: HostArray, seed: int) -> HostArray:
     """Return whether an `AlternatingFlip` mirrors the images at `indices` (n,) in epoch 0: 1 or 0, of int64."""
-    return (_hash(indices, seed) >> np.uint64(63)).astype(np.int64)
-
-
-def _hash(indices: HostArray, seed: int) -> HostArray:
-    """Return uint64 words for indices (n,), each bit of which depends on every bit of index and seed."""
+    # Only the highest bit is taken: it depends on every bit of index and seed.
     entropy = np.random.SeedSequence([seed, 0xF119]).generate_state(1, np.uint64)
     words = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT) + entropy
     for shift, multiplier in _MIXING:
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(multiplier)
-    return words ^ (words >> np.uint64(31))
+    return (words >> np.uint64(63)).astype(np.int64)

@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from xnn._typing import Report
 from xnn.data.splits import Arrays, HostArray
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder, open_regular
-from xnn.paths import expanded, reason
+from xnn.paths import expanded, explained, reason
 
 ENVIRONMENT_VARIABLE = "XNN_CACHE_DIR"
 FORMAT_VERSION = 1
@@ -87,20 +88,15 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
     block = _BLOCK if len(paths) <= _FEW else _SMALL_BLOCK
     digest = hashlib.sha256()
     for path in paths:
-        try:
-            with open_regular(path) as file:
-                status = os.fstat(file.fileno())
-                digest.update(
-                    json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode()
-                )
-                if status.st_size <= 3 * block:
-                    digest.update(file.read(3 * block))
-                    continue
-                for start in (0, (status.st_size - block) // 2, status.st_size - block):
-                    file.seek(start)
-                    digest.update(file.read(block))
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({reason(error)})") from None
+        with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
+            status = os.fstat(file.fileno())
+            digest.update(json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode())
+            if status.st_size <= 3 * block:
+                digest.update(file.read(3 * block))
+                continue
+            for start in (0, (status.st_size - block) // 2, status.st_size - block):
+                file.seek(start)
+                digest.update(file.read(block))
     return digest.hexdigest()
 
 
@@ -109,7 +105,7 @@ def load_or_build(
     expected_fingerprint: str,
     build: Callable[[], tuple[Arrays, tuple[str, ...]]],
     source: str,
-    report: Callable[[str], None],
+    report: Report,
 ) -> Cached:
     """Return what the cache file holds; rebuild it from the source if it is missing, outdated or damaged.
 
@@ -132,7 +128,7 @@ def load_or_build(
     return mapped if mapped is not None and mapped.fingerprint == expected_fingerprint else built
 
 
-def load(path: Path, report: Callable[[str], None]) -> Cached | None:
+def load(path: Path, report: Report) -> Cached | None:
     """Return what the cache file holds, mapped into memory; None without one, or, with a report, if it is unusable."""
     try:
         with Folder(path.parent) as folder, os.fdopen(folder.open(path.name, os.O_RDONLY), "rb") as file:
@@ -193,8 +189,7 @@ def _header(blocks: dict[str, HostArray], cached: Cached, source: str) -> bytes:
     start = 0
     for name, block in blocks.items():
         stop = start + block.nbytes
-        entry = {"dtype": _DTYPE_NAMES[block.dtype], "shape": block.shape, "data_offsets": [start, stop]}
-        header[name] = entry
+        header[name] = {"dtype": _DTYPE_NAMES[block.dtype], "shape": block.shape, "data_offsets": [start, stop]}
         start = stop
     header[_CHECKSUM] = {"dtype": "U8", "shape": [4], "data_offsets": [start, start + 4]}
     text = json.dumps(header).encode()

@@ -113,9 +113,7 @@ class Cifar:
             images, labels = _join(parts, sum(files.values()), len(self.labels))
             return images, labels if len(self.labels) > 1 else labels[:, 0]
 
-        images, labels = images_and_labels(version.train)
-        test_images, test_labels = images_and_labels(version.test)
-        return Arrays(images, labels, test_images, test_labels)
+        return Arrays(*images_and_labels(version.train), *images_and_labels(version.test))
 
     def _sizes(self, version: Version, count: int) -> range:
         if version.binary:
@@ -164,63 +162,43 @@ def _join(parts: Iterable[tuple[HostArray, HostArray]], count: int, labels: int)
     return images, columns
 
 
-_CIFAR_MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
-_CIFAR10_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
+def _official(
+    stem: str,
+    folders: tuple[str, str],
+    train: Mapping[str, int],
+    test: Mapping[str, int],
+    labels: tuple[Label, ...],
+    classes: tuple[str, ...],
+    size: int,
+    sha256: str,
+) -> Cifar:
+    """Return a data set in both versions: the binary one, whose files end in .bin and can be fetched, and python's."""
+    binary_train, binary_test = ({f"{name}.bin": count for name, count in files.items()} for files in (train, test))
+    archive = f"{stem}-binary.tar.gz"
+    versions = (
+        Version(archive, folders[0], binary_train, binary_test, binary=True),
+        Version(f"{stem}-python.tar.gz", folders[1], train, test, binary=False),
+    )
+    return Cifar(versions, labels, classes, (Download(archive, ("https://www.cs.toronto.edu/~kriz/",), size, sha256),))
 
-CIFAR10 = Cifar(
-    versions=(
-        Version(
-            archive="cifar-10-binary.tar.gz",
-            folder="cifar-10-batches-bin",
-            train={f"{name}.bin": 10_000 for name in _CIFAR10_TRAIN},
-            test={"test_batch.bin": 10_000},
-            binary=True,
-        ),
-        Version(
-            archive="cifar-10-python.tar.gz",
-            folder="cifar-10-batches-py",
-            train=dict.fromkeys(_CIFAR10_TRAIN, 10_000),
-            test={"test_batch": 10_000},
-            binary=False,
-        ),
-    ),
-    labels=(Label("labels", 10),),
-    classes=class_names.CIFAR10,
-    downloads=(
-        Download(
-            "cifar-10-binary.tar.gz",
-            _CIFAR_MIRRORS,
-            170052171,
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    ),
+
+CIFAR10 = _official(
+    "cifar-10",
+    ("cifar-10-batches-bin", "cifar-10-batches-py"),
+    {f"data_batch_{number}": 10_000 for number in range(1, 6)},
+    {"test_batch": 10_000},
+    (Label("labels", 10),),
+    class_names.CIFAR10,
+    170052171,
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 )
-
-CIFAR100 = Cifar(
-    versions=(
-        Version(
-            archive="cifar-100-binary.tar.gz",
-            folder="cifar-100-binary",
-            train={"train.bin": 50_000},
-            test={"test.bin": 10_000},
-            binary=True,
-        ),
-        Version(
-            archive="cifar-100-python.tar.gz",
-            folder="cifar-100-python",
-            train={"train": 50_000},
-            test={"test": 10_000},
-            binary=False,
-        ),
-    ),
-    labels=(Label("coarse_labels", 20), Label("fine_labels", 100)),
-    classes=class_names.CIFAR100_FINE,
-    downloads=(
-        Download(
-            "cifar-100-binary.tar.gz",
-            _CIFAR_MIRRORS,
-            168513733,
-            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        ),
-    ),
+CIFAR100 = _official(
+    "cifar-100",
+    ("cifar-100-binary", "cifar-100-python"),
+    {"train": 50_000},
+    {"test": 10_000},
+    (Label("coarse_labels", 20), Label("fine_labels", 100)),
+    class_names.CIFAR100_FINE,
+    168513733,
+    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
 )

@@ -8,11 +8,9 @@ those at positions 0, 5, 10, ... are the test set (360 images, a fifth of each c
 
 from importlib import resources
 
-import numpy as np
-
 from xnn.data.idx import read_pair
 from xnn.data.mnist import FILES
-from xnn.data.splits import Arrays, HostArray
+from xnn.data.splits import Arrays
 
 
 def read_digits() -> Arrays:
@@ -21,11 +19,3 @@ def read_digits() -> Arrays:
     with resources.as_file(folder) as path:
         images, labels, test_images, test_labels = (path / f"{name}.gz" for name in FILES)
         return Arrays(*read_pair(images, labels, 10), *read_pair(test_images, test_labels, 10))
-
-
-def stored_form(pixels: HostArray, labels: HostArray) -> Arrays:
-    """Return scikit-learn's `pixels` (n, 8, 8), 0 to 16, and `labels` (n,) as they are embedded: rescaled and split."""
-    images = ((255 * pixels.astype(np.int64) + 8) // 16).astype(np.uint8)[..., None]
-    is_test = np.zeros(len(labels), np.bool)
-    is_test[np.argsort(labels, kind="stable")[::5]] = True
-    return Arrays(images[~is_test], labels[~is_test], images[is_test], labels[is_test])

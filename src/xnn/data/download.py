@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from xnn._few_threads import can_start
+from xnn._typing import Report
 from xnn.errors import DataError
 from xnn.files import Folder
-from xnn.paths import reason
+from xnn.paths import explained
 
 _CHUNK = 2**16
 _SECONDS = 60
@@ -28,7 +29,7 @@ class Download:
     sha256: str
 
 
-def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str], None]) -> None:
+def fetch(downloads: tuple[Download, ...], folder: Path, report: Report) -> None:
     """Download the files that `folder` lacks; a file appears there only once it is whole and its checksum is right.
 
     Raises
@@ -36,24 +37,20 @@ def fetch(downloads: tuple[Download, ...], folder: Path, report: Callable[[str],
     DataError
         If no mirror gives the file of that size and checksum, or `folder` cannot be written to.
     """
-    try:
+    with explained(DataError, f"{folder}: cannot be read"):
         missing = [download for download in downloads if not (folder / download.file).is_file()]
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
     if not missing:
         return
-    try:
+    with explained(DataError, f"{folder}: cannot be made or opened"):
         folder.mkdir(parents=True, exist_ok=True)
         place = Folder(folder)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made or opened ({reason(error)})") from None
     with place:
         place.remove_temporaries()
         for download in missing:
             _fetch_one(download, place, report)
 
 
-def _fetch_one(download: Download, folder: Folder, report: Callable[[str], None]) -> None:
+def _fetch_one(download: Download, folder: Folder, report: Report) -> None:
     faults = []
     for mirror in download.mirrors:
         url = mirror + download.file

@@ -12,7 +12,7 @@ from xnn.data.limits import FREELY_IN_A_FOLDER, check_room, check_unpacked
 from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, decoding, open_picture
 from xnn.data.splits import Arrays, HostArray, Split, validation_split
 from xnn.errors import DataError
-from xnn.paths import reason
+from xnn.paths import explained
 
 TEST_FRACTION, TEST_SEED = 0.2, 0
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -48,19 +48,21 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
         odd = set(_classes(part)) ^ set(classes)
         if odd:
             raise DataError(f"{root}: train and test must have the same classes, but only one has '{min(odd)}'")
-    paths = [[_images(part / name) for name in classes] for part in parts]
-    for part, found in zip(parts, paths, strict=True):
-        for name, images in zip(classes, found, strict=True):
+    paths: list[Path] = []
+    numbers: list[int] = []
+    for part in parts:
+        count = len(paths)  # in the end, those of train
+        for number, name in enumerate(classes):
+            images = _images(part / name)
             if not images:
                 raise DataError(f"{part / name}: no images in this class folder; remove it or fill it")
-    flat = [path for part_paths in paths for images in part_paths for path in images]
-    stack = _read_images(flat, root)
-    labels = np.concatenate([np.repeat(np.arange(len(classes)), [len(i) for i in part]) for part in paths])
+            paths += images
+            numbers += [number] * len(images)
+    stack, labels = _read_images(paths, root), np.array(numbers, np.int64)
     if len(parts) == 2:
-        count = sum(len(images) for images in paths[0])
         return Arrays(stack[:count], labels[:count], stack[count:], labels[count:]), tuple(classes)
-    if len(flat) < 5:
-        raise DataError(f"{root}: {len(flat)} images are too few to hold a fifth back for testing")
+    if len(paths) < 5:
+        raise DataError(f"{root}: {len(paths)} images are too few to hold a fifth back for testing")
     train, test = validation_split(Split(stack, labels), TEST_FRACTION, TEST_SEED)
     return Arrays(train.images, train.labels, test.images, test.labels), tuple(classes)
 
@@ -112,10 +114,8 @@ def another_size(name: str, found: tuple[int, int], first: tuple[int, int]) -> s
 
 
 def _parts(root: Path) -> list[Path]:
-    try:
+    with explained(DataError, f"{root}: cannot be read"):
         present = [root / name for name in ("train", "test") if (root / name).is_dir()]
-    except OSError as error:
-        raise DataError(f"{root}: cannot be read ({reason(error)})") from None
     if len(present) == 1:
         other = "test" if present[0].name == "train" else "train"
         raise DataError(f"{root}: has {present[0].name}/ but no {other}/; give both, or class folders alone")
@@ -123,10 +123,8 @@ def _parts(root: Path) -> list[Path]:
 
 
 def _classes(part: Path) -> list[str]:
-    try:
+    with explained(DataError, f"{part}: cannot be read"):
         names = sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{part}: cannot be read ({reason(error)})") from None
     for name in names:
         try:
             name.encode()
@@ -136,7 +134,5 @@ def _classes(part: Path) -> list[str]:
 
 
 def _images(folder: Path) -> list[Path]:
-    try:
+    with explained(DataError, f"{folder}: cannot be read"):
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({reason(error)})") from None

@@ -4,7 +4,6 @@ A file is: two zero bytes, a byte for the type of the elements, a byte for the n
 axis (4 bytes, most significant first), then the elements in C order. Images and labels are unsigned bytes, type 8.
 """
 
-import gzip
 import math
 import os
 import struct
@@ -19,7 +18,7 @@ from xnn.data.limits import MOST_AXES, check_room, most_unpacked
 from xnn.data.splits import HostArray, check_labels
 from xnn.errors import DataError
 from xnn.files import open_regular
-from xnn.paths import reason
+from xnn.paths import explained
 
 UNSIGNED_BYTE = 8
 
@@ -40,11 +39,8 @@ def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
         If the file cannot be read, is not gzip though its name says so, is truncated or has a byte too many, does
         not hold unsigned bytes in that many axes, or is larger than the memory or `xnn.data.limits` allow.
     """
-    try:
-        with open_regular(path) as file:
-            return _read(file, path, axes)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({reason(error)})") from None
+    with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
+        return _read(file, path, axes)
 
 
 def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]:
@@ -104,10 +100,3 @@ def read_pair(images_path: Path, labels_path: Path, classes: int) -> tuple[HostA
         )
     check_labels(labels, classes, str(labels_path))
     return images[..., None], labels.astype(np.int64)
-
-
-def write_idx(path: Path, array: npt.NDArray[np.uint8]) -> None:
-    """Write an array of unsigned bytes as IDX, compressed when the name ends in ``.gz``, the same bytes each time."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape)
-    content = header + array.tobytes()
-    path.write_bytes(gzip.compress(content, 9, mtime=0) if path.suffix == ".gz" else content)

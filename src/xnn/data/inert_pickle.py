@@ -217,10 +217,6 @@ def _encode(stack: _Stack, text: Any, encoding: Any) -> bytes:
     return text.encode("latin-1")
 
 
-def _no_bytes(stack: _Stack) -> bytes:
-    return b""
-
-
 _NAMES = {"numpy.ndarray"}
 _CALLS: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray._reconstruct": _reconstruct,
@@ -230,12 +226,8 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _dtype,
     # Bytes in the protocols that Python 2 can read, and empty bytes there.
     "_codecs.encode": _encode,
-    "__builtin__.bytes": _no_bytes,
+    "__builtin__.bytes": lambda stack: b"",
 }
-
-
-def _push_argument(stack: _Stack, argument: Any) -> None:
-    stack.push(argument)
 
 
 def _push_number(stack: _Stack, number: int) -> None:
@@ -277,9 +269,9 @@ def _stack_global(stack: _Stack, argument: None) -> None:
 _ACTIONS: dict[str, Callable[[_Stack, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _ignore),
     **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_number),
-    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_argument),
-    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push_argument),
-    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), _push_argument),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _Stack.push),
+    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _Stack.push),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), _Stack.push),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _store),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda stack, key: stack.push(stack.memo[key])),
     "NONE": lambda stack, _: stack.push(None),

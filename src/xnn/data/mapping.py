@@ -25,7 +25,8 @@ def expect_order(array: HostArray, *, random: bool) -> None:
     mapped = _mapping(array)
     if mapped is None or not hasattr(mmap, "MADV_RANDOM"):
         return
-    if len(mapped) > _SHARE * _memory() and array.nbytes <= _PAGES * mmap.PAGESIZE * len(array):
+    memory = mmap.PAGESIZE * os.sysconf("SC_PHYS_PAGES")
+    if len(mapped) > _SHARE * memory and array.nbytes <= _PAGES * mmap.PAGESIZE * len(array):
         with contextlib.suppress(OSError):
             mapped.madvise(mmap.MADV_RANDOM if random else mmap.MADV_NORMAL)
 
@@ -38,8 +39,3 @@ def _mapping(array: HostArray) -> mmap.mmap | None:
     if isinstance(owner, memoryview):
         owner = owner.obj
     return owner if isinstance(owner, mmap.mmap) else None
-
-
-def _memory() -> int:
-    """Return the machine's memory in bytes."""
-    return mmap.PAGESIZE * os.sysconf("SC_PHYS_PAGES")

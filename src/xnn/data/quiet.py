@@ -10,7 +10,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import TracebackType
 
 
 class Together:
@@ -42,9 +41,7 @@ class Together:
                 self._context.__enter__()
             self._depth += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         with self._lock:
             # It is 0 where this thread entered, forked, and leaves in the child.
             if self._depth:
@@ -76,11 +73,8 @@ def _stderr_dropped() -> Iterator[None]:
         os.close(kept)
 
 
-@contextmanager
-def _warnings_dropped() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _warnings_dropped() -> AbstractContextManager[None]:
+    return warnings.catch_warnings(action="ignore")
 
 
 no_stderr = Together(_stderr_dropped)

@@ -1,6 +1,6 @@
 """Where batches are cut from: a split on the host, or a copy of it on the device."""
 
-from typing import Protocol
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,21 +22,11 @@ _CHUNK = 1 << 26
 """Bytes that are sent at once: a mapped file passes through the host's memory in pieces."""
 
 
-class Source(Protocol):
-    """The images of an epoch by their positions in it, all on the backend."""
-
-    def images(self, start: int, stop: int) -> Array:
-        """Return the images at positions `start` to `stop`; they are not to be written to."""
-
-    def labels(self, start: int, stop: int) -> Array:
-        """Return their labels, of int64, in an array of their own."""
-
-    def begins(self, start: int, stop: int, seed: int) -> Array:
-        """Return which images an `xnn.data.AlternatingFlip` mirrors in epoch 0: 1 or 0, of int64."""
-
-
 class HostSource:
-    """Images that are gathered on the host, and sent block by block; `order` is None for the split's own."""
+    """Images that are gathered on the host, and sent block by block; `order` is None for the split's own.
+
+    All is on the backend, by positions in the epoch, and not to be written to, except for the labels.
+    """
 
     def __init__(self, split: Split, backend: Backend, order: HostArray | None) -> None:
         self._split, self._backend, self._order = split, backend, order
@@ -48,17 +38,17 @@ class HostSource:
         return np.arange(start, stop) if self._order is None else self._order[start:stop]
 
     def images(self, start: int, stop: int) -> Array:
-        """Always return a copy: the device may take the memory as it is, and a mapped file is read-only."""
+        """Return a copy of the images: the device may take the memory as it is, and a mapped file is read-only."""
         images = self._split.images[self.indices(start, stop)]
         # In the machine's byte order, which not every library asks for.
         return self._backend.asarray(images.astype(images.dtype.newbyteorder("="), copy=False))
 
     def labels(self, start: int, stop: int) -> Array:
-        """Return a copy."""
+        """Return a copy of their labels, of int64."""
         return self._backend.asarray(self._split.labels[self.indices(start, stop)].astype(np.int64))
 
     def begins(self, start: int, stop: int, seed: int) -> Array:
-        """Return hashes of the images' indices."""
+        """Return which images an `xnn.data.AlternatingFlip` mirrors in epoch 0: 1 or 0, of int64."""
         return self._backend.asarray(begins_mirrored(self.indices(start, stop), seed))
 
 
@@ -72,7 +62,7 @@ class DeviceCopy:
         self._begins: dict[int, Array] = {}
 
     def begins(self, seed: int) -> Array:
-        """Return `Source.begins` of all images, in the split's own order."""
+        """Return `HostSource.begins` of all images, in the split's own order."""
         if seed not in self._begins:
             found = begins_mirrored(np.arange(self.labels.shape[0]), seed)
             self._begins[seed] = self.backend.asarray(found)
@@ -80,7 +70,7 @@ class DeviceCopy:
 
 
 class DeviceSource:
-    """Images that are gathered on the device: the order of an epoch is all that is sent for it."""
+    """What `HostSource` is, gathered on the device: the order of an epoch is all that is sent for it."""
 
     def __init__(self, copy: DeviceCopy, order: HostArray | None) -> None:
         self._copy = copy
@@ -103,6 +93,9 @@ class DeviceSource:
         if self._order is None:
             return array[start:stop, ...]
         return self._copy.backend.xp.take(array, self._order[start:stop], axis=0)
+
+
+Source: TypeAlias = HostSource | DeviceSource
 
 
 def device_copy(split: Split, backend: Backend, wanted: bool | None = None) -> DeviceCopy | None:

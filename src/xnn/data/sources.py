@@ -3,25 +3,20 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
+from xnn._typing import Report
 from xnn.data import cache, class_names
 from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
 from xnn.data.digits import read_digits
 from xnn.data.download import fetch
 from xnn.data.folder import image_paths, read_folder
 from xnn.data.mnist import MNIST_LIKE, Mnist
-from xnn.data.splits import Dataset, Found, HostArray, Split
+from xnn.data.splits import Dataset, Found, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
-from xnn.paths import expanded, reason
-
-Report: TypeAlias = Callable[[str], None]
-
+from xnn.paths import expanded, explained, reason
 
 OFFICIAL: dict[str, Mnist | Cifar] = {**MNIST_LIKE, "cifar10": CIFAR10, "cifar100": CIFAR100}
 """The data sets with official files."""
@@ -111,17 +106,8 @@ def _check_labels_setting(name: str, labels: str) -> None:
         raise SettingError(f"only cifar100 has coarse labels, {name} has not")
 
 
-@contextmanager
-def _refusal_named(folder: Path) -> Iterator[None]:
-    """Raise a DataError that names the path where the system refuses to look for files."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{error.filename or folder}: cannot be read ({reason(error)})") from None
-
-
 def _readable_folder(folder: Path) -> Path:
-    with _refusal_named(folder):
+    with explained(DataError, f"data directory {folder} cannot be read"):
         if not folder.is_dir():
             fault = "is not a folder" if folder.exists() else "does not exist"
             raise DataError(f"data directory {folder} {fault}")
@@ -171,8 +157,10 @@ def _load_official(request: _Request, known: Mnist | Cifar) -> cache.Cached:
 
 
 def _find(known: Mnist | Cifar, root: Path) -> Found | None:
-    with _refusal_named(root):
+    try:
         return known.find(root)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be read: {reason(error)}") from None
 
 
 def _read_through_cache(path: Path, found: Found, root: Path, known: Mnist | Cifar, report: Report) -> cache.Cached:
@@ -195,10 +183,8 @@ def _load_torchvision(request: _Request) -> cache.Cached:
     root = request.data_dir or cache.cache_directory(request.cache_dir) / "torchvision"
     may_download = request.download and request.data_dir is None
     if may_download:
-        try:
+        with explained(DataError, f"{root}: cannot be made"):
             root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"{root}: cannot be made ({reason(error)})") from None
     return cache.load_or_build(
         request.cache_path(f"torchvision-{kind}", request.data_dir),
         # Each folder that is named has a cache file of its own, and only torchvision knows the files.
@@ -210,14 +196,9 @@ def _load_torchvision(request: _Request) -> cache.Cached:
 
 
 def _dataset(name: str, cached: cache.Cached, labels: str) -> Dataset:
-    arrays, classes = cached.arrays, cached.classes
-
-    def split(images: HostArray, columns: HostArray) -> Split:
-        if columns.ndim == 1:
-            return Split(images, columns)
-        return Split(images, columns[:, 0 if labels == "coarse" else 1])
-
-    if labels == "coarse":
-        classes = class_names.CIFAR100_COARSE
-    train = split(arrays.train_images, arrays.train_labels)
-    return Dataset(name, train, split(arrays.test_images, arrays.test_labels), classes, cached.source)
+    column, classes = (0, class_names.CIFAR100_COARSE) if labels == "coarse" else (1, cached.classes)
+    train, test = (
+        Split(images, found if found.ndim == 1 else found[:, column])
+        for images, found in (cached.arrays[:2], cached.arrays[2:])
+    )
+    return Dataset(name, train, test, classes, cached.source)

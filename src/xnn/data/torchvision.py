@@ -105,16 +105,8 @@ def _read(dataset: Any, name: str) -> tuple[HostArray, HostArray]:
         pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
         images.append(pixels.reshape(*pixels.shape[:2], -1))
         labels.append(int(label))
-    names = [f"{PREFIX}{name} image {number}" for number in range(len(images))]
-    return _stacked(images, names), np.array(labels, np.int64)
-
-
-def _stacked(images: list[HostArray], names: list[str]) -> HostArray:
-    """Return images of one size as (n, h, w, c); grey ones get three equal channels where others are in colour."""
-    height, width = images[0].shape[:2]
-    stack = np.empty((len(images), height, width, max(image.shape[2] for image in images)), np.uint8)
-    for row, image, name in zip(stack, images, names, strict=True):
-        if image.shape[:2] != (height, width):
-            raise DataError(another_size(name, image.shape[1::-1], (width, height)))
-        row[...] = image
-    return stack
+        if pixels.shape[:2] != images[0].shape[:2]:
+            raise DataError(another_size(f"{PREFIX}{name} image {number}", image.size, images[0].shape[1::-1]))
+    # Grey images get three equal channels where others are in colour.
+    shape = (*images[0].shape[:2], max(pixels.shape[2] for pixels in images))
+    return np.stack([np.broadcast_to(pixels, shape) for pixels in images]), np.array(labels, np.int64)

@@ -11,16 +11,11 @@ from xnn.recipes import cnn, lab6, mlp, speed
 from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
-__all__ = ["INITIALIZERS", "RECIPES", "Recipe", "names", "network"]
+__all__ = ["INITIALIZERS", "RECIPES", "Recipe", "network"]
 
 RECIPES: dict[str, Recipe] = {"cnn": cnn.RECIPE, "mlp": mlp.RECIPE, "lab6": lab6.RECIPE, "speed": speed.RECIPE}
 INITIALIZERS: dict[str, Initializer] = {"kaiming": kaiming_normal, "dirac": partial_dirac}
 """First values of the convolutions' filters, by the names that ``--init`` takes."""
-
-
-def names() -> list[str]:
-    """Return the names of all recipes."""
-    return list(RECIPES)
 
 
 def network(name: str, task: Task, hidden: int | None = None, init: str = "kaiming") -> nn.Sequential:
@@ -29,7 +24,7 @@ def network(name: str, task: Task, hidden: int | None = None, init: str = "kaimi
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `RECIPES`.
     task : Task
         What it is to learn.
     hidden : int, optional

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from xnn import nn
 from xnn.data import Batches, Dataset, Split
 from xnn.data.splits import HostArray
-from xnn.errors import DataError, RunError
+from xnn.errors import DataError, RunError, some
+from xnn.functional import softmax
 from xnn.reporting.saved import SavedModel
 from xnn.reporting.values import short
 from xnn.runs.assembly import EVALUATION_BATCH
@@ -134,7 +135,8 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     batches = Batches(split, size, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    with _unwarned(), model.computing():
+    # Overflows end in outputs that are not finite, which is reported once.
+    with np.errstate(all="ignore"), model.computing():
         for x, labels in batches.epoch(0):
             logits = predict(x)
             value, _ = loss.forward(logits, labels)
@@ -158,31 +160,18 @@ def probabilities(saved: SavedModel, images: HostArray) -> HostArray:
         They are not finite.
     """
     model = saved.model
-    with _unwarned():
+    with np.errstate(all="ignore"):  # as above
         x = saved.normalization(model.backend.asarray(images), model.dtype)
-        result = softmax(model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x)))
+        logits = model.backend.to_numpy(predictor(model, saved.settings.test_views or 1)(x))
+        result: HostArray = softmax(logits.astype(np.float64))[0]
     if not np.isfinite(result).all():
         raise RunError("the model's outputs are not finite on these images; it is damaged, or its training diverged")
     return result
 
 
-def _unwarned() -> np.errstate:
-    """Silence warnings of overflows: they end in outputs that are not finite, which is reported once."""
-    return np.errstate(all="ignore")
-
-
-def softmax(logits: HostArray) -> HostArray:
-    """Return the probabilities of logits (n, c), in float64 on the host."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    result: HostArray = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return result
-
-
 def _answers(logits: HostArray, labels: HostArray) -> tuple[HostArray, HostArray, HostArray, HostArray]:
     rows = np.arange(len(labels))
-    p = softmax(logits)
+    p, _ = softmax(logits.astype(np.float64))
     predicted, own = logits.argmax(axis=1), logits[rows, labels][:, None]
     # Equal logits rank by index, as in the metrics of training.
     before = (logits > own) | ((logits == own) & (np.arange(logits.shape[1]) < labels[:, None]))
@@ -209,16 +198,15 @@ def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Sp
         place = np.array([number[name] for name in theirs], np.int64)
         return Split(split.images, place[split.labels]), None
     if len(theirs) != len(ours):
-        raise DataError(f"{dataset.name} has {len(theirs)} classes, {_some(theirs)}; the model knows {_some(ours)}")
+        raise DataError(f"{dataset.name} has {len(theirs)} classes, {_named(theirs)}; the model knows {_named(ours)}")
     return split, (
-        f"{dataset.name} names its classes differently from the model ({_some(theirs)}; {_some(ours)}): "
+        f"{dataset.name} names its classes differently from the model ({_named(theirs)}; {_named(ours)}): "
         "they are taken in the same order"
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    first = ", ".join(map(short, names[:3]))
-    return first if len(names) <= 3 else f"{first}, ... ({len(names)} in all)"
+def _named(classes: Sequence[str]) -> str:
+    return some(map(short, classes))
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """The part of a page that shows how a run learned: charts, and the epochs' rows as a table."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -20,13 +21,7 @@ def learning(run: SavedRun) -> Markup:
     rows, held_out = run.history, run.held_out
     if not rows and not run.intervals:
         return Markup("<p>No epoch is done yet.</p>")
-
-    def epochs(name: str, scale: float = 1.0) -> list[tuple[float, float]]:
-        return _points(rows, "epoch", name, scale)
-
-    def interval(name: str) -> list[tuple[float, float]]:
-        return _points(run.intervals, "passes", name)
-
+    epochs, interval = partial(_points, rows, "epoch"), partial(_points, run.intervals, "passes")
     loss = [Line("training", "train", epochs("train_loss")), Line(held_out, "held-out", epochs(f"{held_out}_loss"))]
     accuracy = [
         Line("training", "train", epochs("train_accuracy", 100.0)),

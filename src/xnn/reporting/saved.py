@@ -1,7 +1,5 @@
 """What a run left in its directory: settings, rows, result and model, read and never changed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +7,6 @@ from xnn import nn, recipes
 from xnn.backends import Backend, backend
 from xnn.data import Normalization
 from xnn.data.limits import check_room
-from xnn.errors import RunError
 from xnn.runs import schema
 from xnn.runs.defaults import check_names
 from xnn.runs.reading import RunFiles
@@ -58,7 +55,7 @@ class SavedRun:
     def has_model(self) -> bool:
         """Whether there is a trained model, as there is once the run is complete."""
         with RunFiles.existing(self.path, "run directory") as directory:
-            return directory.has_model()
+            return directory.has(directory.model)
 
     @property
     def held_out(self) -> str:
@@ -114,28 +111,19 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     chosen = backend(on)
     with RunFiles.existing(path, "run directory") as directory:
         description = directory.read_description()
-        with _damage_named(directory.model):
+        with schema.reading(directory.model):
             saved = _described(description)
             model, shape = saved.model, saved.image_shape
             count, passed = model.count(shape)
         check_room(4 * passed, f"{directory.model}: an image of {'x'.join(map(str, shape))}")
         arrays = directory.read_model(description, count)
-        with _damage_named(directory.model):
+        with schema.reading(directory.model):
             if sum(array.size for array in arrays.values()) != count:
                 raise ValueError(f"its arrays do not have the {count:,} numbers of its model")
             # Only now, since a model may be described that is far larger than the file.
             model.build(shape, backend=chosen, seed=saved.settings.seed, dtype=saved.settings.dtype)
             model.load_state_dict(arrays)
     return saved
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Name the file in errors about its content."""
-    try:
-        yield
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
 def _described(description: schema.Description) -> SavedModel:

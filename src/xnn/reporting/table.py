@@ -42,22 +42,15 @@ def summary(run: SavedRun) -> dict[str, str]:
 def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
     """Print the rows of some runs; where they do not fit side by side, one below the other."""
     from rich.cells import cell_len
-    from rich.table import Table
-    from rich.text import Text
 
-    from xnn.runs.progress import print_line
+    from xnn.runs.progress import print_line, table
 
     rows = [summary(run) for run in runs]
     width = sum(max(len(name), *(cell_len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1
     if width <= console.width or not console.is_terminal:
-        table = Table(header_style="bold", border_style="dim")
-        for name in rows[0]:
-            table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*map(Text, row.values()))
         # A file or a pipe has no edge that a column would have to be cut off for.
         console.width = max(width, console.width)
-        console.print(table)
+        console.print(table(rows[0], (row.values() for row in rows), left=TEXT_COLUMNS, no_wrap=True))
         return
     names = max(map(len, rows[0]))
     for row in rows:

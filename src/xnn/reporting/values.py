@@ -24,8 +24,7 @@ def number(value: Any, form: str) -> str:
     """Return a number in a format such as ``{:.4f}``, a dash for None, and anything else as text."""
     if value is None:
         return "-"
-    finite = real(value)
-    if finite is None:
+    if real(value) is None:
         return plain(value)
     return printable(form.format(value), MOST_SIGNS)
 

@@ -5,29 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xnn import kernels, nn, optim, recipes
+from xnn import data, kernels, nn, optim, recipes
+from xnn._typing import Report
 from xnn.backends import Backend, backend
-from xnn.data import (
-    AlternatingFlip,
-    Batches,
-    Compose,
-    Cutout,
-    Dataset,
-    FirstEpochs,
-    HorizontalFlip,
-    Normalization,
-    RandomCrop,
-    RandomWindow,
-    Split,
-    load,
-    names,
-    validation_split,
-    whitening_filters,
-)
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
 from xnn.runs.defaults import check_names, resolve
-from xnn.runs.precision import check_precision, offered_precision
 from xnn.runs.settings import Settings, flag, known
 from xnn.tasks import Task
 from xnn.training.callbacks import Callback, EarlyStopping
@@ -57,16 +40,16 @@ class Job:
 
     settings: Settings
     backend: Backend
-    dataset: Dataset
-    normalization: Normalization
+    dataset: data.Dataset
+    normalization: data.Normalization
     model: nn.Sequential
-    train: Batches
-    held_out: Batches
+    train: data.Batches
+    held_out: data.Batches
     held_out_name: str
-    test: Batches
+    test: data.Batches
 
 
-def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, download: bool = True) -> Job:
+def prepare(settings: Settings, report: Report | None = None, *, download: bool = True) -> Job:
     """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
 
     `download` says whether a data set that is missing may be downloaded.
@@ -83,32 +66,48 @@ def prepare(settings: Settings, report: Callable[[str], None] | None = None, *, 
     chosen = backend(settings.backend)
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
-    dataset = load(
+    dataset = data.load(
         settings.dataset, data_dir=settings.data_dir, labels=settings.labels, download=download, report=report
     )
     training, held_out, name = dataset.train, dataset.test, "test"
     if settings.validation:
         size = settings.validation if settings.validation < 1 else int(settings.validation)
-        training, held_out = validation_split(dataset.train, size, seed=settings.seed)
+        training, held_out = data.validation_split(dataset.train, size, seed=settings.seed)
         name = "validation"
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
     asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
-    if asked is None:
-        settings = replace(settings, precision=offered_precision(known(settings.precision), chosen))
+    if asked is None and settings.precision not in kernels.precisions(chosen):
+        settings = replace(settings, precision="float32")
     settings = _with_absolute_paths(settings)
-    normalization = Normalization.of(training)
+    normalization = data.Normalization.of(training)
     model = _build(settings, task, chosen)
     _check_window(model, settings, task)
     _check_shift(settings, task)
     _prepare_first_layer(model, settings, training, normalization)
 
-    def batches(split: Split, size: int, **options: Any) -> Batches:
-        return Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
+    def batches(split: data.Split, size: int, **options: Any) -> data.Batches:
+        return data.Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
 
     train = batches(training, known(settings.batch_size), seed=settings.seed, augment=_augment(settings))
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def check_precision(precision: str, backend: Backend) -> None:
+    """Raise a `SettingError` unless a backend offers the precision."""
+    offered = kernels.precisions(backend)
+    if precision in offered:
+        return
+    advice = f"choose one of {', '.join(offered)}" if len(offered) > 1 else "leave it out"
+    places = {
+        "tf32": "--backend numpy, or a CUDA device of compute capability 8.0 or more",
+        "bfloat16": "--backend torch",
+    }
+    raise SettingError(
+        f"--precision {precision}: {backend.name} does not offer it; {advice}, "
+        f"or use {places.get(precision, '--backend numpy, cupy or torch')}"
+    )
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:
@@ -119,7 +118,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
     if settings.data_dir is not None:
         settings = replace(settings, data_dir=absolute(settings.data_dir))
-    if settings.dataset in names() or settings.dataset.startswith("torchvision:"):
+    if settings.dataset in data.names() or settings.dataset.startswith("torchvision:"):
         return settings
     return replace(settings, dataset=absolute(settings.dataset))
 
@@ -167,7 +166,7 @@ def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
 
 
 def _prepare_first_layer(
-    model: nn.Sequential, settings: Settings, training: Split, normalization: Normalization
+    model: nn.Sequential, settings: Settings, training: data.Split, normalization: data.Normalization
 ) -> None:
     """Whiten the patches of the training images, and have the bias trained, as the settings ask for."""
     whitening, bias_epochs = settings.first_layer == "whitening", settings.first_bias_epochs or 0
@@ -179,7 +178,7 @@ def _prepare_first_layer(
         raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
     if whitening:
         images = normalization(training.images[:WHITENING_IMAGES])
-        filters = whitening_filters(images, first.kernel, known(settings.whitening_eps))
+        filters = data.whitening_filters(images, first.kernel, known(settings.whitening_eps))
         first.weight.value[...] = model.backend.asarray(filters, dtype=settings.dtype)
     if bias_epochs:
         model.unfreeze(_FIRST_BIAS)
@@ -225,16 +224,16 @@ def _schedule(settings: Settings, batches: int) -> optim.Schedule:
     return SCHEDULES[known(settings.schedule)](known(settings.lr), total, warmup_steps=warmup)
 
 
-def _augment(settings: Settings) -> Compose | None:
+def _augment(settings: Settings) -> data.Compose | None:
     makers: dict[str, Callable[[], Any]] = {
-        "flip": HorizontalFlip,
-        "alternating-flip": AlternatingFlip,
-        "crop": lambda: RandomCrop(padding=4),
-        "shift": lambda: RandomCrop(padding=SHIFT, fill="reflect"),
-        "cutout": lambda: Cutout(size=8),
+        "flip": data.HorizontalFlip,
+        "alternating-flip": data.AlternatingFlip,
+        "crop": lambda: data.RandomCrop(padding=4),
+        "shift": lambda: data.RandomCrop(padding=SHIFT, fill="reflect"),
+        "cutout": lambda: data.Cutout(size=8),
     }
     chosen = [makers[name]() for name in settings.augment or () if name != "none"]
     epochs = int(known(settings.epochs) * (settings.window_share or 0.0))
     if settings.window and epochs:
-        chosen.append(FirstEpochs(RandomWindow(settings.window), epochs))
-    return Compose(tuple(chosen)) if chosen else None
+        chosen.append(data.FirstEpochs(data.RandomWindow(settings.window), epochs))
+    return data.Compose(tuple(chosen)) if chosen else None

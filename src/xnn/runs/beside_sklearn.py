@@ -11,13 +11,13 @@ schedules are not in ``MLPClassifier``, so both do without.
 
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from xnn import nn
-from xnn.data import Batches, Normalization, Split
+from xnn._typing import Report
+from xnn.data import Normalization, Split
 from xnn.data.splits import HostArray
 from xnn.errors import SettingError, UserError
 from xnn.kernels import threads
@@ -31,7 +31,8 @@ OPTIMIZERS = ("sgd", "adam")
 KEPT = ("dataset", "data_dir", "labels", "model", "hidden", "dtype", "threads", "epochs", "l2", "seed")
 """Settings of the comparison that also hold when the model is trained with its own."""
 
-Report = Callable[[str], None]
+COLUMNS = ("trained by", "network", "seconds", "training loss", "test accuracy")
+"""What `cells_of` returns, in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,13 +177,11 @@ def _by_xnn(job: Job, name: str, network: str) -> Entrant:
 
 def _compile(job: Job) -> None:
     """Take a few steps and undo them, so that what is compiled at first use is not timed."""
-    size = job.train.batch_size
-    few = dataclasses.replace(job, settings=dataclasses.replace(job.settings, epochs=1, warmup=0.0))
-    split = job.train.split.take(np.arange(min(2 * size, len(job.train.split))))
-    options: dict[str, Any] = {"normalization": job.normalization, "dtype": job.settings.dtype}
+    settings = dataclasses.replace(job.settings, epochs=1, warmup=0.0)
+    few = job.train.split.take(np.arange(min(2 * job.train.batch_size, len(job.train.split))))
+    train = dataclasses.replace(job.train, split=few)
     state = job.model.state_dict()
-    train = Batches(split, size, backend=job.backend, augment=job.train.augment, **options)
-    make_trainer(dataclasses.replace(few, train=train), []).fit(train, epochs=1)
+    make_trainer(dataclasses.replace(job, settings=settings, train=train), []).fit(train, epochs=1)
     job.model.load_state_dict(state)
 
 
@@ -228,9 +227,8 @@ def _numbers(split: Split, normalization: Normalization, dtype: str) -> tuple[Ho
 
 def markdown(entrants: list[Entrant]) -> str:
     """Return the entrants as a Markdown table."""
-    lines = ["| trained by | network | seconds | training loss | test accuracy |", "| --- | --- | ---: | ---: | ---: |"]
-    lines += [f"| {' | '.join(cells)} |" for cells in map(cells_of, entrants)]
-    return "\n".join(lines) + "\n"
+    lines = [COLUMNS, ("---", "---", "---:", "---:", "---:"), *map(cells_of, entrants)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def cells_of(entrant: Entrant) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ totals, history, ...) and, for every tensor, its shape, type and CRC-32; and ``c
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,7 +15,7 @@ import numpy as np
 
 from xnn.errors import RunError
 from xnn.files import Folder
-from xnn.paths import reason
+from xnn.paths import explained
 from xnn.runs import schema, tensors
 
 FORMAT = 1
@@ -67,7 +67,7 @@ def save(directory: Path | Folder, arrays: Mapping[str, np.ndarray[Any, Any]], i
     name = f"step-{info['step']:08d}" if info["batch"] else f"epoch-{info['epoch']:05d}"
     name += SUFFIX
     path = (directory.path if isinstance(directory, Folder) else directory) / name
-    with _named("cannot write", path), _opened(directory) as folder:
+    with explained(RunError, f"cannot write {path}"), _opened(directory) as folder:
         tensors.write(folder, name, arrays, {"info": text, "crc32": tensors.checksum(text)})
     return path
 
@@ -80,7 +80,7 @@ def load(path: Path) -> Saved:
     RunError
         Names the file and what is wrong with it.
     """
-    with _named("cannot read", path), Folder(path.parent) as folder:
+    with explained(RunError, f"cannot read {path}"), Folder(path.parent) as folder:
         return _load(folder, path.name)
 
 
@@ -97,21 +97,17 @@ def newest_valid(
         Raises a `ValueError` for a checkpoint that is to be passed over too.
     """
     complaints: list[str] = []
-    try:
-        with _opened(directory, make=False) as folder:
-            sound, damaged = _newest_first(folder)
-            for name in damaged + sound:
-                try:
-                    with _named("cannot read", folder.path / name):
-                        saved = _load(folder, name)
-                    if check is not None:
-                        check(saved)
-                except ValueError as error:
-                    complaints.append(str(error))
-                else:
-                    return saved, complaints
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError), _opened(directory, make=False) as folder:
+        sound, damaged = _newest_first(folder)
+        for name in damaged + sound:
+            try:
+                saved = _load(folder, name)
+                if check is not None:
+                    check(saved)
+            except ValueError as error:
+                complaints.append(str(error))
+            else:
+                return saved, complaints
     return None, complaints
 
 
@@ -130,7 +126,7 @@ def prune(directory: Path | Folder, keep: int, latest: Path | None = None) -> No
         written = None if latest is None else latest.name
         counted = sound[sound.index(written) if written in sound else 0 :]
         for name in counted[keep:]:
-            with _named("cannot delete", folder.path / name):
+            with explained(RunError, f"cannot delete {folder.path / name}"):
                 folder.remove(name)
                 folder.sync()
 
@@ -149,35 +145,22 @@ def _opened(directory: Path | Folder, make: bool = True) -> Iterator[Folder]:
         yield folder
 
 
-@contextmanager
-def _named(failed: str, path: Path) -> Iterator[None]:
-    """Name the file in errors of the block."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{failed} {path}: {reason(error)}") from error
-
-
 def _load(folder: Folder, name: str) -> Saved:
     path = folder.path / name
-    try:
-        info = _info(path, tensors.read_metadata(folder, name))
+    with schema.reading(path):
+        info = _info(folder, name)
         described = info["tensors"]
         return Saved(path, tensors.read_arrays(folder, name, described, tensors.size(described)), info["state"])
-    except RunError:
-        raise
-    except ValueError as error:
-        raise RunError(f"{path} is damaged: {error}") from error
 
 
-def _info(path: Path, metadata: Mapping[str, str]) -> _Info:
+def _info(folder: Folder, name: str) -> _Info:
+    metadata = tensors.read_metadata(folder, name)
     text = metadata.get("info", "")
     if not text or metadata.get("crc32") != tensors.checksum(text):
         raise ValueError("its description does not match its checksum")
-    parsed = schema.parsed(text)
-    found: _Info = schema.checked(parsed, _Info)
+    found: _Info = schema.checked(schema.parsed(text), _Info)
     if found["format"] != FORMAT:
-        raise RunError(f"{path} has format {found['format']}, this version reads format {FORMAT}")
+        raise RunError(f"{folder.path / name} has format {found['format']}, this version reads format {FORMAT}")
     schema.checked(found["state"], _Moment)
     return found
 
@@ -188,7 +171,7 @@ def _moment(folder: Folder, name: str) -> tuple[int, int, bool] | None:
     After an epoch's last step there may be two: one from before its evaluation, and the epoch's.
     """
     try:
-        state = _info(folder.path / name, tensors.read_metadata(folder, name))["state"]
+        state = _info(folder, name)["state"]
     except (OSError, ValueError):
         return None
     return state["step"], state["epoch"], not state["batch"]

@@ -1,9 +1,9 @@
 """Complete runs: how to recognise one, its picture, and its model."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from xnn._typing import Report
 from xnn.errors import FolderGone, RunError
 from xnn.runs import curves, resuming, schema
 from xnn.runs.assembly import make_trainer, prepare
@@ -11,8 +11,6 @@ from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, known
 from xnn.training.history import History
-
-Report = Callable[[str], None]
 
 
 def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
@@ -31,9 +29,9 @@ def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
     """
     try:
         result = directory.read_result()
-        lacking = [] if result is None else [name for name in ("epochs", "test_accuracy") if name not in result]
-        if lacking:
-            raise RunError(f"{directory.result} is damaged: it has no {lacking[0]}")
+        for name in ("epochs", "test_accuracy"):
+            if result is not None and name not in result:
+                raise RunError(f"{directory.result} is damaged: it has no {name}")
     except RunError as error:
         raise RunError(f"{error}; delete it, and --resume {directory.path} writes it again") from error
     if result is None:
@@ -55,7 +53,7 @@ def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say
     else:
         say(f"{ended}; give --epochs {done + 1} or more to go on")
     history = directory.read_metrics()
-    if not directory.has_curves():
+    if not directory.has(directory.curves):
         draw_curves(directory, settings, history, result, warn)
     return history
 

@@ -91,18 +91,14 @@ def _picture(history: History, intervals: Sequence[Row], title: str, held_out: s
 
 def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_out: str) -> None:
     axes.set_title("loss")
+    losses = [row["interval_loss"] for row in intervals]
     if len(intervals) > 1:
         positions = [row["passes"] for row in intervals]
-        losses = [row["interval_loss"] for row in intervals]
         axes.plot(positions, losses, color=FAINT, linewidth=1.0, label="train, by interval", zorder=1)
     _line(axes, history, "train_loss", TRAIN, "train, whole epoch")
     _line(axes, history, f"{held_out}_loss", HELD_OUT, held_out)
-    columns = [
-        history.column("train_loss"),
-        history.column(f"{held_out}_loss"),
-        [row["interval_loss"] for row in intervals],
-    ]
-    known = [value for column in columns for value in column if value is not None]
+    drawn = losses + history.column("train_loss") + history.column(f"{held_out}_loss")
+    known = [loss for loss in drawn if loss is not None]
     if needs_logarithm(known):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")

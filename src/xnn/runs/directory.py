@@ -13,7 +13,7 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,22 +23,13 @@ import numpy as np
 
 from xnn.errors import RunError
 from xnn.files import Folder, is_temporary
-from xnn.paths import reason
+from xnn.paths import explained
 from xnn.runs import json_files, lock, tensors
 from xnn.runs.reading import RunFiles
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row
 
-METRICS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "lr",
-    "seconds",
-    "images_per_second",
-)
+METRICS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
 """Keys that every line of metrics.jsonl has; null where there is no value."""
 
 
@@ -77,14 +68,15 @@ class RunDirectory(RunFiles):
         path = Path(path)
         if not numbered:
             cls.check_unused(path)
-        try:
+        with explained(RunError, f"--run-dir {path}: cannot be made"):
             if numbered:
                 path = _make_numbered(path)
             else:
                 path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"--run-dir {path}: cannot be made: {reason(error)}") from error
-        with cls._opened(path, "--run-dir") as directory, directory._locked("--run-dir", path):
+        with explained(RunError, f"--run-dir {path}: cannot be used"):
+            folder = Folder(path)
+        directory = cls(folder)
+        with folder, directory._locked("--run-dir", path):
             if not numbered:
                 cls.check_unused(path)  # again: it may have been used since, by a run that is over
             directory.write_config({**config, "run_dir": str(path)})
@@ -93,13 +85,11 @@ class RunDirectory(RunFiles):
     @staticmethod
     def check_unused(path: Path) -> None:
         """Raise a `RunError` unless `path` does not exist, or is a folder without more than a killed start left."""
-        try:
+        with explained(RunError, f"--run-dir {path}: cannot be read"):
             exists, is_folder = path.exists(), path.is_dir()
             used = is_folder and not all(
                 entry.name == lock.NAME or is_temporary(entry.name) for entry in path.iterdir()
             )
-        except OSError as error:
-            raise RunError(f"--run-dir {path}: cannot be read: {reason(error)}") from error
         if exists and not is_folder:
             raise RunError(f"--run-dir {path}: there is a file of that name")
         if used:
@@ -125,14 +115,13 @@ class RunDirectory(RunFiles):
         """Keep other processes out for a ``with`` block, and begin by deleting what killed ones left half-written."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(lock.locked(self.folder))
-                self.folder.remove_temporaries()
+                with explained(RunError, f"{given} {path}: cannot be used"):
+                    stack.enter_context(lock.locked(self.folder))
+                    self.folder.remove_temporaries()
             except lock.Held as error:
                 raise RunError(
                     f"{given} {path}: another process is training there; wait for its end, or stop it first"
                 ) from error
-            except OSError as error:
-                raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
             yield
 
     @contextmanager
@@ -145,42 +134,34 @@ class RunDirectory(RunFiles):
             It cannot be made or used, or is a link.
         """
         with ExitStack() as stack:
-            try:
+            with explained(RunError, f"{self.path / 'checkpoints'} cannot be used"):
                 folder = stack.enter_context(self.folder.child("checkpoints", make=True))
                 folder.remove_temporaries()
-            except OSError as error:
-                raise RunError(f"{self.path / 'checkpoints'} cannot be used: {reason(error)}") from error
             yield folder
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write config.json."""
-        with self._writing(self.config):
-            self.folder.write(self.config.name, json_files.document(config))
+        self._write(self.config, json_files.document(config))
 
     def cut_back(self, step: int, history: History) -> None:
         """Cut the rows on disk back to those there were at a step."""
-        with self._writing(self.metrics):
-            self.folder.write(self.metrics.name, b"".join(json_files.line(metrics_row(row)) for row in history))
-        kept = (line for line, row in self.interval_lines() if row["step"] <= step)
-        with self._writing(self.intervals):
-            self.folder.write(self.intervals.name, json_files.in_pieces(kept))
+        self._write(self.metrics, b"".join(json_files.line(metrics_row(row)) for row in history))
+        self._write(self.intervals, (line for line, row in self.interval_lines() if row["step"] <= step))
 
     def withdraw_result(self) -> None:
         """Delete result.json: the run is no longer complete."""
-        with self._writing(self.result, "delete"):
+        with explained(RunError, f"cannot delete {self.result}"):
             self.folder.check()
             self.folder.remove(self.result.name)
             self.folder.sync()
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write result.json."""
-        with self._writing(self.result):
-            self.folder.write(self.result.name, json_files.document(result))
+        self._write(self.result, json_files.document(result))
 
     def write_curves(self, picture: bytes) -> None:
         """Write curves.png."""
-        with self._writing(self.curves):
-            self.folder.write(self.curves.name, picture)
+        self._write(self.curves, picture)
 
     def write_model(self, arrays: Mapping[str, np.ndarray[Any, Any]], description: Mapping[str, Any]) -> None:
         """Write model.safetensors: the arrays by name and, as JSON under ``xnn`` in its metadata, `description`.
@@ -188,21 +169,17 @@ class RunDirectory(RunFiles):
         The arrays' types, shapes and checksums go there too.
         """
         text = json.dumps({**description, "tensors": tensors.described(arrays)}, allow_nan=False)
-        with self._writing(self.model):
+        with explained(RunError, f"cannot write {self.model}"):
             tensors.write(self.folder, self.model.name, arrays, {"xnn": text})
 
     def append(self, path: Path, row: Mapping[str, Any]) -> None:
         """Add a row to one of the files of rows."""
-        with self._writing(path):
+        with explained(RunError, f"cannot write {path}"):
             self.folder.append(path.name, json_files.line(row))
 
-    @contextmanager
-    def _writing(self, path: Path, verb: str = "write") -> Iterator[None]:
-        """Name the file in errors of the block."""
-        try:
-            yield
-        except OSError as error:
-            raise RunError(f"cannot {verb} {path}: {reason(error)}") from error
+    def _write(self, path: Path, content: bytes | Iterable[bytes]) -> None:
+        with explained(RunError, f"cannot write {path}"):
+            self.folder.write(path.name, content)
 
 
 class RunLog(Callback):

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+FORM = re.compile(r"([0-9]{1,12})|([0-9]{1,12}(?:\.[0-9]{1,12})?)([smh])")
+"""What `Every.parse` takes."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -22,19 +24,10 @@ class Every:
         ValueError
             `text` is neither.
         """
-        match = re.fullmatch(r"([0-9]{1,12})|([0-9]{1,12}(?:\.[0-9]{1,12})?)([smh])", text)
+        match = FORM.fullmatch(text)
         if match is None:
             raise ValueError(f"expected steps as in 500, or a time as in 90s, 10m or 2h, not {text!r}")
         steps, amount, unit = match.groups()
         if unit is None:
             return cls(steps=int(steps) or None)
         return cls(seconds=float(amount) * _SECONDS[unit] or None)
-
-
-def is_every(text: str) -> bool:
-    """Whether `Every.parse` takes `text`."""
-    try:
-        Every.parse(text)
-    except ValueError:
-        return False
-    return True

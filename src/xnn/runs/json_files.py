@@ -1,9 +1,8 @@
 """JSON as a run writes and reads it: documents, and files of rows, a line each."""
 
-import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xnn.files import Folder
@@ -14,8 +13,6 @@ MOST_DOCUMENT = 2**20
 
 _MOST_LINE = 2**16
 """Bytes of a row."""
-
-_LINES_A_PIECE = 10_000
 
 
 def line(row: Mapping[str, Any]) -> bytes:
@@ -64,10 +61,3 @@ def read_lines(folder: Folder, name: str, most: int) -> Iterator[bytes]:
         while most > 0 and (text := file.readline(_MOST_LINE)).endswith(b"\n"):
             most -= len(text)
             yield text
-
-
-def in_pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Join lines to pieces of many, so that each need not be written by itself."""
-    rest = iter(lines)
-    while piece := b"".join(itertools.islice(rest, _LINES_A_PIECE)):
-        yield piece

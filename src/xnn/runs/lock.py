@@ -40,18 +40,15 @@ def locked(folder: Folder) -> Iterator[None]:
     OSError
         The lock's file cannot be made, as in a folder that may not be written to, or is a link.
     """
-    descriptor = folder.open(NAME, os.O_RDWR | os.O_CREAT)
-    try:
+    with os.fdopen(folder.open(NAME, os.O_RDWR | os.O_CREAT), "r+b") as file:
         try:
-            _lock(descriptor)
+            _lock(file.fileno())
         except OSError as error:
             if error.errno in _HELD:
                 raise Held from error
             if error.errno not in _WITHOUT_LOCKS:
                 raise
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> None:

@@ -1,6 +1,6 @@
 """What a person sees while a model trains: a bar on a terminal, plain lines elsewhere, and a table at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -54,7 +54,8 @@ class Bar(Lines):
 
     def fit_begin(self, trainer: "Trainer") -> None:
         """Show the bar."""
-        columns = [_Epoch(trainer), BarColumn(bar_width=30), _Now(trainer), _Left(trainer)]
+        left = _Column(_left, trainer, trainer.step, trainer.clock.elapsed)
+        columns = (_Column(_epoch, trainer), BarColumn(bar_width=30), _Column(_now, trainer), left)
         self._progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
         self._progress.add_task("train", total=None)
         self._progress.start()
@@ -70,50 +71,42 @@ class Bar(Lines):
             self._progress = None
 
 
-class _TrainerColumn(ProgressColumn):
-    """A column that reads the trainer, not the task."""
+class _Column(ProgressColumn):
+    """A column that a function writes, from what it is given besides the task."""
 
     max_refresh = None
 
-    def __init__(self, trainer: "Trainer") -> None:
+    def __init__(self, write: Callable[..., Text], *known: Any) -> None:
         super().__init__()
-        self.trainer = trainer
-
-
-class _Epoch(_TrainerColumn):
-    def render(self, task: Task) -> Text:
-        trainer = self.trainer
-        # also the one place where the task learns how far training is
-        task.total, task.completed = trainer.batches or None, trainer.batch
-        return Text(f"epoch {min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}", style="bold")
-
-
-class _Now(_TrainerColumn):
-    def render(self, task: Task) -> Text:
-        trainer = self.trainer
-        if trainer.evaluating:
-            return Text(f"looking at the {trainer.held_out} images")
-        sums, seconds = trainer.epoch_sums, trainer.epoch_clock.elapsed
-        if not sums.images or not seconds:
-            return Text("")
-        now = sums.metrics()
-        accuracy = "" if now.accuracy is None else f"  accuracy {100 * now.accuracy:.2f} %"
-        return Text(f"loss {now.loss:.4f}{accuracy}  {sums.images / seconds:,.0f} images/s")
-
-
-class _Left(_TrainerColumn):
-    def __init__(self, trainer: "Trainer") -> None:
-        super().__init__(trainer)
-        self._first_step = trainer.step
-        self._before = trainer.clock.elapsed
+        self._write, self._known = write, known
 
     def render(self, task: Task) -> Text:
-        trainer = self.trainer
-        done = trainer.step - self._first_step
-        if not done:
-            return Text("")
-        left = trainer.epochs * trainer.batches - trainer.step
-        return Text(f"{clock_time((trainer.clock.elapsed - self._before) / done * left)} left", style="cyan")
+        return self._write(task, *self._known)
+
+
+def _epoch(task: Task, trainer: "Trainer") -> Text:
+    # also the one place where the task learns how far training is
+    task.total, task.completed = trainer.batches or None, trainer.batch
+    return Text(f"epoch {min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}", style="bold")
+
+
+def _now(task: Task, trainer: "Trainer") -> Text:
+    if trainer.evaluating:
+        return Text(f"looking at the {trainer.held_out} images")
+    sums, seconds = trainer.epoch_sums, trainer.epoch_clock.elapsed
+    if not sums.images or not seconds:
+        return Text("")
+    now = sums.metrics()
+    accuracy = "" if now.accuracy is None else f"  accuracy {100 * now.accuracy:.2f} %"
+    return Text(f"loss {now.loss:.4f}{accuracy}  {sums.images / seconds:,.0f} images/s")
+
+
+def _left(task: Task, trainer: "Trainer", first_step: int, before: float) -> Text:
+    done = trainer.step - first_step
+    if not done:
+        return Text("")
+    left = trainer.epochs * trainer.batches - trainer.step
+    return Text(f"{clock_time((trainer.clock.elapsed - before) / done * left)} left", style="cyan")
 
 
 def clock_time(seconds: float) -> str:
@@ -137,6 +130,18 @@ def _pair(name: str, loss: float, accuracy: float | None) -> str:
     return f"{name} loss {loss:.4f}" + ("" if accuracy is None else f", accuracy {100 * accuracy:.2f} %")
 
 
+def table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: Container[str], no_wrap: bool = False
+) -> Table:
+    """Return a table of texts, shown as they are; columns are aligned to the right, except for those in `left`."""
+    made = Table(header_style="bold", border_style="dim")
+    for name in columns:
+        made.add_column(name, justify="left" if name in left else "right", no_wrap=no_wrap)
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Print the table that sums a run up, the lab's columns first."""
     rows = {
@@ -150,11 +155,7 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
         "seconds": f"{result['seconds']:.1f}",
     }
     if console.is_terminal and console.width >= 100:
-        table = Table(header_style="bold", border_style="dim")
-        for name in rows:
-            table.add_column(name, justify="left" if name in ("data set", "model") else "right")
-        table.add_row(*map(Text, rows.values()))
-        console.print(table)
+        console.print(table(rows, [rows.values()], left=("data set", "model")))
         return
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
 from xnn.errors import RunError, some
 from xnn.files import Folder
-from xnn.paths import expanded, reason
+from xnn.paths import expanded, explained
 from xnn.runs import checkpoints, json_files, schema, tensors
 from xnn.runs.settings import Settings
 from xnn.training.history import History, Row
@@ -46,29 +46,14 @@ class RunFiles:
             There is no such folder, no run in it, or it cannot be used.
         """
         place = expanded(path, given, RunError)
-        try:
-            if not place.is_dir():
-                raise RunError(f"{given} {path}: there is no such folder")
-        except OSError as error:
-            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
-        with cls._opened(place, given) as directory:
-            try:
-                is_run = directory.folder.exists(directory.config.name)
-            except OSError as error:
-                raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
-            if not is_run:
-                raise RunError(f"{given} {path}: there is no run in it (no config.json)")
+        with ExitStack() as stack:
+            with explained(RunError, f"{given} {path}: cannot be used"):
+                if not place.is_dir():
+                    raise RunError(f"{given} {path}: there is no such folder")
+                directory = cls(stack.enter_context(Folder(place)))
+                if not directory.folder.exists(directory.config.name):
+                    raise RunError(f"{given} {path}: there is no run in it (no config.json)")
             yield directory
-
-    @classmethod
-    @contextmanager
-    def _opened(cls, path: Path, given: str) -> Iterator[Self]:
-        try:
-            folder = Folder(path)
-        except OSError as error:
-            raise RunError(f"{given} {path}: cannot be used: {reason(error)}") from error
-        with folder:
-            yield cls(folder)
 
     def read_settings(self) -> Settings:
         """Return the settings that `RunDirectory.create` wrote.
@@ -78,7 +63,7 @@ class RunFiles:
         RunError
             The file is damaged, or has a setting that this version does not know.
         """
-        with self._reading(self.config):
+        with schema.reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
             return Settings.from_dict(schema.checked(value, schema.Config))
 
@@ -90,9 +75,9 @@ class RunFiles:
         RunError
             The file is damaged.
         """
-        with self._reading(self.result):
-            if not self.folder.exists(self.result.name):
-                return None
+        if not self.has(self.result):
+            return None
+        with schema.reading(self.result):
             value = json_files.read_document(self.folder, self.result.name)
             result: schema.Result = schema.checked(value, schema.Result)
         return result
@@ -134,7 +119,7 @@ class RunFiles:
         return self._rows(self.intervals, most, schema.interval_row)
 
     def _rows(self, path: Path, most: int, check: Callable[[bytes], Row]) -> Iterator[tuple[bytes, Row]]:
-        with self._reading(path):
+        with schema.reading(path):
             for line in json_files.read_lines(self.folder, path.name, most):
                 try:
                     row = check(line)
@@ -156,7 +141,7 @@ class RunFiles:
             There were checkpoints, and no sound one is left.
         """
         saved, damaged = None, list[str]()
-        with self._reading(self.path / "checkpoints"):
+        with schema.reading(self.path / "checkpoints"):
             if self.folder.exists("checkpoints"):
                 with self.folder.child("checkpoints") as folder:
                     saved, damaged = checkpoints.newest_valid(folder, check)
@@ -166,21 +151,16 @@ class RunFiles:
             raise RunError(f"--resume {self.path}: its checkpoints are gone")
         return saved, damaged
 
-    def has_curves(self) -> bool:
-        """Whether there is a picture of the curves."""
-        with self._reading(self.curves):
-            return self.folder.exists(self.curves.name)
-
-    def has_model(self) -> bool:
-        """Whether there is a model, which a run has once it is complete.
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file; a model is there once the run is complete, and the curves soon after.
 
         Raises
         ------
         RunError
             The folder cannot be looked into.
         """
-        with self._reading(self.model):
-            return self.folder.exists(self.model.name)
+        with schema.reading(path):
+            return self.folder.exists(path.name)
 
     def read_description(self) -> schema.Description:
         """Return what `write_model` was given beside the arrays.
@@ -190,12 +170,12 @@ class RunFiles:
         RunError
             There is no model, or its file is damaged.
         """
-        if not self.has_model():
+        if not self.has(self.model):
             raise RunError(
                 f"run directory {self.path}: there is no model in it (no {self.model.name}); it is written "
                 f"when the run ends: xnn-train --resume {self.path}"
             )
-        with self._reading(self.model):
+        with schema.reading(self.model):
             metadata = tensors.read_metadata(self.folder, self.model.name)
             if "xnn" not in metadata:
                 raise ValueError("it has no 'xnn' in its metadata")
@@ -210,17 +190,5 @@ class RunFiles:
         RunError
             Its file is damaged.
         """
-        with self._reading(self.model):
+        with schema.reading(self.model):
             return tensors.read_arrays(self.folder, self.model.name, description.get("tensors"), 8 * count)
-
-    @contextmanager
-    def _reading(self, path: Path) -> Iterator[None]:
-        """Name the file in errors of the block."""
-        try:
-            yield
-        except OSError as error:
-            raise RunError(f"cannot read {path}: {reason(error)}") from error
-        except RunError:
-            raise
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error

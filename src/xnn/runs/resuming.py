@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import platform
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,10 @@ def data_facts(job: Job) -> dict[str, Any]:
 
 def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
     """Raise a `RunError` if the data is not what the run began with."""
-    now, then = data_facts(job), saved.info.get("data", {})
-    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    different = _changes(data_facts(job), saved.info.get("data", {}))
     if different:
         raise RunError(
-            f"--resume {directory.path}: the data is not what the run began with: {', '.join(different)}; "
+            f"--resume {directory.path}: the data is not what the run began with: {different}; "
             "put it back, or begin a new run"
         )
 
@@ -83,24 +83,22 @@ def made_with(job: Job) -> dict[str, str]:
     for name in ("numpy", job.backend.library):
         facts[name] = importlib.import_module(name).__version__
     if job.backend.library == "numpy":
-        facts["compiled kernels"] = _kernels(job)
+        compiled = kernels.twins(job.backend)
+        facts["compiled kernels"] = f"by numba {importlib.metadata.version('numba')}" if compiled else "none"
     return facts | kernels.products(job.backend)
 
 
-def _kernels(job: Job) -> str:
-    if not kernels.twins(job.backend):
-        return "none"
-    return f"by numba {importlib.metadata.version('numba')}"
+def _changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name]))
 
 
 def not_promised(job: Job, saved: Saved) -> str | None:
     """Return a line that names what has changed in what computes since the checkpoint; None if nothing has."""
-    now, then = made_with(job), saved.info.get("made_with", {})
-    different = [f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name])]
+    different = _changes(made_with(job), saved.info.get("made_with", {}))
     if not different:
         return None
     return (
-        f"goes on with {', '.join(different)}: nothing is lost, but the results will not be those of an undisturbed "
+        f"goes on with {different}: nothing is lost, but the results will not be those of an undisturbed "
         "run digit for digit"
     )
 

@@ -5,12 +5,13 @@ import functools
 import importlib
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from xnn import kernels
+from xnn._typing import Report
 from xnn._version import __version__
 from xnn.errors import RunError
 from xnn.paths import expanded
@@ -22,8 +23,6 @@ from xnn.runs.settings import Settings, known
 from xnn.training.callbacks import Callback
 from xnn.training.history import History
 from xnn.training.trainer import Trainer
-
-Report = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +91,7 @@ def train(
     """
     if not isinstance(settings, Settings):
         raise TypeError(f"train takes Settings, as in train(Settings(epochs=1)), not {type(settings).__name__}")
-    say = report or _silent
+    say = report or (lambda line: None)
     given = expanded(settings.run_dir, "--run-dir", RunError) if settings.run_dir else None
     if given is not None:
         RunDirectory.check_unused(given)
@@ -138,7 +137,7 @@ def resume(
         since.
     """
     with RunDirectory.open(path) as directory:
-        return _resume(directory, changes, callbacks, report, warn or report or _silent, download)
+        return _resume(directory, changes, callbacks, report, warn or report or (lambda line: None), download)
 
 
 def _resume(
@@ -149,7 +148,7 @@ def _resume(
     warn: Report,
     download: bool,
 ) -> Result:
-    say = report or _silent
+    say = report or (lambda line: None)
     settings = resuming.saved_settings(directory, changes)
     result = complete.result_of(directory, settings.epochs if "epochs" in changes else None)
     if result is not None:
@@ -176,10 +175,6 @@ def _resume(
             directory.write_config(job.settings.to_dict())
         say(resuming.whence(saved))
         return _fit(job, directory, trainer, warn)
-
-
-def _silent(line: str) -> None:
-    """Take a line that nobody is there to read."""
 
 
 def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:

@@ -7,10 +7,16 @@ of rows, to which callbacks may add values of their own.
 
 import json
 import math
-from typing import Annotated, Any, Literal, NotRequired, TypedDict, TypeVar, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 import msgspec
 from msgspec import Meta
+
+from xnn.errors import RunError
+from xnn.paths import explained
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Size = Annotated[int, Meta(ge=1, le=2**31)]
@@ -25,7 +31,6 @@ DType = Annotated[str, Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64)|co
 """Those that safetensors reads into NumPy."""
 
 MOST_CLASSES = 100_000
-T = TypeVar("T")
 
 
 class EpochRow(TypedDict):
@@ -160,6 +165,27 @@ class Description(TypedDict):
     tensors: NotRequired[Tensors]
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a `RunError` that names it."""
+    try:
+        with explained(RunError, f"cannot read {path}"):
+            yield
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def shallow() -> Iterator[None]:
+    """Raise a `ValueError` where the JSON that is read in the block is nested too deeply."""
+    try:
+        yield
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def parsed(content: bytes | str) -> Any:
     """Return what a JSON text holds; NaN and infinite numbers, which JSON lacks, are refused.
 
@@ -168,10 +194,8 @@ def parsed(content: bytes | str) -> Any:
     ValueError
         It is no JSON, or too deeply nested.
     """
-    try:
+    with shallow():
         return json.loads(content, parse_constant=_refuse, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def checked(value: Any, kind: Any) -> Any:
@@ -182,10 +206,8 @@ def checked(value: Any, kind: Any) -> Any:
     ValueError
         It does not fit.
     """
-    try:
+    with shallow():
         return msgspec.convert(value, kind)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def epoch_row(value: Any) -> dict[str, Any]:
@@ -199,7 +221,7 @@ def interval_row(line: bytes) -> dict[str, Any]:
 
     There may be millions, so each is read and checked in one go.
     """
-    try:
+    try:  # faster than `shallow`
         return cast(dict[str, Any], _INTERVAL.decode(line))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

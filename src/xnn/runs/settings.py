@@ -9,44 +9,43 @@ import functools
 import math
 import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from xnn import data, recipes
 from xnn.backends import PRECISIONS
-from xnn.errors import RunError, SettingError, suggest
+from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
-from xnn.runs.every import is_every
+from xnn.runs.every import FORM
 
 AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
 DTYPES: Final = ("float32", "float64")
 
 _LARGEST: Final = 2**63 - 1
 _LONGEST: Final = 4096
-"""Letters of a text, or names in a list; what systems allow a path to have."""
+"""Most letters in a text, or names in a list: as many as systems allow in a path."""
 
 T = TypeVar("T")
-Check = tuple[str, Callable[[Any], bool]]
+Check = tuple[str, Callable[[Any], object]]
 ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
 AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
-EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for after epochs alone", is_every)
+EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for only after epochs", FORM.fullmatch)
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
 def _setting(
-    default: Any,
-    group: str,
-    help: str,
-    *,
-    metavar: str | None = None,
-    choices: tuple[str, ...] = (),
-    check: Check | None = None,
+    group: str, help: str, default: Any = None, *, metavar: str = "", choices: Iterable[str] = (), check: Any = None
 ) -> Any:
-    metadata = {"group": group, "help": help, "metavar": metavar, "choices": choices, "check": check}
+    metadata = {"group": group, "help": help, "metavar": metavar, "choices": tuple(choices), "check": check}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+_data, _model, _training, _muon, _run = (
+    functools.partial(_setting, group) for group in ("data", "model", "training", "muon", "run")
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,160 +58,92 @@ class Settings:
         One line naming the flag, the value that came and what is allowed.
     """
 
-    dataset: str = _setting(
-        "digits",
-        "data",
-        f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png",
-        metavar="NAME",
-    )
-    data_dir: str | None = _setting(
-        None, "data", "where the data set's files already are, so that nothing is downloaded", metavar="DIR"
-    )
-    labels: str = _setting("fine", "data", "which labels of cifar100", choices=("fine", "coarse"))
-    validation: float = _setting(
+    dataset: str = _data(f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png", "digits")
+    data_dir: str | None = _data("where the data set's files already are, so that nothing is downloaded", metavar="DIR")
+    labels: str = _data("which labels of cifar100", "fine", choices=("fine", "coarse"))
+    validation: float = _data(
+        "share (below 1) or number of training images to hold out; epochs are then judged on these, not on the test "
+        "set",
         0.0,
-        "data",
-        "share (below 1) or number of training images held out; epochs are then judged on them, not on the test set",
-        metavar="X",
         check=AT_LEAST_ZERO,
     )
-    augment: tuple[str, ...] | None = _setting(
-        None, "data", "random changes to training images", metavar="A,B", choices=AUGMENTATIONS
-    )
-
-    window: int | None = _setting(
-        None,
-        "data",
-        "side of squares, cut out of the training images at random, that the first epochs see; 0 for none",
-        metavar="N",
+    augment: tuple[str, ...] | None = _data("random changes to training images", choices=AUGMENTATIONS)
+    window: int | None = _data(
+        "side of the squares, cut at random from the training images, on which the first epochs train; 0 for none",
         check=AT_LEAST_ZERO,
     )
-    window_share: float | None = _setting(
-        None, "data", "share of the epochs that see the squares of --window", metavar="X", check=BELOW_ONE
-    )
+    window_share: float | None = _data("share of the epochs that train on the squares of --window", check=BELOW_ONE)
 
-    recipe: str | None = _setting(
-        None,
-        "model",
-        f"a model with all that it is trained by: {', '.join(recipes.names())}; other flags come first",
-        metavar="NAME",
+    recipe: str | None = _model(
+        f"a model with its whole training: {', '.join(recipes.RECIPES)}; other flags override it"
     )
-    model: str = _setting(
-        None,
-        "model",
+    model: str = _model(
         f"{', '.join(f'{name} ({recipe.about})' for name, recipe in recipes.RECIPES.items())}; default: the recipe's, "
-        "or cnn",
-        metavar="NAME",
+        "or cnn"
     )
-    hidden: int | None = _setting(
-        None, "model", "width of the hidden layers, or of the first convolution", metavar="N", check=WIDTH
+    hidden: int | None = _model("width of the hidden layers, or of the first convolution", check=WIDTH)
+    init: str | None = _model("initial values of the convolutions' filters", choices=recipes.INITIALIZERS)
+    first_layer: str | None = _model("filters of speed's frozen first layer", choices=("random", "whitening"))
+    whitening_eps: float | None = _model("added to the variances that whitening divides by", check=ABOVE_ZERO)
+    first_bias_epochs: int | None = _model(
+        "epochs for which the bias of a frozen first layer is trained", check=AT_LEAST_ZERO
     )
-    init: str | None = _setting(
-        None, "model", "first values of the convolutions' filters", metavar="NAME", choices=tuple(recipes.INITIALIZERS)
-    )
-    first_layer: str | None = _setting(
-        None, "model", "filters of speed's frozen first layer", metavar="NAME", choices=("random", "whitening")
-    )
-    whitening_eps: float | None = _setting(
-        None, "model", "added to the variances that whitening divides by", metavar="X", check=ABOVE_ZERO
-    )
-    first_bias_epochs: int | None = _setting(
-        None, "model", "epochs for which the bias of a frozen first layer is trained", metavar="N", check=AT_LEAST_ZERO
-    )
-    dtype: str = _setting("float32", "model", "type of all numbers", choices=DTYPES)
-    threads: int | None = _setting(
-        None, "model", "threads to compute with on the CPU (default: all cores)", metavar="N", check=AT_LEAST_ONE
-    )
-    backend: str | None = _setting(
-        None,
-        "model",
-        "numpy, cupy, torch, array_api_strict, each with an optional :DEVICE, or auto (default: $XNN_BACKEND or auto)",
-        metavar="NAME",
+    dtype: str = _model("floating-point type of all numbers", "float32", choices=DTYPES)
+    threads: int | None = _model("threads to compute with on the CPU (default: all cores)", check=AT_LEAST_ONE)
+    backend: str | None = _model(
+        "numpy, cupy, torch, array_api_strict, each with an optional :DEVICE, or auto (default: $XNN_BACKEND or auto)"
     )
 
-    epochs: int | None = _setting(None, "training", "passes over the data", metavar="N", check=AT_LEAST_ONE)
-    batch_size: int | None = _setting(None, "training", "images a step", metavar="N", check=AT_LEAST_ONE)
-    lr: float | None = _setting(None, "training", "learning rate (step size)", metavar="X", check=ABOVE_ZERO)
-    optimizer: str | None = _setting(None, "training", "", choices=tuple(OPTIMIZERS))
-    momentum: float | None = _setting(
-        None, "training", f"of {', '.join(takers('momentum'))}", metavar="X", check=BELOW_ONE
+    epochs: int | None = _training("passes over the data", check=AT_LEAST_ONE)
+    batch_size: int | None = _training("images in a step", check=AT_LEAST_ONE)
+    lr: float | None = _training("learning rate (step size)", check=ABOVE_ZERO)
+    optimizer: str | None = _training("", choices=OPTIMIZERS)
+    momentum: float | None = _training(f"momentum of {', '.join(takers('momentum'))}", check=BELOW_ONE)
+    weight_decay: float | None = _training("weight decay of the optimizer", check=AT_LEAST_ZERO)
+    decay: str | None = _training(
+        "what weight decay applies to; norms and biases do not count as weights", choices=("weights", "all")
     )
-    weight_decay: float | None = _setting(None, "training", "of the optimizer", metavar="X", check=AT_LEAST_ZERO)
-    decay: str | None = _setting(
-        None, "training", "what weight decay applies to; norms and biases are no weights", choices=("weights", "all")
+    muon_steps: int | None = _muon("Newton-Schulz iterations that make an update orthogonal", check=AT_LEAST_ONE)
+    filter_norm: str | None = _muon("whether each filter keeps its norm", choices=("free", "fixed"))
+    head_lr: float | None = _muon("learning rate of the last layer's weights", check=ABOVE_ZERO)
+    bias_lr: float | None = _muon("learning rate of biases and norms", check=ABOVE_ZERO)
+    sgd_momentum: float | None = _muon("momentum of the last layer, biases and norms", check=BELOW_ONE)
+    l2: float | None = _training("strength of the L2 penalty in the loss", check=AT_LEAST_ZERO)
+    label_smoothing: float | None = _training("share of each label that is spread over all classes", check=BELOW_ONE)
+    schedule: str | None = _training("schedule of the learning rate", choices=SCHEDULES)
+    warmup: float | None = _training(
+        "epochs during which the learning rate rises (may be a fraction)", check=AT_LEAST_ZERO
     )
-    muon_steps: int | None = _setting(
-        None, "muon", "iterations that make an update orthogonal", metavar="N", check=AT_LEAST_ONE
+    clip_norm: float | None = _training("largest norm of the gradient, 0 for none", check=AT_LEAST_ZERO)
+    average: float | None = _training("decay of the moving average of the weights, 0 for none", check=BELOW_ONE)
+    test_views: int | None = _training(
+        "views of each test image to average at the end: 1, 2 (also mirrored) or 6 (also moved by a pixel)", check=VIEWS
     )
-    filter_norm: str | None = _setting(None, "muon", "whether the norm of filters is kept", choices=("free", "fixed"))
-    head_lr: float | None = _setting(
-        None, "muon", "learning rate of the last layer's weights", metavar="X", check=ABOVE_ZERO
+    evaluate_every: int | None = _training(
+        "evaluate on the held-out images every N epochs, and always after the last", check=AT_LEAST_ONE
     )
-    bias_lr: float | None = _setting(None, "muon", "learning rate of biases and norms", metavar="X", check=ABOVE_ZERO)
-    sgd_momentum: float | None = _setting(
-        None, "muon", "momentum of last layer, biases and norms", metavar="X", check=BELOW_ONE
-    )
-    l2: float | None = _setting(
-        None, "training", "strength of the L2 penalty in the loss", metavar="X", check=AT_LEAST_ZERO
-    )
-    label_smoothing: float | None = _setting(None, "training", "", metavar="X", check=BELOW_ONE)
-    schedule: str | None = _setting(None, "training", "of the learning rate", choices=tuple(SCHEDULES))
-    warmup: float | None = _setting(
-        None, "training", "epochs (also parts of one) of rising learning rate", metavar="X", check=AT_LEAST_ZERO
-    )
-    clip_norm: float | None = _setting(
-        None, "training", "largest norm of the gradient, 0 for none", metavar="X", check=AT_LEAST_ZERO
-    )
-    average: float | None = _setting(
-        None, "training", "decay of the moving average of the weights, 0 for none", metavar="X", check=BELOW_ONE
-    )
-    test_views: int | None = _setting(
-        None,
-        "training",
-        "views of a test image to average at the end: 1, 2 (mirrored too) or 6 (moved by a pixel too)",
-        metavar="N",
-        check=VIEWS,
-    )
-    evaluate_every: int | None = _setting(
-        None,
-        "training",
-        "epochs from one look at the held-out images to the next; the last epoch always has one",
-        metavar="N",
-        check=AT_LEAST_ONE,
-    )
-    precision: str | None = _setting(
-        None,
-        "training",
-        "what products are computed in; the weights stay float32, and float16 scales the loss (default: the recipe's)",
+    precision: str | None = _training(
+        "type in which products are computed; the weights stay float32, and float16 scales the loss (default: the "
+        "recipe's)",
         choices=PRECISIONS,
     )
-    early_stopping: int = _setting(
-        0,
-        "training",
-        "stop after N epochs without a better validation loss, 0 for never",
-        metavar="N",
-        check=AT_LEAST_ZERO,
+    early_stopping: int = _training(
+        "stop after N epochs without a better validation loss, 0 for never", 0, check=AT_LEAST_ZERO
     )
-    seed: int = _setting(0, "training", "of weights, shuffles and augmentation", metavar="N", check=AT_LEAST_ZERO)
+    seed: int = _training("seed of weights, shuffles and augmentation", 0, check=AT_LEAST_ZERO)
 
-    run_dir: str | None = _setting(
-        None, "run", "new folder for the results (default: runs/DATASET-MODEL-TIME)", metavar="DIR"
+    run_dir: str | None = _run("new folder for the results (default: runs/DATASET-MODEL-TIME)", metavar="DIR")
+    keep: int = _run("checkpoints to keep", 3, check=AT_LEAST_ONE)
+    checkpoint_every: str = _run(
+        "how often to save within an epoch: 500 (steps), 90s, 10m or 2h; 0 for never", "10m", metavar="N", check=EVERY
     )
-    keep: int = _setting(3, "run", "checkpoints to keep", metavar="N", check=AT_LEAST_ONE)
-    checkpoint_every: str = _setting(
-        "10m",
-        "run",
-        "how often to save inside an epoch: 500 (steps), 90s, 10m or 2h; 0 for never",
-        metavar="N",
-        check=EVERY,
-    )
-    log_every: int = _setting(50, "run", "steps between two lines of intervals.jsonl", metavar="N", check=AT_LEAST_ONE)
-    quiet: bool = _setting(False, "run", "print nothing but errors")
+    log_every: int = _run("steps between two lines of intervals.jsonl", 50, check=AT_LEAST_ONE)
+    quiet: bool = _run("print only errors", False)
 
     def __post_init__(self) -> None:
         """Check each value, and those that depend on another."""
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        for name, field in FIELDS.items():
+            object.__setattr__(self, name, _checked(field, getattr(self, name)))
         if self.model is None:
             object.__setattr__(self, "model", _model_of(self.recipe))
         self._check_together()
@@ -252,30 +183,30 @@ class Settings:
 
         Raises
         ------
-        RunError
-            A name is not one of a setting.
         SettingError
-            A value is not allowed.
+            A name is not one of a setting, or a value is not allowed.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
         for name in values:
-            if name not in names:
-                raise RunError(f"unknown setting '{name}'.{suggest(name, names)}")
+            if name not in FIELDS:
+                raise SettingError(f"unknown setting '{name}'.{suggest(name, FIELDS)}")
         return cls(**values)
 
     def to_argv(self) -> list[str]:
         """Return the command-line arguments that give these settings; defaults are left out."""
         arguments = []
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value == (_model_of(self.recipe) if field.name == "model" else field.default):
+        for name, field in FIELDS.items():
+            value = getattr(self, name)
+            if value == (_model_of(self.recipe) if name == "model" else field.default):
                 continue
             if kind(field) is bool:
-                arguments.append(flag(field.name))
+                arguments.append(flag(name))
             else:
                 text = ",".join(value) if isinstance(value, tuple) else str(value)
-                arguments.append(f"{flag(field.name)}={text}")
+                arguments.append(f"{flag(name)}={text}")
         return arguments
+
+
+FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
 
 
 def _model_of(recipe: str | None) -> str:
@@ -299,8 +230,7 @@ def flag(name: str) -> str:
 def kind(field: "dataclasses.Field[Any]") -> type:
     """Return the type of a field's values, None aside: str, int, float, bool or tuple (of strings)."""
     annotation = typing.get_type_hints(Settings)[field.name]
-    options = [option for option in typing.get_args(annotation) if option is not type(None)]
-    plain = options[0] if options and typing.get_origin(annotation) is not tuple else annotation
+    plain = typing.get_args(annotation)[0] if typing.get_args(annotation) else annotation
     result: type = typing.get_origin(plain) or plain
     return result
 

@@ -70,11 +70,9 @@ def read_metadata(folder: Folder, name: str) -> dict[str, str]:
             raise ValueError(f"a header of {size:,} bytes, where {_MOST_HEADER:,} are the most")
         # The places of arrays, of which there may be very many, are not looked at.
         text = file.read(size)
-    try:
+    with schema.shallow():
         header = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         found: dict[str, str] = msgspec.json.decode(header.get("__metadata__", b"{}"), type=_Metadata)
-    except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
     return found
 
 
