@@ -1,7 +1,7 @@
 """What to do where the system limits how many threads a user may start.
 
-OpenBLAS starts its threads when NumPy is imported, and again after a fork. Where it cannot, it sends the process the
-signal that Ctrl-C sends. It does not if it is told in advance to use one thread.
+OpenBLAS starts its threads when NumPy is imported, and again after a fork. If it cannot, it sends the process the
+signal that Ctrl-C sends, unless it was told in advance to use one thread.
 """
 
 import os
@@ -16,7 +16,7 @@ _PLENTY = 1024
 
 
 def spare_blas(loaded: Container[str] = sys.modules) -> None:
-    """Give OpenBLAS one thread if the user may start hardly any more; to be called before NumPy is `loaded`."""
+    """Give OpenBLAS one thread if the user may start hardly any more; call it before NumPy is `loaded`."""
     if sys.platform != "linux" or "numpy" in loaded or "OPENBLAS_NUM_THREADS" in os.environ:
         return  # elsewhere the limit is one of processes, or there is none
     import resource

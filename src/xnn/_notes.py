@@ -1,4 +1,4 @@
-"""Lines about what a machine lacks, and what is done without it."""
+"""Lines about what a machine lacks, and what xnn does without it."""
 
 import functools
 import logging
@@ -8,7 +8,7 @@ _log = logging.getLogger("xnn")
 
 @functools.cache
 def note(line: str) -> None:
-    """Log a line as a warning of the logger ``xnn``, the first time it comes.
+    """Log a line as a warning of the logger ``xnn``, only once in a process.
 
     A program that has set up no logging, such as the commands, prints it on standard error: that is what the
     `logging` module does with warnings. A Python warning would bring a line of code along, and could become an error.

@@ -1,7 +1,7 @@
 """Names for types that the Array API standard leaves to each library, what pullbacks return, and who takes lines."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 Array: TypeAlias = Any
 """An array of any library that meets the Array API standard."""
@@ -10,6 +10,9 @@ Namespace: TypeAlias = Any
 """An Array API namespace, such as ``numpy`` or ``array_api_compat.torch``."""
 
 Shape: TypeAlias = tuple[int, ...]
+
+Gradients: TypeAlias = tuple[Array | None, ...]
+"""One for each differentiable argument, None where it was not needed."""
 
 Pullback: TypeAlias = Callable[..., Any]
 """The vector-Jacobian product of one forward call: ``dy -> dx``, or a tuple of gradients."""
@@ -27,7 +30,7 @@ class Pending(Protocol):
         Whether it is small enough to be kept until somebody reads the gradient.
     """
 
-    waits: bool
+    waits: ClassVar[bool]
 
     def write(self, place: Array | None = None) -> Array:
         """Return the gradient, written to `place` if there is one."""

@@ -26,7 +26,7 @@ LIBRARIES = ("numpy", "cupy", "torch", "array_api_strict")
 DTYPES = ("float32", "float64")
 """Floating-point types that a model's parameters may have."""
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
-"""What the products of a model in float32 may be computed in; ``"float32"`` stands for its dtype, in full."""
+"""What the products of a float32 model may be computed in; ``"float32"`` stands for its own dtype, in full."""
 
 
 class Backend:
@@ -230,11 +230,11 @@ def _make_cupy(device: str) -> Backend:
     if device and not device.isdecimal():
         raise BackendError(f"backend 'cupy:{device}': the device is a number, as in 'cupy:0'")
     cupy = _import("cupy")
-    number, count = int(device or 0), _cuda_device_count(cupy)
+    number, (count, complaint) = int(device or 0), _cuda_devices(cupy)
     if count == 0:
         raise BackendError(
             f"backend 'cupy:{number}': CuPy {cupy.__version__} is installed but no CUDA device answers"
-            f"{_cuda_complaint(cupy)}; see with nvidia-smi whether there is a driver and whether its CUDA is as new as "
+            f"{complaint}; see with nvidia-smi whether there is a driver and whether its CUDA is as new as "
             "CuPy's, or use --backend numpy"
         )
     if number >= count:
@@ -345,26 +345,18 @@ def _cuda_answers() -> bool:
     if importlib.util.find_spec("cupy") is None:
         return False
     try:
-        return _cuda_device_count(_import("cupy")) > 0
+        return _cuda_devices(_import("cupy"))[0] > 0
     except BackendError as error:
         warnings.warn(f"auto takes numpy: {error}", RuntimeWarning, stacklevel=3)
         return False
 
 
-def _cuda_device_count(cupy: Any) -> int:
+def _cuda_devices(cupy: Any) -> tuple[int, str]:
+    """Return how many devices answer and, if none does, the driver's reason in brackets."""
     try:
-        return int(cupy.cuda.runtime.getDeviceCount())
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return 0
-
-
-def _cuda_complaint(cupy: Any) -> str:
-    """Return why no device answers, in brackets, as far as the driver says so."""
-    try:
-        cupy.cuda.runtime.getDeviceCount()
+        return int(cupy.cuda.runtime.getDeviceCount()), ""
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f" ({str(error).partition(chr(10))[0]})"
-    return ""
+        return 0, f" ({str(error).partition(chr(10))[0]})"
 
 
 def _device_phrase(backend: Backend) -> str:

@@ -14,8 +14,10 @@ constants are under 2**31, so no product leaves the range.
 
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xnn._typing import Array, Shape
 from xnn.backends import Backend
@@ -77,11 +79,15 @@ class Random:
             raise ValueError(f"integers needs low < high <= low + 2**31, not low={low}, high={high}")
         return ((self._words(shape) * (high - low)) >> 32) + low
 
+    def next_keys(self) -> npt.NDArray[Any]:
+        """Go to the next draw, and return its two keys."""
+        entropy = (self.seed, self._stream_key, self.counter)
+        self.counter += 1
+        return np.random.SeedSequence(entropy).generate_state(2)
+
     def _words(self, shape: Shape) -> Array:
         """Return the next draw: int64 words, uniform in [0, 2**32)."""
-        entropy = (self.seed, self._stream_key, self.counter)
-        key0, key1 = np.random.SeedSequence(entropy).generate_state(2).tolist()
-        self.counter += 1
+        key0, key1 = self.next_keys().tolist()
         xp = self.backend.xp
         index = xp.arange(math.prod(shape), dtype=xp.int64, device=self.backend.device)
         return xp.reshape(_mix(_mix(index ^ key0) ^ key1), shape)

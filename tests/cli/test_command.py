@@ -85,7 +85,7 @@ def test_bad_arguments_are_one_clear_line_and_leave_nothing(here, capsys, argume
 
 def test_cupy_without_a_device_is_an_error_that_says_so(here, capsys, monkeypatch):
     """Never another backend instead."""
-    monkeypatch.setattr("xnn.backends._cuda_device_count", lambda cupy: 0)
+    monkeypatch.setattr("xnn.backends._cuda_devices", lambda cupy: (0, ""))
     assert_refused(capsys, ["--backend", "cupy:7"], "cupy")
     assert list(here.iterdir()) == []
 

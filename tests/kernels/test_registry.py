@@ -157,7 +157,7 @@ def test_memory_begins_with_a_line_of_the_cache(length):
     assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(arrays, 2))
 
 
-def test_memory_a_little_larger_serves_too():
+def test_memory_a_little_larger_is_used_again():
     from xnn.kernels.numpy import memory
 
     memory.release()

@@ -3,6 +3,7 @@
 import bisect
 import os
 import threading
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -114,6 +115,22 @@ def test_a_model_lets_blas_have_its_threads_unless_it_convolves():
     for model, expected in ((affine, True), (convolving, False)):
         with model.computing():
             assert threads().blas.allows_products is expected
+
+
+@pytest.mark.parametrize("convolves", [True, False])
+def test_a_call_decides_for_itself_even_inside_the_context_of_another_model(convolves):
+    class Asks(nn.Conv2d if convolves else nn.Linear):
+        def forward(self, x, train=False):
+            answers.append(threads().blas.allows_products)
+            return super().forward(x, train)
+
+    answers = []
+    model = (Asks(1, 1) if convolves else Asks(1)).build((2, 2, 1), backend="numpy")
+    others = [nn.Conv2d(1, 1).build((2, 2, 1), backend="numpy"), nn.Linear(1).build((1,), backend="numpy")]
+    for context in (nullcontext(), model.computing(), *(other.computing() for other in others)):
+        with context:
+            model(np.ones((1, 2, 2, 1), np.float32))
+    assert answers == [not convolves] * 4
 
 
 def test_the_setting(monkeypatch):

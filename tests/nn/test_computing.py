@@ -1,4 +1,4 @@
-"""A model enters the context that its functions compute in, where nobody has."""
+"""A model enters the context that its functions compute in by itself, if it needs it and nobody has."""
 
 import threading
 
@@ -33,8 +33,8 @@ class Looking(nn.Layer):
 
 
 def built(**options):
-    model = nn.Sequential(nn.Linear(3), Looking(), nn.Linear(2))
-    return model.build((3,), backend=make_backend("numpy", **options)), np.ones((4, 3), np.float32)
+    model = nn.Sequential(nn.Conv2d(3, 1), Looking(), nn.Flatten(), nn.Linear(2))
+    return model.build((1, 1, 3), backend=make_backend("numpy", **options)), np.ones((4, 1, 1, 3), np.float32)
 
 
 def test_each_call_from_outside_enters_it():
@@ -45,6 +45,13 @@ def test_each_call_from_outside_enters_it():
     model(x)
     assert model[1].seen == [(True, True)] * 3
     assert not threads().blas._holds
+
+
+def test_without_convolutions_a_call_needs_no_context():
+    model = nn.Sequential(nn.Linear(3), Looking(), nn.Linear(2)).build((3,), backend=make_backend("numpy", twins=True))
+    y, pullback = model.forward(np.ones((4, 3), np.float32), train=True)
+    pullback(np.ones_like(y))
+    assert [is_held for is_held, _ in model[1].seen] == [False] * 2
 
 
 def test_calls_inside_it_do_not_enter_it_again():
@@ -69,20 +76,20 @@ def test_models_in_one_another_each_have_their_own():
 
 def test_an_error_leaves_it():
     model, x = built(twins=True)
-    with pytest.raises(ValueError, match="do not fit"):
-        model(x[:, :2])
+    with pytest.raises(ValueError, match="does not fit"):
+        model(x[..., :2])
     assert not threads().blas._holds
-    assert not model._computing.is_entered
+    assert model._computing.is_needed
 
 
 def test_it_is_the_threads_own():
     model, _ = built(twins=True)
     with model.computing():
         found = []
-        thread = threading.Thread(target=lambda: found.append(model._computing.is_entered))
+        thread = threading.Thread(target=lambda: found.append(model._computing.is_needed))
         thread.start()
         thread.join()
-    assert found == [False]
+    assert found == [True]
 
 
 def test_a_loss_computes_as_its_model_does():

@@ -172,7 +172,7 @@ def test_shapes_that_do_not_fit_are_named():
 
 @pytest.mark.parametrize("name", CONTAINERS)
 @pytest.mark.parametrize("input_gradient", [True, False])
-def test_a_pullback_of_training_is_as_one_of_inference_and_keeps_nothing(name, input_gradient, backend):
+def test_a_pullback_of_training_equals_one_of_inference_and_keeps_nothing(name, input_gradient, backend):
     model = CONTAINERS[name]().build((5, 4) if name != "deep" else (4,), backend=backend, dtype="float64")
     x = backend.asarray(random_x((3, *model.input_shape)))
     results = []
@@ -221,7 +221,7 @@ def test_a_pullback_of_training_lets_go_of_what_it_has_used():
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU, lambda: nn.GELU("tanh"), nn.Tanh])
 @pytest.mark.parametrize("train", [True, False])
-def test_what_is_computed_together_is_as_one_after_the_other(activation, train, backend):
+def test_layers_computed_together_equal_layers_one_by_one(activation, train, backend):
     def parts():
         yield nn.Linear(4), nn.BatchNorm()
         yield activation(), activation(), nn.BatchNorm(), nn.Linear(3)
@@ -246,7 +246,7 @@ def test_what_is_computed_together_is_as_one_after_the_other(activation, train, 
 @pytest.mark.parametrize(
     "pool", [{"window": 2}, {"window": (3, 2)}, {"window": 3, "stride": 2}, {"window": 2, "padding": 1}]
 )
-def test_convolution_and_pooling_together_are_as_one_after_the_other(pool, channels, dtype, train, backend):
+def test_convolution_and_pooling_together_equal_one_by_one(pool, channels, dtype, train, backend):
     def layers():
         return nn.Conv2d(channels, 3, padding=1), nn.MaxPool2d(**pool), nn.Conv2d(3, 2)
 

@@ -72,7 +72,7 @@ def test_orthogonal(shape, gain):
 
 
 def test_orthogonal_has_no_preferred_sign():
-    """Q of a QR alone has a diagonal of one sign."""
+    """The Q of a plain QR has a diagonal of one sign."""
     signs = [np.sign(draw("orthogonal", (1, 1), seed=seed)).item() for seed in range(64)]
     assert 16 < sum(sign > 0 for sign in signs) < 48
 

@@ -37,7 +37,7 @@ def make_model(backend="numpy"):
     return model
 
 
-def test_the_penalty_is_of_decayed_and_trained_weights_alone(backend):
+def test_the_penalty_covers_only_decayed_and_trained_weights(backend):
     model = make_model(backend)
     model.freeze("2")
     weight = backend.to_numpy(model.parameters["0.weight"])

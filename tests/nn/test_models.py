@@ -159,7 +159,7 @@ def in_segments(model, **options):
 DECAYED = {name: name in ("0.weight", "4.body.weight", "6.weight") for name in NAMES}
 
 
-def test_segments_cover_what_is_trained_in_as_few_runs_as_can_be():
+def test_segments_cover_what_is_trained_in_as_few_runs_as_possible():
     model = built()
     assert in_segments(model) == DECAYED
     assert len(model.segments()) == 2

@@ -108,7 +108,7 @@ def test_a_layer_that_computes_in_full_is_its_float32_self(make, backends):
 
 
 def test_norms_of_large_numbers_stay_finite():
-    """Of 300 the square is more than float16 has, and 2000 + 1 is 2001 but 2000.5 none of its numbers."""
+    """The square of 300 overflows float16, and 2000.5 is not one of its numbers."""
     x = np.float32(300.0) * np.asarray([[-1.0], [1.0], [1.0], [-1.0]], np.float32)
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm()).build((1,), backend="numpy", precision="float16")
     y, _ = model.forward(x, train=True)
@@ -142,8 +142,8 @@ def small(backend="numpy", precision="float16", seed=0):
     return nn.Sequential(*layers).build((4,), backend=backend, precision=precision, seed=seed)
 
 
-def test_each_pass_sees_the_weights_of_its_time(backends):
-    """Whoever changed them, and however."""
+def test_each_pass_sees_the_present_weights(backends):
+    """However they were changed."""
     x = np.random.default_rng(0).standard_normal((5, 4))
     for backend, precision in pairs(backends):
         model, other = (small(backend, precision, seed) for seed in (0, 9))
@@ -163,7 +163,7 @@ def test_each_pass_sees_the_weights_of_its_time(backends):
         assert not np.array_equal(outputs(model), second)
 
 
-def test_a_layer_inside_sees_the_weights_of_its_time_too(backends):
+def test_a_layer_inside_sees_the_present_weights_too(backends):
     """Called by itself, be it before the first pass of its model or after the weights have changed."""
     values = np.random.default_rng(0).standard_normal((5, 4))
     for backend, precision in pairs(backends):
@@ -187,7 +187,7 @@ def test_frozen_layers_are_low_too_and_get_no_gradient(backends):
         assert np.any(gradients)
 
 
-def test_no_gradient_that_nobody_asks_for():
+def test_gradients_that_nobody_needs_are_not_computed():
     model, x = small(), np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
     y, pullback = model.forward(x, train=True)
     assert pullback(y, input_gradient=False) is None
@@ -267,7 +267,7 @@ def test_the_same_seed_gives_the_same_weights_in_every_precision(seed):
         ("numpy", {"precision": "float16", "dtype": "float64"}, "precision float16 is for dtype float32, not float64"),
     ],
 )
-def test_what_a_backend_has_not_is_refused(backend, options, message):
+def test_a_precision_that_a_backend_lacks_is_refused(backend, options, message):
     if backend != "numpy":
         pytest.importorskip(backend)
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Layers that behave otherwise in training than in inference."""
+"""Layers that behave differently in training and in inference."""
 
 import numpy as np
 import pytest
@@ -47,13 +47,13 @@ def test_batch_norm_of_a_single_number_a_channel_stays_finite():
     np.testing.assert_allclose(layer.buffers["running_variance"], 0.9)
 
 
-def test_running_statistics_are_no_part_of_what_is_trained():
+def test_running_statistics_are_not_trained():
     layer = nn.BatchNorm().build((3,), backend="numpy")
     assert set(layer.parameters) == {"weight", "bias"}
     assert set(layer.state_dict()) == {"weight", "bias", "running_mean", "running_variance"}
 
 
-def test_dropout_is_in_training_alone(backend):
+def test_dropout_acts_only_in_training(backend):
     model = nn.Sequential(nn.Dropout(0.5)).build((100,), backend=backend, dtype="float64")
     x = backend.asarray(np.ones((4, 100)))
     np.testing.assert_array_equal(backend.to_numpy(model(x)), 1.0)

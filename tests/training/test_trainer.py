@@ -232,7 +232,7 @@ def test_early_stopping_looks_at_the_history_before_it_trains_on():
     data = small.separable(0)
     trainer.fit(data, data, epochs=9)
     assert (trainer.step, trainer.interrupted) == (0, False)
-    assert trainer.stop_reason == "validation_loss has not become better for 2 epochs"
+    assert trainer.stop_reason == "validation_loss has not improved for 2 epochs"
 
 
 def test_early_stopping_passes_over_epochs_without_validation():
@@ -271,7 +271,7 @@ def labels_with(label):
     ("x", "labels", "message"),
     [
         (np.zeros((4, 6)), np.zeros(4, int), r"shape \(4, 6\); the model takes \(n, 5\)"),
-        (np.zeros((4, 5)), np.zeros(3, int), "x has 4 examples and labels has 3"),
+        (np.zeros((4, 5)), np.zeros(3, int), "x has 4 examples but labels has 3"),
         (np.zeros((0, 5)), np.zeros(0, int), "no examples"),
         (np.zeros((48, 5)), labels_with(-1), "label -1 of image 7"),
         (np.zeros((48, 5)), labels_with(3), "labels must be from 0 to 2, .*, not 3"),

@@ -21,12 +21,7 @@ from xnn.functional.losses import (
     softmax_cross_entropy,
     sum_losses,
 )
-from xnn.functional.normalization import (
-    batch_norm,
-    batch_norm_inference,
-    batch_norm_statistics,
-    layer_norm,
-)
+from xnn.functional.normalization import batch_norm, batch_norm_inference, batch_norm_statistics, layer_norm
 from xnn.functional.pooling import avg_pool2d, global_avg_pool2d, global_max_pool2d, max_pool2d
 from xnn.functional.shaping import add, concatenate, flatten, reshape
 from xnn.functional.softmax import log_softmax, softmax

@@ -40,7 +40,7 @@ def check_floating(function: str, **arrays: Array | None) -> None:
 
 
 def sum_dtype(x: Array) -> Any:
-    """Return the dtype to add up many numbers of `x` in: float32 for narrower types, else None, for x's own."""
+    """Return the dtype in which to add up many numbers of `x`: float32 for narrower types, else None, for x's own."""
     return _sum_dtype(namespace(x), x.dtype)
 
 
@@ -81,7 +81,7 @@ def rows(x: Array) -> Array:
 
 
 _FEW_ROWS = 128
-"""As many may be added one by one."""
+"""Up to this many rows are added one by one."""
 _PARTS = 16
 
 
@@ -89,8 +89,8 @@ def sum_rows(x: Array) -> Array:
     """Add up the rows of each matrix, (..., m, n) -> (..., n), in the type that `sum_dtype` names.
 
     Libraries may add rows one by one. A sum of many is so much larger than a row that each further row loses digits as
-    it is added. So many rows are cut into sixteen parts, which are added to each other, and so on until few rows are
-    left: the error grows as log m, not as m.
+    it is added. Therefore many rows are cut into sixteen parts, which are added to each other, and so on until few rows
+    are left: the error grows as log m, not as m.
     """
     xp, dtype = namespace(x), sum_dtype(x)
     while x.shape[-2] > _FEW_ROWS:
@@ -105,11 +105,11 @@ def sum_rows(x: Array) -> Array:
 
 
 def sum_axis(x: Array, axis: int) -> Array:
-    """Add up x along one axis, which is kept with a length of 1, as exactly as `sum_rows` does; the type is x's own."""
+    """Add up x along one axis, kept with length 1, as accurately as `sum_rows`; the result has x's type."""
     xp, axis = namespace(x), axis % x.ndim
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     if math.prod(after) == 1:
-        # Numbers that lie side by side are no rows; libraries add these by halves.
+        # Numbers that lie side by side do not form rows; libraries add them pairwise.
         sums = xp.sum(x, axis=axis, dtype=sum_dtype(x))
     else:
         sums = sum_rows(xp.reshape(x, (math.prod(before), x.shape[axis], math.prod(after))))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from xnn._checks import is_size
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional._common import check_axes, check_floating, check_shape, namespace, rows, sum_dtype, sum_rows
 from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
@@ -51,7 +51,7 @@ def conv2d(
     -------
     y : (n, p, q, o)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
 
     References
     ----------
@@ -74,9 +74,7 @@ def conv2d(
     if bias is not None:
         y += bias
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx, dmatrix = [], xp.zeros_like(matrix, dtype=sum_dtype(matrix))
         for block in blocks:
             drows = _grouped(dy[block, ...], groups)

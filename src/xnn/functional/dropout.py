@@ -7,7 +7,7 @@ from xnn.random import Random
 
 
 def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
-    """Set each number to zero with probability `rate`, and scale the others so that the expectation stays.
+    """Set each number to zero with probability `rate`, and scale the others so that the expectation stays the same.
 
     With a mask m of independent [u >= rate], u uniform in [0, 1)::
 
@@ -18,7 +18,7 @@ def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     x : any shape
     rate : float in [0, 1)
     random : Random
-        Gives the mask by one draw, on x's device.
+        Draws the mask, on x's device.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """The affine map."""
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, rows, sum_rows
 
 
@@ -21,7 +21,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     -------
     y : (..., m)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        A sum over the batch, dbias is made and returned in float32 where x has a narrower type.
+        As a sum over the batch, dbias is computed and returned in float32 if x has a narrower type.
     """
     check_floating("linear", x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
@@ -33,9 +33,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, P
     if bias is not None:
         y += bias
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx = dy @ weight.T if needs[0] else None
         dweight = rows(x).T @ rows(dy) if needs[1] else None
         dbias = sum_rows(rows(dy)) if needs[2] and bias is not None else None

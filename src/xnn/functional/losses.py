@@ -1,8 +1,7 @@
 """Losses: a number for a batch, and the gradient of that number.
 
 Each returns the loss as an array without axes, and a pullback that is called with the gradient of whatever the loss
-flows into, ``pullback(dloss)``; alone, it is the end of the graph and ``pullback()`` is enough. Targets get no
-gradient.
+flows into, ``pullback(dloss)``; if nothing follows the loss, ``pullback()`` is enough. Targets get no gradient.
 """
 
 import math

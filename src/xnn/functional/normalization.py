@@ -3,10 +3,8 @@
 import math
 from collections.abc import Callable
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
-
-_Gradients = tuple[Array | None, Array | None, Array | None]
 
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
@@ -53,13 +51,13 @@ def batch_norm(
         γ and β; None stands for 1 and 0.
     eps : float
     statistics : (mean, variance) or None
-        Those of this very x, from `batch_norm_statistics`, where they are known already; the derivative is the same.
+        Those of this x, from `batch_norm_statistics`, if they are already known; the derivative is the same.
 
     Returns
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
     """
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
@@ -67,12 +65,7 @@ def batch_norm(
 
 
 def batch_norm_inference(
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    mean: Array,
-    variance: Array,
-    eps: float = 1e-5,
+    x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float = 1e-5
 ) -> tuple[Array, Pullback]:
     """Normalize each channel by a given mean and variance, which are constants here.
 
@@ -89,7 +82,7 @@ def batch_norm_inference(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
     """
     _check("batch_norm_inference", x, weight, bias, mean=mean, variance=variance)
     xp = namespace(x)
@@ -98,7 +91,7 @@ def batch_norm_inference(
     shift = -mean * scale if bias is None else bias - mean * scale
     y = x * scale + shift
 
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         return (
             dy * scale if needs[0] else None,
             sum_rows(rows(dy * ((x - mean) * r))) if needs[1] and weight is not None else None,
@@ -129,7 +122,7 @@ def layer_norm(
     -------
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
-        Sums over the batch, dweight and dbias are made and returned in float32 where x has a narrower type.
+        As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
     """
     _check("layer_norm", x, weight, bias)
     mean = _mean_over_features(x)
@@ -145,8 +138,8 @@ def _normalize(
     variance: Array,
     eps: float,
     average: Callable[[Array], Array],
-) -> tuple[Array, Callable[..., _Gradients]]:
-    """Normalize by statistics of x itself, means being what `average` makes."""
+) -> tuple[Array, Callable[..., Gradients]]:
+    """Normalize by x's own statistics, with `average` for the means."""
     xp = namespace(x)
     r = 1.0 / xp.sqrt(variance + eps)
     normalized = (x - mean) * r
@@ -154,7 +147,7 @@ def _normalize(
     if bias is not None:
         y = y + bias
 
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> _Gradients:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx = None
         if needs[0]:
             g = dy if weight is None else dy * weight

@@ -35,7 +35,7 @@ def max_pool2d(
     y = xp.asarray(first, copy=True)
     index = xp.zeros(y.shape, dtype=xp.uint8 if geometry.taps <= 256 else xp.int32, device=x.device)
     for number, tap in enumerate(others, start=1):
-        # A mask as an index would make the host wait for the device, which alone knows how many places it selects.
+        # Indexing by a mask would make the host wait: only the device knows how many places the mask selects.
         index = xp.maximum(index, xp.astype(tap > y, index.dtype) * number)
         y = xp.maximum(y, tap)
 
@@ -49,7 +49,7 @@ def max_pool2d(
 def avg_pool2d(
     x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
 ) -> tuple[Array, Pullback]:
-    """Mean of each window and channel; padding counts as zeros, and into the mean.
+    """Mean of each window and channel; padding counts as zeros, which the mean includes.
 
     With T taps in the window, y = (1/T) Σ_t x_t, so each tap gets dx_t = dy / T, added where the tap was taken.
 
@@ -136,11 +136,7 @@ def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:
 
 
 def _geometry(
-    function: str,
-    x: Array,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: Padding,
+    function: str, x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
 ) -> Windows:
     check_floating(function, x=x)
     check_axes(function, "x", x, "n, h, w, c")
@@ -148,11 +144,7 @@ def _geometry(
 
 
 def pooling_windows(
-    function: str,
-    size: Shape,
-    window: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: Padding,
+    function: str, size: Shape, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
 ) -> Windows:
     """Return the windows of a pooling, each of which sees a pixel; or raise ValueError.
 

@@ -103,7 +103,7 @@ def _check_joinable(arrays: Sequence[Array], axis: int) -> None:
 
 
 def _inferred(before: Shape, shape: Shape) -> Shape:
-    """Fill in the -1; by hand, since libraries refuse to where an axis is 0."""
+    """Fill in the -1 by hand, since libraries refuse to if an axis has length 0."""
     known = math.prod(length for length in shape if length != -1)
     size = math.prod(before)
     missing = shape.count(-1)

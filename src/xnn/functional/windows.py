@@ -105,7 +105,7 @@ def windows(
     Parameters
     ----------
     function : str
-        Who asks, for error messages.
+        The caller's name, for error messages.
     size : (h, w)
         Of the image, without padding.
     kernel, stride, dilation : int or pair

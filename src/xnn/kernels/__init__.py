@@ -24,7 +24,7 @@ from xnn._notes import note
 from xnn._typing import Array
 from xnn.backends import PRECISIONS, Backend, twins_by_default
 from xnn.kernels import threads
-from xnn.kernels.table import LONGEST, NEEDS, TABLE
+from xnn.kernels.table import LONGEST, NEEDS, TABLE, Twin
 
 
 class Functions:
@@ -38,14 +38,14 @@ class Functions:
 
     def __init__(self, library: str, with_twins: bool, precision: str) -> None:
         self._arguments = library, with_twins, precision
-        rows = TABLE[library] if with_twins and _is_served(library) else ()
+        rows = _rows(library, with_twins)
         self.twins = {row.names: row for wanted in ("", precision) for row in rows if row.precision == wanted}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _functions, self._arguments
 
     def __getattr__(self, name: str) -> Any:
-        # Reached once a name: the function found is kept as an attribute.
+        # Called once for each name: the function found is kept as an attribute.
         function = self.linked(name)
         row = self.twins.get((name,))
         if row is not None and row.pending:
@@ -54,7 +54,7 @@ class Functions:
         return function
 
     def linked(self, name: str) -> Any:
-        """Return a function for those who hand its gradients to parameters, as they may be pending."""
+        """Return a function whose gradients may be pending, for callers that hand them to parameters."""
         return getattr(functional, name) if (name,) not in self.twins else self.twin(name)
 
     def twin(self, *names: str) -> Any:
@@ -66,7 +66,7 @@ class Functions:
         return getattr(module, row.name or "_".join(row.names))
 
     def longest(self, names: Sequence[str]) -> tuple[int, Any]:
-        """Return how many of the functions that stand first have a twin together, and the twin; else ``(1, None)``."""
+        """Return the length of the longest chain at the front that has a twin, and the twin; else ``(1, None)``."""
         for length in range(min(len(names), LONGEST), 1, -1):
             twin = self.twin(*names[:length])
             if twin is not None:
@@ -95,7 +95,7 @@ def functions(backend: Backend, precision: str = "float32") -> Functions:
 
 
 def functions_of(array: Array) -> Functions:
-    """Return the functions for an array, for those who know no backend: those of the model that computes, if one does.
+    """Return the functions for an array of an unknown backend: those of the model that is computing, if there is one.
 
     See `Computing`.
     """
@@ -113,16 +113,14 @@ _libraries: dict[type, str] = {}
 
 def precisions(backend: Backend) -> tuple[str, ...]:
     """Return the precisions that models can compute in on a backend: the library's own, and those that twins serve."""
-    rows = TABLE[backend.library] if backend.twins and _is_served(backend.library) else ()
-    served = {row.precision for row in rows}
+    served = {row.precision for row in _rows(backend.library, backend.twins)}
     return tuple(name for name in PRECISIONS if name in backend.precisions or name in served)
 
 
 def twins(backend: Backend) -> dict[str, str]:
     """Return the twins that serve on a backend: what each is of, and the module that it is in."""
-    if not (backend.twins and _is_served(backend.library)):
-        return {}
-    return {", ".join(row.names): f"{__name__}.{backend.library}.{row.module}" for row in TABLE[backend.library]}
+    rows = _rows(backend.library, backend.twins)
+    return {", ".join(row.names): f"{__name__}.{backend.library}.{row.module}" for row in rows}
 
 
 def single_pass(backend: Backend, dtype: str, name: str) -> Any:
@@ -147,16 +145,16 @@ def rule(optimizer: Any) -> Callable[[Sequence[Any]], None] | None:
 
 
 def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
-    """Make calls that have nothing to do with each other, on the twins' threads where there are any.
+    """Make independent calls, on the twins' threads if there are any.
 
     Parameters
     ----------
     backend : Backend
     calls : sequence of callables
     work : sequence of int
-        How many multiplications each has to do, about.
+        Roughly how many multiplications each does.
     """
-    if backend.library == "numpy" and backend.twins and _is_served("numpy"):
+    if backend.library == "numpy" and _rows("numpy", backend.twins):
         _threads().side_by_side(calls, work)
         return
     for call in calls:
@@ -164,14 +162,14 @@ def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: 
 
 
 def set_threads(count: int) -> None:
-    """Compute with `count` threads on the CPU, from now on and in the whole process, as ``$XNN_NUM_THREADS`` has it."""
+    """Use `count` threads on the CPU from now on, in the whole process, as ``$XNN_NUM_THREADS`` would."""
     threads.set_count(count)
     if _is_served("numpy"):
         importlib.import_module("xnn.kernels.numpy.threads").choose_again()
 
 
 class Computing:
-    """What many calls of a model's functions, such as training, have in common.
+    """The context that a model's functions are called in, entered once for many calls such as training.
 
     Parameters
     ----------
@@ -191,36 +189,34 @@ class Computing:
         self._spreads = any(row.spreads for row in self.functions.twins.values() if row.names[0] in names)
 
     @property
-    def changes_anything(self) -> bool:
-        """Whether calls are slower or rounded otherwise where the context was not entered."""
+    def matters(self) -> bool:
+        """Whether entering the context ever changes how calls are rounded, or how long they take."""
         return self._holds or self.backend.has_tf32
 
     @property
-    def is_entered(self) -> bool:
-        """Whether the calling thread is in the context."""
-        return _current.computing is self
+    def is_needed(self) -> bool:
+        """Whether a single call has to enter it; a model without convolutions only inside another's."""
+        current = _current.computing
+        return current is not self and (current is not None or self._spreads or self.backend.has_tf32)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Return the context.
 
-        In it nothing is in the way of the twins' threads, which spares each twin to see to it; float32 products are
-        computed in TF32 or in full, as the precision has it; and `functions_of` returns the model's functions.
+        It keeps BLAS's threads out of the way of the twins', so that no twin has to; it has float32 products computed
+        in TF32 or in full, as the precision says; and in it `functions_of` returns the model's functions.
         """
         before = _current.computing
-        with self._hold(), self.backend.products(self._tf32):
+        hold: AbstractContextManager[None] = nullcontext()
+        if self._holds:
+            blas = _threads().blas
+            hold = blas.alone if self._spreads else blas.alone_but_for_products
+        with hold, self.backend.products(self._tf32):
             _current.computing = self
             try:
                 yield
             finally:
                 _current.computing = before
-
-    def _hold(self) -> AbstractContextManager[None]:
-        if not self._holds:
-            return nullcontext()
-        blas = _threads().blas
-        context: AbstractContextManager[None] = blas.alone if self._spreads else blas.alone_but_for_products
-        return context
 
 
 class _Current(threading.local):
@@ -231,11 +227,11 @@ _current = _Current()
 
 
 def products(backend: Backend) -> dict[str, str]:
-    """Return facts about what multiplies a backend's matrices, where they bear on the digits and can be had."""
+    """Return facts about the library that multiplies a backend's matrices, if known: the digits depend on it."""
     if backend.library != "numpy" or importlib.util.find_spec("threadpoolctl") is None:
         return {}
-    if backend.twins and _is_served("numpy"):
-        # Has BLAS use no more threads than the setting says.
+    if _rows("numpy", backend.twins):
+        # This limits BLAS to the threads of the setting.
         _threads()
     facts: dict[str, str] = importlib.import_module("xnn.kernels.numpy.blas").blas().facts()
     return facts
@@ -252,6 +248,11 @@ def held_back(backend: Backend) -> str | None:
 @functools.cache
 def _functions(library: str, with_twins: bool, precision: str) -> Functions:
     return Functions(library, with_twins, precision)
+
+
+def _rows(library: str, with_twins: bool) -> Sequence[Twin]:
+    """Return the rows of the table that can serve."""
+    return TABLE[library] if with_twins and _is_served(library) else ()
 
 
 @functools.cache

@@ -5,18 +5,19 @@ vectors of an outer product, takes it as it is.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 from xnn._typing import Array
 
 
+@dataclass(slots=True, eq=False)
 class Outer:
     """The outer product of two vectors, the gradient of a weight that saw a single row."""
 
-    __slots__ = ("left", "right")
-    waits = True
-
-    def __init__(self, left: Array, right: Array) -> None:
-        self.left, self.right = left, right
+    left: Array
+    right: Array
+    waits: ClassVar[bool] = True
 
     def write(self, place: Array | None = None) -> Array:
         """Return the product, (len(left), len(right)), written to `place` if there is one."""
@@ -27,15 +28,13 @@ class Outer:
         return place
 
 
+@dataclass(slots=True, eq=False)
 class Computed:
-    """What a function computes, which is to go to its place at once, since the function holds large arrays."""
+    """The result of a function that holds large arrays, so it should be written at once."""
 
-    __slots__ = ("_compute",)
-    waits = False
-
-    def __init__(self, compute: Callable[[Array | None], Array]) -> None:
-        self._compute = compute
+    compute: Callable[[Array | None], Array]
+    waits: ClassVar[bool] = False
 
     def write(self, place: Array | None = None) -> Array:
         """Return what the function computes, written to `place` if there is one."""
-        return self._compute(place)
+        return self.compute(place)

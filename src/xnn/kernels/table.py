@@ -17,7 +17,7 @@ class Twin:
     name
         The twin's name there; by default `names`, joined by underscores.
     precision
-        The one that it is for, where it comes before the twin for any, which leaves this empty.
+        The only precision that it serves, for which it is preferred to the general twin; empty for a general one.
     spreads
         Whether it spreads products over xnn's own threads, which BLAS's would slow down.
     pending

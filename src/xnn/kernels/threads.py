@@ -7,7 +7,7 @@ from xnn.errors import SettingError
 ENVIRONMENT_VARIABLE = "XNN_NUM_THREADS"
 
 _MOST = 256
-"""Threads that any machine may be asked for: more than its cores give the digits of a larger machine."""
+"""Threads that any machine may be asked for: more of them than cores reproduce a larger machine's digits."""
 
 
 def is_set() -> bool:
@@ -34,7 +34,7 @@ def count() -> int:
     digits = text.lstrip("0")
     if not (digits.isascii() and digits.isdecimal()):
         raise SettingError(f"${ENVIRONMENT_VARIABLE} must be a positive integer, not {text!r}")
-    # Python reads no number of thousands of digits; the first nine say enough.
+    # Python refuses to read a number of thousands of digits; the first nine are enough.
     return _checked(int(digits[:9]), f"${ENVIRONMENT_VARIABLE}", digits)
 
 

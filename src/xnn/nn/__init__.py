@@ -1,30 +1,12 @@
 """Layers: parameters plus a function from `xnn.functional`, under the same names in CamelCase."""
 
 from xnn.nn import initializers
-from xnn.nn.activations import (
-    ELU,
-    GELU,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from xnn.nn.activations import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from xnn.nn.containers import Concatenate, Parallel, Residual, Sequential
 from xnn.nn.conv import Conv2d
 from xnn.nn.layer import Call, Layer
 from xnn.nn.linear import Linear
-from xnn.nn.losses import (
-    MSE,
-    BinaryCrossEntropyWithLogits,
-    Huber,
-    L2Penalty,
-    LossSum,
-    SoftmaxCrossEntropy,
-)
+from xnn.nn.losses import MSE, BinaryCrossEntropyWithLogits, Huber, L2Penalty, LossSum, SoftmaxCrossEntropy
 from xnn.nn.normalization import BatchNorm, LayerNorm
 from xnn.nn.parameters import Buffer, Parameter, Segment, Views
 from xnn.nn.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d

@@ -1,20 +1,20 @@
 """Pullbacks one after another, in reverse."""
 
+from dataclasses import dataclass
+
 from xnn._typing import Array, Pullback
 
 
+@dataclass(slots=True, eq=False)
 class Chain:
     """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns.
 
-    `once` lets go of each pullback when it has been called, and with it of what its layer kept, so that a step needs
-    less memory at its peak.
+    With `once`, each pullback is dropped after its call, and with it what its layer kept, so that a step needs less
+    memory at its peak.
     """
 
-    __slots__ = ("once", "steps")
-
-    def __init__(self, steps: list[tuple[Pullback, bool]], once: bool) -> None:
-        self.steps = steps
-        self.once = once
+    steps: list[tuple[Pullback, bool]]
+    once: bool
 
     def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Return dx, or None where it is not asked for.

@@ -1,11 +1,13 @@
-"""What a model does around each of its calls where nobody has done it for many."""
+"""The context that a model enters for a single call, if nobody has entered it for many."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from xnn._typing import Array, Pullback
 from xnn.kernels import Computing
 
 
+@dataclass(frozen=True, eq=False)
 class Outermost:
     """A model's forward, in the context that its functions compute in.
 
@@ -16,19 +18,18 @@ class Outermost:
     computing : Computing
     """
 
-    def __init__(self, forward: Callable[..., tuple[Array, Pullback]], computing: Computing) -> None:
-        self.forward = forward
-        self.computing = computing
+    forward: Callable[..., tuple[Array, Pullback]]
+    computing: Computing
 
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback), both of which enter the context where the caller is not in it."""
-        if self.computing.is_entered:
+        """Return (y, pullback), both of which enter the context if they need it."""
+        if not self.computing.is_needed:
             return self.forward(x, train)
         with self.computing.entered():
             y, inner = self.forward(x, train)
 
         def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
-            if self.computing.is_entered:
+            if not self.computing.is_needed:
                 return inner(dy, input_gradient)
             with self.computing.entered():
                 return inner(dy, input_gradient)

@@ -82,17 +82,7 @@ class Residual(Layer):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         a, body_pullback = self.body.forward(x, train)
-        if self.shortcut is None:
-            y, add_pullback = self.functions.add(a, x)
-
-            def pullback_identity(dy: Array, input_gradient: bool = True) -> Array | None:
-                dbody, dshortcut = add_pullback(dy)
-                dx = body_pullback(dbody, input_gradient)
-                return dx + dshortcut if input_gradient else None
-
-            return y, pullback_identity
-
-        b, shortcut_pullback = self.shortcut.forward(x, train)
+        b, shortcut_pullback = (x, _pass) if self.shortcut is None else self.shortcut.forward(x, train)
         y, add_pullback = self.functions.add(a, b)
 
         def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
@@ -146,6 +136,11 @@ class Parallel(Layer):
 
 Concatenate = Parallel
 """`Parallel` under the name of what it does with the branches' outputs."""
+
+
+def _pass(dy: Array, input_gradient: bool = True) -> Array:
+    """The identity's pullback."""
+    return dy
 
 
 def checked(container: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -64,15 +64,13 @@ class Conv2d(Layer):
                 f"Conv2d: groups={self.groups} must divide the {inputs} input and {self.channels} output channels"
             )
         geometry = windows("Conv2d", (height, width), self.kernel, self.stride, self.padding, self.dilation)
-        self.weight = self.parameter(
-            "weight", (*self.kernel, inputs // self.groups, self.channels), self.weight_initializer
-        )
+        weight_shape = (*self.kernel, inputs // self.groups, self.channels)
+        self.weight = self.parameter("weight", weight_shape, self.weight_initializer)
         self.bias = (
             self.parameter("bias", (self.channels,), self.bias_initializer, decay=False) if self.use_bias else None
         )
-        for parameter in (self.weight, self.bias):
-            if parameter is not None:
-                parameter.trainable = self.starts_trainable
+        for parameter in self._parameters.values():
+            parameter.trainable = self.starts_trainable
         return (*geometry.output, self.channels)
 
     def flops(self) -> int:

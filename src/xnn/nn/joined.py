@@ -1,6 +1,7 @@
 """Layers in a row that one twin computes together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xnn._typing import Array, Pullback
@@ -8,6 +9,7 @@ from xnn.nn.chain import Chain
 from xnn.nn.layer import Layer
 
 
+@dataclass(frozen=True, eq=False)
 class Joined:
     """Layers in a row that a twin computes together; where it declines, they compute one by one.
 
@@ -18,9 +20,8 @@ class Joined:
         ``(x, *values of each layer's call) -> (y, pullback)`` or None.
     """
 
-    def __init__(self, layers: Sequence[Layer], twin: Callable[..., Any]) -> None:
-        self.layers = layers
-        self.twin = twin
+    layers: Sequence[Layer]
+    twin: Callable[..., Any]
 
     @property
     def trainable(self) -> bool:
@@ -55,7 +56,7 @@ def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
 
 
 def _name(layer: Layer, train: bool) -> str:
-    """Return the function that a layer calls, or none where it has a forward of its own, which may do otherwise."""
+    """Return the name of the function that a layer calls, or "" if it has a forward of its own."""
     if type(layer).forward is not Layer.forward or "forward" in vars(layer):
         return ""
     return layer.function if train else layer.inference_function or layer.function

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +13,8 @@ from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
 from xnn.nn.computing import Outermost
 from xnn.nn.initializers import Initializer, zeros
-from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, check_state, segments
+from xnn.nn.model import Model
+from xnn.nn.parameters import Buffer, Parameter
 from xnn.nn.precision import LOWER, Boundary, check_precision, lower
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
@@ -31,7 +32,7 @@ class Call(NamedTuple):
         return (*[None if p is None else p.operand for p in self.parameters], *self.arguments)
 
 
-class Layer:
+class Layer(Model):
     """Parameters plus a function. A model is a layer that has been built, usually a `Sequential`.
 
     A layer of your own implements `initialize`, which declares parameters and returns the output shape. It names its
@@ -58,9 +59,9 @@ class Layer:
     trainable : bool
         Whether any parameter in this layer or inside it is trainable.
     arithmetic : "full", "low" or "given"
-        Of a class of layers: what `forward` computes in where the model's precision is a lower type: in the parameters'
-        dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two comes. Its
-        output has the type of its input in any case.
+        Of a class of layers: what `forward` computes in if the model's precision is a lower type: in the parameters'
+        dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two its input has.
+        The output always has the input's type.
     """
 
     function = ""
@@ -69,18 +70,12 @@ class Layer:
     arguments: tuple[str, ...] = ()
     arithmetic = "full"
 
-    backend: Backend
-    dtype: str
     precision: str
     random: Random
     functions: kernels.Functions
-    _computing: kernels.Computing
     input_shape: Shape
     output_shape: Shape
-    parameters: Views
-    gradients: Gradients
-    buffers: Views
-    trainable: bool
+    _computing: kernels.Computing
 
     # What a layer implements -------------------------------------------------------------------------------
 
@@ -96,9 +91,9 @@ class Layer:
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback).
 
-        ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting
-        what was there, and returns dx, or None where it is not asked for. In training it lets go of what it used as it
-        goes, and can be called once.
+        ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting what
+        was there, and returns dx, or None where it is not asked for. In training it lets go of what it used as it goes,
+        so it can be called only once.
         """
         return self.perform(x, self.call(x, train), train)
 
@@ -171,8 +166,8 @@ class Layer:
             The same seed gives the same values on every backend and in every dtype.
         dtype : "float32" or "float64"
         precision : "float32", "tf32", "float16" or "bfloat16"
-            What the products are computed in; each but the first, which stands for `dtype` itself, is for a dtype of
-            float32, which the parameters keep, and only on some backends. With ``"float16"`` training has to scale the
+            What the products are computed in. The first stands for `dtype` itself; the others need a dtype of float32,
+            which the parameters keep, and only some backends offer them. With ``"float16"`` training has to scale the
             loss, as a `Trainer` does: see the page on precision.
 
         Raises
@@ -205,7 +200,7 @@ class Layer:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a built layer a model of its own; one that it stands in takes it over after that."""
+        """Make a built layer a model of its own, which a model around it then takes over."""
         arrays = state.pop("_arrays", None)
         self.__dict__.update(state)
         if arrays is None:
@@ -235,54 +230,11 @@ class Layer:
         return y
 
     def computing(self) -> AbstractContextManager[None]:
-        """Return a context for many calls of a built model, such as training; each call enters it where nobody has.
+        """Return a context for many calls, such as training; a call outside it enters it by itself where that matters.
 
         See `xnn.kernels.Computing`.
         """
         return self._computing.entered()
-
-    def segments(self, decay_all: bool = False) -> list[Segment]:
-        """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
-
-        `decay_all` has it apply to biases and norms too.
-        """
-        return self._segments[decay_all]
-
-    def freeze(self, prefix: str = "") -> None:
-        """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default.
-
-        Like the architecture, what is frozen is the program's to say: no state or checkpoint holds it.
-        """
-        self._set_trainable(prefix, trainable=False)
-
-    def unfreeze(self, prefix: str = "") -> None:
-        """Undo `freeze`."""
-        self._set_trainable(prefix, trainable=True)
-
-    def layout(self) -> list[dict[str, Any]]:
-        """Return the index of the flat vector, ready for JSON: name, shape and start of each parameter."""
-        starts = self.parameters.starts
-        return [
-            {"name": name, "shape": list(p.shape), "start": starts[name]} for name, p in self._all_parameters.items()
-        ]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return copies of all parameters and buffers as NumPy arrays, by name."""
-        named = {**self.parameters, **self.buffers}
-        return {name: self.backend.to_numpy(view, copy=True) for name, view in named.items()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters and buffers from arrays by name, as `state_dict` gives them.
-
-        Raises
-        ------
-        ValueError
-            If a name is missing or unexpected, or a shape differs; nothing has been changed then.
-        """
-        named = {**self.parameters, **self.buffers}
-        check_state(named, state)
-        for name, view in named.items():
-            view[...] = self.backend.asarray(state[name], dtype=self.dtype)
 
     def summary(self) -> Summary:
         """Return a table of the model's layers: output shapes, parameters and FLOPs."""
@@ -291,10 +243,7 @@ class Layer:
     # How `build` works -------------------------------------------------------------------------------------
 
     def _prepare(self, shape: Shape) -> Shape:
-        self._parameters: dict[str, Parameter] = {}
-        self._buffers: dict[str, Buffer] = {}
-        self._children: dict[str, Layer] = {}
-        self._restore()
+        self._parameters, self._buffers, self._children = {}, {}, {}
         self.input_shape = shape
         self.output_shape = self.initialize(shape)
         return self.output_shape
@@ -312,36 +261,32 @@ class Layer:
             layers[name], names[id(layer)] = layer, name
         return layers
 
-    def _own_entries(self) -> list[Parameter | Buffer]:
+    def _own_entries(self) -> list[Buffer]:
         return [*self._parameters.values(), *self._buffers.values()]
 
     def _walk(self, prefix: str) -> "Iterator[tuple[str, Layer]]":
         yield prefix, self
         for name, layer in self._children.items():
-            yield from layer._walk(_join(prefix, name))
+            yield from layer._walk(f"{prefix}.{name}".removeprefix("."))
 
     def _connect(self, backend: Backend, dtype: str, precision: str, random: Random) -> None:
         """Make what all layers of a model share, once all that is in it has been declared."""
         layers = self._named_layers()
-        names = {layer.function for layer in layers.values()}
-        computing = kernels.Computing(backend, dtype, precision, names)
+        computing = kernels.Computing(backend, dtype, precision, {layer.function for layer in layers.values()})
         for layer in layers.values():
-            layer._restore()
+            # What an earlier build has put around it.
+            if isinstance(vars(layer).get("forward"), Boundary | Outermost):
+                del layer.forward
             layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
             layer.functions, layer._computing = computing.functions, computing
-        self._adopt_arrays(backend, dtype)
+        self._adopt_arrays(layers)
         if precision in LOWER:
             lower(self, layers, self._all_parameters, precision)
         for layer in layers.values():
             layer._link()
-        if computing.changes_anything:
+        if computing.matters:
             self.__dict__["forward"] = Outermost(self.forward, computing)
         self._refresh()
-
-    def _restore(self) -> None:
-        """Have the class's own forward again, in place of what `_connect` puts around it."""
-        if isinstance(self.__dict__.get("forward"), Boundary | Outermost):
-            del self.__dict__["forward"]
 
     def _link(self) -> None:
         """Look up what the layer calls, once the functions and all layers inside it are there."""
@@ -350,61 +295,6 @@ class Layer:
 
     def _none(self, *arguments: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} names no function and does not implement forward")
-
-    def _adopt_arrays(self, backend: Backend, dtype: str) -> None:
-        """Make the flat vectors and hand each parameter and buffer its views, with what it held before."""
-        parameters: dict[str, Parameter] = {}
-        buffers: dict[str, Buffer] = {}
-        for prefix, layer in self._named_layers().items():
-            parameters |= {_join(prefix, name): entry for name, entry in layer._parameters.items()}
-            buffers |= {_join(prefix, name): entry for name, entry in layer._buffers.items()}
-        self._all_parameters, self._all_buffers = parameters, buffers
-        # The decayed ones first, so that an optimizer has two runs to update, not two for each layer.
-        order = sorted(parameters, key=lambda name: not parameters[name].decay)
-        self.parameters = Views(parameters, order, backend, dtype)
-        self.gradients = Gradients(parameters, order, backend, dtype)
-        self.buffers = Views(buffers, list(buffers), backend, dtype)
-        for entries, views in ((parameters, self.parameters), (buffers, self.buffers)):
-            for name, entry in entries.items():
-                if entry.value is not None:
-                    views[name][...] = backend.asarray(entry.value, dtype=dtype)
-                entry.value = views[name]
-        for name, parameter in parameters.items():
-            parameter.operand = parameter.value
-            parameter.settle(self.gradients.place(name))
-
-    def _draw(self, seed: int) -> None:
-        host = make_backend("numpy")
-        entries: dict[str, Parameter | Buffer] = {**self._all_parameters, **self._all_buffers}
-        for name, entry in entries.items():
-            values = entry.initializer(entry.shape, Random(host, seed, f"initial/{name}"))
-            entry.value[...] = self.backend.asarray(values, dtype=self.dtype)
-
-    def _set_trainable(self, prefix: str, trainable: bool) -> None:
-        chosen = [
-            parameter
-            for name, parameter in self._all_parameters.items()
-            if not prefix or name == prefix or name.startswith(f"{prefix}.")
-        ]
-        if not chosen:
-            names = ", ".join(self._all_parameters)
-            raise ValueError(f"no parameter is named {prefix!r} or lies under it; there are: {names}")
-        for parameter in chosen:
-            parameter.trainable = trainable
-            parameter.gradient[...] = 0.0
-        self._refresh()
-
-    def _refresh(self) -> None:
-        """Work out anew what depends on which parameters are trainable, since every step asks for it."""
-        self._mark_trainable()
-        self._segments = {
-            decay_all: segments(self._all_parameters, self.parameters.starts, decay_all) for decay_all in (False, True)
-        }
-
-    def _mark_trainable(self) -> bool:
-        inside = [layer._mark_trainable() for layer in self._children.values()]
-        self.trainable = any(inside) or any(p.trainable for p in self._parameters.values())
-        return self.trainable
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what is not there, which before `build` is nearly everything.
@@ -420,7 +310,3 @@ _MADE_ANEW = frozenset(
     )
 )
 """Attributes of a built layer that a copy does not take over."""
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name

@@ -1,5 +1,6 @@
 """Parameters, and the flat vectors they are views of."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,23 @@ from xnn.nn.initializers import Initializer
 
 
 @dataclass(eq=False)
-class Parameter:
+class Buffer:
+    """An array of a layer that is saved with the model, such as a running mean."""
+
+    shape: Shape
+    initializer: Initializer
+    value: Array = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy keeps: all but the arrays, which are the model's."""
+        return {name: kept for name, kept in vars(self).items() if name not in _ARRAYS}
+
+
+_ARRAYS = ("value", "operand", "pending", "_gradient")
+
+
+@dataclass(eq=False)
+class Parameter(Buffer):
     """A trainable array of a layer.
 
     Attributes
@@ -33,19 +50,11 @@ class Parameter:
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
     """
 
-    shape: Shape
-    initializer: Initializer
     decay: bool = True
     trainable: bool = True
-    value: Array = field(default=None, repr=False)
-    operand: Array = field(default=None, repr=False)
-    pending: Pending | None = field(default=None, repr=False)
-    _gradient: Array = field(default=None, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy keeps: all but the arrays, which are the model's."""
-        arrays = dict.fromkeys(("value", "operand", "pending", "_gradient"))
-        return {**self.__dict__, **arrays}
+    operand: Array = field(default=None, init=False, repr=False)
+    pending: Pending | None = field(default=None, init=False, repr=False)
+    _gradient: Array = field(default=None, init=False, repr=False)
 
     @property
     def gradient(self) -> Array:
@@ -64,23 +73,6 @@ class Parameter:
         else:
             gradient.write(self._gradient)
             self.pending = None
-
-    def settle(self, place: Array) -> None:
-        """Have the gradient written to that place from now on."""
-        self._gradient, self.pending = place, None
-
-
-@dataclass(eq=False)
-class Buffer:
-    """An array of a layer that is not trained, such as a running mean."""
-
-    shape: Shape
-    initializer: Initializer
-    value: Array = field(default=None, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy keeps: all but the array, which is the model's."""
-        return {**self.__dict__, "value": None}
 
 
 @dataclass(frozen=True)
@@ -121,12 +113,9 @@ class Views(Mapping[str, Array]):
 
     def __init__(self, shaped: Mapping[str, _Shaped], order: Sequence[str], backend: Backend, dtype: str) -> None:
         xp = backend.xp
-        self.starts: dict[str, int] = {}
-        total = 0
-        for name in order:
-            self.starts[name] = total
-            total += math.prod(shaped[name].shape)
-        self._flat = xp.zeros((total,), dtype=backend.dtype(dtype), device=backend.device)
+        sizes = [math.prod(shaped[name].shape) for name in order]
+        self.starts = dict(zip(order, itertools.accumulate(sizes, initial=0), strict=False))
+        self._flat = xp.zeros((sum(sizes),), dtype=backend.dtype(dtype), device=backend.device)
         self._views = {}
         for name, entry in shaped.items():
             start = self.starts[name]
@@ -158,6 +147,8 @@ class Gradients(Views):
     def __init__(self, parameters: Mapping[str, Parameter], order: Sequence[str], backend: Backend, dtype: str) -> None:
         super().__init__(parameters, order, backend, dtype)
         self._parameters = parameters
+        for name, parameter in parameters.items():
+            parameter._gradient, parameter.pending = self._views[name], None
 
     @property
     def flat(self) -> Array:
@@ -168,10 +159,6 @@ class Gradients(Views):
 
     def __getitem__(self, name: str) -> Array:
         return self._parameters[name].gradient
-
-    def place(self, name: str) -> Array:
-        """Return the view that a gradient is written to, whatever it holds."""
-        return self._views[name]
 
     def take_pending(self) -> list[tuple[int, int, Pending]]:
         """Return the gradients that were not written, with their start and stop in the vector; they never will be."""
@@ -199,15 +186,15 @@ def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], dec
     return runs
 
 
-def check_state(named: Mapping[str, Array], state: Mapping[str, Any]) -> None:
+def check_state(named: Mapping[str, _Shaped], state: Mapping[str, Any]) -> None:
     """Raise ValueError, with all that is wrong, unless `state` has an array of the right shape for each name."""
     problems = [f"'{name}' is missing" for name in named if name not in state]
     problems += [f"'{name}' is not in the model" for name in state if name not in named]
-    for name, view in named.items():
+    for name, entry in named.items():
         shape = getattr(state.get(name), "shape", None)
         if name in state and shape is None:
             problems.append(f"'{name}' is a {type(state[name]).__name__}, not an array")
-        elif name in state and tuple(shape or ()) != tuple(view.shape):
-            problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(view.shape)}")
+        elif name in state and tuple(shape or ()) != tuple(entry.shape):
+            problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(entry.shape)}")
     if problems:
         raise ValueError(f"the state does not fit the model: {some(problems, '; ')}")

@@ -1,7 +1,8 @@
-"""Computing in a type that is lower than the parameters': which layers do, and where numbers are cast."""
+"""Computing in a lower type than the parameters': which layers do, and where numbers are cast."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xnn._typing import Array, Pullback
@@ -80,6 +81,7 @@ class _Copies:
             self.are_new = False
 
 
+@dataclass(frozen=True, eq=False)
 class Boundary:
     """A layer's forward that is computed in one type, whichever of two its input has.
 
@@ -89,34 +91,23 @@ class Boundary:
         ``(x, train) -> (y, pullback)``, the layer's own.
     layer : Layer
     inside, other : dtype
-        What x is cast to, and what it is cast from; x of any third type is the layer's to refuse.
+        What x is cast to, and what it is cast from; the layer refuses x of any third type.
     copies : _Copies
         Of the model's parameters: made anew by each call from outside, be it of the model or of a layer in it.
     outside : dtype, optional
         Of y; by default x's.
     """
 
-    def __init__(
-        self,
-        forward: Callable[..., tuple[Array, Pullback]],
-        layer: "Layer",
-        inside: Any,
-        other: Any,
-        copies: _Copies,
-        outside: Any = None,
-    ) -> None:
-        self.forward = forward
-        self.layer = layer
-        self.inside = inside
-        self.other = other
-        self.copies = copies
-        self.outside = outside
+    forward: Callable[..., tuple[Array, Pullback]]
+    layer: "Layer"
+    inside: Any
+    other: Any
+    copies: _Copies
+    outside: Any = None
 
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        if self.copies.are_new:
-            return self._call(x, train)
-        with self.copies.renewed():
+        with nullcontext() if self.copies.are_new else self.copies.renewed():
             return self._call(x, train)
 
     def _call(self, x: Array, train: bool) -> tuple[Array, Pullback]:

@@ -68,7 +68,7 @@ class ExponentialMovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Put the averages into the model for the time of a ``with`` block, and the weights back after it.
+        """Put the averages into the model for the duration of a ``with`` block, and the weights back after it.
 
         What the block writes to the model's parameters and buffers is lost.
         """

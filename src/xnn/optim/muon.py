@@ -198,7 +198,7 @@ def _polynomial(gram: Array) -> Array:
 
 
 def _norm(matrix: Array) -> Array:
-    """Return the norm to divide by: 1 for a matrix of zeros, which so stays."""
+    """Return the norm to divide by: 1 for a matrix of zeros, which then stays zero."""
     xp = array_namespace(matrix)
     norm = xp.sqrt(xp.sum(matrix * matrix))
     return norm + xp.astype(norm == 0.0, norm.dtype)

@@ -83,7 +83,7 @@ def as_tuple(gradients: Any) -> tuple[Any, ...]:
 
 
 class Call:
-    """A function with its arguments on the backend, and copies of them to notice changes by."""
+    """A function with its arguments, which notices changes to what it is given."""
 
     def __init__(
         self,

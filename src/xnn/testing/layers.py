@@ -24,7 +24,7 @@ def check_layer(
 ) -> None:
     """Check the gradients of a layer, or of a whole model, with respect to its input and to every parameter.
 
-    The layer is built anew in float64 and given random parameters. Its pullback is held against finite differences
+    The layer is built again, in float64, and given random parameters. Its pullback is compared with finite differences
     as in `check_pullback`; running statistics and random numbers are put back before each call, so that every call
     computes one and the same function. Besides, the output must have the promised shape, the pullback must overwrite
     the gradients whatever they held, and without ``input_gradient`` it must return None and fill the same gradients.
@@ -54,15 +54,8 @@ def check_layer(
         x = random.standard_normal((batch, *input_shape))
     values = [np.asarray(random.standard_normal(view.shape)) for view in layer.parameters.values()]
     function = _as_function(layer, train)
-    check_pullback(
-        function,
-        (x, *values),
-        names=("input", *layer.parameters),
-        backend=layer.backend,
-        seed=seed,
-        step=step,
-        rtol=rtol,
-    )
+    names = ("input", *layer.parameters)
+    check_pullback(function, (x, *values), names=names, backend=layer.backend, seed=seed, step=step, rtol=rtol)
     _check_without_input_gradient(layer, function, x, values)
 
 

@@ -1,5 +1,6 @@
 """A strategy that draws whole networks."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
@@ -43,36 +44,27 @@ def networks(
 
 
 def _layer(draw: st.DrawFn, kind: str, max_layers: int, smooth: bool, norms: Norms) -> nn.Layer:
-    if kind == "residual":
-        return nn.Residual(_branch(draw, max_layers, smooth, norms))
-    if kind == "parallel":
-        return nn.Parallel(*(_branch(draw, max_layers, smooth, norms) for _ in range(draw(st.integers(1, 3)))))
-    return _simple(draw, kind, smooth, norms)
+    def branch() -> nn.Layer:
+        """Draw layers that keep the shape."""
+        kinds = st.lists(st.sampled_from(["depthwise", "norm", "activation"]), min_size=1, max_size=max_layers)
+        return nn.Sequential(*(_layer(draw, inner, max_layers, smooth, norms) for inner in draw(kinds)))
 
+    def conv() -> nn.Layer:
+        channels, kernel, stride = (draw(st.integers(1, most)) for most in (3, 3, 2))
+        return nn.Conv2d(channels, kernel, stride, "same", bias=draw(st.booleans()))
 
-def _branch(draw: st.DrawFn, max_layers: int, smooth: bool, norms: Norms) -> nn.Layer:
-    """Draw layers that keep the shape."""
-    kinds = st.lists(st.sampled_from(["depthwise", "norm", "activation"]), min_size=1, max_size=max_layers)
-    return nn.Sequential(*(_simple(draw, kind, smooth, norms) for kind in draw(kinds)))
-
-
-def _simple(draw: st.DrawFn, kind: str, smooth: bool, norms: Norms) -> nn.Layer:
-    if kind == "conv":
-        kernel = draw(st.integers(1, 3))
-        return nn.Conv2d(draw(st.integers(1, 3)), kernel, draw(st.integers(1, 2)), "same", bias=draw(st.booleans()))
-    if kind == "norm":
-        norm: nn.Layer = draw(st.sampled_from(norms))()
-        return norm
-    if kind == "average":
-        return nn.AvgPool2d(2, 2, "same")
-    if kind == "max":
-        return nn.MaxPool2d(2, 2, "same")
-    if kind == "dropout":
-        return nn.Dropout(0.3)
-    if kind == "depthwise":
-        return _Depthwise(draw(st.sampled_from([1, 3])))
-    activation: nn.Layer = draw(st.sampled_from(SMOOTH if smooth else SMOOTH + KINKED))()
-    return activation
+    makers: dict[str, Callable[[], nn.Layer]] = {
+        "activation": lambda: draw(st.sampled_from(SMOOTH if smooth else SMOOTH + KINKED))(),
+        "average": lambda: nn.AvgPool2d(2, 2, "same"),
+        "conv": conv,
+        "depthwise": lambda: _Depthwise(draw(st.sampled_from([1, 3]))),
+        "dropout": lambda: nn.Dropout(0.3),
+        "max": lambda: nn.MaxPool2d(2, 2, "same"),
+        "norm": lambda: draw(st.sampled_from(norms))(),
+        "parallel": lambda: nn.Parallel(*(branch() for _ in range(draw(st.integers(1, 3))))),
+        "residual": lambda: nn.Residual(branch()),
+    }
+    return makers[kind]()
 
 
 class _Depthwise(nn.Conv2d):

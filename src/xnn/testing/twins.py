@@ -3,6 +3,7 @@
 import copy
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
@@ -83,15 +84,9 @@ def check_twin(
     sides = [(f"the reference {function_name(reference)}", reference), (f"the twin {function_name(twin)}", twin)]
     comparison = Comparison(sides[0][0], sides[1][0], "in", _default_rtol if rtol is None else lambda dtype: rtol, atol)
     pairs = _Pairs(on, comparison)
-    values, pullbacks = zip(
-        *(
-            watched_call(
-                name, function, copy.deepcopy(args), copy.deepcopy(options or {}), on, parameter_names(reference)
-            )
-            for name, function in sides
-        ),
-        strict=True,
-    )
+    given, names = (args, options or {}), parameter_names(reference)
+    results = [watched_call(name, function, *copy.deepcopy(given), on, names) for name, function in sides]
+    values, pullbacks = zip(*results, strict=True)
     pairs.check("y", values)
     dy = random_dy(on.to_numpy(values[0], copy=True), seed)
     gradients = pairs.check_gradients(pullbacks, dy)
@@ -102,12 +97,12 @@ def check_twin(
             pairs.check_gradients(pullbacks, dy, needs)
 
 
+@dataclass(frozen=True)
 class _Pairs:
     """Comparisons of what the two sides give, in pairs (reference's, twin's)."""
 
-    def __init__(self, backend: Backend, comparison: Comparison) -> None:
-        self.backend = backend
-        self.comparison = comparison
+    backend: Backend
+    comparison: Comparison
 
     def check(self, name: str, pair: Sequence[Array]) -> None:
         """Compare two arrays."""

@@ -1,7 +1,6 @@
-"""What may happen beside training, and stopping early."""
+"""Callbacks, and stopping early."""
 
 import math
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from xnn import _checks
@@ -21,13 +20,13 @@ class Callback:
         """Before the first step of an epoch, or of the rest of one after a resume."""
 
     def step_end(self, trainer: "Trainer") -> None:
-        """After every step, and after the `interval` that is due then; costs nothing where it is not overridden."""
+        """After every step, and after the `interval` that is due then; costs nothing unless it is overridden."""
 
     def interval(self, trainer: "Trainer", row: Row) -> None:
         """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr``.
 
         Where the loss is scaled, it has ``loss_scale`` and ``skipped_steps`` (of all training) too. ``passes`` is how
-        often the data has been gone through, a real number, ``minibatch_loss`` the loss of the step's own batch,
+        many times the data has been seen, a real number, ``minibatch_loss`` the loss of the step's own batch,
         ``interval_loss`` the mean over the images since the last interval.
         """
 
@@ -38,13 +37,8 @@ class Callback:
         """After the last step, also when stopped; not after an error."""
 
 
-def step_hooks_of(callbacks: Sequence[Callback]) -> "list[Callable[[Trainer], None]]":
-    """Return the `step_end` of those callbacks that have one of their own."""
-    return [callback.step_end for callback in callbacks if type(callback).step_end is not Callback.step_end]
-
-
 class EarlyStopping(Callback):
-    """Stops when a metric has not become better for some epochs.
+    """Stops when a metric has not improved for some epochs.
 
     It looks at the whole history each time, so there is no state to save.
 
@@ -53,7 +47,7 @@ class EarlyStopping(Callback):
     patience
         Epochs to wait for a better value.
     metric
-        Name of a column of the history; an accuracy is to grow, anything else to fall.
+        Name of a column of the history; accuracies should grow, everything else should fall.
     """
 
     def __init__(self, patience: int, metric: str = "validation_loss") -> None:
@@ -79,4 +73,4 @@ class EarlyStopping(Callback):
                 continue
             best, age = (sign * value, 0) if sign * value < best else (best, age + 1)
         if age >= self.patience:
-            trainer.request_stop(f"{self.metric} has not become better for {age} epochs")
+            trainer.request_stop(f"{self.metric} has not improved for {age} epochs")

@@ -1,4 +1,4 @@
-"""Training a part of the model less and less, and after some epochs no more."""
+"""Training a part of the model less and less, and after some epochs not at all."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class FadeOut(Callback):
-    """Lets the learning rate of one parameter fall to zero over the first epochs, and freezes it then.
+    """Lowers the learning rate of one parameter to zero over the first epochs, then freezes it.
 
     With N steps in these epochs, step i (0, 1, ...) moves the parameter by the share 1 - i / N of what the optimizer
     did. Where a step is proportional to the learning rate, this is that share of the rate. A weight average sees the

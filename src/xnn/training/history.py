@@ -1,6 +1,5 @@
-"""The rows that training writes down, an epoch each."""
+"""The rows that training records, one for each epoch."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from xnn.training.metrics import Metrics
@@ -9,15 +8,12 @@ Row = dict[str, Any]
 
 
 class History(list[Row]):
-    """A list with one dict an epoch.
+    """A list with one dict for each epoch.
 
     Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
     (spent on the training steps) and ``images_per_second``; and, where there is data to judge by, the loss and the
     accuracies on it under ``validation_`` (or the trainer's other `held_out` name).
     """
-
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
-        super().__init__(rows)
 
     def column(self, name: str) -> list[Any]:
         """Return one value of each row, None where a row has none."""

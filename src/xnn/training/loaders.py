@@ -27,7 +27,7 @@ class Loader(Protocol):
 
 
 _LOOKED_AT = 1024
-"""Examples that are looked at together."""
+"""Examples that are checked together."""
 
 Data: TypeAlias = Loader | tuple[Array, Array]
 """Batches, or a pair of arrays (x, labels) to be cut into some."""
@@ -39,7 +39,7 @@ class ArrayBatches:
     Parameters
     ----------
     x
-        (n, ...): one entry an example.
+        (n, ...): one entry for each example.
     labels
         (n,) class indices, or targets of the shape the loss wants.
     batch_size
@@ -72,7 +72,7 @@ class ArrayBatches:
         classes: int | None = None,
     ) -> None:
         if x.shape[0] != labels.shape[0]:
-            raise ValueError(f"x has {x.shape[0]} examples and labels has {labels.shape[0]}; they must be as many")
+            raise ValueError(f"x has {x.shape[0]} examples but labels has {labels.shape[0]}; give as many of both")
         if x.shape[0] == 0:
             raise ValueError("x has no examples")
         _checks.count("batch_size", batch_size, 1)
@@ -87,7 +87,7 @@ class ArrayBatches:
         self._seed = seed
 
     def _check_labels(self, classes: int) -> None:
-        """Look at all labels once: on a device a wrong index would be a wrong loss, or end the process."""
+        """Check all labels once: on a device a wrong index would give a wrong loss, or end the process."""
         labels = self._backend.to_numpy(self._labels)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             return

@@ -40,9 +40,9 @@ class LossScaling:
 
 
 class LossScaler:
-    """Makes a step by a scaled loss, or leaves everything as it was where a gradient became infinite or NaN.
+    """Takes a step with a scaled loss, or leaves everything as it was if a gradient became infinite or NaN.
 
-    In a loop of one's own::
+    In a loop of your own::
 
         scaler.begin()
         logits, pullback = model.forward(x, train=True)
@@ -53,8 +53,8 @@ class LossScaler:
         scaler.end()
 
     The scale s, a float32 array without axes, starts the way back, and the gradients are divided by it. s is halved
-    after a step that is skipped, and doubled after so many in a row that were not, as in P. Micikevicius et al., "Mixed
-    precision training", ICLR 2018. Nothing is read back to the host but by `report` and `state_dict`.
+    after a step that is skipped, and doubled after `growth_steps` in a row that were not, as in P. Micikevicius et al.,
+    "Mixed precision training", ICLR 2018. Only `report`, `is_futile` and `state_dict` read anything back to the host.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class LossScaler:
         self._finite: Array = None
 
     def begin(self) -> None:
-        """Note what a step changes, before its forward pass."""
+        """Remember what a step changes, before its forward pass."""
         for before, vector in zip(self._before, self._vectors, strict=True):
             before[...] = vector
 
@@ -125,7 +125,7 @@ class LossScaler:
 
     @property
     def is_futile(self) -> bool:
-        """Whether the last step overflowed though the scale was 1, which is no matter of the scale; reads it back."""
+        """Whether the last step overflowed even at a scale of 1, which no scale can mend; reads it back."""
         return bool(self._read(self._futile))
 
     def state_dict(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def ranks(xp: Any, logits: Array, labels: Array) -> Array:
 
 
 class _Counted(NamedTuple):
-    """Batches whose logits are not needed any more, all arrays on the device."""
+    """Batches whose logits are no longer needed, all arrays on the device."""
 
     losses: Array
     sizes: list[int]
@@ -83,20 +83,15 @@ class _Counted(NamedTuple):
 class Meter:
     """Collects losses and logits of batches on the device and adds them to sums when asked to.
 
-    Nothing is read from the device but by `flush`. Losses are added one by one in float64 on the host, so that the sums
-    do not depend on when it was called.
+    Only `flush` reads from the device. Losses are added one by one in float64 on the host, so that the sums do not
+    depend on when it was called.
     """
 
     def __init__(self, backend: Backend, top5: bool = False) -> None:
         self.backend = backend
         self.top5 = top5
         self._counted: list[_Counted] = []
-        self._clear()
-
-    def _clear(self) -> None:
-        self._losses: list[Array] = []
-        self._logits: list[Array] = []
-        self._labels: list[Array] = []
+        self._batches: list[tuple[Array, Array, Array]] = []
         self._images = 0
 
     def add(self, loss: Array, logits: Array, labels: Array) -> bool:
@@ -104,9 +99,7 @@ class Meter:
 
         That is so on NumPy alone, where reading costs nothing. A device counts, and lets go of the logits.
         """
-        self._losses.append(loss)
-        self._logits.append(logits)
-        self._labels.append(labels)
+        self._batches.append((loss, logits, labels))
         self._images += labels.shape[0]
         is_full = self._images > _MOST_PENDING
         if is_full and self.backend.library != "numpy":
@@ -121,7 +114,7 @@ class Meter:
             return []
         counted, self._counted = self._counted, []
         xp = self.backend.xp
-        # All is given to the device before it is waited for.
+        # The device gets all of its work before anyone waits for it.
         stacked = xp.concat([part.losses for part in counted])
         hits = [xp.stack(kind) for kind in zip(*(part.hits for part in counted), strict=True)]
         losses: list[float] = self.backend.to_numpy(stacked).tolist()
@@ -135,18 +128,19 @@ class Meter:
         return losses
 
     def _count(self) -> None:
-        """Turn what was noted into few numbers, on the device."""
-        if not self._losses:
+        """Reduce what was noted to a few numbers, on the device."""
+        if not self._batches:
             return
-        sizes = [labels.shape[0] for labels in self._labels]
-        self._counted.append(_Counted(self.backend.xp.stack(self._losses), sizes, self._hits()))
-        self._clear()
+        losses, logits, labels = zip(*self._batches, strict=True)
+        sizes = [each.shape[0] for each in labels]
+        self._counted.append(_Counted(self.backend.xp.stack(losses), sizes, self._hits(logits, labels)))
+        self._batches, self._images = [], 0
 
-    def _hits(self) -> list[Array]:
+    def _hits(self, all_logits: tuple[Array, ...], all_labels: tuple[Array, ...]) -> list[Array]:
         xp = self.backend.xp
-        if not is_classification(xp, self._logits[0], self._labels[0]):
+        if not is_classification(xp, all_logits[0], all_labels[0]):
             return []
-        logits, labels = xp.concat(self._logits), xp.concat(self._labels)
+        logits, labels = xp.concat(all_logits), xp.concat(all_labels)
         if self.top5 and logits.shape[1] > 5:
             rank = ranks(xp, logits, labels)
             return [_total(xp, rank == 0), _total(xp, rank < 5)]

@@ -1,4 +1,4 @@
-"""The whole state of a `Trainer`, out of it and back into it.
+"""Saving and restoring the whole state of a `Trainer`.
 
 Everything else a run depends on is a pure function of its settings and of the counts kept here: the order of an epoch's
 images, augmentation, dropout and the learning rate.

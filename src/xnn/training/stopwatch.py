@@ -20,7 +20,7 @@ class Stopwatch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run for the time of a ``with`` block."""
+        """Run for the duration of a ``with`` block."""
         self._state = (self.elapsed, perf_counter())
         try:
             yield

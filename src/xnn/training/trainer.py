@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +14,12 @@ from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
 from xnn.optim.schedules import Schedule
 from xnn.training import state
-from xnn.training.callbacks import step_hooks_of
+from xnn.training.callbacks import Callback
 from xnn.training.history import History, epoch_row
 from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from xnn.training.callbacks import Callback
 
 _GLANCE = 0.25
 """Seconds after which the running loss is read again, for those who watch."""
@@ -33,7 +30,7 @@ class _Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class Trainer:
-    """Trains a model and keeps count, so that it can stop after any step and go on later bit for bit.
+    """Trains a model and keeps count, so that it can stop after any step and resume later, bit for bit.
 
     Parameters
     ----------
@@ -52,8 +49,8 @@ class Trainer:
     average
         Moving average of the weights; evaluation uses it.
     loss_scaling
-        How the loss is scaled before its pullback; None leaves it as it is, but for a model in float16, whose gradients
-        need it.
+        How the loss is scaled before its pullback. None leaves it as it is, except for a model in float16, whose
+        gradients need scaling.
     callbacks
         Called in order; see `Callback`.
     log_every
@@ -75,7 +72,7 @@ class Trainer:
     clock, epoch_clock : Stopwatch
         Time spent in `fit`, and in the steps of the present epoch, what came before a resume included.
     last_lr : float or None
-        Learning rate of the last step done, which the optimizer's need no longer be; None before the first.
+        Learning rate of the last step, from which the optimizer's may differ by now; None before the first.
     stop_reason : str or None
         Why `fit` returned before all epochs were done.
     scaler : LossScaler or None
@@ -93,7 +90,7 @@ class Trainer:
         clip_norm: float | None = None,
         average: ExponentialMovingAverage | None = None,
         loss_scaling: LossScaling | None = None,
-        callbacks: "Sequence[Callback]" = (),
+        callbacks: Sequence[Callback] = (),
         log_every: int = 50,
         held_out: str = "validation",
         evaluate_every: int = 1,
@@ -178,8 +175,8 @@ class Trainer:
     def request_stop(self, reason: str, *, to_resume: bool = False) -> None:
         """Make `fit` return after the step it is in; safe to call from a signal handler.
 
-        `to_resume` says that training is to go on some other time: then `interrupted` is true, unless all was done, or
-        training was about to stop for another reason, which stays.
+        `to_resume` says that training is to be resumed some other time: then `interrupted` is true, unless all epochs
+        were done. If training is already about to stop for another reason, that reason stays.
         """
         if to_resume and self.stop_reason is not None:
             return
@@ -188,7 +185,7 @@ class Trainer:
 
     @property
     def interrupted(self) -> bool:
-        """Whether training stopped where it should go on some other time."""
+        """Whether training stopped early and should be resumed some other time."""
         return self.batch > 0 or (self._to_resume and self.epoch < self.epochs)
 
     @property
@@ -220,7 +217,7 @@ class Trainer:
             The state is of another model or optimizer.
         """
         state.load(self, arrays, info)
-        # Losses that were not read yet, as after an exception, belong to where the trainer comes from.
+        # Losses that were not read yet, as after an exception, belong to the state that is left.
         self._meter = Meter(self.model.backend)
 
     def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
@@ -254,11 +251,11 @@ class Trainer:
     def _train_batches(self, batches: Iterable[tuple[Array, Array]]) -> None:
         """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
-        step_hooks = step_hooks_of(self.callbacks)
+        step_hooks = [c.step_end for c in self.callbacks if type(c).step_end is not Callback.step_end]
         optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
         is_plain = self.penalty is None and scaler is None
-        # Looking costs nothing on NumPy; on a device it would mean waiting for it.
+        # A look costs nothing on NumPy; on a device it would mean waiting.
         glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
         for x, labels in batches:
             if schedule is not None:
@@ -310,7 +307,7 @@ class Trainer:
             penalty_pullback(dpenalty)
 
     def _flush(self) -> list[float]:
-        """Read the losses since the last flush and see that they are finite."""
+        """Read the losses since the last flush and check that they are finite."""
         losses = self._meter.flush(self.epoch_sums, self.interval_sums)
         for step, loss in enumerate(losses, self.step - len(losses) + 1):
             if not math.isfinite(loss):

@@ -19,8 +19,8 @@ def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
         Built, for images.
     views : {1, 2, 6}
         1: the image alone. 2: its mirror image too. 6: these two, with a weight of one half, and the same two of the
-        image moved by a pixel up and left, and down and right, with a quarter each. What moves in at the border
-        mirrors what is beside it.
+        image moved by a pixel up and left, and down and right, with a quarter each. What moves in at the border is its
+        mirror image.
 
     Raises
     ------

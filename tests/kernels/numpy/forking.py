@@ -80,7 +80,7 @@ def from_a_callback():
 
 
 def of_a_run_that_goes_on_in_the_child():
-    """The child, like its parent, finishes what it was forked in the midst of."""
+    """The child, like its parent, finishes the training that it was forked in."""
     readable, writable = os.pipe()
     children = []
 

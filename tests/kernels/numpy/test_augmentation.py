@@ -159,7 +159,7 @@ class Subclass(HorizontalFlip):
     ],
     ids=["function", "subclass", "composed", "nested", "many"],
 )
-def test_what_it_is_not_made_for_goes_the_way_of_the_reference(augment, calls):
+def test_what_it_does_not_cover_takes_the_reference(augment, calls):
     assert_equal(split_of((9, 4, 4, 2)), batch_size=4, augment=augment)
     assert not calls
 
@@ -171,14 +171,14 @@ def test_it_is_for_bytes_that_become_float32(dtype, kind, calls):
     assert len(calls) == (kind is np.uint8 and dtype == "float32")
 
 
-def test_images_that_lie_in_another_order_or_are_rows_go_the_way_of_the_reference(calls):
+def test_images_in_another_order_or_rows_take_the_reference(calls):
     images = split_of((9, 4, 6, 2)).images
     assert_equal(Split(images.transpose(0, 2, 1, 3), np.arange(9)), batch_size=4)
     assert_equal(Split(images.reshape(9, -1), np.arange(9)), batch_size=4)
     assert not calls
 
 
-def test_statistics_of_other_channels_go_the_way_of_the_reference(calls):
+def test_statistics_of_other_channels_take_the_reference(calls):
     split = split_of((9, 4, 4, 3))
     with pytest.raises(ValueError, match="reshape"):
         epoch_of(split, True, batch_size=4, normalization=Normalization((0.0,) * 5, (1.0,) * 5))

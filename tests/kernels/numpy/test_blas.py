@@ -7,12 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from tests.kernels.numpy.networks import NETWORKS, trained
 from xnn.training import Callback
 
 pytest.importorskip("numba")
 from xnn.kernels.numpy.blas import Blas
+from xnn.kernels.numpy.linear import _TINY_PRODUCT, product
 from xnn.kernels.numpy.threads import threads
 
 HERE = threads().blas
@@ -32,7 +35,7 @@ def in_another_thread(function):
 
 @pytest.fixture(autouse=True)
 def two_threads_of_blas():
-    """Whatever the environment and the number of cores, BLAS has two threads; afterwards it has them still."""
+    """Give BLAS two threads, whatever the environment says, and check that it has them afterwards."""
     kept = HERE.counts()
     HERE._apply([2] * len(kept))
     yield
@@ -141,7 +144,7 @@ def check_is_clean():
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timer")
-def test_the_next_work_brings_back_whatever_interrupts_have_left():
+def test_the_next_work_repairs_what_interrupts_left():
     matrix, seen = np.ones((8, 8), np.float32), 0
 
     def interrupt(*_):
@@ -174,7 +177,7 @@ def test_the_next_work_brings_back_whatever_interrupts_have_left():
 
 
 def test_an_interrupt_keeps_no_other_thread_waiting(monkeypatch):
-    """Where it comes when the work is done, but the others have not been told so."""
+    """Even if it comes when the work is done, but the others have not been told yet."""
 
     def interrupt():
         raise KeyboardInterrupt
@@ -204,6 +207,17 @@ def test_blas_computes_other_digits_with_other_threads(expected):
     HERE._apply([2] * len(counts()))
     if alone == expected["affine"]:
         pytest.skip("this library computes the same digits with one thread and with two")
+
+
+@given(rows=st.integers(1, 90), columns=st.integers(1, 90), terms=st.integers(1, 8000), seed=st.integers(0, 99))
+def test_tiny_products_have_the_same_bits_however_many_threads_blas_has(rows, columns, terms, seed):
+    terms = min(terms, (_TINY_PRODUCT - 1) // (rows * columns))
+    assume(terms)
+    random = np.random.default_rng(seed)
+    a, b = (random.standard_normal(shape).astype(np.float32) for shape in ((rows, terms), (columns, terms)))
+    expected = HERE.one_thread(np.matmul, a, b.T)
+    np.testing.assert_array_equal(product(a, b.T), expected)
+    np.testing.assert_array_equal(product(b, a.T).T, HERE.one_thread(np.matmul, b, a.T).T)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -180,7 +180,7 @@ def test_the_code_of_an_older_source_is_never_run(copied, kind):
 
 
 def test_code_under_the_name_of_another_source_is_compiled_anew(copied):
-    """As an older program leaves it that writes at the same time."""
+    """As an older program that writes at the same time leaves it."""
     older = files_of(copied)["code"].read_bytes()
     (copied / "doubling.py").write_text(SOURCE.replace("*= 2", "*= 3"))
     assert not compute_thrice(copied)

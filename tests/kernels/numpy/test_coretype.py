@@ -1,4 +1,4 @@
-"""Who says by OPENBLAS_CORETYPE that this processor is an older one hears what it costs, where it costs something."""
+"""A warning where OPENBLAS_CORETYPE makes OpenBLAS take this processor for an older, slower one."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def test_a_processor_that_is_held_back_is_named(held):
 
 
 @pytest.mark.parametrize("library", ["openblas 0.3.31 SkylakeX", "openblas 0.3.31 Zen7", "mkl 2026.1", None])
-def test_a_library_that_goes_its_own_way_is_not_held_back(held, monkeypatch, library):
+def test_a_library_that_ignores_the_variable_is_not_held_back(held, monkeypatch, library):
     runs(monkeypatch, library)
     assert kernels.held_back(xnn.backend("numpy")) is None
 

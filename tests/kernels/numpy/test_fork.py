@@ -1,4 +1,4 @@
-"""A forked child computes as its parent does, whatever that was doing."""
+"""A forked child computes as its parent does, whatever the parent was doing."""
 
 import os
 import subprocess

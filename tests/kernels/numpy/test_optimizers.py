@@ -112,7 +112,7 @@ def gradient_of(kind, shape, generator):
     least=st.sampled_from([1, 300, 2**18]),
     seed=st.integers(0, 9),
 )
-def test_a_gradient_that_is_not_written_counts_as_the_one_it_stands_for(make, parameters, weight_decay, least, seed):
+def test_a_pending_gradient_acts_as_the_written_one(make, parameters, weight_decay, least, seed):
     kinds, decays, trainable = zip(*parameters, strict=True)
     lengths, generator = [math.prod(shape) for _, *shape in kinds], np.random.default_rng(seed)
     values = generator.normal(size=sum(lengths)).astype(np.float32)

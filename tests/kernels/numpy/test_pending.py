@@ -60,7 +60,7 @@ def test_training_is_as_without_twins(name, rows, frozen, clips, penalized):
 
 
 @given(last=st.sampled_from([1, 2, 7]))
-def test_whoever_looks_finds_the_last_gradient(last):
+def test_reading_a_gradient_gives_the_last_one(last):
     model, plain = _model(True), _model(False)
     _pull(model, *_images(1, 0))
     assert _is_pending(model)
@@ -90,6 +90,6 @@ def test_an_optimizer_takes_the_factors_and_writes_no_gradient(name):
     _pull(model, *_images(1, 1))
     optimizer.step()
     assert not _is_pending(model)
-    place = model.gradients.place("0.weight")
+    place = model.gradients._views["0.weight"]
     start = model.gradients.starts["0.weight"]
     np.testing.assert_array_equal(place.reshape(-1), before[start : start + place.size])

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def results():
-    """Return what the kernels that are built on vectors make of the same random numbers; channels fill none of them."""
+    """Return the results of the vector kernels for the same random numbers; no channels fill a whole vector."""
     rng = np.random.default_rng(3)
     x, weight = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 15, 14, 21), (3, 3, 21, 35)))
     geometry = windows("conv2d", (15, 14), (3, 3), 1, 1, 1)
@@ -58,6 +58,6 @@ def test_narrow_vectors_compute_the_same(tmp_path):
             np.testing.assert_allclose(narrow[name], wide[name], rtol=0, atol=2e-6 * scale, err_msg=name)
 
 
-def test_features_lose_what_512_bits_come_with_and_keep_the_rest():
+def test_without_avx512_all_other_features_stay():
     assert without_avx512("+avx2,+avx512f,-avx512vnni,+avx10.1,+fma") == "+avx2,-avx512f,-avx512vnni,-avx10.1,+fma"
     assert without_avx512(without_avx512(FEATURES)) == without_avx512(FEATURES)

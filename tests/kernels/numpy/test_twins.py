@@ -117,7 +117,7 @@ def _images(draw, longest=14):
 
 
 @given(call=_images(), padding=st.sampled_from([0, 1, 2, "same", ((0, 1), (3, 0))]), block=st.sampled_from([1, 2**14]))
-def test_winograd_equals_the_reference_whatever_a_block_and_whatever_memory_holds(call, padding, block):
+def test_winograd_equals_the_reference_for_any_block_and_any_used_memory(call, padding, block):
     from xnn.kernels.numpy import winograd
 
     def twin(x, weight, bias):
@@ -236,7 +236,7 @@ def test_the_direct_product_equals_the_reference(call, stride, dilation, padding
     seed=st.integers(0, 9),
     has_bias=st.booleans(),
 )
-def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, seed, has_bias):
+def test_linear_equals_the_reference_whichever_threads_share_the_product(context, shape, seed, has_bias):
     rows, inputs, outputs = shape
     generator = np.random.default_rng(seed)
     x, weight = (generator.normal(size=size).astype(np.float32) for size in ((rows, inputs), (inputs, outputs)))
@@ -253,7 +253,7 @@ def test_linear_equals_the_reference_whoever_shares_the_product(context, shape, 
     shape=st.sampled_from([(1, 2**20), (2, 2**20), (3, 350_001), (1025, 1023), (3001, 350), (2**20 + 1, 1)]),
     seed=st.integers(0, 9),
 )
-def test_a_single_row_equals_the_reference_whoever_reads_the_weight(shape, seed):
+def test_a_single_row_equals_the_reference_with_any_number_of_threads(shape, seed):
     generator = np.random.default_rng(seed)
     args = [generator.integers(-2, 3, size).astype(np.float32) for size in ((1, shape[0]), shape, shape[1:])]
     check_twin(F.linear, _twin("linear"), args)

@@ -1,4 +1,4 @@
-"""The way of images from a data set into a batch, in one pass: gathered, augmented and normalised."""
+"""The path of images from a data set into a batch, in one pass: gathered, augmented and normalised."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from xnn.kernels.numpy.threads import as_slice, threads
 _KINDS = {"mirror": 0, "shift": 1, "reflect": 2, "blank": 3, "window": 4}
 _MIRROR, _, _REFLECT, _BLANK, _ = _KINDS.values()
 _F = types.float32
-# Unsigned, so that no index needs a look whether it counts from the end.
+# Unsigned, so that no index is checked for counting from the end.
 _PLACE = types.uint64
 _MOST_STEPS = 63
 """Each has a bit of its own in a number that keeps its sign."""

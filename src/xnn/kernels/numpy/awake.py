@@ -1,9 +1,9 @@
 """Threads of the lowest priority that keep the cores from sleeping while work comes in short bursts.
 
-To wake a thread on a sleeping core takes some 100 microseconds on a virtual machine, most of it until the core runs
-again. A core that has something to do switches to the woken thread in a few. So a thread a core spins, and stops when
-no work came for some two milliseconds, as the threads of OpenMP do; but these are of Linux's class SCHED_IDLE and
-give way at once to any other thread of any process.
+Waking a thread on a sleeping core takes some 100 microseconds on a virtual machine, most of it until the core runs
+again. A core that has something to do switches to the woken thread in a few. So one thread per core spins, and stops
+when no work has come for some two milliseconds, as the threads of OpenMP do; but these are of Linux's class SCHED_IDLE
+and give way at once to any other thread of any process.
 """
 
 import os
@@ -65,7 +65,7 @@ class _Spinner:
         self._beats = beats
         self._wake = threading.Lock()
         self._wake.acquire()
-        # Until its thread says otherwise, which it never does where there is none.
+        # Until its thread says otherwise, if it could be started.
         self.sleeps = False
         start(self._spin, "xnn awake")
 
@@ -85,27 +85,19 @@ class _Spinner:
             _watch(self._beats)
 
 
-@instruction
-def _pause(typing: Any) -> Any:
+@instruction(lambda: types.void())
+def _pause(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Let the core rest for a moment, some tens of cycles of an x86 processor."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function = builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(ir.VoidType(), []))
-        builder.call(function, [])
-        return context.get_dummy_value()
-
-    return types.void(), generate
+    function = builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(ir.VoidType(), []))
+    builder.call(function, [])
+    return context.get_dummy_value()
 
 
-@instruction
-def _read(typing: Any, array: Any) -> Any:
+@instruction(lambda array: types.int64(array))
+def _read(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """The first number of an int64 array, read from memory each time."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load_atomic(data, "monotonic", 8)
-
-    return types.int64(array), generate
+    data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    return builder.load_atomic(data, "monotonic", 8)
 
 
 @compiled

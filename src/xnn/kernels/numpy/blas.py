@@ -1,16 +1,16 @@
-"""How many threads NumPy's BLAS has, whoever asks.
+"""How many threads NumPy's BLAS has, at any moment and for any caller.
 
-OpenBLAS has one number for the whole process, and its products differ in their last digits with it. So that a model
-computes the same beside another thread's as it does on its own, two kinds of work never overlap: work that needs BLAS
-at one thread, and products that need all of its threads. What a thread may do follows from what it is in itself, not
-from what others do.
+OpenBLAS has one number of threads for the whole process, and the last digits of its products depend on it. So that a
+model computes the same whether or not other threads compute as well, two kinds of work never overlap: work that needs
+BLAS at one thread, and products that need all of its threads. What a thread may do depends only on the contexts that it
+has entered itself.
 
-Not covered are products that do not ask here: those of float64 models, of models of reference functions, and of other
-programs' own NumPy. They get the threads that BLAS has at the moment, which is one while a float32 model is trained or
-computes in another thread, so their last digits may differ beside it.
+Products that do not ask here are not covered: those of float64 models, of models of reference functions, and of other
+programs' own NumPy. They get as many threads as BLAS has at the moment, which is one while another thread trains or
+runs a float32 model, so their last digits may differ then.
 
-An interrupt (Ctrl-C) may come between any two calls. So what a thread is in is set back first and without a call in
-between, and whatever else an interrupt leaves undone, the next work of any thread does.
+An interrupt (Ctrl-C) may come between any two calls. So a thread's own state is restored first, with no call in
+between, and whatever else an interrupt leaves undone is made up for by the next work of any thread.
 """
 
 import ctypes
@@ -25,11 +25,11 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 _PATIENCE = 0.1
-"""Seconds after which a thread looks whether its turn has come, since an interrupt may keep others from waking it."""
+"""Seconds after which a thread checks whether its turn has come, since an interrupt may keep others from waking it."""
 
 
 class Blas:
-    """The libraries that compute products, and what sees to their number of threads.
+    """The libraries that compute products, and control of their number of threads.
 
     Attributes
     ----------
@@ -41,25 +41,25 @@ class Blas:
         self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         self._set = [_setter(library) for library in self.libraries]
         self._mine = _Mine()
-        # One that knows its owner, for the sake of forks.
+        # A lock that knows its owner, as forks require.
         self._lock = threading.RLock()
         # Which threads are in `one_thread` and `all_threads`, those that wait for others, and what is in `alone`.
         self._sections: set[int] = set()
         self._products: set[int] = set()
         self._queue: list[Any] = []
         self._holds: set[weakref.ref[_Hold]] = set()
-        # What BLAS has outside of all this, None while it has that.
+        # BLAS's number of threads outside of all this; None while it has that number.
         self._usual: list[int] | None = None
         self._is_at_one = False
 
     @property
     def alone(self) -> "_Hold":
-        """A context for a long time, such as training: BLAS has one thread, so that its own are not in ours' way."""
+        """A context for long work such as training: BLAS has one thread, and the others are not in our threads' way."""
         return _Hold(self, False)
 
     @property
     def alone_but_for_products(self) -> "_Hold":
-        """The same, but large products may use `all_threads`. Inside one another, the inner of the two decides."""
+        """The same, but large products may use `all_threads`. If the two are nested, the inner one decides."""
         return _Hold(self, True)
 
     def one_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -110,12 +110,12 @@ class Blas:
                 self._usual = counts
 
     def join(self) -> None:
-        """Count the calling thread, which does parts of other threads' work, as always inside `one_thread`."""
+        """Treat the calling thread, which does parts of other threads' work, as always inside `one_thread`."""
         self._mine.sections = 1
 
     def facts(self) -> dict[str, str]:
         """Return which library multiplies NumPy's matrices, for which processor, and with how many threads."""
-        # Other packages bring libraries of their own. Where none lies with NumPy, the first that was loaded is taken.
+        # Other packages bring libraries of their own. If none lies with NumPy, take the first that was loaded.
         theirs = list(zip(self.libraries, self.counts(), strict=True))
         theirs.sort(key=lambda pair: not _is_numpys(Path(pair[0].filepath)))
         if not theirs:
@@ -125,16 +125,16 @@ class Blas:
         return {"BLAS": " ".join(word for word in words if word), "BLAS threads": str(count)}
 
     def before_fork(self) -> None:
-        """Wait until no other thread computes, and let none begin: its work and its locks would end half-way."""
+        """Wait until no other thread computes, and let none begin: its work would stop half-way in the child."""
         self._take_turn(get_ident(), self._lock.acquire, self._products, self._sections)
 
     def after_fork_in_parent(self) -> None:
-        """Let the others go on; more than once does no harm, nor where an interrupt has ended `before_fork`."""
+        """Let the others go on; calling this twice, or after an interrupted `before_fork`, does no harm."""
         if self._lock._is_owned():  # type: ignore[attr-defined]  # it is there for `threading.Condition`
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Forget the threads that the child is without, and what they held."""
+        """Forget the threads that the child does not have, and what they held."""
         self._lock = threading.RLock()
         self._sections &= {get_ident()}
         self._products.clear()
@@ -143,7 +143,7 @@ class Blas:
         self._settle()
 
     def _hold(self, hold: "_Hold") -> None:
-        # Whatever ends the block, a hold that is gone is taken out.
+        # However the block ends, a hold that is gone is taken out.
         reference = weakref.ref(hold, self._holds.discard)
         with self._lock:
             self._holds.add(reference)
@@ -151,7 +151,7 @@ class Blas:
             self._settle()
 
     def _let_go(self, hold: "_Hold") -> None:
-        # With what an interrupt left inside.
+        # Together with holds inside it that an interrupt has left.
         holds = self._mine.holds
         place = next((place for place, reference in enumerate(holds) if reference() is hold), len(holds))
         inside, self._mine.holds = holds[place:], holds[:place]
@@ -207,7 +207,7 @@ class Blas:
 
     def _settle(self) -> None:
         """Have BLAS use as many threads as it should; to be called with the lock."""
-        # In an order in which the next call ends what an interrupt has cut off.
+        # In an order that lets the next call finish what an interrupt cut off.
         if (self._holds or self._sections) and not self._products:
             if self._usual is None:
                 self._usual = self._counts()
@@ -258,8 +258,8 @@ def _is_numpys(path: Path) -> bool:
 
 
 def _setter(library: Any) -> Callable[[int], object]:
-    """Return what sets a library's number of threads in whichever thread it is called."""
-    # From 3.8 on, threadpoolctl lets one thread alone set that of OpenBLAS, the first that tried, and ignores others.
+    """Return a function that sets a library's number of threads, from any thread."""
+    # From 3.8 on, threadpoolctl lets only one thread set OpenBLAS's, the first that tried, and ignores the others.
     if library.internal_api == "openblas" and library.threading_layer != "openmp":
         for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
             name = f"{prefix}openblas_set_num_threads{suffix}"
@@ -270,7 +270,8 @@ def _setter(library: Any) -> Callable[[int], object]:
     return library.set_num_threads  # type: ignore[no-any-return]  # threadpoolctl has no types
 
 
-# Made at import, which Python lets one thread do: a second one would take the first one's limit for the usual number.
+# Made at import, which Python lets only one thread do: a second one would mistake the first one's limit for the usual
+# number.
 _THE_ONE = Blas()
 
 

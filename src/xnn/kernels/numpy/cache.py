@@ -47,7 +47,7 @@ class SealedCache(FunctionCache):
 class _SealedFiles(IndexDataCacheFile):
     """The files of a cache: the SHA-256 of all that follows, Numba's version, a line feed, and what is pickled.
 
-    In that of code the source and the signature come first, which are looked at before the code is unpickled.
+    A file of code begins with the source and the signature, which are checked before the code is unpickled.
     """
 
     def save(self, key: Any, data: Any) -> None:
@@ -64,7 +64,7 @@ class _SealedFiles(IndexDataCacheFile):
         content = None if name is None else self._read(self._path(name))
         if content is None:
             return None
-        # Names come again, and another process may have written this one since.
+        # Names are used again, and another process may have written this file since.
         stream = io.BytesIO(content)
         if pickle.load(stream) != (self._source_stamp, key):  # noqa: S301 - what Numba wrote, by the checksum
             return None

@@ -1,4 +1,4 @@
-"""Whether the environment has OpenBLAS take this processor for an older one."""
+"""Whether the environment makes OpenBLAS take this processor for an older one."""
 
 import os
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Pair, Windows
 from xnn.kernels.numpy.depthwise_loops import SPARE, Image, Result, Taps, correlate, weight_gradient
 from xnn.kernels.numpy.memory import empty
@@ -43,9 +43,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     shift = _pack(np.zeros((1, outputs), np.float32) if bias is None else bias.reshape(1, outputs))
     _run(correlate, images, windows, _forward_plan(windows, channels, outputs), x, packed, shift, y)
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy = np.ascontiguousarray(dy)
         return (
             _input_gradient(dy, packed, windows, channels) if needs[0] else None,

@@ -37,8 +37,8 @@ class Image(NamedTuple):
 class Result(NamedTuple):
     """What is written or, for the weight's gradient, read beside it: images (height, width, channels).
 
-    Of each phase, every (down, right)-th pixel; from one to the next the taps move by (by_rows, by_columns) pixels.
-    Of a phase's lines, a piece of the padded image serves `lines`, and there are `pieces` of it.
+    A phase has every (down, right)-th pixel; from one to the next the taps move by (by_rows, by_columns) pixels. A
+    piece of the padded image serves `lines` of a phase's lines, and there are `pieces` of them.
     """
 
     height: int

@@ -1,9 +1,10 @@
 """Convolution as a product whose left matrix, what each window sees, is read where it lies.
 
 With C the matrix of columns, (pixels, taps * channels), the mathematics is that of `xnn.functional.conv2d`:
-Y = C W + b, dW = Cᵀ dY, dC = dY Wᵀ. C is never made: a row of it is a place in the image and the same few runs from
-there on for all rows. dX, the adjoint of reading C, is such a product again: with stride s, the pixels of X fall into
-s x s phases, and those of a phase are reached by the same taps, so that each phase is a convolution of dY with those.
+Y = C W + b, dW = Cᵀ dY, dC = dY Wᵀ. C is never made: each of its rows is the same few runs of
+numbers, counted from some place in the image. dX, the adjoint of reading C, is such a product again: with stride s, the
+pixels of X fall into s x s phases, and those of a phase are reached by the same taps, so that each phase is a
+convolution of dY with those.
 """
 
 import functools
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import aligned, empty
@@ -69,9 +70,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
     y = empty((len(x), *windows.output, outputs))
     _product(x, plan, weight.reshape(-1, outputs), bias, y)
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
         if dx is not None:

@@ -21,12 +21,12 @@ _LEAST_SIMPLE = 2**19
 
 def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     """As `xnn.functional.dropout`, with the same mask."""
-    # Positions are 32-bit words below; the reference has more.
+    # Positions are 32-bit words below; the reference's are wider.
     plain = x.dtype == np.float32 and x.flags.c_contiguous and 0.0 <= rate < 1.0 and x.size < 2**31
     if not plain or random.backend.library != "numpy":
         return F.dropout(x, rate, random)
     scale, least = np.float32(1.0 / (1.0 - rate)), _least_word(rate)
-    keys = _next_keys(random)
+    keys = random.next_keys()
     y, kept = empty(x.shape), empty(x.shape, np.uint8)
     _spread(lambda first, *parts: _draw(*parts, first, *keys, least, scale), (x, y, kept), _LEAST)
 
@@ -52,14 +52,6 @@ def _least_word(rate: float) -> np.uint32:
     """Return the least 24-bit word w with ``float32(w 2**-24) >= rate``, compared as `Random.uniform`'s numbers are."""
     # Words of 24 bits are exact in float32, and so is their product with 2**24.
     return np.uint32(np.ceil(np.float64(np.float32(rate)) * 2.0**24))
-
-
-def _next_keys(random: Random) -> tuple[np.uint32, np.uint32]:
-    """Go to the next draw of a stream, and return its two keys: see `xnn.random`."""
-    entropy = (random.seed, random._stream_key, random.counter)
-    key0, key1 = np.random.SeedSequence(entropy).generate_state(2)
-    random.counter += 1
-    return key0, key1
 
 
 @inlined

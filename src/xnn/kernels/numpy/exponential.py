@@ -15,12 +15,9 @@ from xnn.kernels.numpy.simd import instruction
 _F = types.float32
 
 
-@instruction
-def _as_float(typing: Any, bits: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
+@instruction(lambda bits: types.float32(types.int32))
+def _as_float(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return builder.bitcast(arguments[0], ir.FloatType())
 
 
 @inlined

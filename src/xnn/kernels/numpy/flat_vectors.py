@@ -64,12 +64,8 @@ def _sum_squares(vector: Any) -> float:
     for start in range(0, whole, _BLOCK):
         a = b = c = d = splat(_F(0.0))
         for i in range(start, min(start + _BLOCK, whole), 4 * LANES):
-            e, f, g, h = (
-                load(vector, i),
-                load(vector, i + LANES),
-                load(vector, i + 2 * LANES),
-                load(vector, i + 3 * LANES),
-            )
+            e, f = load(vector, i), load(vector, i + LANES)
+            g, h = load(vector, i + 2 * LANES), load(vector, i + 3 * LANES)
             a, b, c, d = a + e * e, b + f * f, c + g * g, d + h * h
         store(sums, 0, a)
         store(sums, LANES, b)

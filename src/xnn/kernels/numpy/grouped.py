@@ -1,8 +1,8 @@
 """Convolution in groups, by the twins for one group on some of the channels at a time.
 
-Narrow groups are taken several at once, as one group whose weight is block-diagonal: products with a handful of
-columns cost more than multiplying the zeros does. An infinite or undefined number in a group may so make the results
-of its neighbours undefined, too.
+Narrow groups are taken several at once, as one group whose weight is block-diagonal: products with a handful of columns
+cost more than multiplying the zeros does. So an infinity or NaN in one group may turn the results of its neighbours
+into NaN as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
@@ -18,7 +18,7 @@ from xnn.kernels.numpy.threads import threads
 Convolution: TypeAlias = Callable[[Array, Array, Array | None, Windows], tuple[Array, Pullback]]
 
 _CHANNELS = 16
-"""Groups are taken together up to so many channels of input or output, the fewer, and twice that of the other."""
+"""Groups are joined up to this many channels of inputs or outputs, whichever are fewer, and twice that of the other."""
 
 
 class _Bundle:
@@ -69,9 +69,7 @@ def conv2d(
         _copy(result, y[..., bundle.outputs])
         pullbacks.append(pull)
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dx = empty(x.shape) if needs[0] else None
         dweight = empty(weight.shape) if needs[1] else None
         dbias = np.empty(outputs, np.float32) if needs[2] and bias is not None else None

@@ -1,8 +1,8 @@
 """The twin of the affine map.
 
-Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows all is
-reading the weight and writing its gradient, once each; there one core does it. A single row, as in training image by
-image, has kernels of its own (`xnn.kernels.numpy.single_row`).
+Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows nearly all the
+time goes into reading the weight and writing its gradient, once each, for which one core is enough. A single row, as in
+training image by image, has kernels of its own (`xnn.kernels.numpy.single_row`).
 """
 
 from typing import Any
@@ -25,8 +25,11 @@ _FEW_ROWS = 2
 _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
+_TINY_PRODUCT = 2**13
+"""With fewer multiplications BLAS uses one thread anyway, and need not be told to."""
+
 _LEAST_OUTER = 2**16
-"""Fewest numbers of a weight that has kernels for one row of its own, and a gradient that waits as two vectors."""
+"""Fewest numbers of a weight for which a single row takes kernels of its own, and the gradient waits as two vectors."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -58,14 +61,10 @@ def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> t
 
 
 def _is_plain(x: Array, weight: Array, bias: Array | None) -> bool:
-    return bool(
-        x.ndim == 2
-        and weight.ndim == 2
-        and x.shape[1] == weight.shape[0]
-        and x.dtype == np.float32
-        and weight.dtype == np.float32
-        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == np.float32))
-    )
+    if bias is not None and (bias.shape != weight.shape[1:] or bias.dtype != np.float32):
+        return False
+    fits = x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[0]
+    return bool(fits and x.dtype == np.float32 and weight.dtype == np.float32)
 
 
 def _is_single(x: Array, weight: Array) -> bool:
@@ -106,11 +105,14 @@ def product(a: Array, b: Array, result: Array | None = None) -> Array:
     """Return a b, written to `result` if there is one."""
     (rows, terms), columns = a.shape, b.shape[1]
     y = empty((rows, columns)) if result is None else result
-    pool = threads()
-    if min(rows, terms, columns) <= _FEW_ROWS or rows * terms * columns < _LEAST_PRODUCT:
-        return pool.blas.one_thread(np.matmul, a, b, y)
-    if pool.blas.allows_products:
+    pool, work = threads(), rows * terms * columns
+    if work < _TINY_PRODUCT:
+        return np.matmul(a, b, out=y)
+    is_large = min(rows, terms, columns) > _FEW_ROWS and work >= _LEAST_PRODUCT
+    if is_large and pool.blas.allows_products:
         return pool.blas.all_threads(np.matmul, a, b, y)
+    if not is_large or pool.count == 1:
+        return pool.blas.one_thread(np.matmul, a, b, y)
     if rows > columns:
         pool.run(lambda part: np.matmul(a[as_slice(part)], b, out=y[as_slice(part)]), pool.parts(rows))
     else:

@@ -19,16 +19,9 @@ _BLOCK = 2**16
 
 def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[Array, Pullback]:
     """As `xnn.functional.softmax_cross_entropy`."""
-    plain = (
-        logits.ndim == 2
-        and logits.dtype == np.float32
-        and logits.flags.c_contiguous
-        and logits.size > 0
-        and labels.shape == logits.shape[:1]
-        and labels.dtype.kind in "iu"
-        and 0.0 <= label_smoothing < 1.0
-    )
-    if not plain:
+    plain = logits.dtype == np.float32 and logits.flags.c_contiguous and labels.dtype.kind in "iu"
+    fits = logits.ndim == 2 and logits.size > 0 and labels.shape == logits.shape[:1]
+    if not (plain and fits and 0.0 <= label_smoothing < 1.0):
         return F.softmax_cross_entropy(logits, labels, label_smoothing)
     gradient, total = empty(logits.shape), 0.0
     rows, classes = logits.shape

@@ -1,8 +1,8 @@
 """Float32 arrays whose memory is used again once nobody holds them.
 
-A step makes the same large arrays as the step before. Asking the system for them anew means a page fault for each
-4096 bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock, and it
-comes back when the last array that shares it is gone, as NumPy itself would free it: who keeps an array keeps it.
+A step makes the same large arrays as the step before. Asking the system for them anew means a page fault for each 4096
+bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock, and it comes
+back when the last array that shares it is gone, as NumPy itself would free it: whoever keeps an array keeps its memory.
 
 It begins with a line of the cache. NumPy's large arrays begin 16 bytes after one, and then every other vector of eight
 numbers, and each of sixteen, lies in two lines, which a processor reads and writes one after the other.
@@ -27,11 +27,11 @@ _MOST_WASTE = 1.25
 
 _stock: dict[int, list[Array]] = {}
 _sizes: list[int] = []
-"""The sizes that there ever were in the stock, in order."""
+"""All sizes that have ever been in the stock, in order."""
 
 
 class _Loan:
-    """Owner, to NumPy, of memory that goes back to the stock with it."""
+    """What NumPy takes for the owner of memory, which goes back to the stock when it dies."""
 
     __slots__ = ("__array_interface__", "_memory")
 
@@ -62,7 +62,7 @@ def _take(size: int) -> Array:
         except IndexError:
             continue
     if size not in _stock:
-        # In this order: another thread may look meanwhile. One that does the same at once adds a size twice, which
+        # In this order: another thread may look meanwhile. If it does the same at once, a size is added twice, which
         # does no harm.
         _stock.setdefault(size, [])
         bisect.insort(_sizes, size)

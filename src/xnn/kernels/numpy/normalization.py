@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from xnn import functional as F
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.kernels.numpy.activations import normal
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
@@ -75,9 +75,7 @@ def _batch_norm(
     rows, parts = _rows(x)
     y, r, scale, shift = _normalize(activation, x, weight, bias, mean, variance, eps)
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy_rows = np.ascontiguousarray(dy).reshape(rows.shape)
         # dy before the activation; without one, dy itself.
         dz_rows = dy_rows if activation is None else empty(x.shape).reshape(rows.shape)
@@ -137,24 +135,18 @@ def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple
         return None
     y, _, _, _ = _normalize(activation, x, *norm)
 
-    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Array | None, ...]:
-        # Rarely called: who trains through fixed statistics gets the reference's arithmetic.
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
+        # Rarely called: training through fixed statistics takes the reference's arithmetic.
         z, reference = F.batch_norm_inference(x, *norm)
         dz = dy if activation is None else getattr(F, activation)(z)[1](dy)
-        gradients: tuple[Array | None, ...] = reference(dz, needs)
+        gradients: Gradients = reference(dz, needs)
         return gradients
 
     return y, pullback
 
 
 def _normalize(
-    activation: str | None,
-    x: Array,
-    weight: Array | None,
-    bias: Array | None,
-    mean: Array,
-    variance: Array,
-    eps: float,
+    activation: str | None, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
 ) -> tuple[Array, Array, Array, Array]:
     """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by and what is added then."""
     r = 1.0 / np.sqrt(variance + np.float32(eps))

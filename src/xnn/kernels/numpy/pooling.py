@@ -118,7 +118,7 @@ def take_largest(s: Pooling, x: Any, y: Any, taps: Any) -> None:
     if s.window_height == s.window_width == 2:
         _take_largest_of_four(s, x, y, taps)
         return
-    # As wide as the numbers it goes with, without which the loop would not be vectorized.
+    # As wide as the numbers; otherwise the loop would not be vectorized.
     held = np.empty(s.channels, np.int32)
     for n in range(x.shape[0]):
         for p in range(s.out_height):

@@ -6,6 +6,7 @@ as many lanes as suit the processor, loads and stores at an index of a one-dimen
 arithmetic. On a machine with narrower registers LLVM splits them.
 """
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any, cast
@@ -40,9 +41,23 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]  # Numba's own
 
 
-def instruction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function of compiled code out of one that generates LLVM's."""
-    return cast(Callable[..., Any], intrinsic(function))
+def instruction(kind: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function of compiled code out of one that generates LLVM's.
+
+    `kind` maps the types of its arguments to its signature.
+    """
+    first = inspect.Parameter("typing", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+    def decorate(generate: Callable[..., Any]) -> Callable[..., Any]:
+        def typed(typing: Any, *arguments: Any) -> Any:
+            return kind(*arguments), generate
+
+        # Numba reads the arguments' names from it.
+        signature = inspect.Signature([first, *inspect.signature(kind).parameters.values()])
+        typed.__signature__ = signature  # type: ignore[attr-defined]  # functions may have one
+        return cast(Callable[..., Any], intrinsic(typed))
+
+    return decorate
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -53,99 +68,71 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(_pointer(context, builder, array_type, array, index), _VECTOR.as_pointer())
 
 
-@instruction
-def load(typing: Any, array: Any, index: Any) -> Any:
+@instruction(lambda array, index: float32_vector(array, types.intp))
+def load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """load(array, index): the numbers from there on, one for each lane."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
-
-    return float32_vector(array, types.intp), generate
+    return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
 
 
-@instruction
-def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+@instruction(lambda array, index, value: types.none(array, types.intp, value))
+def store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """store(array, index, value): write the numbers from there on, one for each lane."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array_value, position, vector = arguments
-        builder.store(vector, _address(context, builder, signature.args[0], array_value, position), align=4)
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp, value), generate
+    array_value, position, vector = arguments
+    builder.store(vector, _address(context, builder, signature.args[0], array_value, position), align=4)
+    return context.get_dummy_value()
 
 
-@instruction
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
+@instruction(lambda array, index: types.none(array, types.intp))
+def prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """prefetch(array, index): fetch the line there, which will be written."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        address = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        name = "llvm.prefetch.p0"
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        builder.call(function, [address, ir.Constant(number, 1), ir.Constant(number, 3), ir.Constant(number, 1)])
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp), generate
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    address = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), byte)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    name = "llvm.prefetch.p0"
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    builder.call(function, [address, ir.Constant(number, 1), ir.Constant(number, 3), ir.Constant(number, 1)])
+    return context.get_dummy_value()
 
 
-@instruction
-def store_some(typing: Any, array: Any, index: Any, value: Any, count: Any) -> Any:
+@instruction(lambda array, index, value, count: types.none(array, types.intp, value, types.intp))
+def store_some(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """store_some(array, index, value, count): write the first `count` of the numbers."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array_value, position, vector, length = arguments
-        number = ir.IntType(32)
-        lanes = ir.Constant(ir.VectorType(number, LANES), list(range(LANES)))
-        mask = builder.icmp_signed("<", lanes, _splat(builder, builder.trunc(length, number)))
-        address = _address(context, builder, signature.args[0], array_value, position)
-        kind = ir.FunctionType(ir.VoidType(), [_VECTOR, address.type, number, mask.type])
-        masked = builder.module.globals.get(_MASKED_STORE) or ir.Function(builder.module, kind, _MASKED_STORE)
-        builder.call(masked, [vector, address, ir.Constant(number, _BYTES), mask])
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp, value, types.intp), generate
+    array_value, position, vector, length = arguments
+    number = ir.IntType(32)
+    lanes = ir.Constant(ir.VectorType(number, LANES), list(range(LANES)))
+    mask = builder.icmp_signed("<", lanes, _splat(builder, builder.trunc(length, number)))
+    address = _address(context, builder, signature.args[0], array_value, position)
+    kind = ir.FunctionType(ir.VoidType(), [_VECTOR, address.type, number, mask.type])
+    masked = builder.module.globals.get(_MASKED_STORE) or ir.Function(builder.module, kind, _MASKED_STORE)
+    builder.call(masked, [vector, address, ir.Constant(number, _BYTES), mask])
+    return context.get_dummy_value()
 
 
-@instruction
-def copy(typing: Any, source: Any, at: Any, target: Any, to: Any, count: Any) -> Any:
+@instruction(lambda source, at, target, to, count: types.none(source, types.intp, target, types.intp, types.intp))
+def copy(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """copy(source, at, target, to, count): target[to : to + count] = source[at : at + count], of different arrays."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source_array, first, target_array, position, length = arguments
-        byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
-        places = [
-            builder.bitcast(_pointer(context, builder, signature.args[number], array, index), byte)
-            for number, array, index in ((2, target_array, position), (0, source_array, first))
-        ]
-        memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, size])
-        is_volatile = ir.Constant(ir.IntType(1), 0)
-        builder.call(memcpy, [*places, builder.mul(length, ir.Constant(size, _BYTES)), is_volatile])
-        return context.get_dummy_value()
-
-    return types.none(source, types.intp, target, types.intp, types.intp), generate
+    source_array, first, target_array, position, length = arguments
+    byte, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+    places = [
+        builder.bitcast(_pointer(context, builder, signature.args[number], array, index), byte)
+        for number, array, index in ((2, target_array, position), (0, source_array, first))
+    ]
+    memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, size])
+    is_volatile = ir.Constant(ir.IntType(1), 0)
+    builder.call(memcpy, [*places, builder.mul(length, ir.Constant(size, _BYTES)), is_volatile])
+    return context.get_dummy_value()
 
 
-@instruction
-def load_splat(typing: Any, array: Any, index: Any) -> Any:
+@instruction(lambda array, index: float32_vector(array, types.intp))
+def load_splat(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """load_splat(array, index): the number there in all lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _splat(builder, builder.load(_pointer(context, builder, signature.args[0], *arguments)))
-
-    return float32_vector(array, types.intp), generate
+    return _splat(builder, builder.load(_pointer(context, builder, signature.args[0], *arguments)))
 
 
-@instruction
-def splat(typing: Any, number: Any) -> Any:
+@instruction(lambda number: float32_vector(types.float32))
+def splat(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """splat(number): the number in all lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _splat(builder, arguments[0])
-
-    return float32_vector(types.float32), generate
+    return _splat(builder, arguments[0])
 
 
 def _splat(builder: Any, number: Any) -> Any:
@@ -155,19 +142,10 @@ def _splat(builder: Any, number: Any) -> Any:
     return builder.shuffle_vector(first, undefined, lanes)
 
 
-def _operation(name: str) -> Any:
-    @instruction
-    def apply(typing: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, name)(*arguments, flags=_FLAGS)
-
-        return float32_vector(float32_vector, float32_vector), generate
-
-    return apply
-
-
 def _provide(python_operator: Any, name: str) -> None:
-    apply = _operation(name)
+    @instruction(lambda a, b: float32_vector(float32_vector, float32_vector))
+    def apply(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return getattr(builder, name)(*arguments, flags=_FLAGS)
 
     def implementation(a: Any, b: Any) -> Any:
         return apply(a, b)

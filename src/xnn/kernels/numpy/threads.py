@@ -1,9 +1,9 @@
 """The threads that kernels compute with.
 
 A kernel cuts its batch into as many contiguous parts as there are threads, and each thread works through its own part
-with BLAS held to one thread. OpenBLAS's own threads would spin, waiting for the next product, while ours compute.
-A part depends on the number of threads alone, so sums over the batch come out the same bit for bit each time, even
-where the system starts fewer threads than asked for: then some do several parts.
+with BLAS held to one thread. OpenBLAS's own threads would spin, waiting for the next product, while ours compute. The
+parts depend only on the number of threads, so sums over the batch come out the same each time, bit for bit, even if the
+system starts fewer threads than asked for: then some do several parts.
 """
 
 import itertools
@@ -26,7 +26,7 @@ from xnn.kernels.threads import count, is_set
 _local = threading.local()
 
 _PIECES = 8
-"""For each thread, at most."""
+"""Pieces for each thread, at most."""
 
 _LEAST_WORK = 2**20
 """Fewest multiplications, of some tens of microseconds, that pay for handing out several calls."""
@@ -71,10 +71,13 @@ class Threads:
         return self.parts(length) if count <= self.count or self.count == 1 else _cut(length, count)
 
     def run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        """Return ``task(part)`` for each part, BLAS at one thread in each.
+        """Return ``task(part)`` for each part, all computed at once, with BLAS at one thread.
 
-        All are computed at once; of more parts than threads, each thread takes the next one when it is free.
+        Of more parts than threads, each thread takes the next one when it is free. A single part leaves BLAS as it is,
+        since no other thread is at work.
         """
+        if len(parts) == 1:
+            return [task(parts[0])]
         return cast(list[Any], self.blas.one_thread(self._run, task, parts))
 
     def spread(self, kernel: Callable[..., None], arrays: Sequence[Array], least: int) -> None:
@@ -89,7 +92,7 @@ class Threads:
     def side_by_side(self, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
         """Make independent calls, each with about so many multiplications to do, the longest first.
 
-        NumPy treats errors of floating point in all of them as it does in the calling thread.
+        NumPy handles floating-point errors in all of them as in the calling thread.
         """
         if len(calls) < 2 or self.count == 1 or sum(work) < _LEAST_WORK:
             for call in calls:
@@ -104,19 +107,16 @@ class Threads:
         self.run(make, [calls[number] for number in sorted(range(len(calls)), key=lambda number: -work[number])])
 
     def _run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        if len(parts) == 1 or not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(blocking=False):
             return [task(part) for part in parts]
         try:
-            return self._share(task, parts)
+            if self._team is None or not self._team.is_free:
+                self._team = _Team(self.count)
+            if len(parts) > 1 + len(self._team.workers):
+                return self._take_turns(self._team, task, parts)
+            return self._team.share(task, parts)
         finally:
             self._busy.release()
-
-    def _share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        if self._team is None or not self._team.is_free:
-            self._team = _Team(self.count)
-        if len(parts) > 1 + len(self._team.workers):
-            return self._take_turns(self._team, task, parts)
-        return self._team.share(task, parts)
 
     def _take_turns(self, team: "_Team", task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         left, results = deque(enumerate(parts)), [None] * len(parts)
@@ -152,7 +152,7 @@ class _Team:
         made = (_Worker() for _ in range(count - 1))
         self.workers = list(itertools.takewhile(lambda worker: worker.is_there, made))
         self._awake = Awake(1 + len(self.workers))
-        # Stays false when an interrupt comes while the workers are waited for: they are of no more use.
+        # Stays false if an interrupt comes while we wait for the workers, which are then of no more use.
         self.is_free = True
 
     def share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
@@ -216,12 +216,12 @@ _choosing = threading.Lock()
 
 def threads() -> Threads:
     """Return the process's threads: as many as `xnn.kernels.threads.count` says."""
-    # Without the lock where it can be, since every kernel comes here.
+    # Without the lock if possible, since every kernel comes here.
     return _chosen or _choose()
 
 
 def choose_again() -> None:
-    """Have as many threads as `xnn.kernels.threads.count` says by now."""
+    """Have as many threads as `xnn.kernels.threads.count` says now."""
     global _chosen
     _chosen = None
     threads()
@@ -243,7 +243,7 @@ _all: "weakref.WeakSet[Threads]" = weakref.WeakSet()
 
 
 _takes_lock = False
-"""Whether the thread that forks takes the compiler's lock for it, and hasn't had it before."""
+"""Whether the forking thread takes the compiler's lock for the fork, not having held it before."""
 
 
 def _before_fork() -> None:
@@ -275,7 +275,7 @@ def _after_fork_in_child() -> None:
 
 def _release_compiler() -> None:
     global _takes_lock
-    # An interrupt may have come before the lock was had.
+    # An interrupt may have come before the lock was taken.
     if _takes_lock and _has_compiler():
         global_compiler_lock.release()  # type: ignore[no-untyped-call]  # Numba's own
     _takes_lock = False
@@ -287,7 +287,7 @@ def _has_compiler() -> bool:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork)
-    # Twice: Python drops an interrupt that came during the fork where the first call begins, and the call with it.
+    # Twice: an interrupt during the fork surfaces as the first call begins, and Python drops it, and the call with it.
     for _ in range(2):
         os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 

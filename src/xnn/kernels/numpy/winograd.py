@@ -1,6 +1,6 @@
 """Convolution by Winograd's F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 windows that move by one pixel.
 
-Or by F(8x8, 3x3), where larger errors are allowed: a sixth of them. With the maps that `winograd_tiles` tells of, a
+Or by F(8x8, 3x3), where larger errors are allowed: a sixth of them. With the maps that `winograd_tiles` describes, a
 convolution is, for each of the 36 or 100 positions k inside a transformed tile, a product of matrices over all tiles::
 
     D = inputs_to_planes(x)    U = weight_to_planes(w)    M_k = D_k U_k    y = planes_to_outputs(M)
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Pair, Windows
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.memory import empty
@@ -85,9 +85,7 @@ def conv2d(
     multiplications = positions(tiling.size) * tiling.rows * tiling.columns * tiling.inputs * tiling.outputs
     threads().run(forward, threads().pieces(len(x), -(-_PIECE // multiplications)))
 
-    def pullback(
-        dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)
-    ) -> tuple[Array | None, Array | None, Array | None]:
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy = np.ascontiguousarray(dy)
         dx = empty(x.shape) if needs[0] else None
         adjoint = _transformed(weight, tiling.wide_outputs, tiling, adjoint=True) if needs[0] else _NOTHING
@@ -205,9 +203,9 @@ def _channels(count: int, tiles: int) -> Any:
 def _order(images: int, t: Tiling) -> Any:
     """Return which row of a plane is each tile's, (images * rows * columns,), and where three of four parts begin.
 
-    The last of six positions adds to the last of four outputs alone, which tiles of three are without. So that the
-    tiles with a use for a position are always in one piece, those of three columns come first; then the whole ones,
-    those of three rows, and those of three of both.
+    The last of six positions contributes only to the last of four outputs, which tiles of three do not have. So that
+    the tiles that use a position are always in one piece, those of three columns come first; then the whole ones, those
+    of three rows, and those of three of both.
     """
     high, wide = t.whole_rows, t.whole_columns
     whole = images * high * (t.columns - wide)
@@ -225,7 +223,7 @@ def _order(images: int, t: Tiling) -> Any:
 
 @compiled
 def _used(position: int, parts: Any, tiles: int, size: int) -> Any:
-    """Return the first row of a plane whose tile has a use for that position, and where such rows end."""
+    """Return the first row of a plane whose tile uses that position, and where such rows end."""
     whole, low, corner = parts
     last = size + 1
     is_last_row, is_last_column = position // (size + 2) == last, position % (size + 2) == last

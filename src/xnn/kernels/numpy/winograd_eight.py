@@ -11,8 +11,8 @@ outputs are y[i] = Σ_p pⁱ (m_p + (-1)ⁱ m_-p), to which m_0 is added for i =
 u_±p = (w[0] ± p w[1] + p² w[2]) / (2 p² f_p(p²)), u_0 = w[0] / f(0), u_∞ = w[2]. So each pair shares its sums.
 
 How large the errors are depends on the four numbers (B. Barabasz et al., "Error analysis and improving the accuracy of
-Winograd convolution for deep neural networks", 2020). Of 1,890 sets of fractions that were tried these are among the
-dozen best, and exact in binary. A map goes by columns into a tile in the nearest cache, and then by rows.
+Winograd convolution for deep neural networks", 2020). Of 1,890 sets of fractions tried, these are among the dozen best,
+and exact in binary. A map goes by columns into a tile in the nearest cache, and then by rows.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ from xnn.kernels.numpy.winograd_tiles import Tiling, covered, place
 
 POINTS = (0.375, 0.875, 1.25, 2.5)
 HALFWAY = 100 * LANES
-"""Numbers of a tile for a vector of channels, which a map halfway is in: working memory at the end of the image's."""
+"""Numbers of a half-mapped tile for a vector of channels, which lies at the end of the image's working memory."""
 
 
 def _product(squares: tuple[float, ...]) -> tuple[float, ...]:

@@ -80,36 +80,19 @@ def _transform_input(image: Any, t: Tiling, planes: Any, stride: int, order: Any
         target = order[tile] * row
         for c in range(0, channels, LANES):
             at = corner + c
-            a = _input_column(image, at, line)
-            b = _input_column(image, at + channels, line)
-            d = _input_column(image, at + 2 * channels, line)
-            e = _input_column(image, at + 3 * channels, line)
-            f = _input_column(image, at + 4 * channels, line)
-            g = _input_column(image, at + 5 * channels, line)
+            a = _input_line(*load6(image, at, line))
+            b = _input_line(*load6(image, at + channels, line))
+            d = _input_line(*load6(image, at + 2 * channels, line))
+            e = _input_line(*load6(image, at + 3 * channels, line))
+            f = _input_line(*load6(image, at + 4 * channels, line))
+            g = _input_line(*load6(image, at + 5 * channels, line))
             to = target + c // LANES * vector
-            _store_input_row(planes, to, stride, a[0], b[0], d[0], e[0], f[0], g[0])
-            _store_input_row(planes, to + 6 * stride, stride, a[1], b[1], d[1], e[1], f[1], g[1])
-            _store_input_row(planes, to + 12 * stride, stride, a[2], b[2], d[2], e[2], f[2], g[2])
-            _store_input_row(planes, to + 18 * stride, stride, a[3], b[3], d[3], e[3], f[3], g[3])
-            _store_input_row(planes, to + 24 * stride, stride, a[4], b[4], d[4], e[4], f[4], g[4])
-            _store_input_row(planes, to + 30 * stride, stride, a[5], b[5], d[5], e[5], f[5], g[5])
-
-
-@inlined
-def _input_column(image: Any, at: int, line: int) -> Any:
-    return _input_line(
-        load(image, at),
-        load(image, at + line),
-        load(image, at + 2 * line),
-        load(image, at + 3 * line),
-        load(image, at + 4 * line),
-        load(image, at + 5 * line),
-    )
-
-
-@inlined
-def _store_input_row(planes: Any, to: int, stride: int, a: Any, b: Any, d: Any, e: Any, f: Any, g: Any) -> None:
-    store6(planes, to, stride, _input_line(a, b, d, e, f, g))
+            store6(planes, to, stride, _input_line(a[0], b[0], d[0], e[0], f[0], g[0]))
+            store6(planes, to + 6 * stride, stride, _input_line(a[1], b[1], d[1], e[1], f[1], g[1]))
+            store6(planes, to + 12 * stride, stride, _input_line(a[2], b[2], d[2], e[2], f[2], g[2]))
+            store6(planes, to + 18 * stride, stride, _input_line(a[3], b[3], d[3], e[3], f[3], g[3]))
+            store6(planes, to + 24 * stride, stride, _input_line(a[4], b[4], d[4], e[4], f[4], g[4]))
+            store6(planes, to + 30 * stride, stride, _input_line(a[5], b[5], d[5], e[5], f[5], g[5]))
 
 
 @inlined

@@ -7,9 +7,9 @@ convolutional neural networks", 2015)::
 
 `winograd_inputs`, `winograd_outputs` and `winograd_weights` have the maps and their adjoints, compiled by Numba, and
 `winograd_eight` those of the larger tiles; the first two take one over all tiles of one image. Images come padded: with
-a margin, rounded up to whole tiles, and with channels rounded up to whole vectors, so that no tile is an
-exception. The transformed tiles lie in planes, one for each position inside a tile, of one row a tile, in an order that
-the caller says; those of the adjoint of outputs in panels, as a right matrix of `products` does.
+a margin, rounded up to whole tiles, and with channels rounded up to whole vectors, so that no tile is an exception. The
+transformed tiles lie in planes, one for each position inside a tile, of one row a tile, in an order that the caller
+gives; those of the adjoint of outputs in panels, as a right matrix of `products` does.
 
 A tile may have three outputs along an axis in place of four, and five positions in place of six: F(3x3, 3x3), by the
 same maps. The tile after it begins three pixels on, and writes over what would be the fourth. A tile of eight may have
@@ -98,14 +98,9 @@ def covered(t: Tiling, size: int) -> Any:
 @inlined
 def load6(planes: Any, at: int, step: int) -> Any:
     """Return six vectors, `step` numbers apart."""
-    return (
-        load(planes, at),
-        load(planes, at + step),
-        load(planes, at + 2 * step),
-        load(planes, at + 3 * step),
-        load(planes, at + 4 * step),
-        load(planes, at + 5 * step),
-    )
+    a, b, c = load(planes, at), load(planes, at + step), load(planes, at + 2 * step)
+    d, e, f = load(planes, at + 3 * step), load(planes, at + 4 * step), load(planes, at + 5 * step)
+    return a, b, c, d, e, f
 
 
 @inlined

@@ -39,7 +39,7 @@ def weight_to_planes(
     weight: Any, tap_step: int, rows: int, row_step: int, columns: int, column_step: int, wide_rows: int,
     start: int, stop: int, planes: Any, t: Tiling,
 ) -> None:  # fmt: skip
-    """G w Gᵀ in a plane for each position, in panels of 16 columns; those without a use may be left out.
+    """G w Gᵀ in a plane for each position, in panels of 16 columns; unused positions may be left out.
 
     Parameters
     ----------

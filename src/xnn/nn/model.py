@@ -1,0 +1,122 @@
+"""What a model offers about its parameters and buffers: state, names, and which of them are trained."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from xnn.backends import Backend
+from xnn.backends import backend as make_backend
+from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, check_state, segments
+from xnn.random import Random
+
+if TYPE_CHECKING:
+    from xnn.nn.layer import Layer
+
+
+class Model:
+    """The part of `Layer` that works with arrays by name, and needs to know nothing of functions."""
+
+    backend: Backend
+    dtype: str
+    parameters: Views
+    gradients: Gradients
+    buffers: Views
+    trainable: bool
+    _parameters: dict[str, Parameter]
+    _buffers: dict[str, Buffer]
+    _children: "dict[str, Layer]"
+
+    def segments(self, decay_all: bool = False) -> list[Segment]:
+        """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
+
+        `decay_all` has it apply to biases and norms too.
+        """
+        return self._segments[decay_all]
+
+    def freeze(self, prefix: str = "") -> None:
+        """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default.
+
+        Like the architecture, this is up to the program: no state or checkpoint says what is frozen.
+        """
+        self._set_trainable(prefix, trainable=False)
+
+    def unfreeze(self, prefix: str = "") -> None:
+        """Undo `freeze`."""
+        self._set_trainable(prefix, trainable=True)
+
+    def layout(self) -> list[dict[str, Any]]:
+        """Return the index of the flat vector, ready for JSON: name, shape and start of each parameter."""
+        starts = self.parameters.starts
+        return [
+            {"name": name, "shape": list(p.shape), "start": starts[name]} for name, p in self._all_parameters.items()
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all parameters and buffers as NumPy arrays, by name."""
+        return {name: self.backend.to_numpy(entry.value, copy=True) for name, entry in self._all_entries.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters and buffers from arrays by name, as `state_dict` gives them.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unexpected, or a shape differs; nothing has been changed then.
+        """
+        check_state(self._all_entries, state)
+        for name, entry in self._all_entries.items():
+            entry.value[...] = self.backend.asarray(state[name], dtype=self.dtype)
+
+    def _adopt_arrays(self, layers: "Mapping[str, Layer]") -> None:
+        """Make the flat vectors and hand each parameter and buffer its view, with what it held before."""
+        self._all_parameters: dict[str, Parameter] = _named(layers, "_parameters")
+        self._all_buffers: dict[str, Buffer] = _named(layers, "_buffers")
+        # The decayed ones first, so that an optimizer has two runs to update, not two for each layer.
+        order = sorted(self._all_parameters, key=lambda name: not self._all_parameters[name].decay)
+        self.parameters = Views(self._all_parameters, order, self.backend, self.dtype)
+        self.buffers = Views(self._all_buffers, list(self._all_buffers), self.backend, self.dtype)
+        views = {**self.parameters, **self.buffers}
+        for name, entry in self._all_entries.items():
+            if entry.value is not None:
+                views[name][...] = self.backend.asarray(entry.value, dtype=self.dtype)
+            entry.value = views[name]
+        self.gradients = Gradients(self._all_parameters, order, self.backend, self.dtype)
+        for parameter in self._all_parameters.values():
+            parameter.operand = parameter.value
+
+    @property
+    def _all_entries(self) -> dict[str, Buffer]:
+        return {**self._all_parameters, **self._all_buffers}
+
+    def _draw(self, seed: int) -> None:
+        host = make_backend("numpy")
+        for name, entry in self._all_entries.items():
+            values = entry.initializer(entry.shape, Random(host, seed, f"initial/{name}"))
+            entry.value[...] = self.backend.asarray(values, dtype=self.dtype)
+
+    def _set_trainable(self, prefix: str, trainable: bool) -> None:
+        all_parameters = self._all_parameters.items()
+        chosen = [p for name, p in all_parameters if not prefix or f"{name}.".startswith(f"{prefix}.")]
+        if not chosen:
+            names = ", ".join(self._all_parameters)
+            raise ValueError(f"no parameter is named {prefix!r} or lies under it; there are: {names}")
+        for parameter in chosen:
+            parameter.trainable = trainable
+            parameter.gradient[...] = 0.0
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Work out anew what depends on which parameters are trainable, since every step asks for it."""
+        self._mark_trainable()
+        starts = self.parameters.starts
+        self._segments = [segments(self._all_parameters, starts, decay_all) for decay_all in (False, True)]
+
+    def _mark_trainable(self) -> bool:
+        inside = [layer._mark_trainable() for layer in self._children.values()]
+        self.trainable = any(inside) or any(p.trainable for p in self._parameters.values())
+        return self.trainable
+
+
+def _named(layers: "Mapping[str, Layer]", kind: str) -> dict[str, Any]:
+    """Return the layers' entries of one kind by their names in the model."""
+    entries = [(f"{prefix}.{name}", e) for prefix, layer in layers.items() for name, e in getattr(layer, kind).items()]
+    return {name.removeprefix("."): entry for name, entry in entries}
