@@ -47,6 +47,16 @@ def test_each_call_from_outside_enters_it():
     assert not threads().blas._holds
 
 
+def test_a_pullback_called_inside_it_does_not_enter_it_again():
+    model, x = built(twins=True)
+    y, pullback = model.forward(x, train=True)
+    with model.computing():
+        holds = set(threads().blas._holds)
+        pullback(np.ones_like(y))
+        assert set(threads().blas._holds) == holds
+    assert model[1].seen == [(True, True)] * 2
+
+
 def test_without_convolutions_a_call_needs_no_context():
     model = nn.Sequential(nn.Linear(3), Looking(), nn.Linear(2)).build((3,), backend=make_backend("numpy", twins=True))
     y, pullback = model.forward(np.ones((4, 3), np.float32), train=True)
