@@ -108,3 +108,18 @@ def test_a_loss_computes_as_its_model_does():
     with model.computing():
         loss, _ = nn.SoftmaxCrossEntropy().forward(model(x), labels)
     np.testing.assert_array_equal(loss, F.softmax_cross_entropy(model(x), labels)[0])
+
+
+def test_contexts_may_be_left_in_another_order():
+    def entering(model):
+        with model.computing():
+            yield
+
+    (model, x), (other, _) = built(twins=True), built(twins=False)
+    first, second = entering(model), entering(other)
+    next(first)
+    next(second)
+    first.close()
+    assert kernels.functions_of(x) is other.functions
+    second.close()
+    assert kernels._current.entered == []

@@ -261,3 +261,21 @@ def test_convolution_and_pooling_together_equal_one_by_one(pool, channels, dtype
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for found, expected in zip(*results, strict=True):
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
+def test_a_pullback_that_failed_cannot_be_called_again():
+    model = nn.Sequential(nn.Linear(8), nn.Tanh()).build((4,), backend="numpy", dtype="float64")
+    _, pullback = model.forward(random_x((3, 4)), train=True)
+    with pytest.raises(ValueError, match="broadcast"):
+        pullback(random_x((3, 5)))
+    with pytest.raises(RuntimeError, match="was called before"):
+        pullback(random_x((3, 8)))
+
+
+@pytest.mark.parametrize("layer", [lambda: nn.Sequential(nn.Linear(2), nn.ReLU()), lambda: nn.Conv2d(2, 1)])
+def test_a_model_that_nobody_holds_is_freed_at_once(layer, backend):
+    model = nn.Sequential(layer(), nn.Flatten()).build((3, 3, 1), backend=backend)
+    model(backend.asarray(np.ones((2, 3, 3, 1), np.float32)))
+    held = weakref.ref(model)
+    del model
+    assert held() is None

@@ -84,3 +84,34 @@ def test_joined_layers_compute_as_one_by_one(names, train, frozen, seed):
     for found, expected in zip(*results, strict=True):
         # Where a variance nearly vanishes, rounding is multiplied.
         np.testing.assert_allclose(found, expected, rtol=5e-2, atol=5e-3 * max(np.max(np.abs(expected), initial=0), 1))
+
+
+class PoolByShape(nn.MaxPool2d):
+    """A call that depends on x, which is not known behind another layer."""
+
+    def call(self, x, train):
+        return nn.Call((), ((x.shape[1] // 2, x.shape[2] // 2), None, 0))
+
+
+class Noting(nn.ReLU):
+    """A way of its own to call the function."""
+
+    def perform(self, x, call, train):
+        self.seen = x.shape
+        return super().perform(x, call, train)
+
+
+def test_layers_with_ways_of_their_own_are_not_joined():
+    numpy = make_backend("numpy", twins=True)
+    model = nn.Sequential(nn.ReLU(), PoolByShape(2)).build((4, 4, 3), backend=numpy)
+    assert model._steps[True] == list(model.layers)
+    assert model(np.ones((2, 4, 4, 3), np.float32)).shape == (2, 2, 2, 3)
+    model = nn.Sequential(nn.Linear(3), Noting()).build((3,), backend=numpy)
+    model(np.ones((2, 3), np.float32))
+    assert model[1].seen == (2, 3)
+
+
+def test_a_forward_that_is_replaced_after_the_build_is_called():
+    model = nn.Sequential(nn.Linear(3), nn.ReLU()).build((3,), backend=make_backend("numpy", twins=True))
+    model[1].forward = lambda x, train=False: (x * 0.0 + 7.0, lambda dy, input_gradient=True: dy)
+    np.testing.assert_array_equal(model(np.ones((2, 3), np.float32)), np.full((2, 3), 7.0))

@@ -84,3 +84,22 @@ def test_a_layer_of_ones_own_joins_in():
 def test_an_input_shape_is_a_tuple_of_positive_integers(shape):
     with pytest.raises(ValueError, match="input_shape must be a tuple"):
         nn.Sequential(nn.Linear(1)).build(shape, backend="numpy")
+
+
+def test_a_function_that_is_not_there_is_named():
+    class Sine(nn.Layer):
+        function = "sin"
+
+    with pytest.raises(ValueError, match="has no function 'sin'"):
+        Sine().build((1,), backend="numpy")
+
+
+def test_an_attribute_of_the_user_s_own_may_be_called_function():
+    class Apply(nn.Layer):
+        def __init__(self, function):
+            self.function = function
+
+        def forward(self, x, train=False):
+            return self.function(x), lambda dy, input_gradient=True: dy
+
+    np.testing.assert_array_equal(Apply(np.negative).build((1,), backend="numpy")(np.ones((1, 1))), -np.ones((1, 1)))

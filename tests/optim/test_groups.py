@@ -1,5 +1,6 @@
 """Parts of a model and optimizers of them: together they do what each does alone."""
 
+import copy
 import re
 
 import numpy as np
@@ -171,3 +172,16 @@ def test_one_optimizer_of_the_whole_model_is_a_group_too():
     expected = train(alone, optim.SGD(alone, 0.1), gradients)
     for name, values in train(grouped, optim.Groups(optim.SGD(grouped, 0.1)), gradients).items():
         np.testing.assert_array_equal(values, expected[name])
+
+
+def test_a_copy_and_a_model_that_is_built_again_are_trained():
+    model = nn.Sequential(nn.Linear(3), nn.Linear(2)).build((4,), backend="numpy")
+    weights, rest = optim.split(model, lambda name, shape: len(shape) >= 2)
+    groups = optim.Groups(optim.SGD(weights, 0.1), optim.SGD(rest, 0.1))
+    copied = copy.deepcopy((model, groups))
+    model.build((4,), backend="numpy", seed=5)
+    for other, trained in ((model, groups), copied):
+        before = other.parameters.flat.copy()
+        other.gradients.flat[...] = 1.0
+        trained.step()
+        np.testing.assert_allclose(other.parameters.flat, before - 0.1, rtol=1e-6)

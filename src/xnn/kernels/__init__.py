@@ -7,7 +7,8 @@ returns None for what it does not cover; then the parts compute one by one. An o
 passes over memory have twins too.
 
 Nothing but `xnn.kernels.table` knows the twins: a model asks for its backend's functions when it is built, and a twin
-is imported when it is first called for. Where what twins need is not installed, or turned off, the references serve.
+is imported when a model that calls it is built. Where what
+twins need is not installed, or turned off, the references serve.
 """
 
 import functools
@@ -206,21 +207,29 @@ class Computing:
         It keeps BLAS's threads out of the way of the twins', so that no twin has to; it has float32 products computed
         in TF32 or in full, as the precision says; and in it `functions_of` returns the model's functions.
         """
-        before = _current.computing
         hold: AbstractContextManager[None] = nullcontext()
         if self._holds:
             blas = _threads().blas
             hold = blas.alone if self._spreads else blas.alone_but_for_products
         with hold, self.backend.products(self._tf32):
-            _current.computing = self
+            _current.entered.append(self)
             try:
                 yield
             finally:
-                _current.computing = before
+                # Not the last one of them: generators may leave their contexts in another order.
+                _current.entered.remove(self)
 
 
 class _Current(threading.local):
-    computing: Computing | None = None
+    """The contexts that a thread is in."""
+
+    def __init__(self) -> None:
+        self.entered: list[Computing] = []
+
+    @property
+    def computing(self) -> Computing | None:
+        """The innermost one."""
+        return self.entered[-1] if self.entered else None
 
 
 _current = _Current()

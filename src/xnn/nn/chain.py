@@ -29,9 +29,11 @@ class Chain:
                 "this pullback was called before, and a model in training lets go of what it used: "
                 "call forward again, or with train=False"
             )
-        steps = self.steps if self.once else self.steps.copy()
+        steps = self.steps.copy()
+        if self.once:
+            # Before the first call, so that one that fails cannot be followed by half of another.
+            self.steps = []
         while steps and dy is not None:
             pullback, is_needed = steps.pop()
             dy = pullback(dy, input_gradient or is_needed)
-        steps.clear()
         return dy

@@ -1,37 +1,33 @@
 """The context that a model enters for a single call, if nobody has entered it for many."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 from xnn._typing import Array, Pullback
-from xnn.kernels import Computing
 
 
-@dataclass(frozen=True, eq=False)
-class Outermost:
-    """A model's forward, in the context that its functions compute in.
+def outermost(forward: Callable[..., tuple[Array, Pullback]]) -> Callable[..., tuple[Array, Pullback]]:
+    """Return a layer's forward that enters the context where the layer is a model, and needs it.
 
-    Parameters
-    ----------
-    forward : callable
-        ``(x, train) -> (y, pullback)``.
-    computing : Computing
+    Only the layer that was built has `_outermost`, a `xnn.kernels.Computing`. To keep a wrapped forward there instead
+    would make a circle, so that a model's memory would not come back as soon as nobody holds the model.
     """
 
-    forward: Callable[..., tuple[Array, Pullback]]
-    computing: Computing
-
-    def __call__(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback), both of which enter the context if they need it."""
-        if not self.computing.is_needed:
-            return self.forward(x, train)
-        with self.computing.entered():
-            y, inner = self.forward(x, train)
+    @functools.wraps(forward)
+    def entering(self: Any, *arguments: Any, **options: Any) -> tuple[Array, Pullback]:
+        computing = self.__dict__.get("_outermost")
+        if computing is None or not computing.is_needed:
+            return forward(self, *arguments, **options)
+        with computing.entered():
+            y, inner = forward(self, *arguments, **options)
 
         def pullback(dy: Array, input_gradient: bool = True) -> Array | None:
-            if not self.computing.is_needed:
+            if not computing.is_needed:
                 return inner(dy, input_gradient)
-            with self.computing.entered():
+            with computing.entered():
                 return inner(dy, input_gradient)
 
         return y, pullback
+
+    return entering

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
-from xnn.nn.chain import Chain
-from xnn.nn.joined import joined
+from xnn.nn.joined import in_turn, joined
 from xnn.nn.layer import Layer
 
 
@@ -37,13 +36,7 @@ class Sequential(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
-        steps: list[tuple[Pullback, bool]] = []
-        trainable_before = False
-        for layer in self._steps[train]:
-            x, layer_pullback = layer.forward(x, train)
-            steps.append((layer_pullback, trainable_before))
-            trainable_before = trainable_before or layer.trainable
-        return x, Chain(steps, train)
+        return in_turn(self._steps[train], x, train, [])
 
     def __getitem__(self, number: int) -> Layer:
         return self.layers[number]

@@ -33,6 +33,9 @@ class Joined:
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
+        if any("forward" in vars(layer) for layer in self.layers):
+            # Replaced since the model was built.
+            return in_turn(self.layers, x, train, [])
         first = self.layers[0]
         # Only the first layer's call may depend on x: the others' x is not known here.
         calls = [layer.call(x, train) for layer in self.layers]
@@ -40,28 +43,43 @@ class Joined:
         if result is not None:
             return first.connect(result, *[parameter for call in calls for parameter in call.parameters])
         y, pullback = first.perform(x, calls[0], train)
-        steps, trainable_before = [(pullback, False)], first.trainable
-        for layer in self.others:
-            y, pullback = layer.forward(y, train)
-            steps.append((pullback, trainable_before))
-            trainable_before = trainable_before or layer.trainable
-        return y, Chain(steps, train)
+        return in_turn(self.others, y, train, [(pullback, False)], first.trainable)
+
+
+def in_turn(
+    layers: "Sequence[Layer | Joined]",
+    x: Array,
+    train: bool,
+    steps: list[tuple[Pullback, bool]],
+    trainable_before: bool = False,
+) -> tuple[Array, Pullback]:
+    """Return (y, pullback) of layers one after another, behind those whose pullbacks are in `steps`."""
+    for layer in layers:
+        x, pullback = layer.forward(x, train)
+        steps.append((pullback, trainable_before))
+        trainable_before = trainable_before or layer.trainable
+    return x, Chain(steps, train)
 
 
 def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
     """Return the layers to call in turn, those joined whose functions have a twin together."""
-    names = [_name(layer, train) for layer in layers]
     steps: list[Layer | Joined] = []
-    while len(names) > 0:
+    while layers:
+        names = [_name(layer, train, is_first=layer is layers[0]) for layer in layers]
         length, twin = layers[0].functions.longest(names)
         own = layers[:length]
         steps.append(layers[0] if twin is None else Joined(own, twin, joined(own[1:], train)))
-        layers, names = layers[length:], names[length:]
+        layers = layers[length:]
     return steps
 
 
-def _name(layer: Layer, train: bool) -> str:
-    """Return the name of the function that a layer calls, or "" if it has a forward of its own."""
-    if type(layer).forward is not Layer.forward or "forward" in vars(layer):
+def _name(layer: Layer, train: bool, *, is_first: bool) -> str:
+    """Return the name of the function that a layer calls, or "" if it has ways of its own that a twin would pass by.
+
+    Behind another layer, that is also a `call` of its own, which may depend on x.
+    """
+    kind = type(layer)
+    own_ways = (kind.forward, kind.perform, kind.connect) != (Layer.forward, Layer.perform, Layer.connect)
+    if own_ways or "forward" in vars(layer) or not (is_first or kind.call is Layer.call):
         return ""
-    return layer.function if train else layer.inference_function or layer.function
+    return kind.function if train else kind.inference_function or kind.function

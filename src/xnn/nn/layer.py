@@ -2,16 +2,16 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
 
-from xnn import kernels
+from xnn import functional, kernels
 from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
-from xnn.nn.computing import Outermost
+from xnn.nn.computing import outermost
 from xnn.nn.initializers import Initializer, zeros
 from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
@@ -88,6 +88,12 @@ class Layer(Model):
         weights = tuple([getattr(self, name) for name in self.weights])
         return Call(weights, tuple([getattr(self, name) for name in self.arguments]))
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            cls.forward = outermost(cls.forward)  # type: ignore[method-assign]  # the same, but for its context
+
+    @outermost
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback).
 
@@ -99,7 +105,10 @@ class Layer(Model):
 
     def perform(self, x: Array, call: Call, train: bool) -> tuple[Array, Pullback]:
         """Return (y, pullback) of the layer's function, called as `call` says."""
-        return self.connect(self._linked[train](x, *call.values), *call.parameters)
+        function = self._linked[train]
+        if function is None:
+            raise NotImplementedError(f"{type(self).__name__} names no function and does not implement forward")
+        return self.connect(function(x, *call.values), *call.parameters)
 
     def flops(self) -> int:
         """Return the floating-point operations of one image's products, a multiplication and an addition being two."""
@@ -272,10 +281,12 @@ class Layer(Model):
     def _connect(self, backend: Backend, dtype: str, precision: str, random: Random) -> None:
         """Make what all layers of a model share, once all that is in it has been declared."""
         layers = self._named_layers()
-        computing = kernels.Computing(backend, dtype, precision, {layer.function for layer in layers.values()})
+        names = {type(layer).function for layer in layers.values()}
+        computing = kernels.Computing(backend, dtype, precision, names)
         for layer in layers.values():
-            # What an earlier build has put around it.
-            if isinstance(vars(layer).get("forward"), Boundary | Outermost):
+            # What an earlier build has left.
+            layer.__dict__.pop("_outermost", None)
+            if isinstance(vars(layer).get("forward"), Boundary):
                 del layer.forward
             layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
             layer.functions, layer._computing = computing.functions, computing
@@ -285,16 +296,17 @@ class Layer(Model):
         for layer in layers.values():
             layer._link()
         if computing.matters:
-            self.__dict__["forward"] = Outermost(self.forward, computing)
+            self._outermost = computing
         self._refresh()
 
     def _link(self) -> None:
         """Look up what the layer calls, once the functions and all layers inside it are there."""
-        names = (self.inference_function or self.function, self.function)
-        self._linked: list[Callable[..., Any]] = [self.functions.linked(name) if name else self._none for name in names]
-
-    def _none(self, *arguments: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} names no function and does not implement forward")
+        kind = type(self)
+        names = kind.inference_function or kind.function, kind.function
+        for name in names:
+            if name and not hasattr(functional, name):
+                raise ValueError(f"{kind.__name__}: xnn.functional has no function {name!r}")
+        self._linked: list[Any] = [self.functions.linked(name) if name else None for name in names]
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what is not there, which before `build` is nearly everything.
@@ -306,7 +318,7 @@ class Layer(Model):
 _MADE_ANEW = frozenset(
     (
         *("parameters", "gradients", "buffers", "functions", "forward"),
-        *("_all_parameters", "_all_buffers", "_segments", "_computing", "_linked", "_steps"),
+        *("_all_parameters", "_all_buffers", "_segments", "_computing", "_linked", "_outermost", "_steps"),
     )
 )
 """Attributes of a built layer that a copy does not take over."""

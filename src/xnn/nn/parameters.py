@@ -160,15 +160,14 @@ class Gradients(Views):
     def __getitem__(self, name: str) -> Array:
         return self._parameters[name].gradient
 
-    def take_pending(self) -> list[tuple[int, int, Pending]]:
-        """Return the gradients that were not written, with their start and stop in the vector; they never will be."""
-        taken = []
-        for name, parameter in self._parameters.items():
-            if parameter.pending is not None:
-                start = self.starts[name]
-                taken.append((start, start + math.prod(parameter.shape), parameter.pending))
-                parameter.pending = None
-        return sorted(taken, key=lambda pending: pending[0])
+    def unread(self) -> tuple[Array, list[tuple[int, int, Pending]]]:
+        """Return the vector as it is, and the pending gradients that it lacks, with their start and stop in it."""
+        pending = [
+            (self.starts[name], self.starts[name] + math.prod(parameter.shape), parameter.pending)
+            for name, parameter in self._parameters.items()
+            if parameter.pending is not None
+        ]
+        return self._flat, sorted(pending, key=lambda each: each[0])
 
 
 def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], decay_all: bool) -> list[Segment]:

@@ -31,8 +31,6 @@ class Part:
 
     def __init__(self, whole: Model, layout: Sequence[Mapping[str, Any]]) -> None:
         self.whole = whole
-        self.backend, self.dtype = whole.backend, whole.dtype
-        self.parameters, self.gradients, self.buffers = whole.parameters, whole.gradients, whole.buffers
         self._layout = layout
         places = sorted((entry["start"], entry["start"] + math.prod(entry["shape"])) for entry in layout)
         self._places: list[tuple[int, int]] = []
@@ -40,6 +38,12 @@ class Part:
             if self._places and self._places[-1][1] == start:
                 start = self._places.pop()[0]
             self._places.append((start, stop))
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked for anew each time: a model that is copied or built again has other vectors.
+        if name in ("backend", "dtype", "parameters", "gradients", "buffers"):
+            return getattr(self.whole, name)
+        raise AttributeError(f"a part of a model has no attribute {name!r}")
 
     def segments(self, decay_all: bool = False) -> list[_Run]:
         """Return the runs of the part's trainable parameters, in order."""
@@ -80,7 +84,8 @@ class Groups(Optimizer):
         weights, rest = optim.split(model, lambda name, shape: len(shape) >= 2)
         optimizer = optim.Groups(optim.SGD(weights, lr=0.1, momentum=0.9), optim.AdamW(rest, lr=0.001))
 
-    Its learning rate is that of the first optimizer. As it changes, those of the others change in proportion. All
+    Its learning rate is that of the first optimizer. As it changes, those of the others change in proportion, whatever
+    was set on them meanwhile. All
     other hyper-parameters are each optimizer's own. A slot that several optimizers have is one vector for all.
 
     Parameters

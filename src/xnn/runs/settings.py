@@ -108,7 +108,7 @@ class Settings:
     head_lr: float | None = _muon("learning rate of the last layer's weights", check=ABOVE_ZERO)
     bias_lr: float | None = _muon("learning rate of biases and norms", check=ABOVE_ZERO)
     sgd_momentum: float | None = _muon("momentum of the last layer, biases and norms", check=BELOW_ONE)
-    l2: float | None = _training("strength of the L2 penalty in the loss", check=AT_LEAST_ZERO)
+    l2: float | None = _training("strength of an L2 penalty in the loss, besides the weight decay", check=AT_LEAST_ZERO)
     label_smoothing: float | None = _training("share of each label that is spread over all classes", check=BELOW_ONE)
     schedule: str | None = _training("schedule of the learning rate", choices=SCHEDULES)
     warmup: float | None = _training(

@@ -55,13 +55,13 @@ class Gradients:
 
     @property
     def flat(self):
-        for start, stop, gradient in self.take_pending():
+        for start, stop, gradient in self.pending:
             self.vector[start:stop] = gradient.write().reshape(-1)
+        self.pending = []
         return self.vector
 
-    def take_pending(self):
-        taken, self.pending = self.pending, []
-        return taken
+    def unread(self):
+        return self.vector, self.pending
 
 
 class PendingModel(FlatModel):
@@ -72,7 +72,7 @@ class PendingModel(FlatModel):
         self.gradients = Gradients(self.gradients.flat)
 
     def set_gradients(self, gradient):
-        stop = 0
+        self.gradients.pending, stop = [], 0
         for part, length in zip(gradient, self.lengths, strict=True):
             start, stop = stop, stop + length
             if hasattr(part, "write"):
@@ -155,3 +155,17 @@ def test_an_optimizer_of_the_user_s_own_keeps_its_rule():
     model = FlatModel(NUMPY, np.zeros(3), [3], dtype="float32")
     SGD(model, 0.1).step()
     np.testing.assert_array_equal(model.parameters_on_host(), np.ones(3))
+
+
+@pytest.mark.parametrize("name", ["momentum", "rmsprop-momentum"])
+def test_momentum_may_be_turned_off(name):
+    found = []
+    for twins in (True, False):
+        model = FlatModel(make_backend("numpy", twins=twins), np.ones(3), [3], dtype="float32")
+        optimizer = OPTIMIZERS[name](model)
+        for momentum in (0.9, 0.0, 0.9):
+            optimizer.momentum = momentum
+            model.set_gradients(np.ones(3))
+            optimizer.step()
+        found.append(model.parameters_on_host())
+    np.testing.assert_allclose(*found, rtol=1e-6)

@@ -52,7 +52,7 @@ def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> t
     if not _is_plain(x, weight, bias):
         return None
     y = _product(x, weight)
-    _shift_relu(y, np.zeros(len(y[0]), np.float32) if bias is None else bias)
+    _shift_relu(y, np.zeros(y.shape[1], np.float32) if bias is None else bias)
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
         return _gradients(x, weight, bias, _masked(y, dy), needs)

@@ -21,34 +21,36 @@ _LEAST = 2**18
 
 _F = np.float32
 _ONE = np.ones(1, _F)
+_MOMENTS = "first_moment", "second_moment"
 
 
 def sgd(optimizer: Any, runs: Sequence[Any]) -> None:
     """As `xnn.optim.SGD` updates its runs."""
     lr, momentum = optimizer.lr, optimizer.momentum
     if not momentum:
-        _update(optimizer, runs, _plain, lambda decay: (lr, decay))
+        _update(optimizer, runs, _plain, (), lambda decay: (lr, decay))
     else:
         kernel = _nesterov if optimizer.nesterov else _classical
-        _update(optimizer, runs, kernel, lambda decay: (lr, momentum, decay))
+        _update(optimizer, runs, kernel, ("velocity",), lambda decay: (lr, momentum, decay))
 
 
 def adam(optimizer: Any, runs: Sequence[Any]) -> None:
     """As `xnn.optim.Adam` updates its runs."""
     settings = _adam_settings(optimizer)
-    _update(optimizer, runs, _adam, lambda decay: (*settings, decay, 1.0))
+    _update(optimizer, runs, _adam, _MOMENTS, lambda decay: (*settings, decay, 1.0))
 
 
 def adamw(optimizer: Any, runs: Sequence[Any]) -> None:
     """As `xnn.optim.AdamW` updates its runs."""
     settings = _adam_settings(optimizer)
-    _update(optimizer, runs, _adam, lambda decay: (*settings, 0.0, 1.0 - optimizer.lr * decay))
+    _update(optimizer, runs, _adam, _MOMENTS, lambda decay: (*settings, 0.0, 1.0 - optimizer.lr * decay))
 
 
 def rmsprop(optimizer: Any, runs: Sequence[Any]) -> None:
     """As `xnn.optim.RMSprop` updates its runs."""
     settings = optimizer.lr, optimizer.alpha, 1.0 - optimizer.alpha, optimizer.eps, optimizer.momentum
-    _update(optimizer, runs, _rmsprop, lambda decay: (*settings, decay))
+    slots = ("square_average", "velocity") if optimizer.momentum else ("square_average",)
+    _update(optimizer, runs, _rmsprop, slots, lambda decay: (*settings, decay))
 
 
 def _adam_settings(optimizer: Any) -> tuple[float, ...]:
@@ -58,19 +60,24 @@ def _adam_settings(optimizer: Any) -> tuple[float, ...]:
     return beta1, 1.0 - beta1, beta2, 1.0 - beta2, optimizer.eps * scale, step
 
 
-def _update(optimizer: Any, runs: Sequence[Any], kernel: Any, settings: Callable[[float], tuple[float, ...]]) -> None:
-    """Run a kernel over all runs, with the settings that belong to their weight decay."""
+def _update(
+    optimizer: Any,
+    runs: Sequence[Any],
+    kernel: Any,
+    slots: Sequence[str],
+    settings: Callable[[float], tuple[float, ...]],
+) -> None:
+    """Run a kernel over all runs, with these slots and the settings that belong to their weight decay."""
     model = optimizer.model
     # A model that is no `xnn.nn.Layer` has only gradients that are written.
-    pending = model.gradients.take_pending() if hasattr(model.gradients, "take_pending") else []
-    gradients = model.gradients.flat
+    gradients, pending = model.gradients.unread() if hasattr(model.gradients, "unread") else (model.gradients.flat, [])
     outers = []
     for start, stop, gradient in pending:
         if isinstance(gradient, Outer) and any(run.start <= start < run.stop for run in runs):
             outers.append((start, stop, gradient))
         else:
             gradients[start:stop] = gradient.write().reshape(-1)
-    vectors = model.parameters.flat, *optimizer.slots.values()
+    vectors = model.parameters.flat, *[optimizer.slots[name] for name in slots]
     for run in runs:
         numbers, done = tuple(map(_F, settings(run.weight_decay))), run.start
         for start, stop, outer in outers:
