@@ -23,9 +23,10 @@ from sphinx.application import Sphinx
 WIDTH, HEIGHT, GAP, ROW = 205, 48, 20, 84
 STYLE = """
 .card { fill: #ffffff; stroke: #d5dae1 } .box { fill: #eaf1fa; stroke: #2a6fbb; stroke-width: 1.4 }
-.name { fill: #14385f; font-weight: 600; text-anchor: middle } .note { fill: #55606d; font-size: 11.5px; text-anchor: middle }
+.name { fill: #14385f; font-weight: 600; text-anchor: middle }
+.note { fill: #55606d; font-size: 11.5px; text-anchor: middle }
 .arrow { stroke: #6b7785; stroke-width: 1.5; fill: none; marker-end: url(#head) }
-"""  # noqa: E501 - a style sheet
+"""
 HEAD = (
     '<marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
     '<path d="M0 0 L10 5 L0 10 z" fill="#6b7785"/></marker>'

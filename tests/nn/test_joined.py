@@ -115,3 +115,17 @@ def test_a_forward_that_is_replaced_after_the_build_is_called():
     model = nn.Sequential(nn.Linear(3), nn.ReLU()).build((3,), backend=make_backend("numpy", twins=True))
     model[1].forward = lambda x, train=False: (x * 0.0 + 7.0, lambda dy, input_gradient=True: dy)
     np.testing.assert_array_equal(model(np.ones((2, 3), np.float32)), np.full((2, 3), 7.0))
+
+
+def test_a_forward_of_the_model_s_own_stays_when_it_is_built_again():
+    model = nn.Sequential(nn.Linear(3), nn.ReLU())
+    model.forward = lambda x, train=False: (x + 1.0, lambda dy, input_gradient=True: dy)
+    for _ in range(2):
+        model.build((3,), backend=make_backend("numpy", twins=True))
+        np.testing.assert_array_equal(model(np.zeros((2, 3), np.float32)), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_empty_batch_passes_through_joined_layers(bias):
+    model = nn.Sequential(nn.Linear(5, bias=bias), nn.ReLU()).build((3,), backend=make_backend("numpy", twins=True))
+    assert model(np.zeros((0, 3), np.float32)).shape == (0, 5)

@@ -65,15 +65,16 @@ def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
     """Return the layers to call in turn, those joined whose functions have a twin together."""
     steps: list[Layer | Joined] = []
     while layers:
-        names = [_name(layer, train, is_first=layer is layers[0]) for layer in layers]
-        length, twin = layers[0].functions.longest(names)
+        first, *behind = layers
+        names = [_name(first, train), *[_name(layer, train, is_first=False) for layer in behind]]
+        length, twin = first.functions.longest(names)
         own = layers[:length]
-        steps.append(layers[0] if twin is None else Joined(own, twin, joined(own[1:], train)))
+        steps.append(first if twin is None else Joined(own, twin, joined(own[1:], train)))
         layers = layers[length:]
     return steps
 
 
-def _name(layer: Layer, train: bool, *, is_first: bool) -> str:
+def _name(layer: Layer, train: bool, *, is_first: bool = True) -> str:
     """Return the name of the function that a layer calls, or "" if it has ways of its own that a twin would pass by.
 
     Behind another layer, that is also a `call` of its own, which may depend on x.

@@ -66,13 +66,13 @@ class Parameter(Buffer):
 
     def take(self, gradient: Array | Pending) -> None:
         """Take a gradient from a pullback; a pending one that may wait is written when somebody reads it."""
+        self.pending = None
         if not hasattr(gradient, "write"):
-            self._gradient[...], self.pending = gradient, None
+            self._gradient[...] = gradient
         elif gradient.waits:
             self.pending = gradient
         else:
             gradient.write(self._gradient)
-            self.pending = None
 
 
 @dataclass(frozen=True)
