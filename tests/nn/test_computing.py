@@ -74,7 +74,8 @@ def test_calls_inside_it_do_not_enter_it_again():
     assert model[1].seen == [(True, True)] * 2
 
 
-def test_models_in_one_another_each_have_their_own():
+def test_models_in_one_another_each_have_their_own(monkeypatch):
+    monkeypatch.setenv("XNN_TWINS", "1")
     (model, x), (other, _) = built(twins=True), built(twins=False)
     with model.computing():
         assert kernels.functions_of(x) is model.functions
