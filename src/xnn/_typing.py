@@ -1,4 +1,4 @@
-"""Names for types that the Array API standard leaves to each library, what pullbacks return, and who takes lines."""
+"""Names for types: those that the Array API standard leaves to each library, pullbacks, and reports."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeAlias
