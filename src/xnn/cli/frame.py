@@ -60,7 +60,7 @@ def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:
     left: SystemExit | None = None
     try:
         code = act()
-    except SystemExit as leaving:  # --help and --version have printed what they have to
+    except SystemExit as leaving:  # --help and --version have done their printing
         left, code = leaving, 0
     lost = out.settle()
     if lost is not None and not isinstance(lost, BrokenPipeError) and code == 0:

@@ -17,12 +17,12 @@ class Chain:
     once: bool
 
     def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        """Return dx, or None where it is not asked for.
+        """Return dx, or None if it is not needed.
 
         Raises
         ------
         RuntimeError
-            If it was called before, and could be called once.
+            If it was called before, but may be called only once.
         """
         if not self.steps:
             raise RuntimeError(

@@ -95,7 +95,7 @@ class Parallel(Layer):
     Parameters
     ----------
     *branches : Layer
-        Named "0", "1", ... inside the model; their outputs may differ in the last axis alone.
+        Named "0", "1", ... inside the model; their outputs may differ only in the last axis.
     """
 
     arithmetic = "given"

@@ -46,7 +46,7 @@ class Parameter(Buffer):
     pending : Pending or None
         A gradient that has not been written yet.
     operand : array
-        What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, made anew by
+        What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, refreshed by
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
     """
 

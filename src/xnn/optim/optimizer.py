@@ -96,7 +96,7 @@ class Optimizer:
     steps : int
         Steps taken so far.
     slots : dict of str to array
-        State beside the parameters, such as ``"velocity"``: vectors as long as the flat parameter vector.
+        State besides the parameters, such as ``"velocity"``: vectors as long as the flat parameter vector.
 
     Raises
     ------

@@ -22,7 +22,7 @@ class Schedule(ABC):
     lr : float
         The highest learning rate, above 0.
     warmup_steps : int
-        At least 0, and below `total_steps` where there is one; by keyword.
+        At least 0, and below `total_steps` if the schedule has it; by keyword.
 
     Raises
     ------
