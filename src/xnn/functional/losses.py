@@ -172,7 +172,7 @@ def l2_penalty(weight: Array, strength: float) -> tuple[Array, Pullback]:
 
 
 def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
-    """Sum of losses (of a single loss: that loss itself); each gets the gradient of the sum.
+    """Sum of losses, or a single loss itself; each gets the gradient of the sum.
 
     Parameters
     ----------

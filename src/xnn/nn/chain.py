@@ -7,7 +7,7 @@ from xnn._typing import Array, Pullback
 
 @dataclass(slots=True, eq=False)
 class Chain:
-    """Pullbacks in the order of their layers, each with a flag: does a layer before it need what it returns?
+    """Pullbacks in the order of their layers, each with a flag: whether an earlier layer needs what it returns.
 
     With `once`, each pullback is dropped after its call, together with what its layer kept, so that the peak memory of
     a step is lower.

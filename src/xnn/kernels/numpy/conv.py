@@ -27,7 +27,7 @@ _WINOGRAD_TILES = 16
 """Fewest tiles that pay for transforming the weight."""
 
 _WINOGRAD_PRODUCT = 2**27
-"""Fewest multiplications of the plain sum (some milliseconds) for which compiling it pays."""
+"""Fewest multiplications of the plain sum (some milliseconds) for which compiling Winograd's algorithm pays."""
 
 
 def conv2d(

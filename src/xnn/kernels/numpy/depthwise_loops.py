@@ -108,7 +108,7 @@ def _line(
 ) -> None:  # fmt: skip
     """Write `length` pixels of `count` channels, four pixels at a time, repeating the last one if necessary.
 
-    No call in here passes an array, since each would count the array's owners up and down.
+    No function is called with an array in here, since each call would count the array's owners up and down.
     """
     size, last = weight.size // shift.size, length - 1
     for q in range(0, length, 4):
