@@ -54,8 +54,8 @@ def _plain_matplotlib() -> Iterator[None]:
 def _import_matplotlib() -> None:
     """Import Matplotlib even if MPLBACKEND names a backend that is not installed.
 
-    Notebooks set it to their own backend for the commands that they start. Matplotlib then raises an error at once,
-    half imported, and cannot be imported again.
+    Notebooks set it to their own backend for the commands that they start. Then the import of Matplotlib fails halfway
+    and cannot be repeated.
     """
     if "matplotlib" in sys.modules:
         return

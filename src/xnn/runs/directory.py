@@ -42,7 +42,7 @@ class StoppedAtOnce(KeyboardInterrupt):
 
 
 class RunDirectory(RunFiles):
-    """The files of one run, for writing; `create` and `open` make it and keep other processes out."""
+    """The files of one run, for writing; made by `create` or `open`, which keep other processes out."""
 
     @classmethod
     @contextmanager

@@ -1,6 +1,6 @@
 """Convolution by Winograd's F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 windows that move by one pixel.
 
-If larger errors are allowed, F(8x8, 3x3) takes a sixth of them. With the maps that `winograd_tiles` describes, a
+F(8x8, 3x3) takes a sixth of them, where larger errors are allowed. With the maps that `winograd_tiles` describes, a
 convolution is, for each of the 36 or 100 positions k inside a transformed tile, a product of matrices over all tiles::
 
     D = inputs_to_planes(x)    U = weight_to_planes(w)    M_k = D_k U_k    y = planes_to_outputs(M)
