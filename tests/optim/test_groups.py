@@ -81,7 +81,7 @@ def test_a_part_has_what_an_optimizer_needs_of_its_model_and_no_more():
     part = optim.split(model, by_name(("0.weight",)))[0]
     for name in ("backend", "dtype", "parameters", "gradients", "buffers"):
         assert getattr(part, name) is getattr(model, name)
-    with pytest.raises(AttributeError, match="^a part of a model has no attribute 'forward'$"):
+    with pytest.raises(AttributeError, match=r"^a part of a model has no attribute 'forward'$"):
         part.forward  # noqa: B018 - to look it up is the test
 
 
