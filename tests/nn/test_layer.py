@@ -103,3 +103,15 @@ def test_an_attribute_of_the_user_s_own_may_be_called_function():
             return self.function(x), lambda dy, input_gradient=True: dy
 
     np.testing.assert_array_equal(Apply(np.negative).build((1,), backend="numpy")(np.ones((1, 1))), -np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8)])
+def test_channels_that_come_first_are_warned_of(shape):
+    with pytest.warns(UserWarning, match=rf"looks like \(channels, .* last: give \({shape[1]}, {shape[1]}, {shape[0]}\)"):
+        nn.ReLU().build(shape, backend="numpy")
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 7), (2, 32, 32), (3, 32, 31), (32, 32, 3), (32, 32), (1, 1, 1)])
+def test_other_shapes_are_not_warned_of(shape):
+    """Warnings are errors here."""
+    assert nn.ReLU().build(shape, backend="numpy").output_shape == shape

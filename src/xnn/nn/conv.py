@@ -36,6 +36,7 @@ class Conv2d(Layer):
         self,
         channels: int,
         kernel: int | Sequence[int],
+        *,
         stride: int | Sequence[int] = 1,
         padding: Padding = 0,
         dilation: int | Sequence[int] = 1,
@@ -51,10 +52,10 @@ class Conv2d(Layer):
         self.padding = padding
         self.dilation = pair("Conv2d", "dilation", dilation)
         self.groups = _checks.count("Conv2d: groups", groups, 1)
-        self.use_bias = bias
+        self.use_bias = _checks.flag("Conv2d: bias", bias)
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
-        self.starts_trainable = trainable
+        self.starts_trainable = _checks.flag("Conv2d: trainable", trainable)
 
     def initialize(self, shape: Shape) -> Shape:
         """Declare weight (kh, kw, c / groups, channels) and bias (channels,)."""

@@ -97,6 +97,12 @@ def partial_dirac(shape: Shape, random: Random, gain: float = 1.0 / math.sqrt(3.
     return xp.concat([passed[..., : min(inputs, outputs)], features[..., min(inputs, outputs) :]], axis=-1)
 
 
+def check_initializer(name: str, value: object) -> None:
+    """Raise a TypeError that names what is no initializer."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, such as nn.initializers.zeros, not {value!r}")
+
+
 def fans(shape: Shape) -> tuple[int, int]:
     """Return the numbers of inputs that an output sums over, and of outputs that an input reaches."""
     rows, columns = _matrix_shape("fan", shape)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
@@ -12,7 +13,8 @@ from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
 from xnn.nn.computing import outermost
-from xnn.nn.initializers import Initializer, zeros
+from xnn.nn.habits import explained
+from xnn.nn.initializers import Initializer, check_initializer, zeros
 from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
 from xnn.nn.precision import LOWER, Boundary, check_precision, lower
@@ -77,6 +79,10 @@ class Layer(Model):
     output_shape: Shape
     _computing: kernels.Computing
 
+    @explained
+    def __init__(self) -> None:
+        """Make a layer without arguments, as those are that define no constructor of their own."""
+
     # What a layer implements -------------------------------------------------------------------------------
 
     def initialize(self, shape: Shape) -> Shape:
@@ -90,6 +96,8 @@ class Layer(Model):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = explained(cls.__init__)  # type: ignore[method-assign]  # the same, but for its errors
         if "forward" in vars(cls):
             cls.forward = outermost(cls.forward)  # type: ignore[method-assign]  # the same, but for its context
 
@@ -116,6 +124,7 @@ class Layer(Model):
 
     def parameter(self, name: str, shape: Shape, initializer: Initializer, decay: bool = True) -> Parameter:
         """Declare a parameter; to be called in `initialize`."""
+        check_initializer(f"{type(self).__name__}: the initializer of {name}", initializer)
         self._parameters[name] = Parameter(shape, initializer, decay)
         return self._parameters[name]
 
@@ -190,6 +199,7 @@ class Layer(Model):
             raise ValueError(
                 f"input_shape must be a tuple of positive integers, such as (28, 28, 1), not {input_shape!r}"
             )
+        _warn_of_channels_first(tuple(input_shape))
         backend = make_backend(backend)
         check_precision(precision, backend, dtype)
         self._prepare(tuple(input_shape))
@@ -313,6 +323,17 @@ class Layer(Model):
         if "_children" in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
+
+
+def _warn_of_channels_first(shape: Shape) -> None:
+    """Warn where a shape can hardly be an image's of this library, and looks like one of PyTorch's."""
+    if len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] >= 8:
+        likely = (*shape[1:], shape[0])
+        warnings.warn(
+            f"input_shape {shape} looks like (channels, height, width), but here channels come last: give {likely}, "
+            "and images of that shape",
+            stacklevel=3,
+        )
 
 
 _MADE_ANEW = frozenset(

@@ -27,12 +27,13 @@ class Linear(Layer):
     def __init__(
         self,
         features: int,
+        *,
         bias: bool = True,
         weight_initializer: Initializer = kaiming_normal,
         bias_initializer: Initializer = zeros,
     ) -> None:
         self.features = _checks.count("Linear: features", features, 1)
-        self.use_bias = bias
+        self.use_bias = _checks.flag("Linear: bias", bias)
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
 
