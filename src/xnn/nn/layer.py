@@ -12,11 +12,13 @@ from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
+from xnn.nn.arguments import shown
 from xnn.nn.computing import outermost
 from xnn.nn.habits import explained
 from xnn.nn.initializers import Initializer, check_initializer, zeros
 from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
+from xnn.nn.predicting import outputs_of, probabilities_of
 from xnn.nn.precision import LOWER, Boundary, check_precision, lower
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
@@ -207,6 +209,9 @@ class Layer(Model):
         self._draw(seed)
         return self
 
+    def __repr__(self) -> str:
+        return shown(self)
+
     def __copy__(self) -> Self:
         """Return a model of its own: parts that two models shared could not be views of both models' vectors."""
         return copy.deepcopy(self)
@@ -247,6 +252,42 @@ class Layer(Model):
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
         y, _ = self.forward(x)
         return y
+
+    def predict(self, x: Any, batch_size: int = 256) -> Array:
+        """Return the outputs for x ``(n, *input_shape)``, as in inference, computed batch by batch.
+
+        The outputs are the model's own, such as the scores (logits) of classes; `predict_proba` makes them
+        probabilities, and ``model.predict(x).argmax(-1)`` the classes.
+
+        Parameters
+        ----------
+        x : array or nested list of numbers
+            Of any length. Numbers are cast to the model's dtype, and are not normalized: give them as the model was
+            trained on them.
+        batch_size : int
+            How many inputs are computed at once: what bounds the memory.
+
+        Returns
+        -------
+        array
+            Of the model's library, where x is; otherwise of NumPy.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If x is no batch, or does not hold numbers.
+        """
+        return outputs_of(self, x, batch_size)
+
+    def predict_proba(self, x: Any, batch_size: int = 256) -> Array:
+        """Return the probabilities of classes: the softmax of `predict` along the last axis.
+
+        Raises
+        ------
+        ValueError
+            If the model's outputs are not scores of two or more classes, or are probabilities already.
+        """
+        return probabilities_of(self, x, batch_size)
 
     def computing(self) -> AbstractContextManager[None]:
         """Return a context for many calls, such as training; a call outside it enters it by itself where that matters.
