@@ -6,6 +6,8 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
+from xnn.nn.promises import is_of_the_call
+
 _INFERRED = "build infers the inputs"
 
 _ADVICE = {
@@ -44,8 +46,7 @@ def explained(init: Callable[..., None]) -> Callable[..., None]:
         try:
             init(self, *arguments, **options)
         except TypeError as error:
-            # What goes wrong further in is not about the call.
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            if not is_of_the_call(error):
                 raise
             # Called by super(), it is a class's that the layer derives from.
             is_own = type(self).__init__ is initializing

@@ -20,6 +20,7 @@ from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
 from xnn.nn.predicting import outputs_of, probabilities_of
 from xnn.nn.precision import LOWER, Boundary, check_precision, lower
+from xnn.nn.promises import broken_needs, is_of_the_call, kept
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
 
@@ -101,7 +102,7 @@ class Layer(Model):
         if "__init__" in vars(cls):
             cls.__init__ = explained(cls.__init__)  # type: ignore[method-assign]  # the same, but for its errors
         if "forward" in vars(cls):
-            cls.forward = outermost(cls.forward)  # type: ignore[method-assign]  # the same, but for its context
+            cls.forward = outermost(kept(cls.forward))  # type: ignore[method-assign]  # the same, but for its context
 
     @outermost
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
@@ -145,6 +146,8 @@ class Layer(Model):
 
         `parameters` are those that the function was called with, in its order, after the input.
         """
+        if not isinstance(result, tuple):
+            raise TypeError(f"{type(self).__name__}: connect takes a tuple (y, pullback), not {type(result).__name__}")
         y, function_pullback = result
         if not parameters:
 
@@ -155,7 +158,16 @@ class Layer(Model):
 
         def pullback_to_parameters(dy: Array, input_gradient: bool = True) -> Array | None:
             needs = (input_gradient, *[p is not None and p.trainable for p in parameters])
-            dx, *gradients = function_pullback(dy, needs)
+            try:
+                results = function_pullback(dy, needs)
+            except TypeError as error:
+                if not is_of_the_call(error):
+                    raise
+                raise broken_needs(type(self).__name__, len(parameters)) from None
+            # An array, too, would come apart into as many pieces as it has rows.
+            if not isinstance(results, _SEVERAL) or len(results) != len(needs):
+                raise broken_needs(type(self).__name__, len(parameters))
+            dx, *gradients = results
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if parameter is not None and gradient is not None:
                     parameter.take(gradient)
@@ -364,6 +376,9 @@ class Layer(Model):
         if "_children" in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
+
+
+_SEVERAL = (tuple, list)
 
 
 def _warn_of_channels_first(shape: Shape) -> None:
