@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -18,8 +19,8 @@ from xnn.nn.habits import explained
 from xnn.nn.initializers import Initializer, check_initializer, zeros
 from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
-from xnn.nn.predicting import outputs_of, probabilities_of
 from xnn.nn.precision import LOWER, Boundary, check_precision, lower
+from xnn.nn.predicting import outputs_of, probabilities_of
 from xnn.nn.promises import broken_needs, is_of_the_call, kept
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
@@ -300,6 +301,24 @@ class Layer(Model):
             If the model's outputs are not scores of two or more classes, or are probabilities already.
         """
         return probabilities_of(self, x, batch_size)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model into a file, from which `xnn.load` makes it again.
+
+        It is a safetensors file: the parameters and buffers by name, and in its metadata the layers with their
+        arguments, as JSON, the input shape, dtype and precision. A layer of your own has to keep each argument of its
+        constructor as an attribute of that name, or of that name after an underscore.
+
+        Raises
+        ------
+        ValueError
+            A layer has an argument that such a file cannot hold, or does not keep one.
+        RunError
+            The file cannot be written, as on a full disk.
+        """
+        from xnn.nn.saving import save  # msgspec and safetensors, which nothing else here needs
+
+        save(self, path)
 
     def computing(self) -> AbstractContextManager[None]:
         """Return a context for many calls, such as training; a call outside it enters it by itself where that matters.
