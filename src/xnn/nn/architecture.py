@@ -130,8 +130,8 @@ class _Maker:
     def layer(self, value: Any, depth: int) -> Layer:
         name, found = self._parts(value, "layer")
         self.layers_made += 1
-        if self.layers_made > MOST_LAYERS or depth > MOST_DEPTH:
-            raise ValueError(f"it has more than {MOST_LAYERS:,} layers, or more than {MOST_DEPTH} inside each other")
+        if self.layers_made > MOST_LAYERS:
+            raise ValueError(f"it has more than {MOST_LAYERS:,} layers")
         kind = self._kind(name)
         call = inspect.Signature(signature(kind)).bind_partial()
         for key, inner in found.items():
@@ -150,8 +150,10 @@ class _Maker:
     def value(self, value: Any, depth: int) -> Any:
         """Return an argument's value, or an item of one."""
         self.values_made += 1
-        if self.values_made > MOST_VALUES or depth > MOST_DEPTH:
-            raise ValueError(f"its layers have more than {MOST_VALUES:,} arguments, or lists too deep in each other")
+        if self.values_made > MOST_VALUES:
+            raise ValueError(f"its layers have more than {MOST_VALUES:,} arguments")
+        if depth > MOST_DEPTH:
+            raise ValueError(f"its layers and lists are nested more than {MOST_DEPTH} deep")
         if isinstance(value, list):
             if len(value) > MOST_LAYERS:
                 raise ValueError(f"a list among its arguments is longer than {MOST_LAYERS:,}")
