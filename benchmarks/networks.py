@@ -167,12 +167,12 @@ def _residual() -> Network:
 
     def block(inputs: int, width: int, stride: int) -> list[nn.Layer]:
         body = nn.Sequential(
-            *(nn.Conv2d(width, 3, stride, 1, bias=False), nn.BatchNorm(), nn.ReLU()),
-            *(nn.Conv2d(width, 3, 1, 1, bias=False), nn.BatchNorm()),
+            *(nn.Conv2d(width, 3, stride=stride, padding=1, bias=False), nn.BatchNorm(), nn.ReLU()),
+            *(nn.Conv2d(width, 3, padding=1, bias=False), nn.BatchNorm()),
         )
         shortcut = None
         if stride != 1 or inputs != width:
-            shortcut = nn.Sequential(nn.Conv2d(width, 1, stride, bias=False), nn.BatchNorm())
+            shortcut = nn.Sequential(nn.Conv2d(width, 1, stride=stride, bias=False), nn.BatchNorm())
         return [nn.Residual(body, shortcut), nn.ReLU()]
 
     def make_xnn() -> nn.Layer:

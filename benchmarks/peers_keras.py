@@ -61,12 +61,14 @@ def forward(layer: nn.Layer, x: Any) -> Any:
         case nn.Flatten():
             return keras.layers.Flatten()(x)
         case nn.Linear():
-            return _apply(keras.layers.Dense(layer.features, use_bias=layer.use_bias), x, layer.weight, layer.bias)
+            return _apply(
+                keras.layers.Dense(layer.features, use_bias=layer.bias is not None), x, layer.weight, layer.bias
+            )
         case nn.Conv2d():
             if layer.padding:
                 x = keras.layers.ZeroPadding2D(layer.padding)(x)
             convolution = keras.layers.Conv2D(
-                layer.channels, layer.kernel, layer.stride, use_bias=layer.use_bias, trainable=layer.trainable
+                layer.channels, layer.kernel, layer.stride, use_bias=layer.bias is not None, trainable=layer.trainable
             )
             return _apply(convolution, x, layer.weight, layer.bias)
         case nn.BatchNorm():

@@ -15,6 +15,8 @@ RANGES = {
     "positive": ("a finite number above 0", lambda x: 0 < x < INF),
     "non_negative": ("a finite number of at least 0", lambda x: 0 <= x < INF),
     "fraction": ("a number of at least 0 and below 1", lambda x: 0 <= x < 1),
+    "share": ("a number above 0 and at most 1", lambda x: 0 < x <= 1),
+    "finite": ("a finite number", lambda x: -INF < x < INF),
     "open_fraction": ("a number above 0 and below 1", lambda x: 0 < x < 1),
 }
 EDGES = st.sampled_from([0, 1, -1, 0.0, 1.0, -0.0, math.nan, INF, -INF, np.float32(0.5), 5e-324, True, "1", None, 1j])
@@ -45,6 +47,17 @@ def test_a_count_is_a_whole_number_of_any_kind_and_a_size_one_of_pythons(value, 
         with pytest.raises(ValueError, match=message):
             _checks.count("steps", value, least)
     assert _checks.is_size(value, least) == (type(value) is int and value >= least)
+
+
+@given(value=st.one_of(EDGES, st.integers(), st.integers(-9, 9).map(np.int64)))
+def test_an_integer_is_a_whole_number_of_either_sign(value):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        found = _checks.integer("axis", value)
+        assert found == value
+        assert type(found) is int
+    else:
+        with pytest.raises(ValueError, match=f"^axis must be an integer, not {re.escape(repr(value))}$"):
+            _checks.integer("axis", value)
 
 
 @pytest.mark.parametrize("value", [True, False])

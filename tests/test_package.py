@@ -15,6 +15,8 @@ HEAVY = {*("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "s
 # Each part may import itself and what stands before it.
 ORDER = [
     ("_version", "_typing", "_tf32", "_notes", "_checks", "errors", "paths", "files", "texts"),
+    ("memory", "strict_json"),
+    ("tensors",),
     ("_few_threads",),
     ("backends",),
     ("random",),

@@ -17,6 +17,7 @@ from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which b
 
 if TYPE_CHECKING:
     from xnn import data, functional, nn, optim, recipes, reporting, runs, testing, training
+    from xnn.nn.saving import load
     from xnn.runs import Settings
     from xnn.runs.run import train
     from xnn.training import Trainer
@@ -29,6 +30,7 @@ __all__ = [
     "backend",
     "data",
     "functional",
+    "load",
     "nn",
     "optim",
     "recipes",
@@ -40,7 +42,12 @@ __all__ = [
 ]
 
 _PARTS = {"data", "functional", "nn", "optim", "recipes", "reporting", "runs", "testing", "training"}
-_HOMES = {"Settings": "xnn.runs.settings", "Trainer": "xnn.training.trainer", "train": "xnn.runs.run"}
+_HOMES = {
+    "Settings": "xnn.runs.settings",
+    "Trainer": "xnn.training.trainer",
+    "load": "xnn.nn.saving",
+    "train": "xnn.runs.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,16 @@ def fraction(name: str, value: Any) -> float:
     return _number(name, value, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 
 
+def share(name: str, value: Any) -> float:
+    """Return `value` as a float if it is above 0 and at most 1."""
+    return _number(name, value, "a number above 0 and at most 1", lambda x: 0 < x <= 1)
+
+
+def finite(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a finite number."""
+    return _number(name, value, "a finite number", lambda x: True)
+
+
 def open_fraction(name: str, value: Any) -> float:
     """Return `value` as a float if it is strictly between 0 and 1."""
     return _number(name, value, "a number above 0 and below 1", lambda x: 0 < x < 1)
@@ -29,6 +39,13 @@ def count(name: str, value: Any, least: int) -> int:
     """Return `value` as an int if it is an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    return int(value)
+
+
+def integer(name: str, value: Any) -> int:
+    """Return `value` as an int if it is an integer."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} must be an integer, not {value!r}")
     return int(value)
 
 

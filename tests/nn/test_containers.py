@@ -152,8 +152,8 @@ def test_a_layer_used_twice_is_refused():
     [
         (nn.Sequential, ValueError, "Sequential: give at least one layer"),
         (nn.Parallel, ValueError, "Parallel: give at least one layer"),
-        (lambda: nn.Sequential(nn.Linear), TypeError, "Sequential: .* is not a layer"),
-        (lambda: nn.Sequential([nn.Linear(2)]), TypeError, "is not a layer"),
+        (lambda: nn.Sequential(nn.ReLU), TypeError, r"Sequential: .* is not a layer; write ReLU\(\), with parentheses"),
+        (lambda: nn.Sequential([nn.Linear(2)]), TypeError, r"is not a layer; .* as in Sequential\(\*layers\)"),
         (lambda: nn.Residual(F.relu), TypeError, "Residual: .* is not a layer"),
         (lambda: nn.Residual(nn.Linear(2), F.relu), TypeError, "Residual: .* is not a layer"),
     ],

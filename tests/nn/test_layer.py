@@ -103,3 +103,39 @@ def test_an_attribute_of_the_user_s_own_may_be_called_function():
             return self.function(x), lambda dy, input_gradient=True: dy
 
     np.testing.assert_array_equal(Apply(np.negative).build((1,), backend="numpy")(np.ones((1, 1))), -np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8)])
+def test_channels_that_come_first_are_warned_of(shape):
+    with pytest.warns(
+        UserWarning, match=rf"looks like \(channels, .* last: give \({shape[1]}, {shape[1]}, {shape[0]}\)"
+    ):
+        nn.ReLU().build(shape, backend="numpy")
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 7), (2, 32, 32), (3, 32, 31), (32, 32, 3), (32, 32), (1, 1, 1)])
+def test_other_shapes_are_not_warned_of(shape):
+    """Warnings are errors here."""
+    assert nn.ReLU().build(shape, backend="numpy").output_shape == shape
+
+
+def test_what_fits_is_taken_and_the_rest_is_named():
+    """Without `strict`, as for another number of classes."""
+    state = small_model(seed=1).state_dict()
+    model = nn.Sequential(
+        nn.Conv2d(3, 3, padding="same"), nn.BatchNorm(), nn.ReLU(), nn.Flatten(), nn.Linear(6), nn.Linear(2)
+    ).build((4, 4, 2), backend="numpy", dtype="float64")
+    before = model.state_dict()
+    state["4.weight"] = state["4.weight"].tolist()
+    misfits = model.load_state_dict({**state, "7.weight": np.zeros(3)}, strict=False)
+    assert misfits == (("5.bias",), ("7.weight",), ("4.weight", "4.bias", "5.weight"))
+    assert misfits.missing == ("5.bias",)
+    left = {*misfits.missing, *misfits.mismatched}
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name] if name in left else state[name])
+    assert np.any(before["0.weight"] != state["0.weight"])
+
+
+def test_a_state_that_fits_leaves_nothing_over():
+    model, state = small_model(), small_model(seed=1).state_dict()
+    assert model.load_state_dict(state) == model.load_state_dict(state, strict=False) == ((), (), ())

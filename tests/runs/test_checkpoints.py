@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.runs.full_disk import fill_disk
+from xnn import tensors
 from xnn.errors import RunError
 from xnn.files import Folder
-from xnn.runs import JsonLines, checkpoints, tensors
+from xnn.runs import JsonLines, checkpoints
 
 ARRAYS = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import xnn
 from xnn.cli import predict, report, train
 from xnn.data import load
+from xnn.errors import RunError
 from xnn.reporting.evaluation import evaluate
 from xnn.reporting.saved import SavedRun, load_model
 from xnn.runs.run import resume
@@ -30,6 +32,12 @@ def test_it_is_read_as_it_was_written(run):
     assert found.settings.hidden == 4
     answers = evaluate(load_model(run), load("digits").test)
     assert answers.accuracy == pytest.approx(found.result["test_accuracy"], abs=0.005)
+
+
+def test_its_model_says_nothing_of_its_layers(run):
+    for path in (run, run / "model.safetensors"):
+        with pytest.raises(RunError, match=r"model\.safetensors: it does not say what its layers are, .*load_model"):
+            xnn.load(path, "numpy")
 
 
 def test_the_commands_take_it(run, capsys):

@@ -14,10 +14,12 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+import xnn
 from tests.runs.rows import rows_of
 from xnn import kernels
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
+from xnn.reporting.saved import load_model
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
 from xnn.runs.directory import METRICS, RunDirectory, default_path
@@ -103,7 +105,10 @@ def test_the_saved_model_gives_the_reported_accuracy(whole):
     with safe_open(whole.directory / "model.safetensors", framework="np") as file:
         about = json.loads(file.metadata()["xnn"])
     assert about["classes"] == [str(digit) for digit in range(10)]
-    assert set(about) == {"model", "image_shape", "classes", "normalization", "settings", "tensors"}
+    assert set(about) == {
+        *("model", "image_shape", "classes", "normalization", "settings", "tensors"),
+        *("architecture", "input_shape", "dtype", "precision"),
+    }
     job = prepare(Settings.from_dict(about["settings"]))
     assert dataclasses.asdict(job.normalization) == {
         name: tuple(values) for name, values in about["normalization"].items()
@@ -111,6 +116,14 @@ def test_the_saved_model_gives_the_reported_accuracy(whole):
     job.model.load_state_dict(load_file(whole.directory / "model.safetensors"))
     hits = sum(int(np.sum(job.model(x).argmax(axis=1) == labels)) for x, labels in job.test.epoch(0))
     assert hits / job.test.images == whole.values["test_accuracy"]
+
+
+@pytest.mark.parametrize("file", ["", "model.safetensors"])
+def test_the_saved_model_is_loaded_without_the_recipe(whole, file):
+    model, known = xnn.load(whole.directory / file, "numpy"), load_model(whole.directory, "numpy").model
+    x = np.random.default_rng(0).standard_normal((5, 8, 8, 1)).astype("float32")
+    np.testing.assert_array_equal(model(x), known(x))
+    assert repr(model) == repr(known)
 
 
 def test_the_picture_is_a_picture(whole):

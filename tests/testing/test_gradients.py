@@ -68,6 +68,31 @@ def test_the_report_holds_what_is_needed_to_look_into_it():
         assert part in report
 
 
+@given(position=st.integers(0, 2999), seed=st.integers(0, 99))
+def test_the_wrong_entry_of_very_many_is_found(position, seed):
+    x = np.random.default_rng(seed).standard_normal((30, 100))
+    index = tuple(int(i) for i in np.unravel_index(position, x.shape))
+
+    wrong = np.zeros(x.shape)
+    wrong[index] = 1e4
+
+    def product(x):
+        return x * x, lambda dy: 2 * x * dy + wrong
+
+    with pytest.raises(AssertionError, match=re.escape(f"worst entry {index}: ")):
+        check_pullback(product, (x,), seed=seed)
+
+
+def test_a_report_shows_twenty_numbers_of_an_array():
+    wide = np.random.default_rng(0).standard_normal((2, 10)), np.random.default_rng(1).standard_normal((10, 3))
+    with pytest.raises(AssertionError) as raised:
+        check_pullback(lambda x, w: (x @ w, lambda dy: (dy @ w.T, 2 * x.T @ dy)), wide)
+    v, w = str(raised.value).split("\n  v = ")[1].split("\n  w = ")
+    assert re.fullmatch(r"\[(-?[\d.e-]+, ){20}\.\.\.\] \(30 numbers\)", v)
+    assert len(re.findall(r"-?\d+\.\d*", w)) == 6
+    assert len(str(raised.value)) < 1000
+
+
 def test_options_and_arguments_that_are_no_arrays():
     check_pullback(F.linear, (X, WEIGHT, None))
     check_pullback(F.leaky_relu, (X,), {"slope": 0.3})

@@ -6,11 +6,8 @@ twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a t
 they are small: all the pictures of a folder together may be 256 MiB, or a hundred times their packed size.
 """
 
-import os
-from contextlib import suppress
-from pathlib import Path
-
 from xnn.errors import DataError
+from xnn.memory import free_memory
 
 FREELY = 2**26
 FREELY_IN_A_FOLDER = 2**28
@@ -57,15 +54,3 @@ def check_room(size: int, where: str) -> None:
             f"{where}: it needs {size:,} bytes of memory, of which {free:,} are free; "
             "take smaller images, or fewer, or a machine with more memory"
         )
-
-
-def free_memory() -> int | None:
-    """Return the bytes available without swapping (Linux), or all that the machine has (macOS); None elsewhere."""
-    with suppress(OSError):  # not Linux
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None

@@ -8,7 +8,7 @@ from xnn.nn.layer import Call, Layer
 from xnn.nn.linear import Linear
 from xnn.nn.losses import MSE, BinaryCrossEntropyWithLogits, Huber, L2Penalty, LossSum, SoftmaxCrossEntropy
 from xnn.nn.normalization import BatchNorm, LayerNorm
-from xnn.nn.parameters import Buffer, Parameter, Segment, Views
+from xnn.nn.parameters import Buffer, Misfits, Parameter, Segment, Views
 from xnn.nn.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from xnn.nn.shaping import Dropout, Flatten, Reshape
 from xnn.nn.summary import Summary, SummaryRow
@@ -37,6 +37,7 @@ __all__ = [
     "LogSoftmax",
     "LossSum",
     "MaxPool2d",
+    "Misfits",
     "Parallel",
     "Parameter",
     "ReLU",

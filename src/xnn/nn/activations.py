@@ -1,5 +1,6 @@
 """Activation layers, one for each function in `xnn.functional.activations` and `xnn.functional.softmax`."""
 
+from xnn import _checks
 from xnn.nn.layer import Layer
 
 
@@ -18,7 +19,7 @@ class LeakyReLU(Layer):
     arithmetic = "given"
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = slope
+        self.slope = _checks.finite("LeakyReLU: slope", slope)
 
 
 class ELU(Layer):
@@ -28,7 +29,7 @@ class ELU(Layer):
     arguments = ("alpha",)
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+        self.alpha = _checks.finite("ELU: alpha", alpha)
 
 
 class GELU(Layer):
@@ -74,7 +75,7 @@ class Softmax(Layer):
     arguments = ("axis",)
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = _checks.integer("Softmax: axis", axis)
 
 
 class LogSoftmax(Layer):
@@ -84,4 +85,4 @@ class LogSoftmax(Layer):
     arguments = ("axis",)
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = _checks.integer("LogSoftmax: axis", axis)

@@ -1,5 +1,6 @@
 """Layers made of layers: each composes its parts' pullbacks in reverse."""
 
+import reprlib
 from collections.abc import Sequence
 
 from xnn._typing import Array, Pullback, Shape
@@ -141,6 +142,12 @@ def checked(container: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if not layers:
         raise ValueError(f"{container}: give at least one layer")
     for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"{container}: {layer!r} is not a layer")
+        if isinstance(layer, Layer):
+            continue
+        advice = ""
+        if isinstance(layer, type) and issubclass(layer, Layer):
+            advice = f"; write {layer.__name__}(), with parentheses"
+        elif isinstance(layer, list | tuple):
+            advice = f"; give the layers one by one, as in {container}(*layers)"
+        raise TypeError(f"{container}: {reprlib.repr(layer)} is not a layer{advice}")
     return tuple(layers)

@@ -36,6 +36,7 @@ class Conv2d(Layer):
         self,
         channels: int,
         kernel: int | Sequence[int],
+        *,
         stride: int | Sequence[int] = 1,
         padding: Padding = 0,
         dilation: int | Sequence[int] = 1,
@@ -51,10 +52,10 @@ class Conv2d(Layer):
         self.padding = padding
         self.dilation = pair("Conv2d", "dilation", dilation)
         self.groups = _checks.count("Conv2d: groups", groups, 1)
-        self.use_bias = bias
+        self._bias = _checks.flag("Conv2d: bias", bias)
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
-        self.starts_trainable = trainable
+        self._trainable = _checks.flag("Conv2d: trainable", trainable)
 
     def initialize(self, shape: Shape) -> Shape:
         """Declare weight (kh, kw, c / groups, channels) and bias (channels,)."""
@@ -66,11 +67,9 @@ class Conv2d(Layer):
         geometry = windows("Conv2d", (height, width), self.kernel, self.stride, self.padding, self.dilation)
         weight_shape = (*self.kernel, inputs // self.groups, self.channels)
         self.weight = self.parameter("weight", weight_shape, self.weight_initializer)
-        self.bias = (
-            self.parameter("bias", (self.channels,), self.bias_initializer, decay=False) if self.use_bias else None
-        )
+        self.bias = self.parameter("bias", (self.channels,), self.bias_initializer, decay=False) if self._bias else None
         for parameter in self._parameters.values():
-            parameter.trainable = self.starts_trainable
+            parameter.trainable = self._trainable
         return (*geometry.output, self.channels)
 
     def flops(self) -> int:

@@ -56,6 +56,11 @@ def xavier_uniform(shape: Shape, random: Random, gain: float = 1.0) -> Array:
     return _symmetric(shape, random, gain * math.sqrt(2.0 / sum(fans(shape))))
 
 
+def uniform(shape: Shape, random: Random, reach: float = 1.0) -> Array:
+    """Uniform in [-reach, reach)."""
+    return reach * (2.0 * random.uniform(shape, "float64") - 1.0)
+
+
 def orthogonal(shape: Shape, random: Random, gain: float = 1.0) -> Array:
     """Random orthogonal matrix times gain: with all axes but the last flattened, rows or columns are orthonormal.
 
@@ -95,6 +100,19 @@ def partial_dirac(shape: Shape, random: Random, gain: float = 1.0 / math.sqrt(3.
     xp, (*_, inputs, outputs) = random.backend.xp, shape
     features = kaiming_uniform(shape, random, gain)
     return xp.concat([passed[..., : min(inputs, outputs)], features[..., min(inputs, outputs) :]], axis=-1)
+
+
+NAMES = (
+    *("zeros", "ones", "uniform", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform"),
+    *("orthogonal", "dirac", "partial_dirac"),
+)
+"""The initializers above, by which a saved model names them."""
+
+
+def check_initializer(name: str, value: object) -> None:
+    """Raise a TypeError that names what is no initializer."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, such as nn.initializers.zeros, not {value!r}")
 
 
 def fans(shape: Shape) -> tuple[int, int]:

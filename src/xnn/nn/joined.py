@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnn._typing import Array, Pullback
+from xnn.kernels.table import LONGEST
 from xnn.nn.chain import Chain
 from xnn.nn.layer import Layer
 
@@ -66,7 +67,7 @@ def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
     steps: list[Layer | Joined] = []
     while layers:
         first, *behind = layers
-        names = [_name(first, train), *[_name(layer, train, is_first=False) for layer in behind]]
+        names = [_name(first, train), *[_name(layer, train, is_first=False) for layer in behind[: LONGEST - 1]]]
         length, twin = first.functions.longest(names)
         own = layers[:length]
         steps.append(first if twin is None else Joined(own, twin, joined(own[1:], train)))

@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
@@ -11,11 +13,15 @@ from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
+from xnn.nn.arguments import shown
 from xnn.nn.computing import outermost
-from xnn.nn.initializers import Initializer, zeros
+from xnn.nn.habits import explained
+from xnn.nn.initializers import Initializer, check_initializer, zeros
 from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
 from xnn.nn.precision import LOWER, Boundary, check_precision, lower
+from xnn.nn.predicting import outputs_of, probabilities_of
+from xnn.nn.promises import broken_needs, is_of_the_call, kept
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
 
@@ -77,6 +83,10 @@ class Layer(Model):
     output_shape: Shape
     _computing: kernels.Computing
 
+    @explained
+    def __init__(self) -> None:
+        """Make a layer without arguments, as those are that define no constructor of their own."""
+
     # What a layer implements -------------------------------------------------------------------------------
 
     def initialize(self, shape: Shape) -> Shape:
@@ -90,8 +100,10 @@ class Layer(Model):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = explained(cls.__init__)  # type: ignore[method-assign]  # the same, but for its errors
         if "forward" in vars(cls):
-            cls.forward = outermost(cls.forward)  # type: ignore[method-assign]  # the same, but for its context
+            cls.forward = outermost(kept(cls.forward))  # type: ignore[method-assign]  # the same, but for its context
 
     @outermost
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
@@ -116,6 +128,7 @@ class Layer(Model):
 
     def parameter(self, name: str, shape: Shape, initializer: Initializer, decay: bool = True) -> Parameter:
         """Declare a parameter; to be called in `initialize`."""
+        check_initializer(f"{type(self).__name__}: the initializer of {name}", initializer)
         self._parameters[name] = Parameter(shape, initializer, decay)
         return self._parameters[name]
 
@@ -134,6 +147,8 @@ class Layer(Model):
 
         `parameters` are those that the function was called with, in its order, after the input.
         """
+        if not isinstance(result, tuple):
+            raise TypeError(f"{type(self).__name__}: connect takes a tuple (y, pullback), not {type(result).__name__}")
         y, function_pullback = result
         if not parameters:
 
@@ -144,7 +159,16 @@ class Layer(Model):
 
         def pullback_to_parameters(dy: Array, input_gradient: bool = True) -> Array | None:
             needs = (input_gradient, *[p is not None and p.trainable for p in parameters])
-            dx, *gradients = function_pullback(dy, needs)
+            try:
+                results = function_pullback(dy, needs)
+            except TypeError as error:
+                if not is_of_the_call(error):
+                    raise
+                raise broken_needs(type(self).__name__, len(parameters)) from None
+            # An array, too, would come apart into as many pieces as it has rows.
+            if not isinstance(results, _SEVERAL) or len(results) != len(needs):
+                raise broken_needs(type(self).__name__, len(parameters))
+            dx, *gradients = results
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if parameter is not None and gradient is not None:
                     parameter.take(gradient)
@@ -190,12 +214,16 @@ class Layer(Model):
             raise ValueError(
                 f"input_shape must be a tuple of positive integers, such as (28, 28, 1), not {input_shape!r}"
             )
+        _warn_of_channels_first(tuple(input_shape))
         backend = make_backend(backend)
         check_precision(precision, backend, dtype)
         self._prepare(tuple(input_shape))
         self._connect(backend, dtype, precision, Random(backend, seed, "layers"))
         self._draw(seed)
         return self
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def __copy__(self) -> Self:
         """Return a model of its own: parts that two models shared could not be views of both models' vectors."""
@@ -237,6 +265,60 @@ class Layer(Model):
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
         y, _ = self.forward(x)
         return y
+
+    def predict(self, x: Any, batch_size: int = 256) -> Array:
+        """Return the outputs for x ``(n, *input_shape)``, as in inference, computed batch by batch.
+
+        The outputs are the model's own, such as the scores (logits) of classes; `predict_proba` makes them
+        probabilities, and ``model.predict(x).argmax(-1)`` the classes.
+
+        Parameters
+        ----------
+        x : array or nested list of numbers
+            Of any length. Numbers are cast to the model's dtype, and are not normalized: give them as the model was
+            trained on them.
+        batch_size : int
+            How many inputs are computed at once: what bounds the memory.
+
+        Returns
+        -------
+        array
+            Of the model's library, where x is; otherwise of NumPy.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If x is no batch, or does not hold numbers.
+        """
+        return outputs_of(self, x, batch_size)
+
+    def predict_proba(self, x: Any, batch_size: int = 256) -> Array:
+        """Return the probabilities of classes: the softmax of `predict` along the last axis.
+
+        Raises
+        ------
+        ValueError
+            If the model's outputs are not scores of two or more classes, or are probabilities already.
+        """
+        return probabilities_of(self, x, batch_size)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model into a file, from which `xnn.load` makes it again.
+
+        It is a safetensors file: the parameters and buffers by name, and in its metadata the layers with their
+        arguments, as JSON, the input shape, dtype and precision. A layer of your own has to keep each argument of its
+        constructor as an attribute of that name, or of that name after an underscore.
+
+        Raises
+        ------
+        ValueError
+            A layer has an argument that such a file cannot hold, or does not keep one.
+        RunError
+            The file cannot be written, as on a full disk.
+        """
+        from xnn.nn.saving import save  # msgspec and safetensors, which nothing else here needs
+
+        save(self, path)
 
     def computing(self) -> AbstractContextManager[None]:
         """Return a context for many calls, such as training; a call outside it enters it by itself where that matters.
@@ -313,6 +395,20 @@ class Layer(Model):
         if "_children" in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
+
+
+_SEVERAL = (tuple, list)
+
+
+def _warn_of_channels_first(shape: Shape) -> None:
+    """Warn where a shape can hardly be an image's of this library, and looks like one of PyTorch's."""
+    if len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] >= 8:
+        likely = (*shape[1:], shape[0])
+        warnings.warn(
+            f"input_shape {shape} looks like (channels, height, width), but here channels come last: give {likely}, "
+            "and images of that shape",
+            stacklevel=3,
+        )
 
 
 _MADE_ANEW = frozenset(

@@ -27,12 +27,13 @@ class Linear(Layer):
     def __init__(
         self,
         features: int,
+        *,
         bias: bool = True,
         weight_initializer: Initializer = kaiming_normal,
         bias_initializer: Initializer = zeros,
     ) -> None:
         self.features = _checks.count("Linear: features", features, 1)
-        self.use_bias = bias
+        self._bias = _checks.flag("Linear: bias", bias)
         self.weight_initializer = weight_initializer
         self.bias_initializer = bias_initializer
 
@@ -41,9 +42,7 @@ class Linear(Layer):
         if not shape:
             raise ValueError("Linear: the input must have at least one axis besides the batch")
         self.weight = self.parameter("weight", (shape[-1], self.features), self.weight_initializer)
-        self.bias = (
-            self.parameter("bias", (self.features,), self.bias_initializer, decay=False) if self.use_bias else None
-        )
+        self.bias = self.parameter("bias", (self.features,), self.bias_initializer, decay=False) if self._bias else None
         return (*shape[:-1], self.features)
 
     def flops(self) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
-from xnn.nn.parameters import Buffer, Gradients, Parameter, Segment, Views, check_state, segments
+from xnn.nn.parameters import Buffer, Gradients, Misfits, Parameter, Segment, Views, misfits_of, segments
 from xnn.random import Random
 
 if TYPE_CHECKING:
@@ -54,17 +54,32 @@ class Model:
         """Return copies of all parameters and buffers as NumPy arrays, by name."""
         return {name: self.backend.to_numpy(entry.value, copy=True) for name, entry in self._all_entries.items()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set all parameters and buffers from arrays by name, as `state_dict` gives them.
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> Misfits:
+        """Set parameters and buffers from arrays by name, as `state_dict` gives them.
+
+        Parameters
+        ----------
+        state : mapping of name to array
+        strict : bool
+            Whether all must fit. If False, what fits by name and shape is taken, and the rest stays as it is.
+
+        Returns
+        -------
+        Misfits
+            What did not fit; with `strict`, nothing.
 
         Raises
         ------
         ValueError
-            If a name is missing or unexpected, or a shape differs; nothing has been changed then.
+            With `strict`, if a name is missing or unexpected, or a shape differs; nothing has been changed then.
         """
-        check_state(self._all_entries, state)
-        for name, entry in self._all_entries.items():
-            entry.value[...] = self.backend.asarray(state[name], dtype=self.dtype)
+        entries = self._all_entries
+        misfits = misfits_of(entries, state)
+        if strict:
+            misfits.check(entries, state)
+        for name in entries.keys() - {*misfits.missing, *misfits.mismatched}:
+            entries[name].value[...] = self.backend.asarray(state[name], dtype=self.dtype)
+        return misfits
 
     def _adopt_arrays(self, layers: "Mapping[str, Layer]") -> None:
         """Make the flat vectors and give each parameter and buffer its view, which keeps the values it held before."""

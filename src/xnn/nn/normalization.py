@@ -11,11 +11,11 @@ from xnn.nn.layer import Call, Layer
 class _Norm(Layer):
     weights = ("weight", "bias")
 
-    def __init__(self, eps: float, scale: bool, shift: bool) -> None:
+    def __init__(self, *, eps: float, scale: bool, shift: bool) -> None:
         _checks.positive(f"{type(self).__name__}: eps", eps)
         self.eps = eps
-        self.scale = scale
-        self.shift = shift
+        self.scale = _checks.flag(f"{type(self).__name__}: scale", scale)
+        self.shift = _checks.flag(f"{type(self).__name__}: shift", shift)
 
     def initialize(self, shape: Shape) -> Shape:
         """Declare weight and bias (c,), neither decayed."""
@@ -44,11 +44,9 @@ class BatchNorm(_Norm):
     function = "batch_norm"
     inference_function = "batch_norm_inference"
 
-    def __init__(self, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
-        super().__init__(eps, scale, shift)
-        if not 0.0 < momentum <= 1.0:
-            raise ValueError(f"BatchNorm: momentum must be in (0, 1], not {momentum}")
-        self.momentum = momentum
+    def __init__(self, *, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
+        super().__init__(eps=eps, scale=scale, shift=shift)
+        self.momentum = _checks.share("BatchNorm: momentum", momentum)
 
     def initialize(self, shape: Shape) -> Shape:
         """Declare weight and bias (c,), and the running mean and variance (c,)."""
@@ -86,5 +84,5 @@ class LayerNorm(_Norm):
     function = "layer_norm"
     arguments = ("eps",)
 
-    def __init__(self, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
-        super().__init__(eps, scale, shift)
+    def __init__(self, *, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
+        super().__init__(eps=eps, scale=scale, shift=shift)

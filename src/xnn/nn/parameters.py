@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xnn._typing import Array, Pending, Shape
 from xnn.backends import Backend
@@ -185,15 +185,47 @@ def segments(parameters: Mapping[str, Parameter], starts: Mapping[str, int], dec
     return runs
 
 
-def check_state(named: Mapping[str, _Shaped], state: Mapping[str, Any]) -> None:
-    """Raise ValueError, with all that is wrong, unless `state` has an array of the right shape for each name."""
-    problems = [f"'{name}' is missing" for name in named if name not in state]
-    problems += [f"'{name}' is not in the model" for name in state if name not in named]
-    for name, entry in named.items():
-        shape = getattr(state.get(name), "shape", None)
-        if name in state and shape is None:
-            problems.append(f"'{name}' is a {type(state[name]).__name__}, not an array")
-        elif name in state and tuple(shape or ()) != tuple(entry.shape):
-            problems.append(f"'{name}' has shape {tuple(shape or ())}, the model's has {tuple(entry.shape)}")
-    if problems:
-        raise ValueError(f"the state does not fit the model: {some(problems, '; ')}")
+class Misfits(NamedTuple):
+    """What of a state does not fit a model.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Names of the model's that the state lacks.
+    unexpected : tuple of str
+        Names of the state's that the model lacks.
+    mismatched : tuple of str
+        Names of both whose arrays differ in shape.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    def check(self, named: Mapping[str, _Shaped], state: Mapping[str, Any]) -> None:
+        """Raise ValueError, with all that is wrong, if there is anything."""
+        problems = [f"'{name}' is missing" for name in self.missing]
+        problems += [f"'{name}' is not in the model" for name in self.unexpected]
+        for name in self.mismatched:
+            shape = getattr(state[name], "shape", None)
+            problems.append(
+                f"'{name}' is a {type(state[name]).__name__}, not an array"
+                if shape is None
+                else f"'{name}' has shape {tuple(shape)}, the model's has {tuple(named[name].shape)}"
+            )
+        if problems:
+            raise ValueError(f"the state does not fit the model: {some(problems, '; ')}")
+
+
+def misfits_of(named: Mapping[str, _Shaped], state: Mapping[str, Any]) -> Misfits:
+    """Return what of a state does not fit the parameters and buffers of a model."""
+
+    def fits(name: str) -> bool:
+        shape = getattr(state[name], "shape", None)
+        return shape is not None and tuple(shape) == tuple(named[name].shape)
+
+    return Misfits(
+        tuple([name for name in named if name not in state]),
+        tuple([name for name in state if name not in named]),
+        tuple([name for name in named if name in state and not fits(name)]),
+    )

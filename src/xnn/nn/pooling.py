@@ -14,7 +14,7 @@ class _Pool2d(Layer):
     arithmetic = "given"
 
     def __init__(
-        self, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
+        self, window: int | Sequence[int], stride: int | Sequence[int] | None = None, *, padding: Padding = 0
     ) -> None:
         name = type(self).__name__
         self.window = pair(name, "window", window)

@@ -31,7 +31,9 @@ class Reshape(Layer):
     arithmetic = "given"
 
     def __init__(self, *shape: int) -> None:
-        self.shape = shape
+        if len(shape) == 1 and isinstance(shape[0], tuple | list):
+            raise ValueError(f"Reshape: give the lengths one by one, as in Reshape(4, 3), not {shape[0]!r}")
+        self.shape = tuple([_checks.count("Reshape: each length", length, 1) for length in shape])
 
     def initialize(self, shape: Shape) -> Shape:
         """Return the new shape."""

@@ -8,10 +8,8 @@ from functools import partial
 from typing import Any
 
 from xnn import nn
-from xnn._typing import Array, Shape
 from xnn.data.whitening import WHITENING_EPS
-from xnn.nn.initializers import Initializer, kaiming_normal
-from xnn.random import Random
+from xnn.nn.initializers import Initializer, kaiming_normal, uniform
 from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
@@ -36,7 +34,7 @@ def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
         # Batch normalization needs no scale, since the next convolution can scale.
         return [filters, *pooling, nn.BatchNorm(momentum=0.4, scale=False), nn.GELU()]
 
-    spread = partial(_spread, reach=1 / math.sqrt(seen))
+    spread = partial(uniform, reach=1 / math.sqrt(seen))
     first = nn.Conv2d(2 * seen, kernel, trainable=False, bias_initializer=spread)
     built: list[nn.Layer] = [first, nn.GELU()]
     side = min(task.image_shape[:2]) - kernel + 1
@@ -44,16 +42,9 @@ def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
         window = min(2, side)
         side //= window
         built += [*convolution(channels, window), *convolution(channels)]
-    head = nn.Linear(task.classes, bias=False, weight_initializer=_small)
+    small = partial(kaiming_normal, gain=1 / math.sqrt(4 * hidden))
+    head = nn.Linear(task.classes, bias=False, weight_initializer=small)
     return nn.Sequential(*built, nn.GlobalMaxPool2d(), head)
-
-
-def _small(shape: Shape, random: Random) -> Array:
-    return kaiming_normal(shape, random, gain=1 / math.sqrt(shape[0]))
-
-
-def _spread(shape: Shape, random: Random, reach: float) -> Array:
-    return reach * (2.0 * random.uniform(shape, "float64") - 1.0)
 
 
 def settings(task: Task) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from xnn import tensors
 from xnn.errors import RunError
 from xnn.files import Folder
 from xnn.paths import explained
-from xnn.runs import schema, tensors
+from xnn.runs import schema
+from xnn.strict_json import Count, checked, parsed
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -25,9 +27,9 @@ SUFFIX = ".safetensors"
 class _Moment(TypedDict):
     """The part that says when a checkpoint was taken."""
 
-    epoch: schema.Count
-    batch: schema.Count
-    step: schema.Count
+    epoch: Count
+    batch: Count
+    step: Count
 
 
 class _Info(TypedDict):
@@ -35,7 +37,7 @@ class _Info(TypedDict):
 
     format: int
     state: dict[str, Any]
-    tensors: schema.Tensors
+    tensors: tensors.Tensors
 
 
 @dataclass(frozen=True)
@@ -158,10 +160,10 @@ def _info(folder: Folder, name: str) -> _Info:
     text = metadata.get("info", "")
     if not text or metadata.get("crc32") != tensors.checksum(text):
         raise ValueError("its description does not match its checksum")
-    found: _Info = schema.checked(schema.parsed(text), _Info)
+    found: _Info = checked(parsed(text), _Info)
     if found["format"] != FORMAT:
         raise RunError(f"{folder.path / name} has format {found['format']}, this version reads format {FORMAT}")
-    schema.checked(found["state"], _Moment)
+    checked(found["state"], _Moment)
     return found
 
 

@@ -21,10 +21,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from xnn import tensors
 from xnn.errors import RunError
 from xnn.files import Folder, is_temporary
 from xnn.paths import explained
-from xnn.runs import json_files, lock, tensors
+from xnn.runs import json_files, lock
 from xnn.runs.reading import RunFiles
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xnn.files import Folder
-from xnn.runs import schema
+from xnn.strict_json import parsed
 
 MOST_DOCUMENT = 2**20
 """Most bytes in a file that holds one document."""
@@ -35,7 +35,7 @@ def read_document(folder: Folder, name: str) -> Any:
     ValueError
         It is not JSON.
     """
-    return schema.parsed(folder.read(name, MOST_DOCUMENT))
+    return parsed(folder.read(name, MOST_DOCUMENT))
 
 
 def read_lines(folder: Folder, name: str, most: int) -> Iterator[bytes]:

@@ -6,14 +6,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from xnn import tensors
 from xnn.errors import RunError, some
 from xnn.files import Folder
+from xnn.nn import saving
 from xnn.paths import expanded, explained
-from xnn.runs import checkpoints, json_files, schema, tensors
+from xnn.runs import checkpoints, json_files, schema
 from xnn.runs.settings import Settings
+from xnn.strict_json import checked, parsed
 from xnn.training.history import History, Row
-
-MODEL = "model.safetensors"
 
 _MOST_METRICS, _MOST_INTERVALS = 2**26, 2**29
 """Most bytes to read from metrics.jsonl, whose rows are all kept, and from intervals.jsonl for drawing."""
@@ -33,7 +34,7 @@ class RunFiles:
         self.intervals = self.path / "intervals.jsonl"
         self.result = self.path / "result.json"
         self.curves = self.path / "curves.png"
-        self.model = self.path / MODEL
+        self.model = self.path / saving.FILE
 
     @classmethod
     @contextmanager
@@ -65,7 +66,7 @@ class RunFiles:
         """
         with schema.reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
-            return Settings.from_dict(schema.checked(value, schema.Config))
+            return Settings.from_dict(checked(value, schema.Config))
 
     def read_result(self) -> schema.Result | None:
         """Return what `write_result` wrote, or None if the run is not complete.
@@ -79,7 +80,7 @@ class RunFiles:
             return None
         with schema.reading(self.result):
             value = json_files.read_document(self.folder, self.result.name)
-            result: schema.Result = schema.checked(value, schema.Result)
+            result: schema.Result = checked(value, schema.Result)
         return result
 
     def read_metrics(self) -> History:
@@ -91,7 +92,7 @@ class RunFiles:
             The file exists but cannot be read.
         """
         history = History()
-        for _, row in self._rows(self.metrics, _MOST_METRICS, lambda line: schema.epoch_row(schema.parsed(line))):
+        for _, row in self._rows(self.metrics, _MOST_METRICS, lambda line: schema.epoch_row(parsed(line))):
             if row["epoch"] != len(history) + 1:
                 break
             history.append(row)
@@ -179,7 +180,7 @@ class RunFiles:
             metadata = tensors.read_metadata(self.folder, self.model.name)
             if "xnn" not in metadata:
                 raise ValueError("it has no 'xnn' in its metadata")
-            description: schema.Description = schema.checked(schema.parsed(metadata["xnn"]), schema.Description)
+            description: schema.Description = checked(parsed(metadata["xnn"]), schema.Description)
         return description
 
     def read_model(self, description: schema.Description, count: int) -> tensors.Arrays:

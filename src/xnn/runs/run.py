@@ -14,6 +14,7 @@ from xnn import kernels
 from xnn._typing import Report
 from xnn._version import __version__
 from xnn.errors import RunError
+from xnn.nn import saving
 from xnn.paths import expanded
 from xnn.runs import complete, resuming, schema
 from xnn.runs.assembly import Job, make_trainer, prepare
@@ -269,6 +270,8 @@ def _description(job: Job) -> dict[str, Any]:
         "classes": list(job.dataset.classes),
         "normalization": dataclasses.asdict(job.normalization),
         "settings": settings,
+        # By which `xnn.load` makes it.
+        **saving.description(job.model),
     }
 
 

@@ -5,8 +5,6 @@ A value of another type, a number that is not finite or is out of its range, or 
 rows, to which callbacks may add their own values.
 """
 
-import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,20 +13,17 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 import msgspec
 from msgspec import Meta
 
+from xnn import tensors
 from xnn.errors import RunError
 from xnn.paths import explained
+from xnn.strict_json import Count, Name, Size, checked
 
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-Size = Annotated[int, Meta(ge=1, le=2**31)]
 Epoch = Annotated[int, Meta(ge=1, le=10**9)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Positive = Annotated[float, Meta(gt=0, le=1e300)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e300)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Name = Annotated[str, Meta(max_length=1000)]
 Text = Annotated[str, Meta(max_length=10_000)]
-DType = Annotated[str, Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64)|complex64)$")]
-"""Those that safetensors reads into NumPy."""
 
 MOST_CLASSES = 100_000
 
@@ -86,17 +81,6 @@ class Result(TypedDict, total=False):
     parameters: Count
     seed: Annotated[int, Meta(ge=0)]
     versions: Annotated[dict[Name, Name], Meta(max_length=100)]
-
-
-class Tensor(TypedDict):
-    """What a file says of one of its arrays."""
-
-    dtype: DType
-    shape: Annotated[list[Count], Meta(max_length=32)]
-    crc32: Count
-
-
-Tensors = dict[Name, Tensor]
 
 
 class Sums(TypedDict):
@@ -162,7 +146,7 @@ class Description(TypedDict):
     classes: Annotated[list[Name], Meta(min_length=1, max_length=MOST_CLASSES)]
     normalization: Scale
     settings: dict[Name, Any]
-    tensors: NotRequired[Tensors]
+    tensors: NotRequired[tensors.Tensors]
 
 
 @contextmanager
@@ -175,39 +159,6 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except ValueError as error:
         raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
-
-
-@contextmanager
-def shallow() -> Iterator[None]:
-    """Raise a `ValueError` where the JSON that is read in the block is nested too deeply."""
-    try:
-        yield
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def parsed(content: bytes | str) -> Any:
-    """Return what a JSON text holds; NaN and infinite numbers, which JSON lacks, are refused.
-
-    Raises
-    ------
-    ValueError
-        It is no JSON, or too deeply nested.
-    """
-    with shallow():
-        return json.loads(content, parse_constant=_refuse, parse_float=_finite)
-
-
-def checked(value: Any, kind: Any) -> Any:
-    """Return `value` as one of the descriptions above, checked.
-
-    Raises
-    ------
-    ValueError
-        It does not fit.
-    """
-    with shallow():
-        return msgspec.convert(value, kind)
 
 
 def epoch_row(value: Any) -> dict[str, Any]:
@@ -236,14 +187,3 @@ def state(value: Any) -> State:
     if found["batch"] and not found["epoch_sums"]["images"]:
         raise ValueError(f"it is at batch {found['batch']} of an epoch, but has seen none of its images")
     return {**found, "history": history}
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"it holds {name}, which is no number in JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"it holds a number out of range, {text[:20]}")
-    return number

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
@@ -16,7 +17,9 @@ STEP = 1e-2
 RTOL = {"central": 1e-6, "complex": 1e-12}
 """Default of `rtol` for each method."""
 COORDINATES = 512
-"""On failure, at most this many coordinates are searched for the one that is worst."""
+"""On failure, the one that is worst is sought among at most this many coordinates."""
+SHOWN = 20
+"""Numbers of an array that a report shows."""
 
 
 class NotSmoothError(AssertionError):
@@ -174,7 +177,7 @@ class _Comparison:
 
     def _report(self, v: Float64, by_pullback: float, by_differences: Estimate) -> str:
         call, label = self.call, self.call.label(self.position)
-        index, entry, quotient = self._worst_entry()
+        index, entry, quotient = self._worst_entry(v)
         return "\n".join(
             [
                 f"{call.name}: the pullback is wrong for {label} of shape {v.shape}",
@@ -187,16 +190,29 @@ class _Comparison:
             ]
         )
 
-    def _worst_entry(self) -> tuple[tuple[int, ...], float, float]:
-        """Return (index, gradient, difference quotient) of the coordinate in which they differ most."""
+    def _worst_entry(self, v: Float64) -> tuple[tuple[int, ...], float, float]:
+        """Return (index, gradient, difference quotient) of the coordinate in which they differ most.
+
+        Of very many coordinates, that half is searched in which they differ more along v, and so on.
+        """
+        suspects = np.arange(self.gradient.size)
+        while suspects.size > COORDINATES:
+            suspects = max(np.array_split(suspects, 2), key=lambda half: self._difference(v, half))
         found = []
-        for flat in range(min(self.gradient.size, COORDINATES)):
+        for flat in suspects:
             index = tuple(int(i) for i in np.unravel_index(flat, self.gradient.shape))
             v = np.zeros(self.gradient.shape)
             v[index] = 1.0
             _, by_differences, _ = self._both(v)
             found.append((index, float(self.gradient[index]), by_differences.value))
         return max(found, key=lambda row: abs(row[1] - row[2]))
+
+    def _difference(self, v: Float64, suspects: npt.NDArray[np.int_]) -> float:
+        """Return by how much the two differ along the part of v that lies in some coordinates."""
+        part = np.zeros(v.shape)
+        part.flat[suspects] = v.flat[suspects]
+        by_pullback, by_differences, _ = self._both(part)
+        return abs(by_pullback - by_differences.value)
 
 
 def _direction(random: np.random.Generator, shape: tuple[int, ...]) -> Float64:
@@ -206,5 +222,7 @@ def _direction(random: np.random.Generator, shape: tuple[int, ...]) -> Float64:
 
 
 def _show(array: Float64) -> str:
-    text = np.array2string(array, precision=4, threshold=64, edgeitems=2, separator=", ")
+    if array.size > SHOWN:
+        return f"[{', '.join(f'{number:.4g}' for number in array.flat[:SHOWN])}, ...] ({array.size:,} numbers)"
+    text = np.array2string(array, precision=4, separator=", ")
     return text.replace("\n", "\n      ")

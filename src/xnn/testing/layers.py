@@ -99,5 +99,10 @@ def _check_without_input_gradient(layer: Layer, function: Any, x: Any, values: l
     if dx is not None:
         raise AssertionError(f"{function.__name__}: the pullback returns an input gradient that was not asked for")
     for name, a, b in zip(layer.parameters, expected, found, strict=True):
-        if not np.array_equal(backend.to_numpy(a), backend.to_numpy(b)):
-            raise AssertionError(f"{function.__name__}: the gradient of {name} depends on input_gradient")
+        with_it, without = backend.to_numpy(a), backend.to_numpy(b)
+        if not np.array_equal(with_it, without):
+            index = tuple(int(i) for i in np.argwhere(with_it != without)[0])
+            raise AssertionError(
+                f"{function.__name__}: the gradient of {name} depends on input_gradient: "
+                f"{with_it[index]:.9g} with it and {without[index]:.9g} without, at {index}"
+            )

@@ -51,15 +51,15 @@ def _layer(draw: st.DrawFn, kind: str, max_layers: int, smooth: bool, norms: Nor
 
     def conv() -> nn.Layer:
         channels, kernel, stride = (draw(st.integers(1, most)) for most in (3, 3, 2))
-        return nn.Conv2d(channels, kernel, stride, "same", bias=draw(st.booleans()))
+        return nn.Conv2d(channels, kernel, stride=stride, padding="same", bias=draw(st.booleans()))
 
     makers: dict[str, Callable[[], nn.Layer]] = {
         "activation": lambda: draw(st.sampled_from(SMOOTH if smooth else SMOOTH + KINKED))(),
-        "average": lambda: nn.AvgPool2d(2, 2, "same"),
+        "average": lambda: nn.AvgPool2d(2, 2, padding="same"),
         "conv": conv,
         "depthwise": lambda: _Depthwise(draw(st.sampled_from([1, 3]))),
         "dropout": lambda: nn.Dropout(0.3),
-        "max": lambda: nn.MaxPool2d(2, 2, "same"),
+        "max": lambda: nn.MaxPool2d(2, 2, padding="same"),
         "norm": lambda: draw(st.sampled_from(norms))(),
         "parallel": lambda: nn.Parallel(*(branch() for _ in range(draw(st.integers(1, 3))))),
         "residual": lambda: nn.Residual(branch()),

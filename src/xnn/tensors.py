@@ -8,26 +8,40 @@ import math
 import os
 import zlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from xnn.data.limits import free_memory
 from xnn.errors import RunError, some
 from xnn.files import Folder
-from xnn.runs import schema
+from xnn.memory import free_memory
+from xnn.strict_json import Count, Name, shallow
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+
+DType = Annotated[str, Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64)|complex64)$")]
+"""Those that safetensors reads into NumPy."""
 
 _MOST_HEADER = 2**26
 _MOST_METADATA = 10
 
-_Metadata = Annotated[dict[schema.Name, str], Meta(max_length=_MOST_METADATA)]
+_Metadata = Annotated[dict[Name, str], Meta(max_length=_MOST_METADATA)]
 
 
-def described(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, schema.Tensor]:
+class Tensor(TypedDict):
+    """What a file says of one of its arrays."""
+
+    dtype: DType
+    shape: Annotated[list[Count], Meta(max_length=32)]
+    crc32: Count
+
+
+Tensors = dict[Name, Tensor]
+
+
+def described(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
     """Return the type, shape and CRC-32 of each array."""
     return {
         name: {"dtype": array.dtype.name, "shape": list(array.shape), "crc32": zlib.crc32(array.tobytes())}
@@ -70,13 +84,13 @@ def read_metadata(folder: Folder, name: str) -> dict[str, str]:
             raise ValueError(f"its header has {size:,} bytes; at most {_MOST_HEADER:,} are allowed")
         # The places of arrays, of which there may be very many, are not looked at.
         text = file.read(size)
-    with schema.shallow():
+    with shallow():
         header = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         found: dict[str, str] = msgspec.json.decode(header.get("__metadata__", b"{}"), type=_Metadata)
     return found
 
 
-def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor] | None, limit: int) -> Arrays:
+def read_arrays(folder: Folder, name: str, expected: Mapping[str, Tensor] | None, limit: int) -> Arrays:
     """Return a file's arrays, which must be those that are described.
 
     Parameters
@@ -119,6 +133,6 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     return arrays
 
 
-def size(described: Mapping[str, schema.Tensor]) -> int:
+def size(described: Mapping[str, Tensor]) -> int:
     """Return how many bytes the arrays take."""
     return sum(math.prod(tensor["shape"]) * np.dtype(tensor["dtype"]).itemsize for tensor in described.values())

@@ -1,0 +1,114 @@
+"""What `repr` says of a layer makes it again."""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from tests.nn.examples import EXAMPLES
+from tests.tasks import DIGITS
+from xnn import nn, recipes
+from xnn.nn import initializers
+from xnn.testing import networks as drawn
+from xnn.testing.strategies import networks
+
+NAMES = {**vars(nn), "partial": functools.partial, "_Depthwise": drawn._Depthwise}
+
+
+def made_again(layer):
+    return eval(repr(layer), NAMES)
+
+
+def same(a, b, shape):
+    """Compare two layers by what they draw and compute."""
+    x = np.random.default_rng(0).standard_normal((2, *shape))
+    outputs = [layer.build(shape, backend="numpy", seed=4, dtype="float64")(x) for layer in (a, b)]
+    np.testing.assert_array_equal(*outputs)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_layer_is_made_again(example):
+    layer = example.make()
+    again = made_again(layer)
+    assert type(again) is type(layer)
+    assert repr(again) == repr(layer)
+    same(layer, again, example.input_shape)
+
+
+@given(case=networks(smooth=False))
+def test_every_network_is_made_again(case):
+    network, shape = case
+    same(network, made_again(network), shape)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_named_model_is_made_again(name):
+    model = recipes.network(name, DIGITS, hidden=4)
+    same(model, made_again(model), (8, 8, 1))
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.ReLU(), "ReLU()"),
+        (nn.Linear(3), "Linear(3)"),
+        (nn.Linear(3, bias=False), "Linear(3, bias=False)"),
+        (nn.Conv2d(8, 3, padding="same", stride=2), "Conv2d(8, (3, 3), stride=(2, 2), padding='same')"),
+        (nn.Conv2d(8, 3, trainable=False), "Conv2d(8, (3, 3), trainable=False)"),
+        (nn.Reshape(4, 3), "Reshape(4, 3)"),
+        (nn.Linear(2, weight_initializer=initializers.dirac), "Linear(2, weight_initializer=initializers.dirac)"),
+        (
+            nn.Linear(2, bias_initializer=functools.partial(initializers.uniform, reach=0.5)),
+            "Linear(2, bias_initializer=partial(initializers.uniform, reach=0.5))",
+        ),
+        (nn.Sequential(nn.Linear(2), nn.ReLU()), "Sequential(Linear(2), ReLU())"),
+        (
+            nn.Sequential(
+                nn.Conv2d(8, 3, padding="same", bias=False),
+                nn.BatchNorm(),
+                nn.Residual(
+                    nn.Sequential(nn.Conv2d(8, 3, padding="same"), nn.ReLU(), nn.Conv2d(8, 3, padding=1, bias=False))
+                ),
+                nn.Residual(nn.ReLU(), nn.Tanh()),
+            ),
+            "Sequential(\n"
+            "    Conv2d(8, (3, 3), padding='same', bias=False),\n"
+            "    BatchNorm(),\n"
+            "    Residual(\n"
+            "        Sequential(\n"
+            "            Conv2d(8, (3, 3), padding='same'),\n"
+            "            ReLU(),\n"
+            "            Conv2d(8, (3, 3), padding=1, bias=False),\n"
+            "        ),\n"
+            "    ),\n"
+            "    Residual(ReLU(), shortcut=Tanh()),\n"
+            ")",
+        ),
+    ],
+)
+def test_it_is_read_like_the_program(layer, text):
+    assert repr(layer) == text
+
+
+def test_a_built_model_says_the_same():
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(3, bias=False))
+    before = repr(model)
+    assert (
+        repr(model.build((4, 4, 1), backend="numpy"))
+        == before
+        == "Sequential(Conv2d(2, (3, 3)), Flatten(), Linear(3, bias=False))"
+    )
+
+
+class Odd(nn.Layer):
+    """A layer that keeps one argument under an underscore, one nowhere, and a function."""
+
+    def __init__(self, rate, kept, lost=3, function=np.negative):
+        self._rate, self.kept, self.function = rate, kept, function
+
+
+def test_a_layer_of_ones_own_is_shown_as_far_as_it_is_known():
+    assert repr(Odd(0.5, [1, 2])) == "Odd(0.5, [1, 2], lost=...)"
+    assert repr(Odd(0.5, "x", function=np.abs)) == "Odd(0.5, 'x', lost=..., function=absolute)"
+    assert len(repr(Odd(0.5, list(range(9999))))) < 1100
