@@ -61,6 +61,12 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
+def no_list(name: str, value: Any) -> None:
+    """Raise a TypeError if `value` is a list or a tuple, where an array is needed."""
+    if isinstance(value, list | tuple):
+        raise TypeError(f"{name} must be an array, not a {type(value).__name__}; numpy.asarray makes one of it")
+
+
 def _number(name: str, value: Any, expected: str, allowed: Any) -> float:
     # A bool is an int to Python, but as a rate it is always a mistake.
     real = isinstance(value, Real) and not isinstance(value, bool)

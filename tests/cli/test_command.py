@@ -72,6 +72,8 @@ BAD_ARGUMENTS = {
     "too long a run directory": (["--run-dir", "x" * 300], "--run-dir xxx", "File name too long"),
     "resume with other settings": (["--resume", "nowhere", "--lr", "3"], "--lr", "keeps its settings"),
     "summary of a resumed run": (["--resume", "nowhere", "--summary"], "--summary"),
+    "learning rate of a resumed run": (["--resume", "nowhere", "--find-lr"], "--find-lr: not together with --resume"),
+    "picture in no folder": (["--find-lr", "nowhere/a.png"], "--find-lr nowhere/a.png", "no folder nowhere"),
 }
 
 
@@ -188,6 +190,16 @@ def test_auto_says_which_backend_it_took(here, capsys, monkeypatch):
     assert "on numpy " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("given", "picture"), [([], "lr.png"), (["rates.png"], "rates.png"), (["."], "lr.png")])
+def test_a_learning_rate_is_found_and_only_the_picture_written(here, capsys, given, picture):
+    assert main([*QUICK, "--find-lr", *given]) == 0
+    out = capsys.readouterr().out
+    assert 1e-5 < float(re.search(r"^--lr (\S+): a tenth of the learning rate", out, re.MULTILINE)[1]) < 1
+    assert out.endswith(f"the losses are drawn in {picture}\n")
+    assert [path.name for path in here.iterdir()] == [picture]
+    assert (here / picture).read_bytes().startswith(b"\x89PNG")
+
+
 def test_summary_shows_the_layers_and_writes_nothing(here, capsys):
     assert main(["--summary"]) == 0
     shown = capsys.readouterr().out
@@ -207,7 +219,7 @@ def test_help_and_version_go_to_stdout(arguments, capsys):
     else:
         titles = [line[:-1] for line in shown.splitlines() if re.fullmatch(r"\w[^\n]*:", line)]
         assert [title.partition(" (")[0] for title in titles] == ["options", "data", "model", "training", "muon", "run"]
-        assert len(shown.splitlines()) <= 100
+        assert len(shown.splitlines()) <= 110
 
 
 def test_divergence_is_one_line_and_its_own_exit_code(here, capsys):

@@ -113,22 +113,33 @@ def _softmax(draw):
     return Call((draw(arrays(shape)),), {"axis": axis}, () if axis % len(shape) == 0 else (0,))
 
 
+def _weights(count: int) -> st.SearchStrategy[Any]:
+    return st.none() | arrays((count,)).map(np.abs)
+
+
+@st.composite
+def _distributions(draw, n, classes):
+    positive = np.abs(draw(arrays((n, classes), at=(0.0,)))) + np.eye(n, classes)
+    positive[:, 0] += 0.5
+    return positive / positive.sum(axis=1, keepdims=True)
+
+
 @st.composite
 def _cross_entropy(draw):
     n, classes = draw(shapes(2, 2, max_side=6))
     dtype = draw(st.sampled_from(["int64", "int32", "uint8"]))
+    targets = draw(labels(n, classes, dtype) | _distributions(n, classes))
     smoothing = draw(st.sampled_from([0.0, 0.1, 0.9]))
-    return Call((draw(arrays((n, classes))), draw(labels(n, classes, dtype))), {"label_smoothing": smoothing})
+    return Call((draw(arrays((n, classes))), targets, smoothing, draw(_weights(classes)), draw(_weights(n))))
 
 
 @st.composite
-def _pair(draw, unit_target=False, **options):
+def _pair(draw, unit_target=False, options=()):
+    """Draw two arrays of one shape, the options before `sample_weight`, and that."""
     shape = draw(shapes(0, 3))
-    target = draw(arrays(shape))
-    return Call(
-        (draw(arrays(shape)), np.asarray((target + 3) / 6) if unit_target else target),
-        {name: draw(value) for name, value in options.items()},
-    )
+    prediction, target = draw(arrays(shape)), draw(arrays(shape))
+    target = np.asarray((target + 3) / 6) if unit_target else target
+    return Call((prediction, target, *map(draw, options), draw(_weights(shape[0])) if shape else None))
 
 
 @st.composite
@@ -199,7 +210,7 @@ CASES = (
     _case("binary_cross_entropy_with_logits", _pair(unit_target=True)),
     _case("mse", _pair()),
     # Errors are multiples of 1/8: kinks lie between two of them.
-    _case("huber", _pair(delta=st.sampled_from([0.4375, 1.0625]))),
+    _case("huber", _pair(options=[st.sampled_from([0.4375, 1.0625])])),
     Case("dropout", _dropout, _bind_dropout, nan="some"),
     _case("l2_penalty", _of_one(batched=False, strength=st.sampled_from([0.0, 1e-3, 2.0]))),
     _case("sum_losses", _sum_losses, may_be_views=True),

@@ -59,6 +59,70 @@ def test_cross_entropy_equals_torch(case, smoothing):
     assert_equals_torch(function, peer, logits, rtol=1e-12, atol=1e-14)
 
 
+@given(case=classified(), smoothing=smoothings, data=st.data())
+def test_a_distribution_with_all_in_one_class_is_that_class(backend, case, smoothing, data):
+    logits, labels = case
+    n, classes = logits.shape
+    class_weight, sample_weight = (data.draw(st.none() | arrays((size,)).map(np.abs)) for size in (classes, n))
+    weights = [None if weight is None else backend.asarray(weight) for weight in (class_weight, sample_weight)]
+    results = []
+    for target in (labels, np.eye(classes)[labels]):
+        loss, pullback = F.softmax_cross_entropy(backend.asarray(logits), backend.asarray(target), smoothing, *weights)
+        results.append((backend.to_numpy(loss), backend.to_numpy(pullback())))
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(results[1][1], results[0][1], rtol=0, atol=1e-14)
+
+
+@given(case=classified(), smoothing=smoothings, data=st.data())
+def test_class_weights_are_those_of_torch(case, smoothing, data):
+    torch = pytest.importorskip("torch")
+    logits, labels = case
+    weight = np.abs(data.draw(arrays(logits.shape[1:])))
+    peer = partial(
+        torch.nn.functional.cross_entropy,
+        target=torch.tensor(labels),
+        label_smoothing=smoothing,
+        weight=torch.tensor(weight),
+    )
+    function = partial(F.softmax_cross_entropy, labels=labels, label_smoothing=smoothing, class_weight=weight)
+    assert_equals_torch(function, peer, logits, rtol=1e-12, atol=1e-14)
+
+
+@given(case=classified(), smoothing=smoothings, data=st.data())
+def test_distributions_are_those_of_torch(case, smoothing, data):
+    torch = pytest.importorskip("torch")
+    logits, _ = case
+    target = F.softmax(data.draw(arrays(logits.shape)))[0]
+    peer = partial(torch.nn.functional.cross_entropy, target=torch.tensor(target), label_smoothing=smoothing)
+    function = partial(F.softmax_cross_entropy, labels=target, label_smoothing=smoothing)
+    assert_equals_torch(function, peer, logits, rtol=1e-12, atol=1e-14)
+
+
+@given(case=classified(), counts=st.data())
+def test_a_whole_weight_is_that_many_copies_of_a_sample(backend, case, counts):
+    """The weighted mean in one sentence; a weight of 0 leaves a sample out."""
+    logits, labels = case
+    repeats = np.asarray(counts.draw(st.lists(st.integers(0, 3), min_size=len(labels), max_size=len(labels))))
+    repeats[0] += 1
+    copies = np.repeat(np.arange(len(labels)), repeats)
+    targets = np.asarray(logits[::-1] / 7 + 0.45)
+    for function, target in ((F.softmax_cross_entropy, labels), (BCE, targets), (F.mse, targets), (F.huber, targets)):
+        x, t, weight = map(backend.asarray, (logits, target, repeats.astype(float)))
+        loss, pullback = function(x, t, sample_weight=weight)
+        expected, expected_pullback = function(backend.asarray(logits[copies]), backend.asarray(target[copies]))
+        np.testing.assert_allclose(backend.to_numpy(loss), backend.to_numpy(expected), rtol=1e-12, atol=1e-14)
+        gradient = np.zeros(logits.shape)
+        np.add.at(gradient, copies, backend.to_numpy(expected_pullback(-2.0)))
+        np.testing.assert_allclose(backend.to_numpy(pullback(-2.0)), gradient, rtol=1e-11, atol=1e-14)
+
+
+def test_weights_that_are_all_zero_make_the_loss_nan(backend):
+    x, labels, weight = (backend.asarray(np.asarray(a)) for a in (np.zeros((2, 3)), [0, 1], np.zeros(2)))
+    with np.errstate(invalid="ignore"):
+        loss, _ = F.softmax_cross_entropy(x, labels, sample_weight=weight)
+    assert np.isnan(backend.to_numpy(loss))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_is_stable_at_large_logits(backend, dtype, smoothing):
@@ -69,9 +133,10 @@ def test_cross_entropy_is_stable_at_large_logits(backend, dtype, smoothing):
     assert np.all(np.isfinite(backend.to_numpy(pullback())))
 
 
-def test_a_class_that_is_ruled_out_costs_nothing(backend):
+@pytest.mark.parametrize("label", [0, [1.0, 0.0, 0.0]], ids=["class", "distribution"])
+def test_a_class_that_is_ruled_out_costs_nothing(backend, label):
     logits = backend.asarray(np.array([[0.0, -np.inf, 0.0]]))
-    loss, pullback = F.softmax_cross_entropy(logits, backend.asarray(np.array([0])))
+    loss, pullback = F.softmax_cross_entropy(logits, backend.asarray(np.array([label])))
     np.testing.assert_allclose(float(backend.to_numpy(loss)), np.log(2))
     np.testing.assert_allclose(backend.to_numpy(pullback()), [[-0.5, 0.0, 0.5]])
 
@@ -99,6 +164,30 @@ SMOOTHING = "label_smoothing must be a number of at least 0 and below 1"
 def test_cross_entropy_names_what_is_wrong(logits, labels, smoothing, culprit):
     with pytest.raises(ValueError, match=f"^{re.escape(f'softmax_cross_entropy: {culprit}')}$"):
         F.softmax_cross_entropy(np.ones(logits), np.ones(labels, dtype=int), smoothing)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"labels": np.ones((2, 4))},
+            "labels must have shape (2, 3) (a distribution for each row of logits), not (2, 4)",
+        ),
+        ({"class_weight": np.ones(2)}, "class_weight must have shape (3,) (one for each class), not (2,)"),
+        ({"sample_weight": np.ones(3)}, "sample_weight must have shape (2,) (one for each row of logits), not (3,)"),
+    ],
+)
+def test_weights_and_distributions_that_do_not_fit_are_named(change, message):
+    given = {"labels": np.array([0, 1])} | change
+    with pytest.raises(ValueError, match=f"^{re.escape(f'softmax_cross_entropy: {message}')}$"):
+        F.softmax_cross_entropy(np.ones((2, 3)), **given)
+
+
+@pytest.mark.parametrize("shape", [(2,), ()])
+def test_weights_of_no_samples_are_named(shape):
+    expected = f"mse: sample_weight must have shape {shape[:1]} (one for each entry of prediction), not (3,)"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        F.mse(np.ones(shape), np.ones(shape), np.ones(3))
 
 
 def test_labels_of_another_library_are_named():
@@ -163,6 +252,14 @@ def test_pairs_that_do_not_fit(function):
         function(np.ones(0), np.ones(0))
 
 
+@pytest.mark.parametrize("function", PAIRS)
+def test_targets_without_the_axis_of_one_output_are_not_broadcast(function):
+    name, (first, second, *_) = function.__name__, inspect.signature(function).parameters
+    expected = f"{name}: {second} must have shape (4, 1) (that of {first}; give {second}[..., None]), not (4,)"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        function(np.ones((4, 1)), np.ones(4))
+
+
 @pytest.mark.parametrize("delta", [0.0, -1.0, np.nan])
 def test_huber_needs_a_positive_delta(delta):
     with pytest.raises(ValueError, match="huber: delta must be positive"):
@@ -213,7 +310,11 @@ def test_narrow_types_of_labels_hold_for_many_classes(data, classes):
 
 @pytest.mark.parametrize(
     ("labels", "kind"),
-    [([1, 2], "an array, not list"), (None, "an array"), (np.ones(2), r"integers \(class indices\), not float64$")],
+    [
+        ([1, 2], "an array, not list"),
+        (None, "an array"),
+        (np.ones(2), r"integers \(class indices\), not float64; convert"),
+    ],
 )
 def test_labels_that_are_no_array_of_integers_are_named(labels, kind):
     with pytest.raises(TypeError, match=f"^softmax_cross_entropy: labels must be {kind}"):

@@ -139,3 +139,17 @@ def test_what_fits_is_taken_and_the_rest_is_named():
 def test_a_state_that_fits_leaves_nothing_over():
     model, state = small_model(), small_model(seed=1).state_dict()
     assert model.load_state_dict(state) == model.load_state_dict(state, strict=False) == ((), (), ())
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(3), nn.Sequential(nn.Flatten(), nn.Linear(3)), nn.Sequential(nn.ReLU())])
+def test_lists_are_told_to_be_arrays(layer):
+    model = layer.build((2,))
+    calls = [model] if isinstance(layer, nn.Linear) else [model, model.forward]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"^x must be an array, not a list; numpy\.asarray makes one of it$"):
+            call([[1.0, 2.0]])
+
+
+def test_parameters_called_as_in_pytorch_say_what_an_optimizer_takes():
+    with pytest.raises(TypeError, match=r"not a method; an optimizer takes the model itself"):
+        nn.Linear(3).build((2,)).parameters()

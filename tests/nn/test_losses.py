@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -29,6 +30,41 @@ def test_equals_its_function(loss, function, backend):
     (value, pullback), (expected, expected_pullback) = loss.forward(prediction, target), function(prediction, target)
     np.testing.assert_array_equal(backend.to_numpy(value), backend.to_numpy(expected))
     np.testing.assert_array_equal(backend.to_numpy(pullback(2.0)), backend.to_numpy(expected_pullback(2.0)))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.SoftmaxCrossEntropy(), nn.BinaryCrossEntropyWithLogits(), nn.MSE(), nn.Huber()],
+    ids=lambda x: type(x).__name__,
+)
+def test_weights_of_samples_are_passed_on(loss, backend):
+    random = np.random.default_rng(0)
+    x, target = random.standard_normal((4, 3)), random.dirichlet([1.0, 1.0, 1.0], 4)
+    x, target, weight = map(backend.asarray, (x, target, np.array([0.0, 1.0, 0.0, 0.0])))
+    value, _ = loss.forward(x, target, weight)
+    alone, _ = loss.forward(x[1:2, :], target[1:2, :])
+    np.testing.assert_allclose(backend.to_numpy(value), backend.to_numpy(alone), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_class_weights_follow_the_logits_and_are_sent_once(backend, dtype):
+    loss = nn.SoftmaxCrossEntropy(0.1, class_weight=[1, 2.5, 0])
+    random = np.random.default_rng(0)
+    logits, labels = backend.asarray(random.standard_normal((4, 3)), dtype), backend.asarray(np.array([0, 1, 1, 0]))
+    weight = backend.asarray(np.array([1, 2.5, 0]), dtype)
+    (value, pullback), (expected, expected_pullback) = (
+        loss.forward(logits, labels),
+        F.softmax_cross_entropy(logits, labels, 0.1, weight),
+    )
+    assert value.dtype == logits.dtype
+    np.testing.assert_array_equal(backend.to_numpy(value), backend.to_numpy(expected))
+    np.testing.assert_array_equal(backend.to_numpy(pullback()), backend.to_numpy(expected_pullback()))
+    placed = loss._placed
+    loss.forward(logits, labels)
+    assert loss._placed is placed
+    again = copy.deepcopy(loss)
+    assert again.class_weight == (1.0, 2.5, 0.0)
+    np.testing.assert_array_equal(backend.to_numpy(again.forward(logits, labels)[0]), backend.to_numpy(value))
 
 
 def make_model(backend="numpy"):
@@ -93,6 +129,11 @@ def test_loss_and_penalty_together_have_the_gradient_of_their_sum(strength, seed
             lambda: nn.SoftmaxCrossEntropy(1.0),
             r"SoftmaxCrossEntropy: label_smoothing must be a number of at least 0 and below 1",
         ),
+        (
+            lambda: nn.SoftmaxCrossEntropy(class_weight=[1.0, -1.0]),
+            r"class_weight\[1\] must be a finite number of at least 0, not -1.0",
+        ),
+        (lambda: nn.SoftmaxCrossEntropy(class_weight=[0.0, 0.0]), "class_weight must have a weight above 0"),
         (lambda: nn.Huber(0.0), "Huber: delta must be positive"),
         (lambda: nn.L2Penalty(-1.0), "L2Penalty: strength must be a finite number of at least 0"),
         (lambda: nn.L2Penalty(math.inf), "L2Penalty: strength"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.optim.flat import FlatModel
 from tests.optim.table import each_optimizer
-from xnn import kernels, optim
+from xnn import kernels, nn, optim
 from xnn.backends import backend as make_backend
 
 # Examples of 25 steps each, for each kind of optimizer.
@@ -350,3 +350,18 @@ def test_a_state_with_one_vector_of_words_is_refused_whole(make):
     with pytest.raises(ValueError, match="string"):
         owner.load_state_dict({"steps": 1, "slots": {first: np.full(2, 7.0), second: np.array(["a", "b"])}})
     np.testing.assert_array_equal(owner.state_dict()["slots"][first], good["slots"][first])
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "RMSprop", "Muon"])
+def test_parameters_in_place_of_the_model_are_told_so(kind):
+    parameters = nn.Linear(3).build((2,)).parameters
+    for wrong in (parameters, parameters.values(), list(parameters.values())):
+        with pytest.raises(TypeError, match=rf"^{kind} takes the model itself, as in optim.{kind}\("):
+            getattr(optim, kind)(wrong, lr=0.1)
+
+
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+def test_adam_has_its_papers_learning_rate(kind):
+    assert kind(nn.Linear(3).build((2,))).lr == 0.001
+    with pytest.raises(TypeError, match="takes the model itself"):
+        kind(nn.Linear(3).build((2,)).parameters)

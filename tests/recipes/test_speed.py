@@ -49,7 +49,7 @@ def test_a_run_goes_on_bit_for_bit(stop):
         trainer = make_trainer(job, [StopAt(last)])
         if start is not None:
             trainer.load_state_dict(*start)
-        trainer.fit(job.train, epochs=4)
+        trainer.fit(job.train, until=4)
         return trainer
 
     whole = trainer_until(None)

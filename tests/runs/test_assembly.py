@@ -1,5 +1,7 @@
 """From settings to what trains."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,14 @@ def test_a_constant_rate_stays_what_it_is_after_the_warm_up(warmup):
     rates = {schedule(step) for step in range(2 * len(job.train))}
     assert max(rates) == job.settings.lr
     assert len(rates) == 1 + round(warmup * len(job.train)) - (warmup > 0)
+
+
+def test_balanced_weights_are_of_the_training_part_and_only_training_is_weighted():
+    settings = Settings(model="mlp", hidden=2, validation=0.5, class_weights="balanced", backend="numpy")
+    job = prepare(settings)
+    trainer = make_trainer(job, [])
+    counts = np.bincount(job.train.split.labels, minlength=10)
+    np.testing.assert_allclose(trainer.loss.class_weight, len(job.train.split) / (10 * counts))
+    assert trainer.held_out_loss.class_weight is None
+    plain = make_trainer(prepare(dataclasses.replace(settings, class_weights=None)), [])
+    assert plain.loss.class_weight is None

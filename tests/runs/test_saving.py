@@ -30,6 +30,26 @@ def test_the_callback_saves_each_epoch_and_keeps_few(tmp_path):
         Checkpoint(tmp_path, keep=0)
 
 
+class Losses(Callback):
+    """Gives the epochs the validation losses that a test wants."""
+
+    def __init__(self, losses):
+        self.losses = losses
+
+    def epoch_end(self, trainer, row):
+        row["validation_loss"] = self.losses[row["epoch"] - 1]
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept"),
+    [([3.0, 1.0, 2.0, 2.5], [2, 4]), ([3.0, 2.0, 2.0, 1.0], [4]), ([1.0, 1.0, None, 2.0], [1, 4]), ([None] * 4, [4])],
+)
+def test_the_best_epoch_is_kept_besides_the_newest(tmp_path, losses, kept):
+    trainer = small.make_trainer(callbacks=[Losses(losses), Checkpoint(tmp_path, keep=1, best="validation_loss")])
+    trainer.fit(small.make_batches(trainer), epochs=4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoints.of_epoch(epoch) for epoch in kept]
+
+
 @pytest.mark.parametrize(
     ("every", "steps"),
     [("0", [7, 14]), ("3", [3, 6, 7, 9, 12, 14]), ("20s", [2, 4, 6, 7, 9, 11, 13, 14]), ("1h", [7, 14])],

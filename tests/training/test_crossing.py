@@ -86,7 +86,7 @@ def test_a_run_that_moves_between_backends_ends_where_it_would_have(backend, spl
         if trainer is not None:
             passed_on(trainer, successor, folder)
         trainer = successor
-        trainer.fit(batches, batches, epochs=EPOCHS)
+        trainer.fit(batches, batches, until=EPOCHS)
     arrays, info = trainer.state_dict()
     assert (info["epoch"], info["step"]) == (EPOCHS, STEPS * EPOCHS)
     assert info["random_counter"] == expected_info["random_counter"]

@@ -53,7 +53,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(stop, seed):
         trainer = make_trainer("nesterov", [FadeOut(NAME, 2), *callbacks])
         if state is not None:
             trainer.load_state_dict(*state)
-        trainer.fit(batches(trainer, seed), epochs=3)
+        trainer.fit(batches(trainer, seed), until=3)
         return trainer
 
     whole, resumed = run([]), run([], run([StopAt(stop)]).state_dict())

@@ -86,7 +86,7 @@ def test_class_indices_are_finite_and_other_loaders_are_not_looked_at(backend):
     assert what_is_not_finite(object(), "test") is None
 
 
-@pytest.mark.parametrize("labels", [np.zeros(6), np.zeros((6, 3)), np.zeros((6, 1), int)])
+@pytest.mark.parametrize("labels", [np.zeros(6), np.zeros((6, 4)), np.zeros((6, 1), int)])
 def test_targets_that_are_no_class_indices_are_left_to_the_loss(labels):
     ArrayBatches(np.ones((6, 2)), labels, 4, backend=make_backend("numpy"), classes=3)
 
@@ -110,3 +110,32 @@ def test_labels_that_are_names_are_refused():
     data = np.zeros((2, 2)), ["cat", "dog"]
     with pytest.raises(DataError, match=r"but 'cat' is not; numpy.unique"):
         loader_of(data, 4, shuffle=False, model=model, loss=nn.SoftmaxCrossEntropy())
+
+
+def test_labels_may_be_distributions_of_either_precision_and_examples_weighted(backend):
+    model = nn.Sequential(nn.Linear(3)).build((2,), backend=backend, seed=0)
+    labels, weight = np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]), np.array([1, 3])
+    loader = loader_of((np.ones((2, 2)), labels, weight), 1, shuffle=True, model=model, loss=nn.SoftmaxCrossEntropy())
+    batches = sorted((float(backend.to_numpy(w)[0]), backend.to_numpy(y).tolist()) for _, y, w in loader.epoch(0))
+    assert batches == [(1.0, [[0.5, 0.5, 0.0]]), (3.0, [[0.0, 0.0, 1.0]])]
+    assert all(array.dtype == backend.dtype("float32") for batch in loader.epoch(1) for array in batch)
+
+
+@pytest.mark.parametrize("row", [[0.2, 0.2, 0.2], [1.5, -0.5, 0.0], [np.nan, 1.0, 0.0]])
+def test_rows_that_are_no_distributions_are_shown(row):
+    model = nn.Sequential(nn.Linear(3)).build((2,), backend=make_backend("numpy"), seed=0)
+    labels = np.array([[1.0, 0.0, 0.0], row])
+    with pytest.raises(ValueError, match=r"must be rows of at least 0 that sum to 1; row 1 is \["):
+        loader_of((np.ones((2, 2)), labels), 1, shuffle=True, model=model, loss=nn.SoftmaxCrossEntropy())
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.ones(3), r"^sample_weight must have shape \(4,\), not \(3,\)$"),
+        (np.array([1.0, 1.0, -1.0, 1.0]), "^sample_weight must have numbers of at least 0, but one is"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(backend, weight, message):
+    with pytest.raises(ValueError, match=message):
+        ArrayBatches(np.ones((4, 2)), np.zeros(4, int), 4, backend=backend, sample_weight=weight)

@@ -294,7 +294,7 @@ def test_a_resumed_run_is_bit_for_bit_the_undisturbed_one(stop, precision, seed)
         return make_trainer("numpy", precision, loss=overflows, loss_scaling=scaling, seed=seed, log_every=4, **options)
 
     def fit(trainer):
-        trainer.fit(make_data(seed), epochs=3, batch_size=10)
+        trainer.fit(make_data(seed), until=3, batch_size=10)
 
     whole, first, second = trainer(), trainer(callbacks=[StopAt(stop)]), trainer()
     fit(whole)

@@ -228,9 +228,9 @@ class TrainerMachine(RuleBasedStateMachine):
         self.held_out = make_data(options["seed"] + 100)
         self.trainer, self.replay = make_trainer(options), Replay(options)
 
-    def fit(self, train, epochs):
+    def fit(self, train, **how_long):
         validation = self.held_out if self.options["validated"] else None
-        self.trainer.fit(train, validation, epochs=epochs, batch_size=BATCH_SIZE)
+        self.trainer.fit(train, validation, **how_long, batch_size=BATCH_SIZE)
 
     def write(self):
         return checkpoints.save(Path(self.folder.name), *self.trainer.state_dict())
@@ -246,7 +246,7 @@ class TrainerMachine(RuleBasedStateMachine):
             if number == steps:
                 self.trainer.request_stop("enough for now", to_resume=True)
 
-        self.fit(Watched(self.batches, stop), FOREVER)
+        self.fit(Watched(self.batches, stop), until=FOREVER)
         self.replay.do("train", steps)
 
     @rule(target=saved, before=st.integers(0, 4), after=st.integers(1, 4))
@@ -260,22 +260,22 @@ class TrainerMachine(RuleBasedStateMachine):
             if number == before + after:
                 self.trainer.request_stop("enough for now", to_resume=True)
 
-        self.fit(Watched(self.batches, save_and_stop), FOREVER)
+        self.fit(Watched(self.batches, save_and_stop), epochs=FOREVER)
         self.replay.do("train", before)
         self.replay.do("close_epoch_if_due")
         path = self.note(*paths)
         self.replay.do("train", after)
         return path
 
-    @rule(epochs=st.integers(1, 2))
-    def finish_epochs(self, epochs):
-        self.fit(self.batches, self.trainer.epoch + epochs)
+    @rule(epochs=st.integers(1, 2), counted=st.sampled_from(["more", "in all"]))
+    def finish_epochs(self, epochs, counted):
+        self.fit(self.batches, **({"epochs": epochs} if counted == "more" else {"until": self.trainer.epoch + epochs}))
         self.replay.do("finish", epochs)
 
     @precondition(lambda self: self.trainer.epoch > 0)
     @rule()
     def ask_for_no_more_epochs_than_are_done(self):
-        self.fit(self.batches, self.trainer.epoch)
+        self.fit(self.batches, until=self.trainer.epoch)
 
     @rule()
     def evaluate(self):

@@ -65,8 +65,8 @@ def test_a_stop_during_evaluation_leaves_the_epoch_open():
 def test_the_held_out_images_are_looked_at_when_due_and_at_the_end(every, epochs, stop):
     trainer = small.make_trainer(evaluate_every=every)
     data = small.separable(0)
-    trainer.fit(data, data, epochs=min(stop, epochs))
-    history = trainer.fit(data, data, epochs=epochs)
+    trainer.fit(data, data, until=min(stop, epochs))
+    history = trainer.fit(data, data, until=epochs)
     due = {epoch for epoch in range(1, epochs + 1) if epoch % every == 0} | {min(stop, epochs), epochs}
     assert {row["epoch"] for row in history if "validation_loss" in row} == due
 
@@ -82,7 +82,7 @@ def test_a_row_has_the_rate_of_its_last_step_whatever_the_rate_is_by_then(stop, 
         state, trainer = trainer.state_dict(), small.make_trainer()
         trainer.load_state_dict(*state)
     trainer.callbacks.clear()
-    trainer.fit(batches, data, epochs=1)
+    trainer.fit(batches, data, until=1)
     assert trainer.history.column("lr") == [0.05 if stop == 7 else rate]
 
 
@@ -230,9 +230,66 @@ def test_early_stopping_looks_at_the_history_before_it_trains_on():
     trainer.history.extend({"epoch": epoch, "validation_loss": loss} for epoch, loss in enumerate((1.0, 2.0, 3.0), 1))
     trainer.epoch = 3
     data = small.separable(0)
-    trainer.fit(data, data, epochs=9)
+    trainer.fit(data, data, until=9)
     assert (trainer.step, trainer.interrupted) == (0, False)
     assert trainer.stop_reason == "validation_loss has not improved for 2 epochs"
+
+
+class Note(Callback):
+    """Keeps the weights of each epoch."""
+
+    def __init__(self):
+        self.weights = []
+
+    def epoch_end(self, trainer, row):
+        self.weights.append((trainer.model.parameters.flat.copy(), trainer.model.buffers.flat.copy()))
+
+
+@pytest.mark.parametrize("average", [None, 0.6])
+@pytest.mark.parametrize("patience", [2, 99])
+def test_the_best_weights_come_back_at_the_end(patience, average):
+    """Whether it was stopped early or not; with an average it is the average that was judged."""
+    note = Note()
+    trainer = small.make_trainer(average=average, callbacks=[note, EarlyStopping(patience, restore_best=True)])
+    x, labels = small.separable(0)
+    held_out = small.separable(1)[0], np.roll(labels, 1)
+    losses = trainer.fit((x, labels), held_out, epochs=7, batch_size=7).column("validation_loss")
+    best = losses.index(min(losses))
+    assert best < len(losses) - 1
+    np.testing.assert_array_equal(trainer.model.parameters.flat, note.weights[best][0])
+    np.testing.assert_array_equal(trainer.model.buffers.flat, note.weights[best][1])
+    assert trainer.evaluate(held_out).loss == pytest.approx(min(losses), rel=1e-12)
+
+
+def test_nothing_comes_back_while_training_is_to_be_resumed():
+    x, labels = small.separable(0)
+    held_out = x, np.roll(labels, 1)
+    trainer, plain = (
+        small.make_trainer(callbacks=[*stopping, StopAt(25)])
+        for stopping in ([EarlyStopping(9, restore_best=True)], [])
+    )
+    for each in (trainer, plain):
+        each.fit((x, labels), held_out, epochs=9, batch_size=7)
+        assert each.interrupted
+    np.testing.assert_array_equal(trainer.model.parameters.flat, plain.model.parameters.flat)
+
+
+def test_best_weights_that_are_not_in_memory_are_named(caplog):
+    trainer = small.make_trainer(callbacks=[EarlyStopping(9, restore_best=True)])
+    data = small.separable(0)
+    trainer.fit(data, data, epochs=1)
+    trainer.history[0].update(validation_loss=0.0, train_loss=9.0)
+    trainer.fit(data, data, until=2)
+    assert "the weights of epoch 1, the best by validation_loss, are not in memory: the last ones stay" in caplog.text
+
+
+def test_early_stopping_does_not_hold_earlier_calls_against_a_new_one():
+    trainer = small.make_trainer(callbacks=[EarlyStopping(1)])
+    trainer.history.extend({"epoch": epoch, "validation_loss": loss} for epoch, loss in enumerate((1e-9, 2.0), 1))
+    trainer.epoch = 2
+    data = small.separable(0)
+    trainer.fit(data, data, epochs=2)
+    assert (trainer.epoch, trainer.stop_reason) == (4, None)
 
 
 def test_early_stopping_passes_over_epochs_without_validation():
@@ -240,7 +297,7 @@ def test_early_stopping_passes_over_epochs_without_validation():
     data = small.separable(0)
     trainer.fit(data, epochs=2)
     trainer.callbacks.append(EarlyStopping(1))
-    trainer.fit(data, data, epochs=3)
+    trainer.fit(data, data, until=3)
     assert (trainer.epoch, trainer.stop_reason) == (3, None)
 
 
@@ -276,7 +333,8 @@ def labels_with(label):
         (np.zeros((48, 5)), labels_with(-1), "label -1 of image 7"),
         (np.zeros((48, 5)), labels_with(3), "labels must be from 0 to 2, .*, not 3"),
         (np.zeros((48, 5)), labels_with(200), "labels must be from 0 to 2, .*, not 200"),
-        (np.zeros((48, 5)), np.zeros((48, 3)), "softmax_cross_entropy: labels must"),
+        (np.zeros((48, 5)), np.zeros((48, 3)), r"that sum to 1; row 0 is \[0., 0., 0.\]"),
+        (np.zeros((48, 5)), np.full((48, 2), 0.5), r"softmax_cross_entropy: labels must have shape \(48, 3\)"),
         (np.zeros((48, 5)), np.zeros((48, 1), int), "softmax_cross_entropy: labels must"),
     ],
 )
@@ -285,6 +343,72 @@ def test_data_that_does_not_fit_is_refused(x, labels, message):
     for use in (lambda data: trainer.fit(data, epochs=1), trainer.evaluate):
         with pytest.raises((TypeError, ValueError), match=message):
             use((x, labels))
+
+
+@given(seed=SEEDS, kept=st.sets(st.integers(0, 47), min_size=1))
+def test_examples_with_a_weight_of_0_are_as_if_they_were_not_there(seed, kept):
+    """In one whole batch without batch statistics, where the order doesn't matter."""
+    x, labels = small.separable(seed)
+    chosen = sorted(kept)
+    losses, weights = [], []
+    for data in ((x, labels, np.isin(np.arange(48), chosen)), (x[chosen], labels[chosen])):
+        model = nn.Sequential(nn.Linear(3)).build((5,), backend="numpy", dtype="float64")
+        trainer = Trainer(model, optim.SGD(model, 0.5))
+        row = trainer.fit(data, data, epochs=1)[0]
+        losses.append((row["train_loss"], row["validation_loss"]))
+        weights.append(model.parameters.flat)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    np.testing.assert_allclose(*weights, rtol=1e-10, atol=1e-12)
+
+
+def test_the_weights_of_classes_are_in_the_training_loss_and_not_in_the_held_out_one():
+    """With frozen weights, the two differ by the weights alone."""
+    x, labels = small.separable(0)
+    model = nn.Sequential(nn.Linear(3)).build((5,), backend="numpy", dtype="float64")
+    model.freeze()
+    weights = [1.0, 0.0, 3.0]
+    loss = nn.SoftmaxCrossEntropy(class_weight=weights)
+    row = Trainer(model, optim.SGD(model, 1.0), loss=loss, held_out_loss=nn.SoftmaxCrossEntropy()).fit(
+        (x, labels), (x, labels), epochs=1
+    )[0]
+    single = nn.SoftmaxCrossEntropy()
+    losses = np.array([float(single.forward(model(x[i : i + 1]), labels[i : i + 1])[0]) for i in range(48)])
+    assert row["train_loss"] == pytest.approx(np.average(losses, weights=np.take(weights, labels)), rel=1e-12)
+    assert row["validation_loss"] == pytest.approx(losses.mean(), rel=1e-12)
+
+
+def test_labels_that_are_distributions_train_as_the_classes_do():
+    x, labels = small.separable(0)
+    losses = []
+    for targets in (labels, np.eye(3)[labels]):
+        trainer = small.make_trainer()
+        history = trainer.fit((x, targets), (x, targets), epochs=2)
+        losses.append(history.column("train_loss") + history.column("validation_loss"))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
+    assert history.column("train_accuracy") == [None, None]
+
+
+@pytest.mark.parametrize("given", [{"epochs": 1}, {}])
+def test_arrays_side_by_side_as_in_keras_are_told_to_be_a_pair(given):
+    x, labels = small.separable(0)
+    said = r"^data must be a pair of arrays, as in fit\(\(x, labels\), epochs=5\), or Batches, not {}$"
+    with pytest.raises(TypeError, match=said.format("ndarray")):
+        small.make_trainer().fit(x, labels, **given)
+    with pytest.raises(TypeError, match=said.format("list")):
+        small.make_trainer().fit(x.tolist(), labels.tolist(), **given)
+
+
+def test_targets_without_the_axis_of_the_one_output_are_refused():
+    model = nn.Sequential(nn.Linear(1)).build((5,), dtype="float64")
+    trainer = Trainer(model, optim.SGD(model, 0.1), loss=nn.MSE())
+    with pytest.raises(ValueError, match=r"shape \(48, 1\) \(.*give target\[..., None\]\), not \(48,\)"):
+        trainer.fit((small.separable(0)[0], np.zeros(48)), epochs=1)
+
+
+def test_labels_that_are_fractions_are_named():
+    x, labels = small.separable(0)
+    with pytest.raises(ValueError, match=r"^label 0\.5 of image 0 is not a class; classes are whole numbers from 0$"):
+        small.make_trainer().fit((x, labels + 0.5), epochs=1)
 
 
 def test_whole_numbers_are_targets_of_another_loss():
@@ -307,6 +431,44 @@ def test_whole_numbers_are_targets_of_another_loss():
 def test_a_part_of_an_epoch_is_refused(epochs):
     with pytest.raises(ValueError, match=re.escape(f"epochs must be an integer of at least 1, not {epochs!r}")):
         small.make_trainer().fit(small.separable(0), epochs=epochs)
+
+
+@pytest.mark.parametrize("how_long", [{}, {"epochs": 1, "until": 1}])
+def test_fit_says_how_to_say_for_how_long(how_long):
+    with pytest.raises(ValueError, match=r"^fit needs either epochs=N, for N more, or until=N, for N in all$"):
+        small.make_trainer().fit(small.separable(0), **how_long)
+
+
+@given(first=st.integers(1, 3), second=st.integers(1, 3), batch_size=st.integers(5, 50))
+def test_a_second_fit_trains_again_and_on_its_own_data(first, second, batch_size):
+    """As a trainer does that is put where the first call ended, and sees only the new data."""
+    trainer, fresh = small.make_trainer(), small.make_trainer()
+    trainer.fit(small.separable(0), epochs=first)
+    fresh.load_state_dict(*trainer.state_dict())
+    x, labels = small.separable(1, images=31)
+    history = trainer.fit((x, labels), (x, labels), epochs=second, batch_size=batch_size)
+    fresh.fit((x.copy(), labels), (x, labels), until=first + second, batch_size=batch_size)
+    assert history.column("epoch") == list(range(1, first + second + 1))
+    assert small.comparable(*trainer.state_dict()) == small.comparable(*fresh.state_dict())
+
+
+def test_passes_count_epochs_also_where_the_second_data_has_other_batches():
+    log = StopAt()
+    trainer = small.make_trainer(callbacks=[log], log_every=1)
+    data = small.separable(0)
+    trainer.fit(data, epochs=1, batch_size=24)
+    trainer.fit(data, epochs=1, batch_size=12)
+    assert [row["passes"] for row in log.rows] == [0.5, 1.0, 1.25, 1.5, 1.75, 2.0]
+
+
+def test_the_rest_of_an_epoch_is_not_taken_from_data_with_fewer_batches():
+    trainer = small.make_trainer(callbacks=[StopAt(5)])
+    data = small.separable(0)
+    trainer.fit(data, epochs=3, batch_size=7)
+    with pytest.raises(ValueError, match=r"after batch 5 of an epoch, and this data has 4 batches an epoch; finish"):
+        trainer.fit(data, epochs=1, batch_size=12)
+    trainer.fit(data, epochs=1, batch_size=7)
+    assert (trainer.epoch, trainer.step) == (1, 7)
 
 
 def test_parts_of_another_model_are_refused():
@@ -359,7 +521,7 @@ def test_history_is_a_table_with_gaps_where_nothing_was_measured():
     trainer = small.make_trainer()
     data = small.separable(0)
     trainer.fit(data, epochs=1)
-    history = trainer.fit(data, data, epochs=2)
+    history = trainer.fit(data, data, epochs=1)
     head, *rows = history.table().splitlines()
     assert head.split()[:3] == ["epoch", "train", "loss"]
     assert [row.split()[0] for row in rows] == ["1", "2"]
@@ -381,7 +543,7 @@ def test_training_stays_on_a_second_device(device):
         data = small.separable(0, inputs=7, classes=7)
         trainer.fit(data, data, epochs=1, batch_size=10)
         trainer.load_state_dict(*trainer.state_dict())
-        histories.append(trainer.fit(data, data, epochs=2, batch_size=10))
+        histories.append(trainer.fit(data, data, until=2, batch_size=10))
         assert trainer.model.parameters.flat.device == trainer.model.backend.device
     assert "validation_top5_accuracy" in histories[0][0]
     for expected, found in zip(*map(without_times, histories), strict=True):
@@ -402,7 +564,7 @@ def test_resuming_is_exact_on_every_backend(tmp_path, backend, stop):
     saved = checkpoints.load(checkpoints.save(tmp_path, *trainer.state_dict()))
     resumed, batches = configured(options, callbacks=[second])
     resumed.load_state_dict(saved.arrays, saved.info)
-    resumed.fit(batches, batches, epochs=2)
+    resumed.fit(batches, batches, until=2)
     assert small.comparable(*resumed.state_dict()) == small.comparable(*whole.state_dict())
     assert first.rows + second.rows == log.rows
 

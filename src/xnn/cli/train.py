@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xnn._typing import Report
 from xnn.cli.arguments import Command, parse
 from xnn.cli.frame import code_of, complain, delivered, make_console
 from xnn.cli.signals import StopSignals
 from xnn.cli.streams import Outlet, outlets
-from xnn.paths import reason
+from xnn.errors import RunError, SettingError
+from xnn.paths import expanded, explained, reason
 from xnn.runs.directory import StoppedAtOnce
 from xnn.texts import printable
 
@@ -56,6 +58,8 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     if command.summary:
         print(prepare(command.settings, report).model.summary())
         return 0
+    if command.find_lr is not None:
+        return _find_lr(command.settings, command.find_lr, report)
     shown = progress.reporter(console)
     heard: dict[str, Any] = {"report": report, "warn": _warn}
     try:
@@ -76,6 +80,27 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         report(end)
     _forgive(out, end)
     return code
+
+
+def _find_lr(settings: Any, picture: str, report: Report) -> int:
+    from xnn.runs import rate_picture
+    from xnn.runs.assembly import make_trainer, prepare
+    from xnn.training.rate_finder import find_lr
+
+    place = expanded(picture, "--find-lr", SettingError)
+    place = place / "lr.png" if place.is_dir() else place
+    if not place.parent.is_dir():
+        raise SettingError(f"--find-lr {picture}: there is no folder {place.parent}")
+    job = prepare(settings, report)
+    found = find_lr(make_trainer(job, []), job.train)
+    with explained(RunError, f"--find-lr {picture}: cannot be written"):
+        place.write_bytes(rate_picture.draw(found, used=job.settings.lr))
+    if found.suggested is None:
+        print("the loss did not fall at any learning rate, so none is suggested")
+    else:
+        print(f"--lr {found.suggested:.2g}: a tenth of the learning rate with the lowest loss")
+    print(f"the settings have --lr {job.settings.lr:g}; the losses are drawn in {printable(str(place))}")
+    return 0
 
 
 def _forgive(out: Outlet, end: str) -> None:

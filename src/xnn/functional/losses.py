@@ -13,21 +13,40 @@ from xnn.functional.activations import sigmoid
 from xnn.functional.softmax import log_softmax
 
 
-def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[Array, Pullback]:
+def softmax_cross_entropy(
+    logits: Array,
+    labels: Array,
+    label_smoothing: float = 0.0,
+    class_weight: Array | None = None,
+    sample_weight: Array | None = None,
+) -> tuple[Array, Pullback]:
     """Mean cross-entropy between softmax(logits) and the labels.
 
-    With c classes and smoothing ε, the target is q_ij = (1 - ε) [j = label_i] + ε / c, and::
+    A label is a class, or a distribution p over the classes; a class l is the distribution p_j = [j = l]. With c
+    classes and smoothing ε, the target is q_ij = (1 - ε) p_ij + ε / c, and::
 
         loss = -(1/n) Σ_ij q_ij log softmax(logits)_ij      dlogits = dloss (softmax(logits) - q) / n
 
     since ∂(log softmax)_j/∂z_k = [j = k] - softmax_k and Σ_j q_ij = 1.
 
+    With weights u_j of the classes and s_i of the samples (1 where there are none), the mean is a weighted one::
+
+        t_ij = s_i u_j q_ij      Z = Σ_ij s_i u_j p_ij      loss = -(1/Z) Σ_ij t_ij log softmax(logits)_ij
+        dlogits_ij = dloss (softmax(logits)_ij Σ_k t_ik - t_ij) / Z
+
+    For labels that are classes, Z is the sum of the labels' weights, as in PyTorch's ``CrossEntropyLoss(weight=...)``.
+    PyTorch divides by n instead where labels are distributions; here both forms of one label give the same loss.
+
     Parameters
     ----------
     logits : (n, c)
-    labels : (n,) of integers in [0, c)
-        One outside makes the loss NaN. Raising an error would mean waiting for the device at every step.
+    labels : (n,) of integers in [0, c), or (n, c) of non-negative numbers whose rows sum to 1
+        An integer outside makes the loss NaN. Raising an error would mean waiting for the device at every step.
     label_smoothing : float in [0, 1)
+    class_weight : (c,) or None
+        Non-negative.
+    sample_weight : (n,) or None
+        Non-negative. If Z is 0, the loss is NaN.
 
     Returns
     -------
@@ -38,29 +57,34 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
     ----------
     C. Szegedy et al., "Rethinking the Inception architecture for computer vision", 2015, for the smoothing.
     """
-    _check_classification(logits, labels, label_smoothing)
+    _check_classification(logits, labels, label_smoothing, class_weight, sample_weight)
     xp = namespace(logits)
     n, classes = logits.shape
     log_probability, _ = log_softmax(logits)
-    # In int64, since a narrower type of labels might not hold all the classes.
-    index = xp.arange(classes, dtype=xp.int64, device=logits.device)
-    is_label = xp.astype(labels, xp.int64)[:, None] == index[None, :]
-    zero = xp.zeros_like(logits)
-    # Selecting, not multiplying: 0 * -inf would be NaN for a class that is ruled out by a logit of -inf.
-    total = (1.0 - label_smoothing) * xp.sum(xp.where(is_label, log_probability, zero))
+    probability, every_label_valid = _distribution(logits, labels)
+    target = probability
     if label_smoothing:
-        total += label_smoothing / classes * xp.sum(log_probability)
-    every_label_valid = xp.all(xp.any(is_label, axis=1))
-    loss = xp.where(every_label_valid, -total / n, xp.full_like(total, math.nan))
+        target = (1.0 - label_smoothing) * probability + label_smoothing / classes
+    total_weight: Array | int = n
+    if class_weight is not None or sample_weight is not None:
+        weight = 1.0 if sample_weight is None else sample_weight[:, None]
+        weight = weight if class_weight is None else weight * class_weight[None, :]
+        target, total_weight = weight * target, xp.sum(weight * probability)
+    # Selecting, not only multiplying: 0 * -inf would be NaN for a class that is ruled out by a logit of -inf.
+    zero = xp.zeros_like(logits)
+    total = xp.sum(target * xp.where(target == zero, zero, log_probability))
+    loss = xp.where(every_label_valid, -total / total_weight, xp.full_like(total, math.nan))
 
     def pullback(dloss: Array | float = 1.0) -> Array:
-        target = (1.0 - label_smoothing) * xp.astype(is_label, logits.dtype) + label_smoothing / classes
-        return (xp.exp(log_probability) - target) * (dloss / n)
+        mass = xp.sum(target, axis=1, keepdims=True)
+        return (xp.exp(log_probability) * mass - target) * (dloss / total_weight)
 
     return loss, pullback
 
 
-def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> tuple[Array, Pullback]:
+def binary_cross_entropy_with_logits(
+    logits: Array, targets: Array, sample_weight: Array | None = None
+) -> tuple[Array, Pullback]:
     """Mean cross-entropy between σ(logits) and targets in [0, 1].
 
     -t log σ(z) - (1 - t) log(1 - σ(z)) = max(z, 0) - t z + ``log(1 + e^-|z|)``, which cannot overflow; with N numbers
@@ -71,49 +95,62 @@ def binary_cross_entropy_with_logits(logits: Array, targets: Array) -> tuple[Arr
     Parameters
     ----------
     logits, targets : one shape, any
+    sample_weight : (n,) or None
+        A weight for each entry of the first axis; see `mse`.
 
     Returns
     -------
     loss : ()
     pullback : (dloss=1.0) -> dlogits
     """
-    count = _check_pair("binary_cross_entropy_with_logits", "logits", logits, "targets", targets)
+    name = "binary_cross_entropy_with_logits"
+    weight, total = _check_pair(name, "logits", logits, "targets", targets, sample_weight)
     xp = namespace(logits)
     positive = xp.maximum(logits, xp.zeros_like(logits))
-    loss = xp.sum(positive - targets * logits + xp.log1p(xp.exp(-xp.abs(logits)))) / count
+    loss = xp.sum(weight * (positive - targets * logits + xp.log1p(xp.exp(-xp.abs(logits))))) / total
 
     def pullback(dloss: Array | float = 1.0) -> Array:
         probability, _ = sigmoid(logits)
-        return (probability - targets) * (dloss / count)
+        return (probability - targets) * (weight * (dloss / total))
 
     return loss, pullback
 
 
-def mse(prediction: Array, target: Array) -> tuple[Array, Pullback]:
+def mse(prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
     """Mean squared error.
 
     With N numbers in all, loss = (1/N) Σ (prediction - target)² and dprediction = dloss 2 (prediction - target) / N.
 
+    With weights s_i of n samples of k numbers each, it is the weighted mean of the samples' own errors::
+
+        loss = Σ_i s_i Σ_j (prediction_ij - target_ij)² / (k Σ_i s_i)
+
+    so that N becomes k Σ_i s_i, and each term and its derivative are multiplied by s_i. Weights of 1 change nothing.
+
     Parameters
     ----------
     prediction, target : one shape, any
+    sample_weight : (n,) or None
+        A weight for each entry of the first axis, not negative. If all are 0, the loss is NaN.
 
     Returns
     -------
     loss : ()
     pullback : (dloss=1.0) -> dprediction
     """
-    count = _check_pair("mse", "prediction", prediction, "target", target)
+    weight, total = _check_pair("mse", "prediction", prediction, "target", target, sample_weight)
     difference = prediction - target
-    loss = namespace(prediction).sum(difference * difference) / count
+    loss = namespace(prediction).sum(weight * (difference * difference)) / total
 
     def pullback(dloss: Array | float = 1.0) -> Array:
-        return difference * (2.0 * dloss / count)
+        return difference * (weight * (2.0 * dloss / total))
 
     return loss, pullback
 
 
-def huber(prediction: Array, target: Array, delta: float = 1.0) -> tuple[Array, Pullback]:
+def huber(
+    prediction: Array, target: Array, delta: float = 1.0, sample_weight: Array | None = None
+) -> tuple[Array, Pullback]:
     """Mean Huber loss: quadratic up to an error of δ, linear beyond.
 
     With e = prediction - target and e' = e clipped to [-δ, δ], each term is e' (e - e'/2), which is e²/2 inside and
@@ -123,6 +160,8 @@ def huber(prediction: Array, target: Array, delta: float = 1.0) -> tuple[Array, 
     ----------
     prediction, target : one shape, any
     delta : float, positive
+    sample_weight : (n,) or None
+        A weight for each entry of the first axis; see `mse`.
 
     Returns
     -------
@@ -135,14 +174,14 @@ def huber(prediction: Array, target: Array, delta: float = 1.0) -> tuple[Array, 
     """
     if not delta > 0:
         raise ValueError(f"huber: delta must be positive, not {delta}")
-    count = _check_pair("huber", "prediction", prediction, "target", target)
+    weight, total = _check_pair("huber", "prediction", prediction, "target", target, sample_weight)
     xp = namespace(prediction)
     error = prediction - target
     clipped = xp.clip(error, -delta, delta)
-    loss = xp.sum(clipped * (error - 0.5 * clipped)) / count
+    loss = xp.sum(weight * (clipped * (error - 0.5 * clipped))) / total
 
     def pullback(dloss: Array | float = 1.0) -> Array:
-        return clipped * (dloss / count)
+        return clipped * (weight * (dloss / total))
 
     return loss, pullback
 
@@ -197,25 +236,62 @@ def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
     return total, pullback
 
 
-def _check_classification(logits: Array, labels: Array, label_smoothing: float) -> None:
-    check_floating("softmax_cross_entropy", logits=logits)
-    check_axes("softmax_cross_entropy", "logits", logits, "n, classes")
-    xp = check_array("softmax_cross_entropy", "labels", labels)
+def _distribution(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Return the labels as distributions (n, c) in the type of the logits, and whether each is one of the classes."""
+    xp = namespace(logits)
+    if labels.ndim == 2:
+        return labels, xp.ones((), dtype=xp.bool, device=logits.device)
+    # In int64, since a narrower type of labels might not hold all the classes.
+    index = xp.arange(logits.shape[1], dtype=xp.int64, device=logits.device)
+    is_label = xp.astype(labels, xp.int64)[:, None] == index[None, :]
+    return xp.astype(is_label, logits.dtype), xp.all(xp.any(is_label, axis=1))
+
+
+def _check_classification(
+    logits: Array,
+    labels: Array,
+    label_smoothing: float,
+    class_weight: Array | None,
+    sample_weight: Array | None,
+) -> None:
+    name = "softmax_cross_entropy"
+    check_floating(name, logits=logits, class_weight=class_weight, sample_weight=sample_weight)
+    check_axes(name, "logits", logits, "n, classes")
+    xp = check_array(name, "labels", labels)
     if xp is not namespace(logits):
-        raise TypeError(f"softmax_cross_entropy: labels are of {xp.__name__}, logits of {namespace(logits).__name__}")
-    if not xp.isdtype(labels.dtype, "integral"):
-        raise TypeError(f"softmax_cross_entropy: labels must be integers (class indices), not {labels.dtype}")
-    check_shape("softmax_cross_entropy", "labels", labels, (logits.shape[0],), "one for each row of logits")
-    _checks.fraction("softmax_cross_entropy: label_smoothing", label_smoothing)
-    _check_not_empty("softmax_cross_entropy", logits)
+        raise TypeError(f"{name}: labels are of {xp.__name__}, logits of {namespace(logits).__name__}")
+    rows, classes = logits.shape
+    if labels.shape == logits.shape or (labels.ndim == 2 and xp.isdtype(labels.dtype, "real floating")):
+        check_floating(name, logits=logits, labels=labels)
+        check_shape(name, "labels", labels, (rows, classes), "a distribution for each row of logits")
+    else:
+        if not xp.isdtype(labels.dtype, "integral"):
+            raise TypeError(
+                f"{name}: labels must be integers (class indices), not {labels.dtype}; convert them to int64"
+            )
+        check_shape(name, "labels", labels, (rows,), "one for each row of logits")
+    check_shape(name, "class_weight", class_weight, (classes,), "one for each class")
+    check_shape(name, "sample_weight", sample_weight, (rows,), "one for each row of logits")
+    _checks.fraction(f"{name}: label_smoothing", label_smoothing)
+    _check_not_empty(name, logits)
 
 
-def _check_pair(function: str, first: str, a: Array, second: str, b: Array) -> int:
-    """Check two arrays of one dtype and shape; return how many numbers each holds."""
-    check_floating(function, **{first: a, second: b})
-    check_shape(function, second, b, a.shape, f"that of {first}")
+def _check_pair(
+    function: str, first: str, a: Array, second: str, b: Array, sample_weight: Array | None
+) -> tuple[Array | float, Array | int]:
+    """Check two arrays of one dtype and shape; return a weight for each number, and what weights of all add up to."""
+    check_floating(function, **{first: a, second: b}, sample_weight=sample_weight)
+    # Broadcast, n targets and n predictions of one number would make n² errors.
+    advice = f"; give {second}[..., None]" if a.shape == (*b.shape, 1) else ""
+    check_shape(function, second, b, a.shape, f"that of {first}{advice}")
     _check_not_empty(function, a)
-    return math.prod(a.shape)
+    count = math.prod(a.shape)
+    if sample_weight is None:
+        return 1.0, count
+    check_shape(function, "sample_weight", sample_weight, a.shape[:1], f"one for each entry of {first}")
+    xp = namespace(a)
+    weight = xp.reshape(sample_weight, (*sample_weight.shape, *(1 for _ in a.shape[1:])))
+    return weight, xp.sum(sample_weight) * (count // a.shape[0])
 
 
 def _check_not_empty(function: str, x: Array) -> None:

@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Sequence
 
+from xnn import _checks
 from xnn._typing import Array, Pullback, Shape
 from xnn.nn.joined import in_turn, joined
 from xnn.nn.layer import Layer
@@ -37,6 +38,7 @@ class Sequential(Layer):
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
+        _checks.no_list("x", x)
         return in_turn(self._steps[train], x, train, [])
 
     def __getitem__(self, number: int) -> Layer:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
 
-from xnn import functional, kernels
+from xnn import _checks, functional, kernels
 from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
@@ -263,6 +263,7 @@ class Layer(Model):
 
     def __call__(self, x: Array) -> Array:
         """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
+        _checks.no_list("x", x)
         y, _ = self.forward(x)
         return y
 

@@ -4,6 +4,11 @@ A loss is not a layer of a `Sequential`: it takes the model's output and the tar
 pullback with which the backward pass begins.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+import array_api_compat
+
 from xnn import _checks, kernels
 from xnn import functional as F
 from xnn._typing import Array, Pullback
@@ -11,38 +16,68 @@ from xnn.nn.layer import Layer
 
 
 class SoftmaxCrossEntropy:
-    """Mean cross-entropy between softmax(logits) and class indices; see `xnn.functional.softmax_cross_entropy`.
+    """Mean cross-entropy between softmax(logits) and labels; see `xnn.functional.softmax_cross_entropy`.
 
     Parameters
     ----------
     label_smoothing : float in [0, 1)
+    class_weight : sequence of float, optional
+        One for each class, at least 0. The loss is the weighted mean then: the sum of the images' losses, each times
+        the weight of its class, divided by the sum of these weights.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, *, class_weight: Sequence[float] | None = None) -> None:
         _checks.fraction("SoftmaxCrossEntropy: label_smoothing", label_smoothing)
         self.label_smoothing = label_smoothing
+        self.class_weight = None if class_weight is None else _class_weight(class_weight)
+        self._placed: tuple[Any, Array] | None = None
 
-    def forward(self, logits: Array, labels: Array) -> tuple[Array, Pullback]:
+    def forward(self, logits: Array, labels: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
         functions = kernels.functions_of(logits)
-        result: tuple[Array, Pullback] = functions.softmax_cross_entropy(logits, labels, self.label_smoothing)
+        weight = None if self.class_weight is None else self._class_weight_beside(logits)
+        result: tuple[Array, Pullback] = functions.softmax_cross_entropy(
+            logits, labels, self.label_smoothing, weight, sample_weight
+        )
         return result
+
+    def _class_weight_beside(self, logits: Array) -> Array:
+        """Return the weights as an array of the logits' library, device and type, sent there once."""
+        place = type(logits), logits.device, logits.dtype
+        if self._placed is None or self._placed[0] != place:
+            xp = array_api_compat.array_namespace(logits)
+            self._placed = place, xp.asarray(self.class_weight, dtype=logits.dtype, device=logits.device)
+        return self._placed[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what `copy.deepcopy` and `pickle` keep: nothing that is on a device."""
+        return {**self.__dict__, "_placed": None}
+
+
+def _class_weight(given: Sequence[float]) -> tuple[float, ...]:
+    name = "SoftmaxCrossEntropy: class_weight"
+    weights = tuple(float(weight) for weight in given)
+    for number, weight in enumerate(weights):
+        _checks.non_negative(f"{name}[{number}]", weight)
+    if not any(weights):
+        raise ValueError(f"{name} must have a weight above 0, not {weights}")
+    return weights
 
 
 class BinaryCrossEntropyWithLogits:
     """Mean cross-entropy between σ(logits) and targets in [0, 1]."""
 
-    def forward(self, logits: Array, targets: Array) -> tuple[Array, Pullback]:
+    def forward(self, logits: Array, targets: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
-        return F.binary_cross_entropy_with_logits(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets, sample_weight)
 
 
 class MSE:
     """Mean squared error."""
 
-    def forward(self, prediction: Array, target: Array) -> tuple[Array, Pullback]:
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dprediction."""
-        return F.mse(prediction, target)
+        return F.mse(prediction, target, sample_weight)
 
 
 class Huber:
@@ -53,9 +88,9 @@ class Huber:
             raise ValueError(f"Huber: delta must be positive, not {delta}")
         self.delta = delta
 
-    def forward(self, prediction: Array, target: Array) -> tuple[Array, Pullback]:
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dprediction."""
-        return F.huber(prediction, target, self.delta)
+        return F.huber(prediction, target, self.delta, sample_weight)
 
 
 class L2Penalty:

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from xnn._typing import Array, Pending, Shape
 from xnn.backends import Backend
@@ -135,6 +135,13 @@ class Views(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._views)
+
+    def __call__(self) -> NoReturn:
+        """Raise a TypeError that says what to do instead of PyTorch's ``model.parameters()``."""
+        raise TypeError(
+            "a model's parameters are a mapping of names to arrays, not a method; an optimizer takes the model itself, "
+            "as in optim.Adam(model)"
+        )
 
     def __repr__(self) -> str:
         entries = ", ".join(f"{name!r}: {tuple(view.shape)}" for name, view in self.items())

@@ -32,7 +32,7 @@ class Adam(Optimizer):
     model : Model
         A built model.
     lr : float
-        Learning rate, above 0.
+        Learning rate, above 0; 0.001 is the paper's.
     betas : pair of float
         β₁ and β₂, each in [0, 1).
     eps : float
@@ -51,7 +51,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         model: Model,
-        lr: float,
+        lr: float = 0.001,
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -101,7 +101,7 @@ class AdamW(Adam):
     def __init__(
         self,
         model: Model,
-        lr: float,
+        lr: float = 0.001,
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,

@@ -102,9 +102,16 @@ class Optimizer:
     ------
     ValueError
         If a hyper-parameter is out of its range, not finite or not a number.
+    TypeError
+        If `model` is no model, such as its parameters.
     """
 
     def __init__(self, model: Model, lr: float, *, weight_decay: float = 0.0, decay_all: bool = False) -> None:
+        if not hasattr(model, "segments"):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} takes the model itself, as in optim.{name}(model, lr=0.001), not {type(model).__name__}"
+            )
         self.model = model
         self.lr = _checks.positive("lr", lr)
         self.weight_decay = _checks.non_negative("weight_decay", weight_decay)

@@ -1,6 +1,6 @@
 """The part of a page that shows how a run learned: charts, and the epochs' rows as a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,6 @@ from xnn.reporting import charts
 from xnn.reporting.charts import Line
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.values import number, real
-from xnn.training.history import Row
 
 MOST_ROWS = 1000
 """Most rows in the table; if there are more epochs, it shows a selection at even distances."""
@@ -42,7 +41,7 @@ def learning(run: SavedRun) -> Markup:
     return Markup('<div class="charts">{}</div>{}').format(Markup("").join(figures), _table(run))
 
 
-def _points(rows: Iterable[Row], x: str, y: str, scale: float = 1.0) -> list[tuple[float, float]]:
+def _points(rows: Iterable[Mapping[str, Any]], x: str, y: str, scale: float = 1.0) -> list[tuple[float, float]]:
     pairs = ((real(row.get(x)), real(row.get(y))) for row in rows)
     return [(a, scale * b) for a, b in pairs if a is not None and b is not None]
 

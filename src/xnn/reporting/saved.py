@@ -12,7 +12,7 @@ from xnn.runs.defaults import check_names
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
 from xnn.tasks import Task
-from xnn.training.history import History, Row
+from xnn.training.history import History, IntervalRow
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SavedRun:
     path: Path
     settings: Settings
     history: History
-    intervals: list[Row]
+    intervals: list[IntervalRow]
     result: schema.Result | None
 
     @classmethod

@@ -1,7 +1,7 @@
 """The table that sums up runs, with a row for each and the lab's columns."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ def summary(run: SavedRun) -> dict[str, str]:
     last whole epoch.
     """
     settings, result = run.settings, run.result or {}
-    last: dict[str, Any] = run.history[-1] if run.history else {}
+    last: Mapping[str, Any] = run.history[-1] if run.history else {}
     epochs = f"{len(run.history)}" if run.result else f"{len(run.history)} of {settings.epochs}"
     known = [seconds for row in run.history if (seconds := real(row.get("seconds"))) is not None]
     return {

@@ -13,6 +13,7 @@ from xnn.optim.tables import OPTIMIZERS, SCHEDULES
 from xnn.runs.defaults import check_names, resolve
 from xnn.runs.settings import Settings, flag, known
 from xnn.tasks import Task
+from xnn.training import class_weights
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.freezing import FadeOut
 from xnn.training.trainer import Trainer
@@ -194,11 +195,13 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
     if settings.first_bias_epochs:
         callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
+    smoothing = settings.label_smoothing or 0.0
     return Trainer(
         job.model,
         _optimizer(job.model, settings),
         schedule=_schedule(settings, len(job.train)),
-        loss=nn.SoftmaxCrossEntropy(label_smoothing=settings.label_smoothing or 0.0),
+        loss=nn.SoftmaxCrossEntropy(smoothing, class_weight=_class_weight(job)),
+        held_out_loss=nn.SoftmaxCrossEntropy(smoothing),
         penalty=nn.L2Penalty(settings.l2) if settings.l2 else None,
         clip_norm=settings.clip_norm or None,
         average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
@@ -209,6 +212,12 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         held_out=job.held_out_name,
         predict=predictor(job.model, settings.test_views or 1),
     )
+
+
+def _class_weight(job: Job) -> tuple[float, ...] | None:
+    if job.settings.class_weights != "balanced":
+        return None
+    return class_weights.balanced(job.train.split.labels, len(job.dataset.classes))
 
 
 def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:

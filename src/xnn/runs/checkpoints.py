@@ -66,12 +66,16 @@ def save(directory: Path | Folder, arrays: Mapping[str, np.ndarray[Any, Any]], i
     """
     content = {"format": FORMAT, "state": dict(info), "tensors": tensors.described(arrays)}
     text = json.dumps(content, allow_nan=False)
-    name = f"step-{info['step']:08d}" if info["batch"] else f"epoch-{info['epoch']:05d}"
-    name += SUFFIX
+    name = f"step-{info['step']:08d}{SUFFIX}" if info["batch"] else of_epoch(info["epoch"])
     path = (directory.path if isinstance(directory, Folder) else directory) / name
     with explained(RunError, f"cannot write {path}"), _opened(directory) as folder:
         tensors.write(folder, name, arrays, {"info": text, "crc32": tensors.checksum(text)})
     return path
+
+
+def of_epoch(epoch: int) -> str:
+    """Return the name of the checkpoint that is written after an epoch, from 1."""
+    return f"epoch-{epoch:05d}{SUFFIX}"
 
 
 def load(path: Path) -> Saved:
@@ -83,7 +87,7 @@ def load(path: Path) -> Saved:
         The file is damaged; the error names it and says what is wrong with it.
     """
     with explained(RunError, f"cannot read {path}"), Folder(path.parent) as folder:
-        return _load(folder, path.name)
+        return load_from(folder, path.name)
 
 
 def newest_valid(
@@ -103,7 +107,7 @@ def newest_valid(
         sound, damaged = _newest_first(folder)
         for name in damaged + sound:
             try:
-                saved = _load(folder, name)
+                saved = load_from(folder, name)
                 if check is not None:
                     check(saved)
             except ValueError as error:
@@ -113,10 +117,11 @@ def newest_valid(
     return None, complaints
 
 
-def prune(directory: Path | Folder, keep: int, latest: Path | None = None) -> None:
-    """Delete all but the `keep` newest checkpoints; damaged ones are left for `newest_valid` to name.
+def prune(directory: Path | Folder, keep: int, latest: Path | None = None, spare: str | None = None) -> None:
+    """Delete all but the `keep` newest checkpoints, and the one that `spare` names; damaged ones are left as well.
 
-    Those newer than `latest`, the one just written, were passed over when the run went on: they do not count.
+    `newest_valid` names these. Those newer than `latest`, the one just written, were passed over when the run went on:
+    they do not count.
 
     Raises
     ------
@@ -128,6 +133,8 @@ def prune(directory: Path | Folder, keep: int, latest: Path | None = None) -> No
         written = None if latest is None else latest.name
         counted = sound[sound.index(written) if written in sound else 0 :]
         for name in counted[keep:]:
+            if name == spare:
+                continue
             with explained(RunError, f"cannot delete {folder.path / name}"):
                 folder.remove(name)
                 folder.sync()
@@ -147,7 +154,8 @@ def _opened(directory: Path | Folder, make: bool = True) -> Iterator[Folder]:
         yield folder
 
 
-def _load(folder: Folder, name: str) -> Saved:
+def load_from(folder: Folder, name: str) -> Saved:
+    """Read a checkpoint in an open folder, as `load` does."""
     path = folder.path / name
     with schema.reading(path):
         info = _info(folder, name)

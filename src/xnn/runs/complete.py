@@ -5,7 +5,7 @@ from typing import Any
 
 from xnn._typing import Report
 from xnn.errors import FolderGone, RunError
-from xnn.runs import curves, resuming, schema
+from xnn.runs import best, curves, resuming, schema
 from xnn.runs.assembly import make_trainer, prepare
 from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
@@ -80,7 +80,7 @@ def draw_curves(
 
 
 def trained_model(path: Path) -> Any:
-    """Return the model of a run that is complete, in the state of its last checkpoint.
+    """Return the model of a run that is complete, in the state of its last checkpoint, or of the best that it kept.
 
     Raises
     ------
@@ -94,4 +94,5 @@ def trained_model(path: Path) -> Any:
         job = prepare(resuming.saved_settings(directory, {}), download=False)
         trainer = make_trainer(job, [])
         directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
+        best.take(trainer, job, directory)
     return job.model

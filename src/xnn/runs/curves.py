@@ -9,10 +9,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xnn.training.history import History, Row
+from xnn.training.history import History, IntervalRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TRAIN, HELD_OUT, FAINT, INK = "#2a6fbb", "#d9622b", "#9dbfe0", "#333333"
 
@@ -20,7 +21,7 @@ _ALONE = threading.Lock()
 """Matplotlib's settings belong to the whole process."""
 
 
-def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", held_out: str = "test") -> bytes:
+def draw(history: History, intervals: Sequence[IntervalRow] = (), *, title: str = "", held_out: str = "test") -> bytes:
     """Return the picture of loss, accuracy and learning rate over the epochs, as the bytes of a PNG file.
 
     Parameters
@@ -34,8 +35,20 @@ def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", he
     held_out
         Prefix of the columns that do not belong to the training set.
     """
+    with plain_figure((12.0, 4.2)) as figure:
+        return _picture(figure, history, intervals, title, held_out)
+
+
+@contextlib.contextmanager
+def plain_figure(size: tuple[float, float]) -> "Iterator[Figure]":
+    """Give an empty figure of a size in inches, drawn with Matplotlib's own settings in the ``with`` block."""
     with _ALONE, _plain_matplotlib():
-        return _picture(history, intervals, title, held_out)
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=size, dpi=120, layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        yield figure
 
 
 @contextlib.contextmanager
@@ -70,12 +83,7 @@ def _import_matplotlib() -> None:
             matplotlib.rcParams["backend"] = name
 
 
-def _picture(history: History, intervals: Sequence[Row], title: str, held_out: str) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12.0, 4.2), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+def _picture(figure: "Figure", history: History, intervals: Sequence[IntervalRow], title: str, held_out: str) -> bytes:
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, parse_math=False)
@@ -89,7 +97,7 @@ def _picture(history: History, intervals: Sequence[Row], title: str, held_out: s
     return buffer.getvalue()
 
 
-def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_out: str) -> None:
+def _draw_loss(axes: "Axes", history: History, intervals: Sequence[IntervalRow], held_out: str) -> None:
     axes.set_title("loss")
     losses = [row["interval_loss"] for row in intervals]
     if len(intervals) > 1:
@@ -120,7 +128,8 @@ def _draw_accuracy(axes: "Axes", history: History, held_out: str) -> None:
     axes.set_title("accuracy (%)")
     _line(axes, history, "train_accuracy", TRAIN, "train", 100.0)
     _line(axes, history, f"{held_out}_accuracy", HELD_OUT, held_out, 100.0)
-    known = [(row[f"{held_out}_accuracy"], row["epoch"]) for row in history if row.get(f"{held_out}_accuracy")]
+    accuracies = zip(history.column(f"{held_out}_accuracy"), history, strict=True)
+    known = [(accuracy, row["epoch"]) for accuracy, row in accuracies if accuracy]
     if known:
         best, epoch = max(known, key=lambda pair: (pair[0], -pair[1]))
         axes.plot(
@@ -139,22 +148,24 @@ def _draw_accuracy(axes: "Axes", history: History, held_out: str) -> None:
         axes.legend(frameon=False, fontsize=9, loc="best", markerscale=0.7)
 
 
-def _draw_rate(axes: "Axes", history: History, intervals: Sequence[Row]) -> None:
+def _draw_rate(axes: "Axes", history: History, intervals: Sequence[IntervalRow]) -> None:
     axes.set_title("learning rate")
-    points = sorted({(row["passes"], row["lr"]) for row in intervals} | {(row["epoch"], row["lr"]) for row in history})
+    found = {(row["passes"], row["lr"]) for row in intervals} | {(row["epoch"], row["lr"]) for row in history}
+    points = sorted((x, rate) for x, rate in found if rate is not None)
     axes.plot([x for x, _ in points], [rate for _, rate in points], color=INK, linewidth=1.5)
     if len(points) == 1:
         axes.plot(*points[0], "o", color=INK, markersize=4)
-    axes.set_ylim(0.0, 1.08 * max(rate for _, rate in points) or 1.0)
+    axes.set_ylim(0.0, 1.08 * max((rate for _, rate in points), default=0.0) or 1.0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
 
 
 def _line(axes: "Axes", history: History, name: str, color: str, label: str, scale: float = 1.0) -> None:
-    points = [(row["epoch"], scale * row[name]) for row in history if row.get(name) is not None]
+    values = zip(history.column(name), history, strict=True)
+    points = [(row["epoch"], scale * value) for value, row in values if value is not None]
     if points:
-        epochs, values = zip(*points, strict=True)
+        epochs, heights = zip(*points, strict=True)
         marker = "o" if len(points) <= 30 else None
-        axes.plot(epochs, values, color=color, marker=marker, markersize=4, linewidth=2.0, label=label, clip_on=False)
+        axes.plot(epochs, heights, color=color, marker=marker, markersize=4, linewidth=2.0, label=label, clip_on=False)
 
 
 def _dress(axes: "Axes", epochs: int) -> None:

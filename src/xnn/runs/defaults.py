@@ -15,6 +15,7 @@ COMMON: dict[str, Any] = {
     "precision": "float32",
     "l2": 0.0,
     "label_smoothing": 0.0,
+    "class_weights": "none",
     "warmup": 0.0,
     "clip_norm": 0.0,
     "average": 0.0,

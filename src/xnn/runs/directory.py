@@ -28,7 +28,7 @@ from xnn.paths import explained
 from xnn.runs import json_files, lock
 from xnn.runs.reading import RunFiles
 from xnn.training.callbacks import Callback
-from xnn.training.history import History, Row
+from xnn.training.history import History, IntervalRow, Row
 
 METRICS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
 """Keys in every line of metrics.jsonl; null if there is no value."""
@@ -189,7 +189,7 @@ class RunLog(Callback):
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
 
-    def interval(self, trainer: Any, row: Row) -> None:
+    def interval(self, trainer: Any, row: IntervalRow) -> None:
         """Write the interval's line."""
         self.directory.append(self.directory.intervals, row)
 
@@ -198,9 +198,9 @@ class RunLog(Callback):
         self.directory.append(self.directory.metrics, metrics_row(row))
 
 
-def metrics_row(row: Row) -> Row:
+def metrics_row(row: Row) -> dict[str, Any]:
     """Return an epoch's row with every key of `METRICS` first, then its other values."""
-    return {name: row.get(name) for name in METRICS} | row
+    return {name: row.get(name) for name in METRICS} | dict(row)
 
 
 def default_path(dataset: str, model: str, now: datetime | None = None) -> Path:

@@ -105,7 +105,7 @@ def _left(task: Task, trainer: "Trainer", first_step: int, before: float) -> Tex
     done = trainer.step - first_step
     if not done:
         return Text("")
-    left = trainer.epochs * trainer.batches - trainer.step
+    left = (trainer.epochs - trainer.epoch) * trainer.batches - trainer.batch
     return Text(f"{clock_time((trainer.clock.elapsed - before) / done * left)} left", style="cyan")
 
 
@@ -116,7 +116,7 @@ def clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def epoch_line(row: Row, epochs: int, held_out: str) -> str:
+def epoch_line(row: Mapping[str, Any], epochs: int, held_out: str) -> str:
     """Return an epoch's row as a line for people."""
     parts = [_pair("train", row["train_loss"], row["train_accuracy"])]
     if f"{held_out}_loss" in row:
@@ -144,10 +144,11 @@ def table(
 
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Print the table that sums a run up, the lab's columns first."""
+    best = f", the best {result['best_epoch']}" if "best_epoch" in result else ""
     rows = {
         "data set": printable(result["dataset"]),
         "model": result["recipe"],
-        "epochs": str(result["epochs"]),
+        "epochs": f"{result['epochs']}{best}",
         "step size": f"{result['lr']:g}",
         "final training loss": f"{result['final_train_loss']:.4f}",
         "test accuracy": f"{100 * result['test_accuracy']:.2f} %",

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from xnn import tensors
 from xnn.errors import RunError, some
@@ -14,7 +14,9 @@ from xnn.paths import expanded, explained
 from xnn.runs import checkpoints, json_files, schema
 from xnn.runs.settings import Settings
 from xnn.strict_json import checked, parsed
-from xnn.training.history import History, Row
+from xnn.training.history import History, IntervalRow
+
+T = TypeVar("T")
 
 _MOST_METRICS, _MOST_INTERVALS = 2**26, 2**29
 """Most bytes to read from metrics.jsonl, whose rows are all kept, and from intervals.jsonl for drawing."""
@@ -98,7 +100,7 @@ class RunFiles:
             history.append(row)
         return history
 
-    def read_intervals(self) -> list[Row]:
+    def read_intervals(self) -> list[IntervalRow]:
         """Return the intervals' rows up to the first damaged one; if there are very many, an evenly spaced sample.
 
         Raises
@@ -106,7 +108,7 @@ class RunFiles:
         RunError
             The file exists but cannot be read.
         """
-        rows: list[Row] = []
+        rows: list[IntervalRow] = []
         stride = 1
         for number, (_, row) in enumerate(self.interval_lines(_MOST_INTERVALS)):
             if number % stride == 0:
@@ -115,11 +117,11 @@ class RunFiles:
                 rows, stride = rows[::2], 2 * stride
         return rows
 
-    def interval_lines(self, most: int = sys.maxsize) -> Iterator[tuple[bytes, Row]]:
+    def interval_lines(self, most: int = sys.maxsize) -> Iterator[tuple[bytes, IntervalRow]]:
         """Yield each line of intervals.jsonl with its row, up to the first damaged line or to `most` bytes."""
         return self._rows(self.intervals, most, schema.interval_row)
 
-    def _rows(self, path: Path, most: int, check: Callable[[bytes], Row]) -> Iterator[tuple[bytes, Row]]:
+    def _rows(self, path: Path, most: int, check: Callable[[bytes], T]) -> Iterator[tuple[bytes, T]]:
         with schema.reading(path):
             for line in json_files.read_lines(self.folder, path.name, most):
                 try:
@@ -151,6 +153,18 @@ class RunFiles:
         if saved is None and self.read_metrics():
             raise RunError(f"--resume {self.path}: its checkpoints are gone")
         return saved, damaged
+
+    def epoch_checkpoint(self, epoch: int) -> checkpoints.Saved:
+        """Return the checkpoint that was written after an epoch, from 1.
+
+        Raises
+        ------
+        RunError
+            It is gone or damaged.
+        """
+        name = checkpoints.of_epoch(epoch)
+        with schema.reading(self.path / "checkpoints" / name), self.folder.child("checkpoints") as folder:
+            return checkpoints.load_from(folder, name)
 
     def has(self, path: Path) -> bool:
         """Whether there is such a file; a model is there once the run is complete, and the curves soon after.

@@ -16,7 +16,7 @@ from xnn._version import __version__
 from xnn.errors import RunError
 from xnn.nn import saving
 from xnn.paths import expanded
-from xnn.runs import complete, resuming, schema
+from xnn.runs import best, complete, resuming, schema
 from xnn.runs.assembly import Job, make_trainer, prepare
 from xnn.runs.directory import RunDirectory, RunLog, StoppedAtOnce, default_path
 from xnn.runs.saving import Checkpoint
@@ -202,6 +202,7 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -
             resuming.data_facts(job),
             every=settings.checkpoint_every,
             made_with=resuming.made_with(job),
+            best=best.column(job),
         )
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
 
@@ -209,7 +210,7 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -
 def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> Result:
     with _may_go_on(directory):
         directory.cut_back(trainer.step, trainer.history)
-        history = trainer.fit(job.train, job.held_out, epochs=known(job.settings.epochs))
+        history = trainer.fit(job.train, job.held_out, until=known(job.settings.epochs))
         values = None if trainer.interrupted else _finish(job, directory, trainer, warn)
     return Result(directory.path, history, values, job.model)
 
@@ -228,8 +229,13 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
 def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> schema.Result:
     """Write the model, then the result, which makes the run complete, and the picture, which may fail."""
     last = trainer.history[-1]
+    try:
+        best_epoch = best.take(trainer, job, directory)
+    except RunError as error:
+        warn(f"{error}: the model is that of the last epoch instead of the best")
+        best_epoch = trainer.epoch
     if "test_loss" in last and job.settings.test_views == 1:
-        test = {name: last[f"test_{name}"] for name in ("loss", "accuracy")}
+        test: dict[str, Any] = {"loss": last["test_loss"], "accuracy": last["test_accuracy"]}
     else:
         # Either the test set was not evaluated before, or images have several views, unlike in the epochs' rows.
         metrics = trainer.evaluate(job.test)
@@ -253,6 +259,8 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -
         "seed": settings.seed,
         "versions": _versions(job.backend.library),
     }
+    if best_epoch is not None:
+        result["best_epoch"] = best_epoch
     directory.write_result(result)
     complete.draw_curves(directory, settings, trainer.history, result, warn)
     return result

@@ -14,7 +14,7 @@ from xnn.files import Folder, append
 from xnn.runs import checkpoints, json_files
 from xnn.runs.every import Every
 from xnn.training.callbacks import Callback
-from xnn.training.history import Row
+from xnn.training.history import IntervalRow, Row
 from xnn.training.trainer import Trainer
 
 
@@ -36,6 +36,8 @@ class Checkpoint(Callback):
         for never.
     made_with
         JSON-able facts about what computes, kept under ``made_with`` likewise.
+    best
+        Name of a column of the history: the checkpoint of the epoch that has its lowest value is kept too.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Checkpoint(Callback):
         *,
         every: str = "0",
         made_with: Mapping[str, Any] | None = None,
+        best: str | None = None,
     ) -> None:
         _checks.count("keep", keep, 1)
         self.directory = directory if isinstance(directory, Folder) else Path(directory)
@@ -53,6 +56,7 @@ class Checkpoint(Callback):
         self.data = data
         self.every = Every.parse(every)
         self.made_with = made_with
+        self.best = best
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
@@ -97,7 +101,8 @@ class Checkpoint(Callback):
         if self.made_with is not None:
             info["made_with"] = dict(self.made_with)
         path = checkpoints.save(self.directory, arrays, info)
-        checkpoints.prune(self.directory, self.keep, path)
+        best = None if self.best is None else trainer.history.best(self.best)
+        checkpoints.prune(self.directory, self.keep, path, None if best is None else checkpoints.of_epoch(best))
         self._wait()
         return path
 
@@ -120,7 +125,7 @@ class JsonLines(Callback):
         self.epochs = None if epochs is None else Path(epochs)
         self.intervals = None if intervals is None else Path(intervals)
 
-    def interval(self, trainer: Trainer, row: Row) -> None:
+    def interval(self, trainer: Trainer, row: IntervalRow) -> None:
         """Write the interval's line."""
         _append(self.intervals, row)
 
@@ -129,6 +134,6 @@ class JsonLines(Callback):
         _append(self.epochs, row)
 
 
-def _append(path: Path | None, row: Row) -> None:
+def _append(path: Path | None, row: Mapping[str, Any]) -> None:
     if path is not None:
         append(path, json_files.line(row))

@@ -17,6 +17,7 @@ from xnn import tensors
 from xnn.errors import RunError
 from xnn.paths import explained
 from xnn.strict_json import Count, Name, Size, checked
+from xnn.training import history
 
 Epoch = Annotated[int, Meta(ge=1, le=10**9)]
 Number = Annotated[float, Meta(ge=-1e300, le=1e300)]
@@ -72,6 +73,7 @@ class Result(TypedDict, total=False):
     recipe: Name
     backend: Name
     epochs: Epoch
+    best_epoch: Epoch
     lr: NonNegative
     final_train_loss: Number
     test_loss: Number
@@ -121,7 +123,7 @@ class State(TypedDict):
     interval_sums: Sums
     seconds: NonNegative
     epoch_seconds: NonNegative
-    history: list[dict[str, Any]]
+    history: list[Any]
     layout: list[Entry]
     dtype: Literal["float32", "float64"]
     optimizer_steps: Count
@@ -161,19 +163,19 @@ def reading(path: Path) -> Iterator[None]:
         raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
-def epoch_row(value: Any) -> dict[str, Any]:
+def epoch_row(value: Any) -> history.Row:
     """Return an epoch's row, including what callbacks have added."""
-    typed: dict[str, Any] = checked(value, EpochRow)
-    return {**value, **typed}
+    typed = checked(value, EpochRow)
+    return cast(history.Row, {**value, **typed})
 
 
-def interval_row(line: bytes) -> dict[str, Any]:
+def interval_row(line: bytes) -> history.IntervalRow:
     """Return the row in a line of intervals.jsonl, without what callbacks have added.
 
     There may be millions, so each is read and checked in one call.
     """
     try:  # faster than `shallow`
-        return cast(dict[str, Any], _INTERVAL.decode(line))
+        return _INTERVAL.decode(line)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -113,6 +113,10 @@ class Settings:
     sgd_momentum: float | None = _muon("momentum of the last layer, biases and norms", check=BELOW_ONE)
     l2: float | None = _training("strength of an L2 penalty in the loss, on top of weight decay", check=AT_LEAST_ZERO)
     label_smoothing: float | None = _training("share of each label that is spread over all classes", check=BELOW_ONE)
+    class_weights: str | None = _training(
+        "weights in the training loss, by which each class may count alike",
+        choices=("none", "balanced"),
+    )
     schedule: str | None = _training("schedule of the learning rate", choices=SCHEDULES)
     warmup: float | None = _training(
         "epochs during which the learning rate rises (may be a fraction)", check=AT_LEAST_ZERO
@@ -133,6 +137,7 @@ class Settings:
     early_stopping: int = _training(
         "stop after N epochs without a better validation loss, 0 for never", 0, check=AT_LEAST_ZERO
     )
+    keep_best: bool = _training("end with the weights of the lowest validation loss", False)
     seed: int = _training("seed of weights, shuffles and augmentation", 0, check=AT_LEAST_ZERO)
 
     run_dir: str | None = _run("new folder for the results (default: runs/DATASET-MODEL-TIME)", metavar="DIR")
@@ -163,6 +168,8 @@ class Settings:
             raise SettingError(
                 f"--early-stopping {self.early_stopping}: needs --validation, or the test set would choose when to stop"
             )
+        if self.keep_best and not self.validation:
+            raise SettingError("--keep-best: needs --validation, or the test set would choose which weights are tested")
         if self.validation > 1 and self.validation != int(self.validation):
             raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:

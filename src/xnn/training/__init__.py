@@ -5,9 +5,12 @@ from xnn.training.history import History
 from xnn.training.loaders import ArrayBatches, Loader
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Metrics
+from xnn.training.rate_finder import RangeTest, find_lr
+from xnn.training.scores import F1, Metric, Precision, Recall, TopKAccuracy
 from xnn.training.trainer import Trainer
 
 __all__ = [
+    "F1",
     "ArrayBatches",
     "Callback",
     "EarlyStopping",
@@ -15,6 +18,12 @@ __all__ = [
     "Loader",
     "LossScaler",
     "LossScaling",
+    "Metric",
     "Metrics",
+    "Precision",
+    "RangeTest",
+    "Recall",
+    "TopKAccuracy",
     "Trainer",
+    "find_lr",
 ]

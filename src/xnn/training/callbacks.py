@@ -1,10 +1,11 @@
 """Callbacks, and stopping early."""
 
-import math
 from typing import TYPE_CHECKING
 
 from xnn import _checks
-from xnn.training.history import Row
+from xnn._notes import note
+from xnn._typing import Array
+from xnn.training.history import History, IntervalRow, Row
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
@@ -22,7 +23,7 @@ class Callback:
     def step_end(self, trainer: "Trainer") -> None:
         """After every step, and after the `interval` due at that step; costs nothing unless it is overridden."""
 
-    def interval(self, trainer: "Trainer", row: Row) -> None:
+    def interval(self, trainer: "Trainer", row: IntervalRow) -> None:
         """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr``.
 
         If the loss is scaled, it also has ``loss_scale`` and ``skipped_steps`` (of all training). ``passes``, a real
@@ -40,20 +41,37 @@ class Callback:
 class EarlyStopping(Callback):
     """Stops when a metric has not improved for some epochs.
 
-    It looks at the whole history each time, so there is no state to save.
+    It looks at the history each time, so there is no state to save. Epochs of earlier calls of `fit` count only if
+    this one goes on with them, by ``until``.
 
     Parameters
     ----------
     patience
         Epochs to wait for a better value.
     metric
-        Name of a column of the history; accuracies should grow, everything else should fall.
+        Name of a column of the history.
+    rises
+        Whether larger values are better. By default they are for accuracies, and for everything else smaller ones.
+    restore_best
+        Give the model the weights of the best epoch at the end, whether training was stopped or not; the average of the
+        weights too, where there is one. They are kept in memory: if the best epoch was before a resume in another
+        process, the last weights stay, and a line of the logger ``xnn`` says so.
     """
 
-    def __init__(self, patience: int, metric: str = "validation_loss") -> None:
+    def __init__(
+        self,
+        patience: int,
+        metric: str = "validation_loss",
+        *,
+        rises: bool | None = None,
+        restore_best: bool = False,
+    ) -> None:
         _checks.count("patience", patience, 1)
         self.patience = patience
         self.metric = metric
+        self.rises = metric.endswith("accuracy") if rises is None else _checks.flag("rises", rises)
+        self.restore_best = _checks.flag("restore_best", restore_best)
+        self._kept: tuple[tuple[float, ...], list[Array]] | None = None
 
     def fit_begin(self, trainer: "Trainer") -> None:
         """Stop at once if the history says so: the process may have been killed between its last row and the end."""
@@ -63,14 +81,42 @@ class EarlyStopping(Callback):
         """Stop if the best value is `patience` epochs old."""
         if row.get(self.metric) is None:
             raise ValueError(f"early stopping watches '{self.metric}'; the history has {', '.join(row)}")
+        if self.restore_best and self._best(trainer) == row["epoch"]:
+            copy = trainer.model.backend.xp.asarray
+            self._kept = _mark(row), [copy(vector, copy=True) for vector in _weights(trainer)]
         self._judge(trainer)
 
+    def fit_end(self, trainer: "Trainer") -> None:
+        """Put the best weights back, unless training is to be resumed."""
+        best = self._best(trainer)
+        if not self.restore_best or trainer.interrupted or best is None:
+            return
+        # What is kept may also be of an earlier call, or of another state of the trainer.
+        if self._kept is None or self._kept[0] != _mark(trainer.history[best - 1]):
+            note(f"the weights of epoch {best}, the best by {self.metric}, are not in memory: the last ones stay")
+            return
+        for vector, kept in zip(_weights(trainer), self._kept[1], strict=True):
+            vector[...] = kept
+
+    def _best(self, trainer: "Trainer") -> int | None:
+        return History(trainer.history[trainer.first_epoch :]).best(self.metric, rises=self.rises)
+
     def _judge(self, trainer: "Trainer") -> None:
-        sign = -1.0 if self.metric.endswith("accuracy") else 1.0
-        best, age = math.inf, 0
-        for value in trainer.history.column(self.metric):
-            if value is None:  # of an epoch without validation
-                continue
-            best, age = (sign * value, 0) if sign * value < best else (best, age + 1)
+        best = self._best(trainer)
+        if best is None:
+            return
+        # Epochs without validation do not count.
+        age = sum(value is not None for value in trainer.history.column(self.metric)[best:])
         if age >= self.patience:
             trainer.request_stop(f"{self.metric} has not improved for {age} epochs")
+
+
+def _mark(row: Row) -> tuple[float, ...]:
+    """Return what tells an epoch from that of another training; other callbacks may add to the row itself."""
+    return row["epoch"], row["train_loss"], row["seconds"]
+
+
+def _weights(trainer: "Trainer") -> list[Array]:
+    """Return the vectors that evaluation depends on."""
+    average = [] if trainer.average is None else list(trainer.average.average)
+    return [trainer.model.parameters.flat, trainer.model.buffers.flat, *average]

@@ -1,10 +1,38 @@
-"""The rows that training records, one for each epoch."""
+"""The rows that training records, one for each epoch, and one every so many steps."""
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from xnn.training.metrics import Metrics
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """What is recorded of an epoch; see `History`. The trainer's metrics and callbacks may add values of their own."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float | None
+    test_loss: NotRequired[float | None]
+    test_accuracy: NotRequired[float | None]
+    test_top5_accuracy: NotRequired[float | None]
+    validation_loss: NotRequired[float | None]
+    validation_accuracy: NotRequired[float | None]
+    validation_top5_accuracy: NotRequired[float | None]
+    lr: float | None
+    seconds: float
+    images_per_second: float
+
+
+class IntervalRow(TypedDict):
+    """What is recorded every `log_every` steps; see `Callback.interval`."""
+
+    epoch: int
+    step: int
+    passes: float
+    minibatch_loss: float
+    interval_loss: float
+    lr: float | None
+    loss_scale: NotRequired[float]
+    skipped_steps: NotRequired[int]
 
 
 class History(list[Row]):
@@ -12,12 +40,22 @@ class History(list[Row]):
 
     Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
     (spent on the training steps) and ``images_per_second``; and, where there is data to judge by, the loss and the
-    accuracies on it under ``validation_`` (or the trainer's other `held_out` name).
+    accuracies on it under ``validation_`` (or the trainer's other `held_out` name), and so the trainer's `metrics`.
     """
 
     def column(self, name: str) -> list[Any]:
         """Return one value of each row, None where a row has none."""
         return [row.get(name) for row in self]
+
+    def best(self, name: str, *, rises: bool = False) -> int | None:
+        """Return the epoch, from 1, that has the lowest value of a column, or the highest; None where none has one.
+
+        Of equal ones the first.
+        """
+        sign = -1.0 if rises else 1.0
+        values = zip(self.column(name), self, strict=True)
+        known = [(sign * value, row["epoch"]) for value, row in values if value is not None]
+        return min(known)[1] if known else None
 
     def table(self) -> str:
         """Return the rows as a plain table with a header."""
@@ -32,12 +70,14 @@ class History(list[Row]):
 
 def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, lr: float | None, seconds: float) -> Row:
     """Return the row of an epoch, counted from 1; `name` is that of the held-out data, if there is any."""
-    row: Row = {"epoch": epoch, "train_loss": train.loss, "train_accuracy": train.accuracy}
+    row: dict[str, Any] = {"epoch": epoch, "train_loss": train.loss, "train_accuracy": train.accuracy}
     if held_out is not None:
         row |= {f"{name}_loss": held_out.loss, f"{name}_accuracy": held_out.accuracy}
         if held_out.top5_accuracy is not None:
             row[f"{name}_top5_accuracy"] = held_out.top5_accuracy
-    return row | {"lr": lr, "seconds": seconds, "images_per_second": train.images / seconds}
+        row |= {f"{name}_{metric}": value for metric, value in held_out.values.items()}
+    row |= {"lr": lr, "seconds": seconds, "images_per_second": train.images / seconds}
+    return cast(Row, row)  # the names of some columns are the caller's
 
 
 def _cell(value: Any) -> str:

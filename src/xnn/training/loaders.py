@@ -9,7 +9,7 @@ from xnn import _checks, nn
 from xnn._typing import Array
 from xnn.backends import Backend
 from xnn.data.batches import Batches
-from xnn.data.splits import class_labels
+from xnn.data.splits import HostArray, class_labels
 
 
 class Loader(Protocol):
@@ -22,32 +22,39 @@ class Loader(Protocol):
     def __len__(self) -> int:
         """Batches an epoch."""
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
-        """Yield the batches of an epoch (from 0) beginning with batch `start`: a pure function of its arguments."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, ...]]:
+        """Yield the batches of an epoch (from 0) beginning with batch `start`: a pure function of its arguments.
+
+        A batch is ``(x, labels)``, or ``(x, labels, sample_weight)`` with a weight for each example, which the loss is
+        given too.
+        """
 
 
 _LOOKED_AT = 1024
 """Examples that are checked together."""
 
-Data: TypeAlias = Loader | tuple[Array, Array]
-"""Batches, or a pair of arrays (x, labels) to be cut into some."""
+Data: TypeAlias = Loader | tuple[Array, ...]
+"""Batches, or arrays (x, labels) or (x, labels, sample_weight) to be cut into some."""
 
 
 class ArrayBatches:
-    """A pair of arrays of any library, cut into batches on one device.
+    """Arrays of any library, cut into batches on one device.
 
     Parameters
     ----------
     x
         (n, ...): one entry for each example.
     labels
-        (n,) class indices, or targets of the shape the loss wants.
+        (n,) class indices, (n, classes) distributions over the classes, or targets of the shape the loss wants. If
+        they are floats, they become `dtype` on the device.
     batch_size
         Examples a batch; the last one of an epoch may be smaller.
     backend
         Where the batches go.
     dtype
         Name of the type of `x` on the device.
+    sample_weight
+        (n,) weights of the examples in the loss; without them a batch is ``(x, labels)``.
     shuffle, seed
         Whether each epoch has its own order, drawn from the seed and the epoch's number.
     classes
@@ -56,7 +63,7 @@ class ArrayBatches:
     Raises
     ------
     ValueError
-        The lengths differ, there are no examples, or a label is not in ``[0, classes)``.
+        The lengths differ, there are no examples, a label is not in ``[0, classes)``, or a weight is negative.
     """
 
     def __init__(
@@ -67,12 +74,15 @@ class ArrayBatches:
         *,
         backend: Backend,
         dtype: str = "float32",
+        sample_weight: Array | None = None,
         shuffle: bool = True,
         seed: int = 0,
         classes: int | None = None,
     ) -> None:
         if x.shape[0] != labels.shape[0]:
             raise ValueError(f"x has {x.shape[0]} examples but labels has {labels.shape[0]}; give as many of both")
+        if sample_weight is not None and tuple(sample_weight.shape) != (x.shape[0],):
+            raise ValueError(f"sample_weight must have shape ({x.shape[0]},), not {tuple(sample_weight.shape)}")
         if x.shape[0] == 0:
             raise ValueError("x has no examples")
         _checks.count("batch_size", batch_size, 1)
@@ -81,6 +91,14 @@ class ArrayBatches:
         self._backend = backend
         self._x = backend.asarray(x, dtype)
         self._labels = backend.asarray(labels)
+        if backend.xp.isdtype(self._labels.dtype, "real floating"):
+            self._labels = backend.asarray(labels, dtype)
+        self._arrays = [self._x, self._labels]
+        if sample_weight is not None:
+            weight = backend.asarray(sample_weight, dtype)
+            if not bool(backend.xp.all(weight >= 0)):
+                raise ValueError("sample_weight must have numbers of at least 0, but one is negative or NaN")
+            self._arrays.append(weight)
         if classes is not None:
             self._check_labels(classes)
         self._shuffle = shuffle
@@ -89,6 +107,8 @@ class ArrayBatches:
     def _check_labels(self, classes: int) -> None:
         """Check all labels once: on a device a wrong index would give a wrong loss, or end the process."""
         labels = self._backend.to_numpy(self._labels)
+        if labels.shape[1:] == (classes,) and labels.dtype.kind == "f":
+            _check_distributions(labels)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             return
         for label in (int(labels.min()), int(labels.max())):
@@ -116,7 +136,7 @@ class ArrayBatches:
         """Batches an epoch."""
         return -(-self.images // self.batch_size)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, ...]]:
         """Yield the batches of an epoch beginning with batch `start`."""
         xp = self._backend.xp
         order = None
@@ -126,10 +146,21 @@ class ArrayBatches:
         for first in range(start * self.batch_size, self.images, self.batch_size):
             part = slice(first, min(first + self.batch_size, self.images))
             if order is None:
-                yield self._x[part, ...], self._labels[part, ...]
+                yield tuple(array[part, ...] for array in self._arrays)
             else:
                 chosen = order[part]
-                yield xp.take(self._x, chosen, axis=0), xp.take(self._labels, chosen, axis=0)
+                yield tuple(xp.take(array, chosen, axis=0) for array in self._arrays)
+
+
+def _check_distributions(labels: HostArray) -> None:
+    # NaN compares as false.
+    right = (labels >= 0).all(axis=1) & (abs(labels.sum(axis=1, dtype=np.float64) - 1.0) < 1e-3)
+    if not right.all():
+        first = int(np.argmin(right))
+        raise ValueError(
+            f"labels, as distributions over the classes, must be rows of at least 0 that sum to 1; row {first} is "
+            f"{np.array2string(labels[first], threshold=10, precision=4, separator=', ')}"
+        )
 
 
 def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, loss: Any) -> Loader:
@@ -139,10 +170,17 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
     ------
     ValueError
         Arrays do not fit the model, or are labels that it has no outputs for.
+    TypeError
+        The data is neither arrays in a tuple nor batches.
     """
     if not isinstance(data, tuple):
+        if not hasattr(data, "epoch"):
+            kind = type(data).__name__
+            raise TypeError(f"data must be a pair of arrays, as in fit((x, labels), epochs=5), or Batches, not {kind}")
         return data
-    x, labels = (np.asarray(each) if isinstance(each, list | tuple) else each for each in data)
+    if len(data) not in (2, 3):
+        raise ValueError(f"data must be (x, labels) or (x, labels, sample_weight), not {len(data)} arrays")
+    x, labels, *weight = (np.asarray(each) if isinstance(each, list | tuple) else each for each in data)
     shape = tuple(model.input_shape)
     if tuple(x.shape[1:]) != shape:
         raise ValueError(f"x has shape {tuple(x.shape)}; the model takes (n, {', '.join(map(str, shape))})")
@@ -155,6 +193,7 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
         batch_size,
         backend=model.backend,
         dtype=model.dtype,
+        sample_weight=weight[0] if weight else None,
         shuffle=shuffle,
         seed=model.random.seed,
         classes=model.output_shape[-1] if indices else None,

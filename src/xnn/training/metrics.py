@@ -1,6 +1,7 @@
 """What training and evaluation measure, without waiting for the device at every step."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from xnn._typing import Array
@@ -24,12 +25,15 @@ class Metrics:
         Share of images whose label is among the five largest logits; None with five classes or fewer.
     images
         How many there were.
+    values
+        What the trainer's own `metrics` gave, by their names; None for one that is NaN or infinite.
     """
 
     loss: float
     accuracy: float | None
     top5_accuracy: float | None
     images: int
+    values: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass

@@ -55,13 +55,8 @@ def save(trainer: "Trainer") -> tuple[Arrays, dict[str, Any]]:
 def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
     """Put back what `save` returned; see `Trainer.load_state_dict`."""
     model = trainer.model
-    _check(trainer, arrays, info)
-    for name, part in _stepped(trainer).items():
-        prefix = f"{name}/"
-        slots = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-        part.load_state_dict({"steps": info[f"{name}_steps"], "slots": slots})
-    model.parameters.flat[...] = model.backend.asarray(arrays["parameters"])
-    model.buffers.flat[...] = model.backend.asarray(arrays["buffers"])
+    load_weights(trainer, arrays, info)
+    _load_slots("optimizer", trainer.optimizer, arrays, info)
     model.random.counter = info["random_counter"]
     if trainer.scaler is not None:
         # A checkpoint of another precision has no such entry.
@@ -72,7 +67,23 @@ def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: M
     trainer.epoch, trainer.batch, trainer.step = info["epoch"], info["batch"], info["step"]
     trainer.epoch_sums, trainer.interval_sums = Sums(**info["epoch_sums"]), Sums(**info["interval_sums"])
     trainer.clock, trainer.epoch_clock = Stopwatch(info["seconds"]), Stopwatch(info["epoch_seconds"])
-    trainer.history = History(dict(row) for row in info["history"])
+    trainer.history = History(row.copy() for row in info["history"])
+
+
+def load_weights(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
+    """Put back the weights alone, and their average where there is one; what training goes on with stays."""
+    model = trainer.model
+    _check(trainer, arrays, info)
+    if trainer.average is not None:
+        _load_slots("average", trainer.average, arrays, info)
+    model.parameters.flat[...] = model.backend.asarray(arrays["parameters"])
+    model.buffers.flat[...] = model.backend.asarray(arrays["buffers"])
+
+
+def _load_slots(name: str, part: Any, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
+    prefix = f"{name}/"
+    slots = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+    part.load_state_dict({"steps": info[f"{name}_steps"], "slots": slots})
 
 
 def _stepped(trainer: "Trainer") -> dict[str, Any]:

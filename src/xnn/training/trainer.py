@@ -1,8 +1,10 @@
 """The training loop."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -12,13 +14,13 @@ from xnn import _checks, nn
 from xnn._typing import Array
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
-from xnn.optim.schedules import Schedule
 from xnn.training import state
 from xnn.training.callbacks import Callback
-from xnn.training.history import History, epoch_row
+from xnn.training.history import History, IntervalRow, epoch_row
 from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
+from xnn.training.scores import Metric, check_names
 from xnn.training.stopwatch import Stopwatch
 
 _GLANCE = 0.25
@@ -42,6 +44,10 @@ class Trainer:
         Learning rate as a function of the global step; None keeps the optimizer's own.
     loss
         ``loss.forward(output, labels) -> (loss, pullback)``, a mean over the batch; softmax cross-entropy by default.
+        Where batches have a sample weight, it gets that as the third argument.
+    held_out_loss
+        The loss of every evaluation; by default that of training. To leave out the weights of classes, for example, so
+        that it is a plain mean over the examples.
     penalty
         ``penalty.forward(model) -> (loss, pullback)`` added to the loss; its pullback adds to the gradients.
     clip_norm
@@ -53,6 +59,9 @@ class Trainer:
         gradients need scaling.
     callbacks
         Called in order; see `Callback`.
+    metrics
+        What evaluation measures besides loss and accuracies, by names such as ``"f1"``; see `Metric`. The values stand
+        in the history, as ``validation_f1``, and in what `evaluate` returns. They are not taken of training batches.
     log_every
         Steps between two `Callback.interval` calls.
     held_out
@@ -67,6 +76,9 @@ class Trainer:
     ----------
     epoch, batch, step : int
         Whole epochs done, batches done of the next one, steps done in all.
+    epochs, first_epoch : int
+        Of the present `fit`: after how many epochs in all it ends, and how many of them earlier calls did. Before the
+        first call both are 0; with `until` the second is 0, since that goes on with what was begun.
     history : History
         One row for each whole epoch.
     clock, epoch_clock : Stopwatch
@@ -84,13 +96,15 @@ class Trainer:
         model: nn.Layer,
         optimizer: Optimizer,
         *,
-        schedule: Schedule | None = None,
+        schedule: Callable[[int], float] | None = None,
         loss: Any = None,
+        held_out_loss: Any = None,
         penalty: Any = None,
         clip_norm: float | None = None,
         average: ExponentialMovingAverage | None = None,
         loss_scaling: LossScaling | None = None,
         callbacks: Sequence[Callback] = (),
+        metrics: Mapping[str, Metric] | None = None,
         log_every: int = 50,
         held_out: str = "validation",
         evaluate_every: int = 1,
@@ -105,6 +119,7 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule
         self.loss = nn.SoftmaxCrossEntropy() if loss is None else loss
+        self.held_out_loss = self.loss if held_out_loss is None else held_out_loss
         self.penalty = penalty
         self.clip_norm = clip_norm
         self.average = average
@@ -112,13 +127,14 @@ class Trainer:
             loss_scaling = LossScaling()
         self.scaler = None if loss_scaling is None else LossScaler(loss_scaling, model, optimizer, average)
         self.callbacks = list(callbacks)
+        self.metrics = check_names(metrics or {})
         self.log_every = log_every
         self.held_out = held_out
         self.evaluate_every = evaluate_every
         self.predict = model if predict is None else predict
 
         self.epoch = self.batch = self.step = 0
-        self.epochs = self.batches = 0
+        self.epochs = self.batches = self.first_epoch = 0
         self.last_lr: float | None = None
         self.history = History()
         self.clock, self.epoch_clock = Stopwatch(), Stopwatch()
@@ -130,22 +146,36 @@ class Trainer:
         self._meter = Meter(model.backend)
         self._add_losses = nn.LossSum().forward
 
-    def fit(self, train: Data, validation: Data | None = None, *, epochs: int, batch_size: int = 128) -> History:
-        """Train until `epochs` epochs are done in all, those before a resume included.
+    def fit(
+        self,
+        train: Data,
+        validation: Data | None = None,
+        *,
+        epochs: int | None = None,
+        until: int | None = None,
+        batch_size: int = 128,
+    ) -> History:
+        """Train for `epochs` more epochs, or until there are `until` in all.
+
+        The rest of an epoch in which training stopped counts as one. A second call goes on with the weights, the
+        optimizer's state and the number of steps, by which a schedule has its rate; the data may be another then.
 
         Parameters
         ----------
         train, validation
-            `Batches`, or pairs of arrays ``(x, labels)``.
+            `Batches`, or arrays ``(x, labels)`` or ``(x, labels, sample_weight)``.
         epochs
-            How many, 1 or more.
+            How many more, 1 or more.
+        until
+            How many in all, those of earlier calls and before a resume included; nothing is done if there are as many
+            already. Give either this or `epochs`.
         batch_size
-            For pairs of arrays.
+            For arrays.
 
         Returns
         -------
         History
-            One row for each whole epoch.
+            One row for each whole epoch, also of earlier calls.
 
         Raises
         ------
@@ -154,10 +184,15 @@ class Trainer:
         ValueError, TypeError
             The data does not fit the model.
         """
-        _checks.count("epochs", epochs, 1)
         train = self._loader(train, batch_size, shuffle=True)
         validation = None if validation is None else self._loader(validation, batch_size, shuffle=False)
-        self._train, self.epochs, self.batches = train, epochs, len(train)
+        total, self.first_epoch = self._goal(epochs, until)
+        if self.batch > len(train):
+            raise ValueError(
+                f"training stopped after batch {self.batch} of an epoch, and this data has {len(train)} batches an "
+                "epoch; finish that epoch with the data it was begun with"
+            )
+        self._train, self.epochs, self.batches = train, total, len(train)
         self.stop_reason, self._to_resume = None, False
         # Another backend may have been made since the model was built.
         self.model.backend.activate()
@@ -165,12 +200,20 @@ class Trainer:
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with self.clock.running(), self.model.computing(), quiet:
             self._call("fit_begin")
-            while self.epoch < epochs and self.stop_reason is None:
+            while self.epoch < total and self.stop_reason is None:
                 self._run_epoch(train, validation)
                 if self.batch == 0:
                     self._call("epoch_end", self.history[-1])
             self._call("fit_end")
         return self.history
+
+    def _goal(self, epochs: int | None, until: int | None) -> tuple[int, int]:
+        """Return after how many epochs in all to end, and how many of them belong to earlier calls."""
+        if epochs is not None and until is None:
+            return self.epoch + _checks.count("epochs", epochs, 1), self.epoch
+        if until is not None and epochs is None:
+            return _checks.count("until", until, 1), 0
+        raise ValueError("fit needs either epochs=N, for N more, or until=N, for N in all")
 
     def request_stop(self, reason: str, *, to_resume: bool = False) -> None:
         """Make `fit` return after the step it is in; safe to call from a signal handler.
@@ -194,7 +237,7 @@ class Trainer:
         return float(getattr(self.schedule, "lr", self.optimizer.lr))
 
     def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
-        """Return the loss and the accuracies over all of `data`, with the averaged weights where there are some."""
+        """Return loss, accuracies and metrics over all of `data`, with the averaged weights where there are some."""
         loader = self._loader(data, batch_size, shuffle=False)
         return self._evaluate(loader, self.predict, interruptible=False)
 
@@ -248,7 +291,7 @@ class Trainer:
         self.batch = 0
         self.epoch_sums, self.epoch_clock = Sums(), Stopwatch()
 
-    def _train_batches(self, batches: Iterable[tuple[Array, Array]]) -> None:
+    def _train_batches(self, batches: Iterable[tuple[Array, ...]]) -> None:
         """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
         step_hooks = [c.step_end for c in self.callbacks if type(c).step_end is not Callback.step_end]
@@ -257,13 +300,13 @@ class Trainer:
         is_plain = self.penalty is None and scaler is None
         # Reading costs nothing on NumPy; on a device it would mean waiting.
         glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
-        for x, labels in batches:
+        for x, labels, *weight in batches:
             if schedule is not None:
                 optimizer.lr = schedule(self.step)
             if scaler is not None:
                 scaler.begin()
             output, pullback = forward(x, train=True)
-            loss, loss_pullback = loss_forward(output, labels)
+            loss, loss_pullback = loss_forward(output, labels, *weight)
             if is_plain:
                 pullback(loss_pullback(), input_gradient=False)
             else:
@@ -324,10 +367,10 @@ class Trainer:
     def _end_interval(self) -> None:
         losses = self._flush()
         interval = self.interval_sums.metrics()
-        row = {
+        row: IntervalRow = {
             "epoch": self.epoch + 1,
             "step": self.step,
-            "passes": self.step / self.batches,
+            "passes": (self.epoch * self.batches + self.batch) / self.batches,
             "minibatch_loss": losses[-1],
             "interval_loss": interval.loss,
             "lr": self.last_lr,
@@ -335,27 +378,33 @@ class Trainer:
         if self.scaler is not None:
             if self.scaler.is_futile:
                 raise self._non_finite("a gradient", "infinite or NaN at a loss scale of 1", self.step)
-            row |= self.scaler.report()
+            report = self.scaler.report()
+            row["loss_scale"], row["skipped_steps"] = report["loss_scale"], report["skipped_steps"]
         self.interval_sums = Sums()
         self._call("interval", row)
 
     def _evaluate(self, data: Loader, predict: Callable[[Array], Array], *, interruptible: bool) -> Metrics:
         """Pass over `data` without training; raises `_Interrupted` when asked to stop on the way."""
-        sums, meter = Sums(), Meter(self.model.backend, top5=True)
+        sums, meter, metrics = Sums(), Meter(self.model.backend, top5=True), copy.deepcopy(self.metrics)
         self.evaluating = True
         try:
             with nullcontext() if self.average is None else self.average.applied():
-                for x, labels in data.epoch(0):
+                for x, labels, *weight in data.epoch(0):
                     if interruptible and self.stop_reason is not None:
                         raise _Interrupted
                     output = predict(x)
-                    loss, _ = self.loss.forward(output, labels)
+                    loss, _ = self.held_out_loss.forward(output, labels, *weight)
+                    for metric in metrics.values():
+                        metric.update(output, labels)
                     if meter.add(loss, output, labels):
                         meter.flush(sums)
         finally:
             self.evaluating = False
         meter.flush(sums)
-        return sums.metrics()
+        values = {name: float(metric.compute()) for name, metric in metrics.items()}
+        # JSON, in which checkpoints keep the history, has no NaN.
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        return replace(sums.metrics(), values=finite)
 
     def _call(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks:

@@ -17,12 +17,19 @@ _BLOCK = 2**16
 """Numbers in a block of rows, which stays in the cache between the passes over it."""
 
 
-def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[Array, Pullback]:
-    """As `xnn.functional.softmax_cross_entropy`."""
+def softmax_cross_entropy(
+    logits: Array,
+    labels: Array,
+    label_smoothing: float = 0.0,
+    class_weight: Array | None = None,
+    sample_weight: Array | None = None,
+) -> tuple[Array, Pullback]:
+    """As `xnn.functional.softmax_cross_entropy`, for labels that are classes; it leaves weights to the reference."""
     plain = logits.dtype == np.float32 and logits.flags.c_contiguous and labels.dtype.kind in "iu"
     fits = logits.ndim == 2 and logits.size > 0 and labels.shape == logits.shape[:1]
-    if not (plain and fits and 0.0 <= label_smoothing < 1.0):
-        return F.softmax_cross_entropy(logits, labels, label_smoothing)
+    weighted = class_weight is not None or sample_weight is not None
+    if weighted or not (plain and fits and 0.0 <= label_smoothing < 1.0):
+        return F.softmax_cross_entropy(logits, labels, label_smoothing, class_weight, sample_weight)
     gradient, total = empty(logits.shape), 0.0
     rows, classes = logits.shape
     step = max(_BLOCK // classes, 1)

@@ -1,0 +1,132 @@
+"""Metrics beside loss and accuracy: what one is to the trainer, and those that come with xnn."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import array_api_compat
+
+from xnn import _checks
+from xnn._typing import Array
+from xnn.training.metrics import is_classification, ranks
+
+
+class Metric(Protocol):
+    """A value of a whole data set, taken in batch by batch; a class with these two methods is one.
+
+    Each pass over a data set begins with a copy (`copy.deepcopy`) of the object that the trainer was given, so there is
+    nothing to reset.
+    """
+
+    def update(self, output: Array, labels: Array) -> None:
+        """Take in the model's output for a batch and its labels, arrays on the model's device."""
+
+    def compute(self) -> float:
+        """Return the value over all batches so far."""
+
+
+class TopKAccuracy:
+    """Share of the images whose label is among the `k` largest logits; of equal logits, the first ones are larger.
+
+    Parameters
+    ----------
+    k
+        1 or more.
+    """
+
+    def __init__(self, k: int) -> None:
+        self.k = _checks.count("k", k, 1)
+        self._hits: Any = 0
+        self._images = 0
+
+    def update(self, output: Array, labels: Array) -> None:
+        """Take in a batch: logits (n, classes), labels (n,) of class indices."""
+        xp = _namespace(self, output, labels)
+        self._hits = self._hits + xp.sum(xp.astype(ranks(xp, output, labels) < self.k, xp.int64))
+        self._images += labels.shape[0]
+
+    def compute(self) -> float:
+        """Return the share."""
+        return int(self._hits) / self._images
+
+
+class _Macro:
+    """Base of the means over classes, of counts: hits, how often a class was predicted, how often it was right."""
+
+    def __init__(self) -> None:
+        self._counts: Any = 0
+
+    def update(self, output: Array, labels: Array) -> None:
+        """Take in a batch: logits (n, classes), labels (n,) of class indices."""
+        xp = _namespace(self, output, labels)
+        index = xp.arange(output.shape[1], dtype=xp.int64, device=output.device)[None, :]
+        predicted, own = (xp.astype(each, xp.int64)[:, None] == index for each in (xp.argmax(output, axis=1), labels))
+        counts = [xp.sum(xp.astype(mask, xp.int64), axis=0) for mask in (predicted & own, predicted, own)]
+        self._counts = self._counts + xp.stack(counts)
+
+    def compute(self) -> float:
+        """Return the mean over the classes that are any image's label or prediction."""
+        rows = [[int(count) for count in (self._counts[i, j] for i in range(3))] for j in range(self._counts.shape[1])]
+        values = [self._of_class(*row) for row in rows if any(row)]
+        return sum(values) / len(values)
+
+    def _of_class(self, hits: int, predicted: int, own: int) -> float:
+        raise NotImplementedError(f"{type(self).__name__} does not say what a class's value is")
+
+
+class Precision(_Macro):
+    """Share of the images predicted to be of a class that are of it, the mean over the classes (macro average).
+
+    A class that is never predicted has 0, as in scikit-learn. Classes that no image has and none is predicted to have
+    do not count.
+    """
+
+    def _of_class(self, hits: int, predicted: int, own: int) -> float:
+        return hits / predicted if predicted else 0.0
+
+
+class Recall(_Macro):
+    """Share of a class's images that are predicted to be of it, the mean over the classes (macro average).
+
+    A class that is predicted but has no image has 0, as in scikit-learn.
+    """
+
+    def _of_class(self, hits: int, predicted: int, own: int) -> float:
+        return hits / own if own else 0.0
+
+
+class F1(_Macro):
+    """Harmonic mean of a class's precision and recall, the mean over the classes (macro average).
+
+    Of a class it is 2 · hits / (images predicted to be of it + images of it).
+    """
+
+    def _of_class(self, hits: int, predicted: int, own: int) -> float:
+        return 2 * hits / (predicted + own)
+
+
+TAKEN = ("loss", "accuracy", "top5_accuracy")
+"""Names of what is measured anyway."""
+
+
+def check_names(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return the metrics if each can be called by its name, or raise an error that names the one that cannot."""
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"a metric's name must be letters, digits and underscores, as in 'f1', not {name!r}")
+        if name in TAKEN:
+            raise ValueError(f"a metric cannot be called {name!r}, since that is measured anyway")
+        missing = [method for method in ("update", "compute") if not callable(getattr(metric, method, None))]
+        if missing or isinstance(metric, type):
+            wanted = "an object" if isinstance(metric, type) else f"an object with a method {missing[0]}"
+            raise TypeError(f"metric {name!r} must be {wanted}, not {metric!r}")
+    return dict(metrics)
+
+
+def _namespace(metric: Any, output: Array, labels: Array) -> Any:
+    xp = array_api_compat.array_namespace(output)
+    if not is_classification(xp, output, labels):
+        raise TypeError(
+            f"{type(metric).__name__} needs outputs (n, classes) and labels (n,) of class indices, "
+            f"not {tuple(output.shape)} and {tuple(labels.shape)} of {labels.dtype}"
+        )
+    return xp
