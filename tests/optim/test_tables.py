@@ -3,7 +3,7 @@
 import pytest
 
 from xnn import nn, optim
-from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, make_optimizer, takers
 
 
 def made(name, backend, **changes):
@@ -37,6 +37,20 @@ def test_muon_leaves_the_last_layer_and_the_biases_to_sgd(backend):
         assert (each.momentum, each.nesterov, each.decay_all) == (0.75, True, True)
         # A step takes the same share of all.
         assert each.lr * each.weight_decay == pytest.approx(muon.lr * muon.weight_decay)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_factor_slows_all_but_the_last_layer(backend, name):
+    model = nn.Sequential(nn.Linear(3), nn.BatchNorm(), nn.Linear(2)).build((4,), backend=backend)
+    settings = OPTIMIZERS[name].settings | {"decay_all": False}
+
+    def rates(optimizer):
+        parts = getattr(optimizer, "optimizers", [optimizer])
+        return {entry["name"]: each.lr for each in parts for entry in each.model.layout()}
+
+    whole, slowed = (rates(make_optimizer(name, model, factor, **settings)) for factor in (1.0, 0.25))
+    fast = {"2.weight"} if name == "muon" else {"2.weight", "2.bias"}
+    assert slowed == {each: whole[each] * (1.0 if each in fast else 0.25) for each in whole}
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon"])
