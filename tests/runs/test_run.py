@@ -215,6 +215,7 @@ def test_resuming_from_nothing_sound_is_refused(tmp_path):
         (b"[1, 2]", r"config.json is damaged: Expected `object`, got `array`"),
         (b'{"epochs": 0}', r"config.json is damaged: --epochs 0: expected"),
         (b'{"epochs": null}', r"config.json is damaged: it has no number of epochs"),
+        (b'{"epochs": 1, "from_": "x"}', r"config.json is damaged: it names no model"),
         (b'{"epoch": 3}', r"unknown setting 'epoch'"),
         (b"\xff\xfe", r"config.json is damaged"),
         (b"[" * 100_000, r"config.json is damaged"),

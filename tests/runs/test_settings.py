@@ -30,7 +30,9 @@ from xnn.runs.settings import (
 def values(field):
     """Values of one setting that are allowed by themselves."""
     choices, check, wanted = field.metadata["choices"], field.metadata["check"], kind(field)
-    if wanted is tuple:
+    if wanted is tuple and not choices:
+        found = st.lists(st.text("abc.0", min_size=1, max_size=4), max_size=3).map(tuple)
+    elif wanted is tuple:
         found = st.just(("none",)) | st.lists(
             st.sampled_from([name for name in choices if name != "none"]), unique=True
         ).map(tuple)
@@ -113,7 +115,7 @@ def test_no_number_is_negative(name):
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
     counts = ("hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
-    assert name in (*counts, "whitening_eps", *TAKEN)
+    assert name in (*counts, "whitening_eps", "body_lr", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 
@@ -171,6 +173,9 @@ def test_paths_and_whole_numbers_are_taken():
         ({"recipe": "speed"}, "speed"),
         ({"recipe": "speed-long"}, "speed"),
         ({"recipe": "speed", "model": "cnn"}, "cnn"),
+        ({"recipe": "speed", "from_": "runs/other"}, "speed"),
+        ({"model": "cnn", "from_": "runs/other"}, "cnn"),
+        ({"from_": "runs/other"}, None),
     ],
 )
 def test_a_recipe_brings_its_model_where_none_is_given(given_, model):

@@ -35,6 +35,8 @@ COMMON: dict[str, Any] = {
 
 def check_names(settings: Settings) -> None:
     """Raise a `SettingError` if no recipe or model has the name that is given, or the two do not belong together."""
+    if settings.model is None:
+        raise SettingError(f"--model: is not given; choose one of {', '.join(RECIPES)}")
     if settings.recipe is not None:
         _check_known("recipe", settings.recipe)
     _check_known("model", settings.model)

@@ -65,7 +65,10 @@ class RunFiles:
         """
         with schema.reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
-            return Settings.from_dict(schema.checked(value, schema.Config))
+            settings = Settings.from_dict(schema.checked(value, schema.Config))
+            if settings.model is None:
+                raise ValueError("it names no model")
+            return settings
 
     def read_result(self) -> schema.Result | None:
         """Return what `write_result` wrote; None where the run is not complete.

@@ -36,6 +36,8 @@ class Checkpoint(Callback):
         never.
     made_with
         JSON-able facts about what computes, kept under ``made_with`` likewise.
+    at_start
+        Whether to save before the first step too, for a run that begins with weights that may be gone later.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Checkpoint(Callback):
         *,
         every: str = "0",
         made_with: Mapping[str, Any] | None = None,
+        at_start: bool = False,
     ) -> None:
         _checks.count("keep", keep, 1)
         self.directory = directory if isinstance(directory, Folder) else Path(directory)
@@ -53,11 +56,14 @@ class Checkpoint(Callback):
         self.data = data
         self.every = Every.parse(every)
         self.made_with = made_with
+        self.at_start = at_start
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """Start the clock."""
+        """Start the clock; save what the first step begins with, where that was asked for."""
         self._wait()
+        if self.at_start and not trainer.step:
+            self.save(trainer)
 
     def step_end(self, trainer: Trainer) -> None:
         """Save if it is time to."""
