@@ -473,7 +473,10 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
     "changes",
     [{"optimizer": name, "lr": 0.01} for name in OPTIMIZERS]
     + [{"schedule": name, "warmup": 0.3} for name in SCHEDULES]
-    + [{"augment": names} for names in (("flip", "crop", "cutout"), ("alternating-flip", "shift"))]
+    + [
+        {"augment": names}
+        for names in (("flip", "crop", "cutout"), ("alternating-flip", "shift"), ("resized-crop", "rotate", "colour"))
+    ]
     + [{"model": "cnn", "init": "dirac"}, {"decay": "all"}, {"test_views": 2}]
     + [{"clip_norm": 0.1}, {"label_smoothing": 0.1}, {"dtype": "float64"}],
     ids=str,

@@ -259,6 +259,9 @@ def _augment(settings: Settings) -> data.Compose | None:
         "crop": lambda: data.RandomCrop(padding=4),
         "shift": lambda: data.RandomCrop(padding=SHIFT, fill="reflect"),
         "cutout": lambda: data.Cutout(size=8),
+        "resized-crop": data.RandomResizedCrop,
+        "rotate": data.RandomRotation,
+        "colour": data.ColourJitter,
     }
     chosen = [makers[name]() for name in settings.augment or () if name != "none"]
     epochs = int(known(settings.epochs) * (settings.window_share or 0.0))

@@ -18,7 +18,11 @@ from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 from xnn.runs.every import FORM
 
-AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
+AUGMENTATIONS: Final = (
+    *("flip", "alternating-flip", "crop", "shift", "cutout"),
+    *("resized-crop", "rotate", "colour"),
+    "none",
+)
 DTYPES: Final = ("float32", "float64")
 
 _LARGEST: Final = 2**63 - 1
