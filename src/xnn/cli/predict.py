@@ -63,7 +63,7 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _checked(given: argparse.Namespace) -> int:
-    """Refuse what does not go together; returns the number of classes to name."""
+    """Refuse arguments that do not go together; return the number of classes to name."""
     if given.dataset is None and not given.images:
         raise SettingError("expected an IMAGE or more after RUN_DIR, or --dataset NAME")
     if given.dataset is not None and given.images:
@@ -114,7 +114,7 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     settings = SavedRun.open(given.run).settings
     same = given.dataset == settings.dataset
     labels = given.labels or (settings.labels if given.dataset == "cifar100" else "fine")
-    # Fetched where it is missing: whoever names a data set here asks for it, as with xnn-train.
+    # Downloaded if it is missing: whoever names a data set here asks for it, as with xnn-train.
     place = given.data_dir or (place_of_data(settings) if same else None)
     dataset = load(given.dataset, data_dir=place, labels=labels)
     split, note = in_classes_of(saved, dataset, dataset.test if given.split == "test" else dataset.train)
@@ -161,7 +161,7 @@ def _show(given: argparse.Namespace, answers: "Evaluation") -> None:
 
 
 def _print_confusion(answers: "Evaluation", names: list[str]) -> None:
-    """Columns are numbered, rows named and numbered: names would not fit above the columns."""
+    """Print a table with numbered columns and named, numbered rows: names would not fit above the columns."""
     numbers = [str(number) for number in range(len(names))]
     longest = max(map(len, names))
     cells = [[str(count) if count else "." for count in row] for row in answers.confusion.tolist()]

@@ -38,7 +38,7 @@ def _parser() -> Parser:
 
 
 def _run(given: argparse.Namespace) -> None:
-    # Imported only now: they load what computes, draws and prints, which --help and a mistyped flag do not need.
+    # Imported only now: they load libraries that compute, draw and print, which --help and a mistyped flag don't need.
     from xnn.files import write_atomically
     from xnn.paths import expanded
     from xnn.reporting.contents import contents_of
@@ -75,7 +75,7 @@ def _run(given: argparse.Namespace) -> None:
         for path, parts in pages:
             write_page(path, parts)
             written.append(path)
-    # With the table on standard output alone, the names go elsewhere.
+    # If standard output should have only the table, the names go elsewhere.
     announce = tell if given.markdown == "-" else say
     for path in written:
         announce(f"wrote {path}")

@@ -47,7 +47,7 @@ def _how_to_go_on(directory: Path) -> str:
 
 
 def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
-    # Imported only now: they load what draws and prints, which --help and a mistyped flag do not need.
+    # Imported only now: they load libraries that draw and print, which --help and a mistyped flag do not need.
     from xnn.runs import progress, run
     from xnn.runs.assembly import prepare
 

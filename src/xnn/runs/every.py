@@ -10,7 +10,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Every:
-    """A number of steps, or of seconds; both None for never."""
+    """A number of steps, or of seconds; never, if both are None."""
 
     steps: int | None = None
     seconds: float | None = None

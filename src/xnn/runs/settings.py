@@ -1,7 +1,7 @@
-"""Every setting of a run, once: the source of the command's flags and help, of config.json and of the API.
+"""Every setting of a run, in one place: the source of the command's flags and help, of config.json and of the API.
 
 A field's metadata carries its help, the group it is shown in, and the values it allows. None stands for "what the
-model does best with"; `xnn.runs.defaults.resolve` fills it in.
+model does best with"; `xnn.runs.defaults.resolve` replaces it.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ DTYPES: Final = ("float32", "float64")
 
 _LARGEST: Final = 2**63 - 1
 _LONGEST: Final = 4096
-"""Most letters in a text, or names in a list: as many as systems allow in a path."""
+"""Most letters in a text, or names in a list: what systems allow for a path."""
 
 T = TypeVar("T")
 Check = tuple[str, Callable[[Any], object]]
@@ -59,7 +59,7 @@ class Settings:
     Raises
     ------
     SettingError
-        One line naming the flag, the value that came and what is allowed.
+        One line that names the flag, the given value and what is allowed.
     """
 
     dataset: str = _data(f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png", "digits")
@@ -154,7 +154,7 @@ class Settings:
     quiet: bool = _run("print only errors", False)
 
     def __post_init__(self) -> None:
-        """Check each value, and those that depend on another."""
+        """Check each value, and the values that depend on each other."""
         for name, field in FIELDS.items():
             object.__setattr__(self, name, _checked(field, getattr(self, name)))
         if self.model is None:
@@ -180,7 +180,7 @@ class Settings:
     def _check_taken(self, optimizer: str) -> None:
         for name in TAKEN:
             value, those = getattr(self, name), takers(name)
-            # Runs of earlier versions have a momentum of 0 for optimizers that have none.
+            # In runs of earlier versions, optimizers without momentum have a momentum of 0.
             if value and optimizer not in those:
                 raise SettingError(f"{flag(name)} {value}: {optimizer} has none; it is for {', '.join(those)}")
 
@@ -197,7 +197,7 @@ class Settings:
         Raises
         ------
         SettingError
-            A name is not one of a setting, or a value is not allowed.
+            A name is not that of a setting, or a value is not allowed.
         """
         for name in values:
             if name not in FIELDS:
@@ -233,7 +233,7 @@ def _model_of(recipe: str | None, from_: str | None) -> str | None:
 
 
 def known(value: T | None) -> T:
-    """Return a setting that `xnn.runs.defaults.resolve` has filled in."""
+    """Return the value of a setting that `xnn.runs.defaults.resolve` has filled in."""
     if value is None:
         raise ValueError("a setting was left to the model and not resolved")
     return value
@@ -247,7 +247,7 @@ def flag(name: str) -> str:
 
 @functools.cache
 def kind(field: "dataclasses.Field[Any]") -> type:
-    """Return the type of a field's values, None aside: str, int, float, bool or tuple (of strings)."""
+    """Return the type of a field's values apart from None: str, int, float, bool or tuple (of strings)."""
     annotation = typing.get_type_hints(Settings)[field.name]
     members = typing.get_args(annotation)
     plain = members[0] if type(None) in members else annotation

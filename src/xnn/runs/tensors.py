@@ -1,7 +1,7 @@
 """Files of arrays in the safetensors format, with checksums: checkpoints, and the trained model.
 
-A file is the length of a header (8 bytes, least significant first), the header in JSON, then the arrays. The header
-names each array's type, shape and place, and has texts of our own under ``__metadata__``.
+A file has the length of a header (8 bytes, least significant first), the header in JSON, then the arrays. The header
+gives each array's type, shape and place, and has texts of our own under ``__metadata__``.
 """
 
 import math
@@ -36,7 +36,7 @@ def described(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, schema.Te
 
 
 def checksum(text: str) -> str:
-    """Return the CRC-32 of a text, as files have it in their metadata."""
+    """Return the CRC-32 of a text, in the form that files have in their metadata."""
     return str(zlib.crc32(text.encode()))
 
 
@@ -84,9 +84,9 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     folder, name
         The file.
     expected
-        What `described` returned when it was written; None where nothing is known.
+        What `described` returned when the file was written; None if nothing is known.
     limit
-        The most bytes that the arrays may take. A larger file is not read, nor one that does not fit into memory twice.
+        Most bytes that the arrays may take. A larger file is not read, nor one that does not fit into memory twice.
 
     Raises
     ------
