@@ -19,6 +19,7 @@ from xnn.runs.settings import (
     BELOW_ONE,
     EVERY,
     FIELDS,
+    SHRINKS,
     VIEWS,
     WIDTH,
     flag,
@@ -42,6 +43,8 @@ def values(field):
         found = st.integers(0, 10**9).map(str) | st.builds(
             "{}{}".format, st.decimals(0, 10**6, places=2), st.sampled_from("smh")
         )
+    elif check == SHRINKS:
+        found = st.sampled_from([1, 2, 4, 8])
     elif check == VIEWS:
         found = st.sampled_from([1, 2, 6])
     elif wanted is bool:
@@ -138,6 +141,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"precision": "tf32", "dtype": "float64"}, "--precision tf32: is for --dtype float32, not float64"),
         ({"augment": ("flop",)}, "--augment flop: .*Did you mean 'flip'"),
         ({"test_views": 3}, "--test-views 3: expected 1, 2 or 6"),
+        ({"shrink": 3}, "--shrink 3: expected 1, 2, 4 or 8"),
         ({"decay": "some"}, "--decay some: expected one of weights, all"),
         ({"augment": ("none", "flip")}, "--augment none,flip: 'none' stands alone"),
         ({"augment": "flip"}, "--augment 'flip': expected a list of names"),

@@ -135,7 +135,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
 def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
     try:
-        model = recipes.network(settings.model, task, settings.hidden, known(settings.init))
+        model = recipes.network(settings.model, task, settings.hidden, known(settings.init), settings.shrink)
         model.build(
             task.image_shape,
             backend=chosen,

@@ -23,6 +23,7 @@ COMMON: dict[str, Any] = {
     "decay": "weights",
     "window": 0,
     "window_share": 0.0,
+    "shrink": 1,
     "init": "kaiming",
     "first_layer": "random",
     "whitening_eps": WHITENING_EPS,
@@ -74,6 +75,8 @@ def resolve(settings: Settings, task: Task) -> Settings:
         raise SettingError(f"--warmup {resolved.warmup:g}: expected fewer epochs than --epochs {resolved.epochs}")
     if resolved.init != "kaiming" and not RECIPES[settings.model].convolutions:
         raise SettingError(f"--init {resolved.init}: the model {settings.model} has no convolutions")
+    if resolved.shrink != 1 and "shrink" not in RECIPES[settings.model].settings(task):
+        raise SettingError(f"--shrink {resolved.shrink}: the model {settings.model} does not shrink images; cnn does")
     return resolved
 
 

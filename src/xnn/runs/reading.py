@@ -22,6 +22,10 @@ _MOST_ROWS = 100_000
 """Most rows of intervals.jsonl to keep: more than a chart can show."""
 
 
+_EARLIER = {"shrink": 1}
+"""What runs had before there was a setting for it, where that is not what the recipe has now."""
+
+
 class RunFiles:
     """The files of one run, by their names in a folder that is opened once; made by `existing`."""
 
@@ -65,7 +69,7 @@ class RunFiles:
         """
         with schema.reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
-            settings = Settings.from_dict(schema.checked(value, schema.Config))
+            settings = Settings.from_dict(_EARLIER | schema.checked(value, schema.Config))
             if settings.model is None:
                 raise ValueError("it names no model")
             return settings

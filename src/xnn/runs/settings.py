@@ -36,6 +36,7 @@ AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
 EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for only after epochs", FORM.fullmatch)
+SHRINKS: Final[Check] = ("1, 2, 4 or 8", lambda value: value in (1, 2, 4, 8))
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
@@ -86,6 +87,11 @@ class Settings:
         "that of --from, or cnn"
     )
     hidden: int | None = _model("width of the hidden layers, or of the first convolution", check=WIDTH)
+    shrink: int | None = _model(
+        "how many times smaller cnn makes images at its beginning; by default 32 to 63 pixels are left of the shorter "
+        "side",
+        check=SHRINKS,
+    )
     init: str | None = _model("initial values of the convolutions' filters", choices=recipes.INITIALIZERS)
     first_layer: str | None = _model("filters of speed's frozen first layer", choices=("random", "whitening"))
     whitening_eps: float | None = _model("added to the variances that whitening divides by", check=ABOVE_ZERO)

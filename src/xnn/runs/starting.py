@@ -55,7 +55,9 @@ class Start:
                 shape, classes = description["image_shape"], tuple(description["classes"])
                 # As `xnn.reporting.saved` makes it, to know how many numbers there are; not built.
                 task = Task(settings.dataset, shape, len(classes), images=0)
-                network = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming")
+                network = recipes.network(
+                    settings.model, task, settings.hidden, settings.init or "kaiming", settings.shrink or 1
+                )
                 count, _ = network.count(shape)
             arrays = directory.read_model(description, count)
             with schema.reading(directory.model):
