@@ -139,6 +139,13 @@ def test_other_losses_equal_torch(function, peer, data):
     assert_equals_torch(lambda prediction: function(prediction, target), peer, prediction, rtol=1e-11, atol=1e-15)
 
 
+@pytest.mark.parametrize("function", PAIRS)
+def test_a_loss_that_nothing_follows_needs_no_gradient(backend, function):
+    x, target = backend.asarray(np.array([[0.5, 2.0]])), backend.asarray(np.array([[1.0, 0.0]]))
+    _, pullback = function(x, target)
+    np.testing.assert_array_equal(backend.to_numpy(pullback()), backend.to_numpy(pullback(1.0)))
+
+
 @given(data=st.data(), delta=st.sampled_from([0.25, 2.0]))
 def test_huber_is_half_the_square_inside_and_a_line_outside(data, delta):
     error = data.draw(arrays((4,)))

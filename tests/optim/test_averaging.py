@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.optim.flat import FlatModel
+from xnn import kernels
 from xnn.backends import backend as make_backend
 from xnn.optim import ExponentialMovingAverage
 
@@ -130,6 +131,26 @@ def test_a_model_without_buffers_will_do(backend):
     ema.update()
     with ema.applied():
         assert model.buffers_on_host().shape == (0,)
+
+
+def test_a_single_pass_moves_it_where_there_is_one(monkeypatch):
+    asked, moved = [], []
+
+    def single_pass(*what):
+        asked.append(what)
+        return lambda average, weights, share: moved.append((average.copy(), weights.copy(), share))
+
+    monkeypatch.setattr(kernels, "single_pass", single_pass)
+    model = FlatModel(make_backend("numpy"), np.ones(2), [2])
+    average = ExponentialMovingAverage(model, 0.75)
+    average.update()
+    model.parameters.flat[...] = 3.0
+    average.update()
+    assert asked == [(model.backend, "float64", "move_average")]
+    assert [share for *_, share in moved] == [0.25] * 2
+    expected = ((np.ones(2), np.full(2, 3.0)), (np.array([0.0, 1.0]),) * 2)
+    for vectors, pair in zip(moved, expected, strict=True):
+        np.testing.assert_array_equal(vectors[:2], pair)
 
 
 def test_nothing_is_read_back_to_the_host(device_without_host_reads):

@@ -76,6 +76,15 @@ def test_a_rule_is_asked_with_name_and_shape():
     assert asked[:2] == [("0.weight", (4, 3)), ("0.bias", (3,))]
 
 
+def test_a_part_has_what_an_optimizer_needs_of_its_model_and_no_more():
+    model = network()
+    part = optim.split(model, by_name(("0.weight",)))[0]
+    for name in ("backend", "dtype", "parameters", "gradients", "buffers"):
+        assert getattr(part, name) is getattr(model, name)
+    with pytest.raises(AttributeError, match=r"^a part of a model has no attribute 'forward'$"):
+        part.forward  # noqa: B018 - to look it up is the test
+
+
 def test_neighbours_are_one_run():
     model = network()
     weights, rest = optim.split(model, lambda name, shape: len(shape) == 2)
@@ -163,7 +172,7 @@ def test_groups_that_do_not_make_up_a_model_are_refused():
     refused("these parameters are in no group: 0.weight, 3.weight", lambda: optim.Groups(sgd(rest)))
     refused(
         "these parameters are in several groups: 0.weight, 3.weight",
-        lambda: optim.Groups(sgd(weights), sgd(rest), sgd(weights)),
+        lambda: optim.Groups(sgd(weights), sgd(rest), sgd(weights), sgd(weights)),
     )
     refused("the optimizers' parts must be of one model", lambda: optim.Groups(sgd(weights), sgd(other)))
     old = sgd(weights)

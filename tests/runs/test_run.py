@@ -506,7 +506,7 @@ def test_images_too_small_to_be_moved_are_refused(tmp_path):
         for number in range(5):
             Image.new("L", (1, 9)).save(tmp_path / "data" / label / f"{number}.png")
     with pytest.raises(
-        SettingError, match=r"--augment shift: moves images by 2 pixels, which those of 9x1 are too small"
+        SettingError, match=r"--augment shift: moves images by 2 pixels, and those of 9x1 are too small"
     ):
         train(quick(tmp_path / "run", dataset=str(tmp_path / "data"), augment=("shift",)))
     assert not (tmp_path / "run").exists()

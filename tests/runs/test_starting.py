@@ -136,8 +136,8 @@ def test_the_saved_model_does_not_say_where_the_other_run_was(first, tmp_path):
     [
         (lambda arrays: arrays.update({"7.bias": np.full(10, np.nan, np.float32)}), "'7.bias' does not"),
         (lambda arrays: arrays.update({"7.bias": arrays["7.bias"].astype(np.int64)}), "'7.bias' does not"),
-        (lambda arrays: arrays.update({"more": np.zeros(3, np.float32)}), "it holds .*; described are|do not have the"),
-        (lambda arrays: arrays.pop("7.bias"), "it holds .*; described are|do not have the"),
+        (lambda arrays: arrays.update({"more": np.zeros(3, np.float32)}), "its description lists|do not have the"),
+        (lambda arrays: arrays.pop("7.bias"), "its description lists|do not have the"),
     ],
 )
 @pytest.mark.parametrize("described", [True, False])

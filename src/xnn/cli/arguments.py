@@ -86,7 +86,7 @@ def _parser() -> Parser:
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     for field in dataclasses.fields(Settings):
         add_option(groups[field.metadata["group"]], field.name)
-    groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
+    groups["run"].add_argument("--resume", metavar="RUN_DIR", help="continue an earlier run from its last checkpoint")
     groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
     return parser

@@ -35,7 +35,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--invert",
         action="store_true",
-        help="exchange light and dark: for ink on paper, where the model learned light on dark",
+        help="swap light and dark: for ink on paper, if the model learned light on dark",
     )
     parser.add_argument(
         "--dataset",
@@ -65,7 +65,7 @@ def _run(given: argparse.Namespace) -> None:
 def _checked(given: argparse.Namespace) -> int:
     """Refuse arguments that do not go together; return the number of classes to name."""
     if given.dataset is None and not given.images:
-        raise SettingError("expected an IMAGE or more after RUN_DIR, or --dataset NAME")
+        raise SettingError("expected one IMAGE or more after RUN_DIR, or --dataset NAME")
     if given.dataset is not None and given.images:
         raise SettingError(f"--dataset {given.dataset}: not together with pictures such as {given.images[0]}")
     for name in ("data_dir", "labels"):

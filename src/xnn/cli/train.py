@@ -35,7 +35,7 @@ def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
             return code_of(PROGRAM, lambda: _run(parse(argv), signals, out), "; try a smaller --batch-size or --hidden")
     except KeyboardInterrupt as stop:
         advice = f"; {_how_to_go_on(stop.directory)}" if isinstance(stop, StoppedAtOnce) else ""
-        return complain(PROGRAM, f"stopped at once{advice}", signals.exit_code)
+        return complain(PROGRAM, f"stopped immediately{advice}", signals.exit_code)
 
 
 def _warn(line: str) -> None:

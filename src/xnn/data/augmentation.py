@@ -98,7 +98,7 @@ class RandomCrop(Drawn):
 
     def __post_init__(self) -> None:
         if self.padding < 0:
-            raise SettingError(f"the padding of RandomCrop must not be negative, not {self.padding}")
+            raise SettingError(f"the padding of RandomCrop must be 0 or more, not {self.padding}")
         if self.fill not in FILLS:
             raise SettingError(f"the fill of RandomCrop must be one of {', '.join(FILLS)}, not {self.fill!r}")
 

@@ -60,7 +60,7 @@ class FirstEpochs:
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
-            raise SettingError(f"the epochs of FirstEpochs must not be negative, not {self.epochs}")
+            raise SettingError(f"the epochs of FirstEpochs must be 0 or more, not {self.epochs}")
 
     def __call__(self, x: Array, random: Random) -> NoReturn:
         """Raise a TypeError: what to do depends on the epoch."""

@@ -113,7 +113,7 @@ def _as_bytes(data: bytes | bytearray | str, where: str) -> bytes | bytearray:
     try:
         return data.encode("latin-1") if isinstance(data, str) else data
     except UnicodeEncodeError:
-        raise DataError(f"{where}: its array is made of text that stands for no bytes") from None
+        raise DataError(f"{where}: its array is made of text that does not encode bytes") from None
 
 
 class _Stack:
@@ -152,7 +152,7 @@ class _Stack:
 
     def top(self, kind: type) -> Any:
         if not self.items or not isinstance(self.items[-1], kind):
-            raise ValueError(f"no {kind.__name__} where one is due")
+            raise ValueError(f"it needs a {kind.__name__} that is not there")
         return self.items[-1]
 
     def push_global(self, module: str, name: str) -> None:
@@ -165,7 +165,7 @@ class _Stack:
         function, arguments = self.pop(2)
         call = _CALLS.get(function.name) if isinstance(function, _Global) else None
         if call is None or not isinstance(arguments, tuple):
-            raise DataError(f"{self.where}: refused, its pickle calls something that is not known; it was not run")
+            raise DataError(f"{self.where}: refused, its pickle calls something unknown; it was not run")
         self.push(call(self, *arguments))
 
     def build(self) -> None:
@@ -192,7 +192,7 @@ class _Stack:
 
 def _reconstruct(stack: _Stack, kind: Any, shape: Any, code: Any) -> ArrayRecord:
     if kind != _Global("numpy.ndarray"):
-        raise ValueError("an array of a kind that is not known")
+        raise ValueError("an array of an unknown kind")
     return ArrayRecord()
 
 
@@ -212,7 +212,7 @@ def _dtype(stack: _Stack, code: Any, align: Any, copy: Any) -> _DtypeRecord:
 
 def _encode(stack: _Stack, text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("bytes that are not spelt in latin1")
+        raise ValueError("bytes that are not encoded in latin1")
     stack.spend(len(text))
     return text.encode("latin-1")
 
@@ -240,7 +240,7 @@ def _store(stack: _Stack, key: int | None) -> None:
     key = len(stack.memo) if key is None else key
     # Picklers count from 0. Larger numbers could be chosen to collide.
     if not 0 <= key < MOST_OPCODES:
-        raise ValueError("a memo of an impossible number")
+        raise ValueError("an impossible memo number")
     stack.memo[key] = stack.top(object)
 
 

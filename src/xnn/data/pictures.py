@@ -114,7 +114,7 @@ def decoding(path: Path, image: "Image.Image | None" = None) -> Iterator[None]:
         raise DataError(f"{path}: too little memory for {what}") from None
     except UnidentifiedImageError:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise DataError(f"{path}: not a readable picture (no {known}, or damaged where it begins)") from None
+        raise DataError(f"{path}: not a readable picture (not {known}, or damaged at the start)") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: far more than the {MOST_PIXELS:,} pixels that are allowed; make it smaller") from None
     except _DECODING_ERRORS as error:

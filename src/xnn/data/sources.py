@@ -103,7 +103,7 @@ def _check_labels_setting(name: str, labels: str) -> None:
     if labels not in ("fine", "coarse"):
         raise SettingError(f"labels must be 'fine' or 'coarse', not {labels!r}.{suggest(labels, ('fine', 'coarse'))}")
     if labels == "coarse" and name != "cifar100":
-        raise SettingError(f"only cifar100 has coarse labels, {name} has not")
+        raise SettingError(f"only cifar100 has coarse labels, {name} does not")
 
 
 def _readable_folder(folder: Path) -> Path:

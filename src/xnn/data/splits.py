@@ -156,8 +156,8 @@ def _refuse_names(labels: HostArray) -> None:
     for label in labels:
         if not isinstance(label, int | np.integer):
             raise DataError(
-                f"labels must be whole numbers, but the first that is not is {ascii(str(label))[:60]}; "
-                "numpy.unique(labels, return_inverse=True) numbers classes of any name"
+                f"labels must be whole numbers, but {ascii(str(label))[:60]} is not; "
+                "numpy.unique(labels, return_inverse=True) turns names of classes into numbers"
             )
 
 

@@ -154,8 +154,8 @@ def _check_shift(settings: Settings, task: Task) -> None:
     height, width, _ = task.image_shape
     if "shift" in (settings.augment or ()) and min(height, width) <= SHIFT:
         raise SettingError(
-            f"--augment shift: moves images by {SHIFT} pixels, which those of {height}x{width} are too small for; "
-            "leave it out, as by --augment none"
+            f"--augment shift: moves images by {SHIFT} pixels, and those of {height}x{width} are too small for that; "
+            "leave it out, for example with --augment none"
         )
 
 
@@ -185,7 +185,7 @@ def _prepare_first_layer(
     first = model.layers[0]
     if not isinstance(first, nn.Conv2d) or first.weight.trainable:
         name, value = ("first_layer", "whitening") if whitening else ("first_bias_epochs", bias_epochs)
-        raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
+        raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has one")
     if whitening:
         images = normalization(training.images[:WHITENING_IMAGES])
         filters = data.whitening_filters(images, first.kernel, known(settings.whitening_eps))

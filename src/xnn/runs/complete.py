@@ -76,7 +76,7 @@ def draw_curves(
         raise
     except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and a picture is not worth a result
         kind = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
-        warn(f"no {directory.curves.name}: {kind}{' '.join(str(error).split())}; the run is complete without")
+        warn(f"no {directory.curves.name}: {kind}{' '.join(str(error).split())}; the run is complete without it")
 
 
 def trained_model(path: Path) -> Any:

@@ -43,7 +43,7 @@ def check_names(settings: Settings) -> None:
     _check_known("model", settings.model)
     if settings.recipe is not None and settings.model != settings.recipe.partition("-")[0]:
         raise SettingError(
-            f"--model {settings.model}: the recipe {settings.recipe} is of another; leave one of the two out"
+            f"--model {settings.model}: the recipe {settings.recipe} is for another model; leave one of the two out"
         )
 
 

@@ -94,7 +94,7 @@ class RunDirectory(RunFiles):
             raise RunError(f"--run-dir {path}: there is a file of that name")
         if used:
             raise RunError(
-                f"--run-dir {path}: is not empty; give a new folder, or go on with its run by --resume {path}"
+                f"--run-dir {path}: is not empty; give a new folder, or continue the run in it with --resume {path}"
             )
 
     @classmethod
@@ -120,7 +120,7 @@ class RunDirectory(RunFiles):
                     self.folder.remove_temporaries()
             except lock.Held as error:
                 raise RunError(
-                    f"{given} {path}: another process is training there; wait for its end, or stop it first"
+                    f"{given} {path}: another process is training there; wait until it ends, or stop it first"
                 ) from error
             yield
 

@@ -26,7 +26,7 @@ class Every:
         """
         match = FORM.fullmatch(text)
         if match is None:
-            raise ValueError(f"expected steps as in 500, or a time as in 90s, 10m or 2h, not {text!r}")
+            raise ValueError(f"expected a number of steps such as 500, or a time such as 90s, 10m or 2h, not {text!r}")
         steps, amount, unit = match.groups()
         if unit is None:
             return cls(steps=int(steps) or None)

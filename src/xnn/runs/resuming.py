@@ -37,7 +37,7 @@ def saved_settings(directory: RunFiles, changes: dict[str, Any]) -> Settings:
     if settings.data_dir is not None and settings.dataset.startswith(PREFIX) and "data_dir" not in changes:
         raise RunError(
             f"--resume {directory.path}: torchvision's code would read the data in {settings.data_dir}, a folder that "
-            "the run names; name it by --data-dir again if you trust what is in it"
+            "the run names; if you trust what is in it, name it again with --data-dir"
         )
     return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
 
@@ -98,8 +98,8 @@ def not_promised(job: Job, saved: Saved) -> str | None:
     if not different:
         return None
     return (
-        f"goes on with {different}: nothing is lost, but the results will not be those of an undisturbed "
-        "run digit for digit"
+        f"goes on with {different}: nothing is lost, but the results will not match those of an "
+        "uninterrupted run digit for digit"
     )
 
 
@@ -122,7 +122,7 @@ def take(trainer: Trainer, job: Job, saved: Saved) -> None:
         )
     odd = [f"'{name}' of {array.dtype}" for name, array in saved.arrays.items() if array.dtype.name != info["dtype"]]
     if odd:
-        raise ValueError(f"{saved.path} is damaged: its arrays are of {info['dtype']}, but for {', '.join(odd)}")
+        raise ValueError(f"{saved.path} is damaged: its arrays are of {info['dtype']}, except for {', '.join(odd)}")
     fitting = in_dtype(saved, job.settings.dtype)
     try:
         trainer.load_state_dict(fitting.arrays, fitting.info)

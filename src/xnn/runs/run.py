@@ -220,7 +220,7 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
     try:
         yield
     except RunError as error:
-        raise RunError(f"{error}; once that is mended, go on by --resume {directory.path}") from error
+        raise RunError(f"{error}; once that is fixed, go on with --resume {directory.path}") from error
     except KeyboardInterrupt as stop:
         raise StoppedAtOnce(directory.path) from stop
 

@@ -232,9 +232,9 @@ def state(value: Any) -> State:
     found: State = checked(value, State)
     history = [epoch_row(row) for row in value["history"]]
     if [row["epoch"] for row in history] != list(range(1, found["epoch"] + 1)):
-        raise ValueError(f"its history is not that of {found['epoch']} epochs")
+        raise ValueError(f"its history does not fit its {found['epoch']} epochs")
     if found["batch"] and not found["epoch_sums"]["images"]:
-        raise ValueError(f"it is at batch {found['batch']} of an epoch of which it has seen no image")
+        raise ValueError(f"it is at batch {found['batch']} of an epoch, but has seen none of its images")
     return {**found, "history": history}
 
 

@@ -35,7 +35,10 @@ ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
 AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
-EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for only after epochs", FORM.fullmatch)
+EVERY: Final[Check] = (
+    "a number of steps such as 500, a time such as 90s, 10m or 2h, or 0 to save only after epochs",
+    FORM.fullmatch,
+)
 SHRINKS: Final[Check] = ("1, 2, 4 or 8", lambda value: value in (1, 2, 4, 8))
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
@@ -74,7 +77,7 @@ class Settings:
     )
     augment: tuple[str, ...] | None = _data("random changes to training images", choices=AUGMENTATIONS)
     window: int | None = _data(
-        "side of the squares, cut at random from the training images, on which the first epochs train; 0 for none",
+        "the first epochs train on squares of this side, cut at random from the training images; 0 for none",
         check=AT_LEAST_ZERO,
     )
     window_share: float | None = _data("share of the epochs that train on the squares of --window", check=BELOW_ONE)
@@ -127,7 +130,7 @@ class Settings:
     head_lr: float | None = _muon("learning rate of the last layer's weights", check=ABOVE_ZERO)
     bias_lr: float | None = _muon("learning rate of biases and norms", check=ABOVE_ZERO)
     sgd_momentum: float | None = _muon("momentum of the last layer, biases and norms", check=BELOW_ONE)
-    l2: float | None = _training("strength of an L2 penalty in the loss, besides the weight decay", check=AT_LEAST_ZERO)
+    l2: float | None = _training("strength of an L2 penalty in the loss, on top of weight decay", check=AT_LEAST_ZERO)
     label_smoothing: float | None = _training("share of each label that is spread over all classes", check=BELOW_ONE)
     schedule: str | None = _training("schedule of the learning rate", choices=SCHEDULES)
     warmup: float | None = _training(
@@ -172,7 +175,8 @@ class Settings:
             self._check_taken(self.optimizer)
         if self.precision not in (None, "float32") and self.dtype != "float32":
             raise SettingError(
-                f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
+                f"--precision {self.precision}: works only with --dtype float32, not {self.dtype}; "
+                "leave one of the two out"
             )
         if self.early_stopping and not self.validation:
             raise SettingError(
@@ -181,14 +185,14 @@ class Settings:
         if self.validation > 1 and self.validation != int(self.validation):
             raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
-            raise SettingError(f"--augment {','.join(self.augment)}: 'none' stands alone")
+            raise SettingError(f"--augment {','.join(self.augment)}: 'none' cannot be combined with others")
 
     def _check_taken(self, optimizer: str) -> None:
         for name in TAKEN:
             value, those = getattr(self, name), takers(name)
             # In runs of earlier versions, optimizers without momentum have a momentum of 0.
             if value and optimizer not in those:
-                raise SettingError(f"{flag(name)} {value}: {optimizer} has none; it is for {', '.join(those)}")
+                raise SettingError(f"{flag(name)} {value}: {optimizer} does not take it; it is for {', '.join(those)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values by name."""

@@ -67,7 +67,7 @@ def read_metadata(folder: Folder, name: str) -> dict[str, str]:
     with os.fdopen(folder.open(name, os.O_RDONLY), "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > _MOST_HEADER:
-            raise ValueError(f"a header of {size:,} bytes, where {_MOST_HEADER:,} are the most")
+            raise ValueError(f"its header has {size:,} bytes; at most {_MOST_HEADER:,} are allowed")
         # The places of arrays, of which there may be very many, are not looked at.
         text = file.read(size)
     with schema.shallow():
@@ -111,7 +111,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     if expected is None:
         return arrays
     if arrays.keys() != expected.keys():
-        raise ValueError(f"it holds {some(sorted(arrays))}; described are {some(sorted(expected))}")
+        raise ValueError(f"it holds {some(sorted(arrays))}; its description lists {some(sorted(expected))}")
     found = described(arrays)
     for key, tensor in expected.items():
         if found[key] != tensor:
