@@ -104,6 +104,19 @@ def test_each_epoch_is_augmented_anew():
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.parametrize(("numbers", "sizes"), [(2**23, {30}), (24 * 7, {6}), (1, {3})])
+def test_of_large_images_fewer_are_prepared_at_once(monkeypatch, numbers, sizes):
+    seen = set()
+
+    def watch(x, random):
+        seen.add(x.shape[0])
+        return x
+
+    monkeypatch.setattr(batches, "_BLOCK_NUMBERS", numbers)
+    list(batches.Batches(split_of(30), 3, backend=NUMPY, augment=watch).epoch(0))
+    assert seen == sizes
+
+
 @given(batch_size=st.integers(1, 20), seed=st.integers(0, 2**32), block=blocks)
 def test_alternating_flips_follow_the_images_through_shuffles_and_batches(batch_size, seed, block):
     split = split_of(20)

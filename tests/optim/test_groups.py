@@ -91,6 +91,14 @@ def test_neighbours_are_one_run():
     assert len(weights.segments()) == len(rest.segments()) == 1
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_last_layer_is_that_of_the_last_matrix(layers):
+    model = nn.Sequential(*[nn.Linear(2) for _ in range(layers)], nn.BatchNorm()).build((2,), backend="numpy")
+    assert names(optim.split(model, optim.last_layer(model))[0]) == {f"{layers - 1}.weight", f"{layers - 1}.bias"}
+    bare = nn.Linear(2).build((2,), backend="numpy")
+    assert names(optim.split(bare, optim.last_layer(bare))[0]) == {"weight", "bias"}
+
+
 # --- groups ---
 
 

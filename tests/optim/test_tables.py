@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn import nn, optim
-from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, make_optimizer, takers
 
 RATES, DECAYS = st.floats(1e-4, 1.0), st.floats(0.0, 1.0)
 MOMENTA = st.floats(0.0, 0.99)
@@ -46,6 +46,20 @@ def test_muon_leaves_the_last_layer_and_the_biases_to_sgd(backend, rates, moment
         assert (each.momentum, each.nesterov, each.decay_all) == (momentum, momentum > 0.0, decay_all)
         # A step takes the same share of all.
         assert each.lr * each.weight_decay == pytest.approx(muon.lr * muon.weight_decay)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_factor_slows_all_but_the_last_layer(backend, name):
+    model = nn.Sequential(nn.Linear(3), nn.BatchNorm(), nn.Linear(2)).build((4,), backend=backend)
+    settings = OPTIMIZERS[name].settings | {"decay_all": False}
+
+    def rates(optimizer):
+        parts = getattr(optimizer, "optimizers", [optimizer])
+        return {entry["name"]: each.lr for each in parts for entry in each.model.layout()}
+
+    whole, slowed = (rates(make_optimizer(name, model, factor, **settings)) for factor in (1.0, 0.25))
+    fast = {"2.weight"} if name == "muon" else {"2.weight", "2.bias"}
+    assert slowed == {each: whole[each] * (1.0 if each in fast else 0.25) for each in whole}
 
 
 def test_muon_takes_its_iterations_and_keeps_the_norm_of_filters_as_told(backend):

@@ -37,6 +37,30 @@ def test_every_network_fits_images_of_any_size(name, shape, classes):
     pullback(logits, input_gradient=False)
 
 
+@pytest.mark.parametrize(
+    ("side", "shrink"), [(8, 1), (32, 1), (63, 1), (64, 2), (128, 4), (224, 4), (256, 8), (600, 8)]
+)
+def test_cnn_shrinks_large_images_and_keeps_its_weights(side, shrink):
+    task = Task("folder", (side, side + 9, 3), 10, 100)
+    assert recipes.RECIPES["cnn"].settings(task)["shrink"] == shrink
+    model = recipes.network("cnn", task, hidden=4)
+    model.count(task.image_shape)
+    second = next(layer for layer in model.layers[1:] if isinstance(layer, nn.Conv2d))
+    seen = min(second.input_shape[:2])
+    assert seen == side if side == 8 else 16 <= seen < 32 or side >= 512
+    if side >= 32:
+        small = recipes.network("cnn", CIFAR10, hidden=4).build(CIFAR10.image_shape, backend="numpy")
+        large = model.build(task.image_shape, backend="numpy")
+        assert [(e["name"], e["shape"]) for e in large.layout()] == [(e["name"], e["shape"]) for e in small.layout()]
+
+
+@pytest.mark.parametrize(("side", "last"), [(32, 4), (64, 4), (96, 6), (128, 4), (224, 7)])
+def test_the_residual_net_sees_few_pixels_at_its_end(side, last):
+    model = recipes.network("residual", Task("folder", (side, side, 3), 10, 100))
+    model.count((side, side, 3))
+    assert model.layers[-2].input_shape == (last, last, 256)
+
+
 @pytest.mark.parametrize(("task", "hidden"), [(DIGITS, 128), (FASHION, 128), (CIFAR10, 256), (CIFAR100, 1024)])
 def test_lab6_is_the_labs_network_with_its_settings(task, hidden):
     settings = recipes.RECIPES["lab6"].settings(task)

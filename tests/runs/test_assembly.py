@@ -29,6 +29,18 @@ def test_to_plain_gradient_descent_weight_decay_is_the_labs_penalty():
     assert np.abs(decayed - neither).max() > 1e-3
 
 
+@pytest.mark.parametrize(("optimizer", "peak"), [("sgd", 0.5), ("muon", 0.125)])
+def test_the_schedule_keeps_the_body_slower_than_the_head(optimizer, peak):
+    given = {"model": "mlp", "optimizer": optimizer, "lr": 0.5, "body_lr": 0.25, "schedule": "cosine", "hidden": 2}
+    trainer = make_trainer(prepare(Settings(backend="numpy", **given)), [])
+    assert trainer.schedule(0) == peak
+    before = [each.lr for each in trainer.optimizer.optimizers]
+    trainer.optimizer.lr = trainer.schedule(trainer.schedule.total_steps // 2)
+    after = [each.lr for each in trainer.optimizer.optimizers]
+    assert after[0] < before[0]
+    np.testing.assert_allclose(np.divide(after, before), after[0] / before[0])
+
+
 @pytest.mark.parametrize("warmup", [0.0, 0.5])
 def test_a_constant_rate_stays_what_it_is_after_the_warm_up(warmup):
     job = prepare(Settings(model="lab6", hidden=2, warmup=warmup, epochs=2, batch_size=100, backend="numpy"))

@@ -12,7 +12,7 @@ from xnn.runs import Settings
 from xnn.runs.assembly import prepare
 from xnn.runs.defaults import resolve
 
-LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads"}
+LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads", "from_"}
 
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 
@@ -112,6 +112,7 @@ def test_a_recipes_precision_gives_way_where_it_cannot_be_had(monkeypatch, backe
             "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has one",
         ),
         ({"whitening_eps": 0.1}, "--whitening-eps 0.1: needs --first-layer whitening too"),
+        ({"model": "mlp", "shrink": 2}, "--shrink 2: the model mlp does not shrink images; cnn does"),
         ({"window": 5}, "--window 5: needs --window-share too"),
         ({"window_share": 0.5}, "--window-share 0.5: needs --window too"),
         ({"window": 9, "window_share": 0.5}, "--window 9: expected at most 8, for images of 8x8"),

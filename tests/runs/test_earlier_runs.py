@@ -30,6 +30,8 @@ def test_it_is_read_as_it_was_written(run):
     assert len(found.history) == 1
     assert len(found.intervals) == 2
     assert found.settings.hidden == 4
+    # Its network is that of its time, whatever the recipe would choose now.
+    assert found.settings.shrink == 1
     answers = evaluate(load_model(run), load("digits").test)
     assert answers.accuracy == pytest.approx(found.result["test_accuracy"], abs=0.005)
 

@@ -228,6 +228,7 @@ def test_resuming_from_nothing_sound_is_refused(tmp_path):
         (b"[1, 2]", r"config.json is damaged: Expected `object`, got `array`"),
         (b'{"epochs": 0}', r"config.json is damaged: --epochs 0: expected"),
         (b'{"epochs": null}', r"config.json is damaged: it has no number of epochs"),
+        (b'{"epochs": 1, "from_": "x"}', r"config.json is damaged: it names no model"),
         (b'{"epoch": 3}', r"unknown setting 'epoch'"),
         (b"\xff\xfe", r"config.json is damaged"),
         (b"[" * 100_000, r"config.json is damaged"),
@@ -485,7 +486,10 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
     "changes",
     [{"optimizer": name, "lr": 0.01} for name in OPTIMIZERS]
     + [{"schedule": name, "warmup": 0.3} for name in SCHEDULES]
-    + [{"augment": names} for names in (("flip", "crop", "cutout"), ("alternating-flip", "shift"))]
+    + [
+        {"augment": names}
+        for names in (("flip", "crop", "cutout"), ("alternating-flip", "shift"), ("resized-crop", "rotate", "colour"))
+    ]
     + [{"model": "cnn", "init": "dirac"}, {"decay": "all"}, {"test_views": 2}]
     + [{"clip_norm": 0.1}, {"label_smoothing": 0.1}, {"dtype": "float64"}],
     ids=str,

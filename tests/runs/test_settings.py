@@ -19,6 +19,7 @@ from xnn.runs.settings import (
     BELOW_ONE,
     EVERY,
     FIELDS,
+    SHRINKS,
     VIEWS,
     WIDTH,
     flag,
@@ -30,7 +31,9 @@ from xnn.runs.settings import (
 def values(field):
     """Values of one setting that are allowed by themselves."""
     choices, check, wanted = field.metadata["choices"], field.metadata["check"], kind(field)
-    if wanted is tuple:
+    if wanted is tuple and not choices:
+        found = st.lists(st.text("abc.0", min_size=1, max_size=4), max_size=3).map(tuple)
+    elif wanted is tuple:
         found = st.just(("none",)) | st.lists(
             st.sampled_from([name for name in choices if name != "none"]), unique=True
         ).map(tuple)
@@ -40,6 +43,8 @@ def values(field):
         found = st.integers(0, 10**9).map(str) | st.builds(
             "{}{}".format, st.decimals(0, 10**6, places=2), st.sampled_from("smh")
         )
+    elif check == SHRINKS:
+        found = st.sampled_from([1, 2, 4, 8])
     elif check == VIEWS:
         found = st.sampled_from([1, 2, 6])
     elif wanted is bool:
@@ -113,7 +118,7 @@ def test_no_number_is_negative(name):
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
     counts = ("hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
-    assert name in (*counts, "whitening_eps", *TAKEN)
+    assert name in (*counts, "whitening_eps", "body_lr", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 
@@ -136,6 +141,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"precision": "tf32", "dtype": "float64"}, "--precision tf32: works only with --dtype float32, not float64"),
         ({"augment": ("flop",)}, "--augment flop: .*Did you mean 'flip'"),
         ({"test_views": 3}, "--test-views 3: expected 1, 2 or 6"),
+        ({"shrink": 3}, "--shrink 3: expected 1, 2, 4 or 8"),
         ({"decay": "some"}, "--decay some: expected one of weights, all"),
         ({"augment": ("none", "flip")}, "--augment none,flip: 'none' cannot be combined with others"),
         ({"augment": "flip"}, "--augment 'flip': expected a list of names"),
@@ -172,6 +178,9 @@ def test_paths_and_whole_numbers_are_taken():
         ({"recipe": "speed"}, "speed"),
         ({"recipe": "speed-long"}, "speed"),
         ({"recipe": "speed", "model": "cnn"}, "cnn"),
+        ({"recipe": "speed", "from_": "runs/other"}, "speed"),
+        ({"model": "cnn", "from_": "runs/other"}, "cnn"),
+        ({"from_": "runs/other"}, None),
     ],
 )
 def test_a_recipe_brings_its_model_where_none_is_given(given_, model):

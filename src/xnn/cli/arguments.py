@@ -108,20 +108,23 @@ def add_option(group: "argparse._ArgumentGroup", name: str) -> None:
     field = FIELDS[name]
     text, choices, wanted = field.metadata["help"], field.metadata["choices"], kind(field)
     if wanted is bool:
-        group.add_argument(flag(name), action="store_true", help=text)
+        group.add_argument(flag(name), dest=name, action="store_true", help=text)
         return
     if choices:
         text = f"{text}: {', '.join(choices)}" if text else ", ".join(choices)
-    if field.default not in (None, 0, 0.0):
+    if field.default not in (None, 0, 0.0, ()):
         text = f"{text} (default: {field.default})"
-    group.add_argument(flag(name), metavar=field.metadata["metavar"] or METAVARS[wanted], help=text)
+    # A list may also be given flag by flag.
+    action = "append" if wanted is tuple else "store"
+    metavar = field.metadata["metavar"] or METAVARS[wanted]
+    group.add_argument(flag(name), dest=name, action=action, metavar=metavar, help=text)
 
 
 def read_option(name: str, given: Any) -> Any:
     """Turn a flag's argument into a value of the setting's type; the dataclass checks the value itself."""
     wanted = kind(FIELDS[name])
     if wanted is tuple:
-        return tuple(part for part in given.split(",") if part)
+        return tuple(part for each in given for part in each.split(",") if part)
     if wanted in (str, bool):
         return given
     try:

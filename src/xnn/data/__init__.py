@@ -4,6 +4,7 @@ from xnn.data.augmentation import Compose, Cutout, HorizontalFlip, RandomCrop, R
 from xnn.data.batches import Batches
 from xnn.data.by_epoch import AlternatingFlip, FirstEpochs
 from xnn.data.normalization import Normalization
+from xnn.data.photographs import ColourJitter, RandomResizedCrop, RandomRotation
 from xnn.data.sources import load, names
 from xnn.data.splits import Dataset, Split, validation_split
 from xnn.data.whitening import whitening_filters
@@ -11,6 +12,7 @@ from xnn.data.whitening import whitening_filters
 __all__ = [
     "AlternatingFlip",
     "Batches",
+    "ColourJitter",
     "Compose",
     "Cutout",
     "Dataset",
@@ -18,6 +20,8 @@ __all__ = [
     "HorizontalFlip",
     "Normalization",
     "RandomCrop",
+    "RandomResizedCrop",
+    "RandomRotation",
     "RandomWindow",
     "Split",
     "load",

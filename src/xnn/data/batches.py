@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,9 +18,11 @@ from xnn.data.splits import HostArray, Split
 from xnn.errors import SettingError
 from xnn.random import Random
 
-# Images that are gathered, augmented and normalised at once. Batches are views of such a block, so a batch of one image
-# costs little more than a slice.
-_BLOCK = 512
+_BLOCK, _BLOCK_NUMBERS = 512, 2**23
+"""Images that are gathered, augmented and normalised at once, and numbers in them, unless a batch has more.
+
+Batches are views of such a block, so a batch of one image costs little more than a slice.
+"""
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -128,7 +131,8 @@ class Batches:
 
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Array, Array]]:
         size = self.batch_size
-        block_size = max(_BLOCK // size, 1) * size
+        most = min(_BLOCK, _BLOCK_NUMBERS // max(math.prod(self.split.images.shape[1:]), 1))
+        block_size = max(most // size, 1) * size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
         copy = self._copy
         source: Source = HostSource(self.split, self.backend, order) if copy is None else DeviceSource(copy, order)

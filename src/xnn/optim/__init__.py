@@ -8,7 +8,7 @@ to ``optimizer.lr``.
 from xnn.optim.adam import Adam, AdamW
 from xnn.optim.averaging import ExponentialMovingAverage
 from xnn.optim.clipping import clip_gradient_norm
-from xnn.optim.groups import Groups, Part, split
+from xnn.optim.groups import Groups, Part, last_layer, split
 from xnn.optim.muon import Muon, hidden_matrices, orthogonalize
 from xnn.optim.optimizer import Model, Optimizer
 from xnn.optim.rmsprop import RMSprop
@@ -34,6 +34,7 @@ __all__ = [
     "Step",
     "clip_gradient_norm",
     "hidden_matrices",
+    "last_layer",
     "orthogonalize",
     "split",
 ]

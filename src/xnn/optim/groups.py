@@ -76,6 +76,16 @@ def split(model: Model, *rules: Rule) -> list[Part]:
     return [Part(model, layout) for layout in parts]
 
 
+def last_layer(model: Model) -> Rule:
+    """Return the rule that picks the parameters of the layer that makes a model's outputs.
+
+    It is the layer of the last parameter with two axes or more.
+    """
+    name = [entry["name"] for entry in model.layout() if len(entry["shape"]) >= 2][-1]
+    prefix = name[: name.rfind(".") + 1]
+    return lambda name, shape: name.startswith(prefix)
+
+
 class Groups(Optimizer):
     """Optimizers of the parts of a model, as one.
 

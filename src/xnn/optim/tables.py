@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnn.optim.adam import Adam, AdamW
-from xnn.optim.groups import Groups, Part, split
+from xnn.optim.groups import Groups, Part, last_layer, split
 from xnn.optim.muon import Muon, hidden_matrices
 from xnn.optim.optimizer import Model, Optimizer
 from xnn.optim.rmsprop import RMSprop
@@ -81,6 +81,29 @@ OPTIMIZERS: dict[str, Kind] = {
         },
     ),
 }
+
+
+def make_optimizer(name: str, model: Model, body_lr: float = 1.0, **settings: Any) -> Optimizer:
+    """Return one of the optimizers, made from its settings.
+
+    Parameters
+    ----------
+    name : str
+        One of `OPTIMIZERS`.
+    model : Model
+    body_lr : float
+        Factor of the learning rate of all but the last layer.
+    **settings
+        Those that the optimizer takes, and ``decay_all``.
+    """
+    make = OPTIMIZERS[name].make
+    if body_lr == 1.0:
+        return make(model, **settings)
+    if "head_lr" in settings:  # the head has a rate of its own, and the others are the body's
+        return make(model, **settings | {rate: body_lr * settings[rate] for rate in ("lr", "bias_lr")})
+    head, body = split(model, last_layer(model))
+    return Groups(make(head, **settings), make(body, **settings | {"lr": body_lr * settings["lr"]}))
+
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constant": lambda lr, total_steps, warmup_steps: Constant(lr, warmup_steps=warmup_steps),

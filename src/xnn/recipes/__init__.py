@@ -7,18 +7,26 @@ command or to `xnn.Settings` take precedence. Another way to train a network is 
 
 from xnn import nn
 from xnn.nn.initializers import Initializer, kaiming_normal, partial_dirac
-from xnn.recipes import cnn, lab6, mlp, speed
+from xnn.recipes import cnn, lab6, mlp, residual, speed
 from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
 __all__ = ["INITIALIZERS", "RECIPES", "Recipe", "network"]
 
-RECIPES: dict[str, Recipe] = {"cnn": cnn.RECIPE, "mlp": mlp.RECIPE, "lab6": lab6.RECIPE, "speed": speed.RECIPE}
+RECIPES: dict[str, Recipe] = {
+    "cnn": cnn.RECIPE,
+    "mlp": mlp.RECIPE,
+    "lab6": lab6.RECIPE,
+    "speed": speed.RECIPE,
+    "residual": residual.RECIPE,
+}
 INITIALIZERS: dict[str, Initializer] = {"kaiming": kaiming_normal, "dirac": partial_dirac}
 """Initial values of the convolutions' filters, by the names that ``--init`` takes."""
 
 
-def network(name: str, task: Task, hidden: int | None = None, init: str = "kaiming") -> nn.Sequential:
+def network(
+    name: str, task: Task, hidden: int | None = None, init: str = "kaiming", shrink: int | None = None
+) -> nn.Sequential:
     """Return the network of a recipe, not yet built.
 
     Parameters
@@ -31,7 +39,13 @@ def network(name: str, task: Task, hidden: int | None = None, init: str = "kaimi
         Width of the hidden layers, or of the first convolution; by default the recipe's width for that task.
     init : str
         One of `INITIALIZERS`.
+    shrink : int, optional
+        How many times smaller images are made at the beginning, for a network that can; by default the recipe's for
+        that task.
     """
     recipe = RECIPES[name]
-    width = recipe.settings(task)["hidden"] if hidden is None else hidden
-    return recipe.layers(task, width, INITIALIZERS[init])
+    own = recipe.settings(task)
+    width = own["hidden"] if hidden is None else hidden
+    if "shrink" not in own:
+        return recipe.layers(task, width, INITIALIZERS[init])
+    return recipe.layers(task, width, INITIALIZERS[init], own["shrink"] if shrink is None else shrink)

@@ -8,19 +8,31 @@ from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
 
-def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
-    """Return five convolutions, or two for tiny images."""
+def layers(task: Task, hidden: int, initializer: Initializer, shrink: int = 1) -> nn.Sequential:
+    """Return five convolutions, or two for tiny images.
 
-    def convolution(channels: int, pool: bool) -> list[nn.Layer]:
-        filters = nn.Conv2d(channels, 3, padding=1, bias=False, weight_initializer=initializer)
+    The first convolution and its pooling make an image `shrink` times smaller than they make one of CIFAR, so that the
+    layers after them cost the same. The shapes of the weights do not depend on it.
+    """
+
+    def convolution(channels: int, window: int, stride: int = 1) -> list[nn.Layer]:
+        filters = nn.Conv2d(channels, 3, stride=stride, padding=1, bias=False, weight_initializer=initializer)
         # Pooling comes before the layers that compute each pixel, so that they have a quarter of the pixels.
-        return [filters, *([nn.MaxPool2d(2)] if pool else []), nn.BatchNorm(), nn.ReLU()]
+        return [filters, *([nn.MaxPool2d(window)] if window > 1 else []), nn.BatchNorm(), nn.ReLU()]
 
-    # Multiples of the width, and whether the image is halved there: CIFAR's 32 x 32 pixels become 4 x 4.
-    plan = [(1, False), (2, True)] if task.tiny else [(1, True), (2, True), (2, False), (4, True), (4, False)]
-    blocks = [layer for factor, pool in plan for layer in convolution(factor * hidden, pool)]
+    # Multiples of the width, and the window of the pooling: CIFAR's 32 x 32 pixels become 4 x 4.
+    plan = [(1, 1), (2, 2)] if task.tiny else [(1, 2), (2, 2), (2, 1), (4, 2), (4, 1)]
+    stride = min(shrink, 2)
+    blocks = convolution(hidden, plan[0][1] * shrink // stride, stride)
+    blocks += [layer for factor, window in plan[1:] for layer in convolution(factor * hidden, window)]
     summary = nn.Flatten() if task.tiny else nn.GlobalMaxPool2d()
     return nn.Sequential(*blocks, summary, nn.Linear(task.classes))
+
+
+def _shrink(task: Task) -> int:
+    """Return what leaves 32 to 63 pixels of the shorter side, or more of very large images."""
+    side = min(task.image_shape[:2])
+    return next(factor for factor in (8, 4, 2, 1) if side >= 32 * factor or factor == 1)
 
 
 def settings(task: Task) -> dict[str, Any]:
@@ -33,6 +45,7 @@ def settings(task: Task) -> dict[str, Any]:
     if task.small:
         return {
             "hidden": hidden,
+            "shrink": _shrink(task),
             "optimizer": "sgd",
             "momentum": 0.9,
             "lr": 0.1,
@@ -44,6 +57,7 @@ def settings(task: Task) -> dict[str, Any]:
         }
     return {
         "hidden": hidden,
+        "shrink": _shrink(task),
         "init": "dirac",
         "optimizer": "muon",
         "lr": 0.14,

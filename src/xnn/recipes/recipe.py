@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnn import nn
-from xnn.nn.initializers import Initializer
 from xnn.tasks import Task
 
 
@@ -20,12 +19,13 @@ class Recipe:
     settings
         ``task -> settings``: the fields of `xnn.Settings` that the recipe sets, including ``"hidden"``.
     layers
-        ``(task, hidden width, initializer of filters) -> Sequential``, not yet built.
+        ``(task, hidden width, initializer of filters) -> Sequential``, not yet built. Where the settings have a
+        ``"shrink"``, that is a fourth argument.
     convolutions
         Whether the network has convolutions, which ``--init`` is for.
     """
 
     about: str
     settings: Callable[[Task], dict[str, Any]]
-    layers: Callable[[Task, int, Initializer], nn.Sequential]
+    layers: Callable[..., nn.Sequential]
     convolutions: bool = False

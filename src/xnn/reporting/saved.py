@@ -139,6 +139,6 @@ def _described(description: schema.Description) -> SavedModel:
     normalization = Normalization(tuple(numbers["mean"]), tuple(numbers["std"]))
     if not len(normalization.mean) == len(normalization.std) == shape[2]:
         raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
-    # Runs from before this setting existed lack it.
-    model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming")
+    # Runs from before these settings existed lack them.
+    model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming", settings.shrink or 1)
     return SavedModel(model, shape, classes, normalization, settings)

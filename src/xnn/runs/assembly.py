@@ -9,9 +9,10 @@ from xnn import data, kernels, nn, optim, recipes
 from xnn._typing import Report
 from xnn.backends import Backend, backend
 from xnn.errors import SettingError
-from xnn.optim.tables import OPTIMIZERS, SCHEDULES
+from xnn.optim.tables import OPTIMIZERS, SCHEDULES, make_optimizer
 from xnn.runs.defaults import check_names, resolve
 from xnn.runs.settings import Settings, flag, known
+from xnn.runs.starting import Start
 from xnn.tasks import Task
 from xnn.training import class_weights
 from xnn.training.callbacks import Callback, EarlyStopping
@@ -50,16 +51,20 @@ class Job:
     test: data.Batches
 
 
-def prepare(settings: Settings, report: Report | None = None, *, download: bool = True) -> Job:
+def prepare(settings: Settings, report: Report | None = None, *, download: bool = True, starting: bool = True) -> Job:
     """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
 
-    `download` says whether a data set that is missing may be downloaded.
+    `download` says whether a data set that is missing may be downloaded; `starting` is False for a model that gets its
+    weights from a checkpoint, so that the run that its settings begin with is not needed.
 
     Raises
     ------
     UserError
         A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
+    start = Start.read(settings.from_) if settings.from_ is not None and starting else None
+    if start is not None:
+        settings = start.filled_in(settings)
     check_names(settings)
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
@@ -85,6 +90,9 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     _check_window(model, settings, task)
     _check_shift(settings, task)
     _prepare_first_layer(model, settings, training, normalization)
+    if start is not None:
+        start.give(model, dataset.classes, report or (lambda line: None))
+    _freeze(model, settings.freeze)
 
     def batches(split: data.Split, size: int, **options: Any) -> data.Batches:
         return data.Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
@@ -119,6 +127,8 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
     if settings.data_dir is not None:
         settings = replace(settings, data_dir=absolute(settings.data_dir))
+    if settings.from_ is not None:
+        settings = replace(settings, from_=absolute(settings.from_))
     if settings.dataset in data.names() or settings.dataset.startswith("torchvision:"):
         return settings
     return replace(settings, dataset=absolute(settings.dataset))
@@ -126,7 +136,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
 
 def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
     try:
-        model = recipes.network(settings.model, task, settings.hidden, known(settings.init))
+        model = recipes.network(settings.model, task, settings.hidden, known(settings.init), settings.shrink)
         model.build(
             task.image_shape,
             backend=chosen,
@@ -188,6 +198,23 @@ def _prepare_first_layer(
 _FIRST_BIAS = "0.bias"
 
 
+def _freeze(model: nn.Sequential, prefixes: tuple[str, ...]) -> None:
+    """Freeze the parameters that ``--freeze`` names."""
+    in_head = optim.last_layer(model)
+    for prefix in prefixes:
+        if prefix == "body":
+            names = [name for name, view in model.parameters.items() if not in_head(name, view.shape)]
+        else:
+            names = [prefix]
+        try:
+            for name in names:
+                model.freeze(name)
+        except ValueError as error:
+            raise SettingError(f"--freeze {prefix}: {error}, or body for all but the last layer") from error
+    if prefixes and not model.trainable:
+        raise SettingError(f"--freeze {','.join(prefixes)}: leaves nothing to train")
+
+
 def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     """Return the trainer of a job."""
     settings = job.settings
@@ -195,11 +222,12 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
     if settings.first_bias_epochs:
         callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
+    optimizer = _optimizer(job.model, settings)
     smoothing = settings.label_smoothing or 0.0
     return Trainer(
         job.model,
-        _optimizer(job.model, settings),
-        schedule=_schedule(settings, len(job.train)),
+        optimizer,
+        schedule=_schedule(settings, optimizer.lr, len(job.train)),
         loss=nn.SoftmaxCrossEntropy(smoothing, class_weight=_class_weight(job)),
         held_out_loss=nn.SoftmaxCrossEntropy(smoothing),
         penalty=nn.L2Penalty(settings.l2) if settings.l2 else None,
@@ -221,16 +249,16 @@ def _class_weight(job: Job) -> tuple[float, ...] | None:
 
 
 def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:
-    kind = OPTIMIZERS[known(settings.optimizer)]
-    values = {name: known(getattr(settings, name)) for name in kind.settings}
-    return kind.make(model, decay_all=settings.decay == "all", **values)
+    name = known(settings.optimizer)
+    values = {each: known(getattr(settings, each)) for each in OPTIMIZERS[name].settings}
+    return make_optimizer(name, model, settings.body_lr, decay_all=settings.decay == "all", **values)
 
 
-def _schedule(settings: Settings, batches: int) -> optim.Schedule:
+def _schedule(settings: Settings, lr: float, batches: int) -> optim.Schedule:
     """The learning rate by step."""
     total = known(settings.epochs) * batches
     warmup = min(round((settings.warmup or 0.0) * batches), total - 1)
-    return SCHEDULES[known(settings.schedule)](known(settings.lr), total, warmup_steps=warmup)
+    return SCHEDULES[known(settings.schedule)](lr, total, warmup_steps=warmup)
 
 
 def _augment(settings: Settings) -> data.Compose | None:
@@ -240,6 +268,9 @@ def _augment(settings: Settings) -> data.Compose | None:
         "crop": lambda: data.RandomCrop(padding=4),
         "shift": lambda: data.RandomCrop(padding=SHIFT, fill="reflect"),
         "cutout": lambda: data.Cutout(size=8),
+        "resized-crop": data.RandomResizedCrop,
+        "rotate": data.RandomRotation,
+        "colour": data.ColourJitter,
     }
     chosen = [makers[name]() for name in settings.augment or () if name != "none"]
     epochs = int(known(settings.epochs) * (settings.window_share or 0.0))

@@ -91,7 +91,7 @@ def trained_model(path: Path) -> Any:
         saved, _ = directory.newest_checkpoint(resuming.check_counts)
         if saved is None:
             raise RunError(f"--resume {path}: its checkpoints are gone")
-        job = prepare(resuming.saved_settings(directory, {}), download=False)
+        job = prepare(resuming.saved_settings(directory, {}), download=False, starting=False)
         trainer = make_trainer(job, [])
         directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
         best.take(trainer, job, directory)

@@ -24,6 +24,7 @@ COMMON: dict[str, Any] = {
     "decay": "weights",
     "window": 0,
     "window_share": 0.0,
+    "shrink": 1,
     "init": "kaiming",
     "first_layer": "random",
     "whitening_eps": WHITENING_EPS,
@@ -36,6 +37,8 @@ COMMON: dict[str, Any] = {
 
 def check_names(settings: Settings) -> None:
     """Raise a `SettingError` if no recipe or model has the name that is given, or the two do not belong together."""
+    if settings.model is None:
+        raise SettingError(f"--model: is not given; choose one of {', '.join(RECIPES)}")
     if settings.recipe is not None:
         _check_known("recipe", settings.recipe)
     _check_known("model", settings.model)
@@ -73,6 +76,8 @@ def resolve(settings: Settings, task: Task) -> Settings:
         raise SettingError(f"--warmup {resolved.warmup:g}: expected fewer epochs than --epochs {resolved.epochs}")
     if resolved.init != "kaiming" and not RECIPES[settings.model].convolutions:
         raise SettingError(f"--init {resolved.init}: the model {settings.model} has no convolutions")
+    if resolved.shrink != 1 and "shrink" not in RECIPES[settings.model].settings(task):
+        raise SettingError(f"--shrink {resolved.shrink}: the model {settings.model} does not shrink images; cnn does")
     return resolved
 
 

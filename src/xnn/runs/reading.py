@@ -25,6 +25,10 @@ _MOST_ROWS = 100_000
 """Most rows of intervals.jsonl to keep: more than a chart can show."""
 
 
+_EARLIER = {"shrink": 1}
+"""What runs had before there was a setting for it, where that is not what the recipe has now."""
+
+
 class RunFiles:
     """The files of one run, by their names in a folder that is opened once; made by `existing`."""
 
@@ -68,7 +72,10 @@ class RunFiles:
         """
         with schema.reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
-            return Settings.from_dict(checked(value, schema.Config))
+            settings = Settings.from_dict(_EARLIER | checked(value, schema.Config))
+            if settings.model is None:
+                raise ValueError("it names no model")
+            return settings
 
     def read_result(self) -> schema.Result | None:
         """Return what `write_result` wrote, or None if the run is not complete.

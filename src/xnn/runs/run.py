@@ -97,7 +97,7 @@ def train(
     if given is not None:
         RunDirectory.check_unused(given)
     job = prepare(settings, report)
-    path = given or default_path(settings.dataset, settings.recipe or settings.model)
+    path = given or default_path(settings.dataset, settings.recipe or job.settings.model)
     with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
         _introduce(job, directory, say)
         with _trainer(job, directory, callbacks) as trainer:
@@ -156,7 +156,7 @@ def _resume(
         return Result(directory.path, history, result, None, was_complete=True)
     saved, _ = directory.newest_checkpoint(resuming.check_counts)
     resuming.check_epochs(settings, saved)
-    job = prepare(settings, report, download=download)
+    job = prepare(settings, report, download=download, starting=saved is None)
     if saved is not None:
         resuming.check_data(job, directory, saved)
     with _trainer(job, directory, callbacks) as trainer:
@@ -203,6 +203,7 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -
             every=settings.checkpoint_every,
             made_with=resuming.made_with(job),
             best=best.column(job),
+            at_start=settings.from_ is not None,
         )
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
 
@@ -271,7 +272,9 @@ def _description(job: Job) -> dict[str, Any]:
     settings = job.settings.to_dict()
     for name in PLACES:
         del settings[name]
-    settings["dataset"] = Path(job.settings.dataset).name  # of a folder its own name, not where it is
+    # Of folders their own names, not where they are.
+    settings["dataset"] = Path(job.settings.dataset).name
+    settings["from_"] = None if job.settings.from_ is None else Path(job.settings.from_).name
     return {
         "model": job.settings.model,
         "image_shape": list(job.dataset.image_shape),

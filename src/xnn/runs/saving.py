@@ -38,6 +38,8 @@ class Checkpoint(Callback):
         JSON-able facts about what computes, kept under ``made_with`` likewise.
     best
         Name of a column of the history: the checkpoint of the epoch that has its lowest value is kept too.
+    at_start
+        Whether to save before the first step too, for a run that begins with weights that may be gone later.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Checkpoint(Callback):
         every: str = "0",
         made_with: Mapping[str, Any] | None = None,
         best: str | None = None,
+        at_start: bool = False,
     ) -> None:
         _checks.count("keep", keep, 1)
         self.directory = directory if isinstance(directory, Folder) else Path(directory)
@@ -57,11 +60,14 @@ class Checkpoint(Callback):
         self.every = Every.parse(every)
         self.made_with = made_with
         self.best = best
+        self.at_start = at_start
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """Start the clock."""
+        """Start the clock; save what the first step begins with, where that was asked for."""
         self._wait()
+        if self.at_start and not trainer.step:
+            self.save(trainer)
 
     def step_end(self, trainer: Trainer) -> None:
         """Save if it is time to do so."""

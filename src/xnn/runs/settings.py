@@ -18,7 +18,11 @@ from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 from xnn.runs.every import FORM
 
-AUGMENTATIONS: Final = ("flip", "alternating-flip", "crop", "shift", "cutout", "none")
+AUGMENTATIONS: Final = (
+    *("flip", "alternating-flip", "crop", "shift", "cutout"),
+    *("resized-crop", "rotate", "colour"),
+    "none",
+)
 DTYPES: Final = ("float32", "float64")
 
 _LARGEST: Final = 2**63 - 1
@@ -35,6 +39,7 @@ EVERY: Final[Check] = (
     "a number of steps such as 500, a time such as 90s, 10m or 2h, or 0 to save only after epochs",
     FORM.fullmatch,
 )
+SHRINKS: Final[Check] = ("1, 2, 4 or 8", lambda value: value in (1, 2, 4, 8))
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
@@ -82,14 +87,25 @@ class Settings:
     )
     model: str = _model(
         f"{', '.join(f'{name} ({recipe.about})' for name, recipe in recipes.RECIPES.items())}; default: the recipe's, "
-        "or cnn"
+        "that of --from, or cnn"
     )
     hidden: int | None = _model("width of the hidden layers, or of the first convolution", check=WIDTH)
+    shrink: int | None = _model(
+        "how many times smaller cnn makes images at its beginning; by default 32 to 63 pixels are left of the shorter "
+        "side",
+        check=SHRINKS,
+    )
     init: str | None = _model("initial values of the convolutions' filters", choices=recipes.INITIALIZERS)
     first_layer: str | None = _model("filters of speed's frozen first layer", choices=("random", "whitening"))
     whitening_eps: float | None = _model("added to the variances that whitening divides by", check=ABOVE_ZERO)
     first_bias_epochs: int | None = _model(
         "epochs for which the bias of a frozen first layer is trained", check=AT_LEAST_ZERO
+    )
+    from_: str | None = _model(
+        "begin with the weights of that run that fit; its model and width are the defaults", metavar="RUN_DIR"
+    )
+    freeze: tuple[str, ...] = _model(
+        "layers or parameters that stay as they are, as in 0,2.bias; body for all but the last layer", ()
     )
     dtype: str = _model("floating-point type of all numbers", "float32", choices=DTYPES)
     threads: int | None = _model("threads to compute with on the CPU (default: all cores)", check=AT_LEAST_ONE)
@@ -100,6 +116,9 @@ class Settings:
     epochs: int | None = _training("passes over the data", check=AT_LEAST_ONE)
     batch_size: int | None = _training("images in a step", check=AT_LEAST_ONE)
     lr: float | None = _training("learning rate (step size)", check=ABOVE_ZERO)
+    body_lr: float = _training(
+        "factor of the learning rate of all but the last layer", 1.0, metavar="FACTOR", check=ABOVE_ZERO
+    )
     optimizer: str | None = _training("", choices=OPTIMIZERS)
     momentum: float | None = _training(f"momentum of {', '.join(takers('momentum'))}", check=BELOW_ONE)
     weight_decay: float | None = _training("weight decay of the optimizer", check=AT_LEAST_ZERO)
@@ -153,7 +172,7 @@ class Settings:
         for name, field in FIELDS.items():
             object.__setattr__(self, name, _checked(field, getattr(self, name)))
         if self.model is None:
-            object.__setattr__(self, "model", _model_of(self.recipe))
+            object.__setattr__(self, "model", _model_of(self.recipe, self.from_))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -207,7 +226,7 @@ class Settings:
         arguments = []
         for name, field in FIELDS.items():
             value = getattr(self, name)
-            if value == (_model_of(self.recipe) if name == "model" else field.default):
+            if value == (_model_of(self.recipe, self.from_) if name == "model" else field.default):
                 continue
             if kind(field) is bool:
                 arguments.append(flag(name))
@@ -220,9 +239,14 @@ class Settings:
 FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
 
 
-def _model_of(recipe: str | None) -> str:
-    """Return the model where none was given: a recipe is named after its own, as in ``speed`` or ``speed-long``."""
-    return "cnn" if recipe is None else recipe.partition("-")[0]
+def _model_of(recipe: str | None, from_: str | None) -> str | None:
+    """Return the model where none was given: a recipe is named after its own, as in ``speed`` or ``speed-long``.
+
+    None if it is that of another run, which `xnn.runs.assembly.prepare` reads.
+    """
+    if recipe is not None:
+        return recipe.partition("-")[0]
+    return "cnn" if from_ is None else None
 
 
 def known(value: T | None) -> T:
@@ -234,14 +258,16 @@ def known(value: T | None) -> T:
 
 def flag(name: str) -> str:
     """Return the command line's name of a setting."""
-    return "--" + name.replace("_", "-")
+    # A name that is a word of Python's, such as `from_`, ends in "_".
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 @functools.cache
 def kind(field: "dataclasses.Field[Any]") -> type:
     """Return the type of a field's values apart from None: str, int, float, bool or tuple (of strings)."""
     annotation = typing.get_type_hints(Settings)[field.name]
-    plain = typing.get_args(annotation)[0] if typing.get_args(annotation) else annotation
+    members = typing.get_args(annotation)
+    plain = members[0] if type(None) in members else annotation
     result: type = typing.get_origin(plain) or plain
     return result
 
