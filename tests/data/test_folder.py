@@ -51,7 +51,18 @@ def test_one_folder_is_divided(tmp_path):
     labels = np.concatenate([arrays.train_labels, arrays.test_labels])
     assert len({image.tobytes() for image in images}) == 20
     assert [known[image.tobytes()] for image in images] == labels.tolist()
+    assert [labels[:16].sum(), labels[16:].sum()] == [8, 2]
     np.testing.assert_array_equal(read_folder(tmp_path)[0].test_images, arrays.test_images)
+
+
+def test_the_division_is_a_function_of_the_names(tmp_path):
+    """Not of the order in which the system lists them, nor of where the folder is."""
+    found = []
+    for place, order in (("x", range(20)), ("y", reversed(range(20)))):
+        for number in order:
+            save(tmp_path / place / "ab"[number % 2] / f"{number:02}.png", pixels(number))
+        found.append(read_folder(tmp_path / place)[0].test_images)
+    np.testing.assert_array_equal(*found)
 
 
 def test_grey_images_among_colour_ones(tmp_path):
@@ -197,7 +208,11 @@ def test_folders_that_are_no_data_set(tmp_path):
 
 def test_too_few_images_to_divide(tmp_path):
     save(tmp_path / "a/0.png", pixels(0))
-    with pytest.raises(DataError, match=r"1 images are too few"):
+    with pytest.raises(DataError, match=r"1 images of 1 classes are too few"):
+        read_folder(tmp_path)
+    for number in range(1, 6):
+        save(tmp_path / str(number) / "0.png", pixels(0))
+    with pytest.raises(DataError, match=r"6 images of 6 classes are too few"):
         read_folder(tmp_path)
 
 

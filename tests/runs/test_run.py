@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.runs.rows import rows_of
 from xnn import kernels
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
-from xnn.runs import Settings
+from xnn.runs import Settings, resuming
 from xnn.runs.assembly import prepare
 from xnn.runs.directory import METRICS, RunDirectory, default_path
 from xnn.runs.reading import RunFiles
@@ -404,6 +405,28 @@ def test_resuming_over_changed_data_is_refused(images, change, message):
     first = train(of_folder("run"), callbacks=[StopAt(8)])
     change(images)
     with pytest.raises(RunError, match=f"--resume run: the data is not what the run .*{message}"):
+        resume(first.directory)
+
+
+@pytest.mark.parametrize("held_back", ["by the run", "in the folder", "by whoever made it"])
+def test_a_run_whose_images_were_divided_another_way_goes_on_only_if_that_does_not_matter(
+    images, monkeypatch, held_back
+):
+    """As by versions before there was a number for it."""
+    if held_back == "in the folder":
+        for path in list((images / "train").iterdir()):
+            path.rename(images / path.name)
+        for part in ("train", "test"):
+            shutil.rmtree(images / part)
+    facts = resuming.data_facts
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming, "data_facts", lambda job: {k: v for k, v in facts(job).items() if "dividing" not in k})
+        changes = {"validation": 0.25} if held_back == "by the run" else {}
+        first = train(of_folder("run", **changes), callbacks=[StopAt(3)])
+    if held_back == "by whoever made it":
+        assert resume(first.directory).values is not None
+        return
+    with pytest.raises(RunError, match=r"^--resume run: .* chose other images to hold back; go on with that version"):
         resume(first.directory)
 
 

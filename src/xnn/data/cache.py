@@ -44,13 +44,17 @@ _FEW, _BLOCK, _SMALL_BLOCK = 1000, 2**16, 2**12
 
 @dataclass(frozen=True, eq=False)
 class Cached:
-    """What the cache holds, or is to hold, of a data set; `file` is None until it is read from there."""
+    """What the cache holds, or is to hold, of a data set; `file` is None until it is read from there.
+
+    What `divided` tells, as in `Dataset`, is not part of the file.
+    """
 
     arrays: Arrays
     source: str
     classes: tuple[str, ...]
     fingerprint: str
     file: Path | None = None
+    divided: bool = False
 
 
 class DamagedCache(Exception):  # noqa: N818 - a state that is mended here, never an error for the caller
@@ -115,7 +119,7 @@ def load_or_build(
     if cached is not None:
         if cached.fingerprint == expected_fingerprint:
             return cached
-        report(f"the cache {path} was made from other files ({cached.source}); it is rebuilt from {source}")
+        report(f"the cache {path} was made from other files or in another way ({cached.source}); it is rebuilt from {source}")
     arrays, classes = build()
     built = Cached(arrays, source, classes, expected_fingerprint)
     try:

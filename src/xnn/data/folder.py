@@ -1,7 +1,7 @@
 """Any folder of images: ``class/image.png``, or ``train/class/image.png`` and ``test/class/image.png``.
 
-Classes are the names of the folders, in alphabetical order. A single folder is divided by a fixed seed: a fifth of its
-images are the test set.
+Classes are the names of the folders, in alphabetical order. A single folder is divided by a fixed seed: a fifth of each
+class is the test set.
 """
 
 from pathlib import Path
@@ -30,6 +30,11 @@ def image_paths(root: Path) -> list[Path]:
     if not paths:
         raise DataError(f"{root}: no images in class folders; expected files such as {root / 'CLASS' / 'image.png'}")
     return paths
+
+
+def is_divided(root: Path) -> bool:
+    """Return whether the test images of `root` are chosen here, since it has no ``train`` and ``test``."""
+    return len(_parts(root)) == 1
 
 
 def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
@@ -61,8 +66,8 @@ def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
     stack, labels = _read_images(paths, root), np.array(numbers, np.int64)
     if len(parts) == 2:
         return Arrays(stack[:count], labels[:count], stack[count:], labels[count:]), tuple(classes)
-    if len(paths) < 5:
-        raise DataError(f"{root}: {len(paths)} images are too few to hold a fifth back for testing")
+    if len(paths) < 5 or len(paths) == len(classes):
+        raise DataError(f"{root}: {len(paths)} images of {len(classes)} classes are too few to test on a fifth of each")
     train, test = validation_split(Split(stack, labels), TEST_FRACTION, TEST_SEED)
     return Arrays(train.images, train.labels, test.images, test.labels), tuple(classes)
 
@@ -135,4 +140,5 @@ def _classes(part: Path) -> list[str]:
 
 def _images(folder: Path) -> list[Path]:
     with explained(DataError, f"{folder}: cannot be read"):
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        # By their names: paths are compared differently on Windows, and the division depends on the order.
+        return sorted((path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)

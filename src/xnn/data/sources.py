@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xnn._typing import Report
@@ -11,9 +11,9 @@ from xnn.data import cache, class_names
 from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
 from xnn.data.digits import read_digits
 from xnn.data.download import fetch
-from xnn.data.folder import image_paths, read_folder
+from xnn.data.folder import image_paths, is_divided, read_folder
 from xnn.data.mnist import MNIST_LIKE, Mnist
-from xnn.data.splits import Dataset, Found, Split
+from xnn.data.splits import DIVISION, Dataset, Found, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
 from xnn.paths import expanded, explained, reason
@@ -171,9 +171,9 @@ def _read_through_cache(path: Path, found: Found, root: Path, known: Mnist | Cif
 def _load_folder(request: _Request, root: Path) -> cache.Cached:
     # A folder may have any name; this makes it one that a file can have.
     path = request.cache_path(f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:50]}", root)
-    return cache.load_or_build(
-        path, cache.fingerprint(image_paths(root), root), lambda: read_folder(root), str(root), request.report
-    )
+    mark = f"{cache.fingerprint(image_paths(root), root)}, division {DIVISION}"
+    cached = cache.load_or_build(path, mark, lambda: read_folder(root), str(root), request.report)
+    return replace(cached, divided=is_divided(root))
 
 
 def _load_torchvision(request: _Request) -> cache.Cached:
@@ -201,4 +201,4 @@ def _dataset(name: str, cached: cache.Cached, labels: str) -> Dataset:
         Split(images, found if found.ndim == 1 else found[:, column])
         for images, found in (cached.arrays[:2], cached.arrays[2:])
     )
-    return Dataset(name, train, test, classes, cached.source)
+    return Dataset(name, train, test, classes, cached.source, cached.divided)

@@ -48,6 +48,11 @@ class Job:
     held_out_name: str
     test: data.Batches
 
+    @property
+    def divided(self) -> bool:
+        """Whether images were held back here, for validation or for the test, rather than by whoever made the set."""
+        return bool(self.settings.validation) or self.dataset.divided
+
 
 def prepare(settings: Settings, report: Report | None = None, *, download: bool = True) -> Job:
     """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
