@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tests.data.small_files import note_reads
 from tests.trouble import failing, umask
 from xnn.data import cache
-from xnn.data.splits import Arrays
+from xnn.data.splits import Arrays, Content
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder
 
@@ -36,7 +36,7 @@ def same(first: Arrays, second: Arrays) -> bool:
 
 
 def load_or_build(path, lines, arrays=None, fingerprint="print"):
-    return cache.load_or_build(path, fingerprint, lambda: (arrays or sample(), CLASSES), "the source", lines.append)
+    return cache.load_or_build(path, fingerprint, lambda: Content(arrays or sample(), CLASSES, ("a note",)), "the source", lines.append)
 
 
 def temporary_files(folder: Path) -> list[str]:
@@ -53,8 +53,8 @@ def test_what_was_cached_is_mapped(seed, sizes, kinds):
         again = cache.load(path, lines.append)
         assert same(built.arrays, arrays)
         assert same(again.arrays, arrays)
-        assert (again.source, again.classes, again.fingerprint, again.file) == (
-            "the source", CLASSES, "print", path,
+        assert (again.source, again.classes, again.fingerprint, again.notes, again.file) == (
+            "the source", CLASSES, "print", ("a note",), path,
         )  # fmt: skip
         assert lines == []
         assert not again.arrays.train_images.flags.writeable
@@ -155,6 +155,8 @@ def manifest(**changes):
         (manifest(classes=7), "the JSON object must be str"),
         (manifest(classes="[" * 100_000), ""),
         (manifest(classes='["a"]'), "a label has no class"),
+        (manifest(notes='[{}]'), "its classes or its source are not text"),
+        (manifest(notes='"ab"'), "its classes or its source are not text"),
         (manifest(source=None), "its classes or its source are not text"),
         (manifest(fingerprint=3), "its classes or its source are not text"),
         (manifest(format_version=1), "its format is 1, expected 1"),
@@ -240,7 +242,7 @@ def test_a_folder_that_goes_while_the_cache_is_written_is_reported(tmp_path, mon
 def test_classes_with_endless_names_are_not_cached(tmp_path):
     lines = []
     names = tuple("x" * 2**20 for _ in range(9))
-    assert cache.load_or_build(tmp_path / "set", "", lambda: (sample(), names), "here", lines.append).file is None
+    assert cache.load_or_build(tmp_path / "set", "", lambda: Content(sample(), names), "here", lines.append).file is None
     assert "cannot be written (the names of its classes take too much room)" in lines[0]
 
 
@@ -252,6 +254,13 @@ def test_another_version_is_made_anew(tmp_path, monkeypatch):
     assert same(load_or_build(path, lines).arrays, sample())
     assert "its format is 0, expected 1" in lines[0]
     assert len(lines) == 1
+
+
+def test_a_file_of_an_earlier_version_has_no_notes(tmp_path):
+    path, lines = tmp_path / "set", []
+    planted(path, lambda header: header["__metadata__"].pop("notes") and None)
+    assert cache.load(path, lines.append).notes == ()
+    assert lines == []
 
 
 def test_a_changed_source_is_read_anew(tmp_path):
@@ -293,7 +302,7 @@ def test_fingerprint_does_not_tell_where_the_folder_is(tmp_path):
 )
 def test_a_source_within_the_cache_moves_with_it_and_no_other(tmp_path, source, found):
     path = tmp_path / "a" / "set"
-    built = cache.load_or_build(path, "", lambda: (sample(), CLASSES), str(tmp_path / source), print)
+    built = cache.load_or_build(path, "", lambda: Content(sample(), CLASSES), str(tmp_path / source), print)
     assert built.source == str(tmp_path / source)
     path.parent.rename(tmp_path / "b")
     assert cache.load(tmp_path / "b" / "set", print).source == str(tmp_path / found)

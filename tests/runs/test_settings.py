@@ -112,7 +112,7 @@ def test_no_number_is_negative(name):
     "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
-    counts = ("hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
+    counts = ("image_size", "hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
     assert name in (*counts, "whitening_eps", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})

@@ -106,6 +106,7 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
 
 def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     from xnn.data import load
+    from xnn.data.sources import may_be_scaled
     from xnn.reporting.contents import place_of_data
     from xnn.reporting.evaluation import evaluate, in_classes_of
     from xnn.reporting.saved import SavedRun
@@ -116,7 +117,10 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     labels = given.labels or (settings.labels if given.dataset == "cifar100" else "fine")
     # Fetched where it is missing: whoever names a data set here asks for it, as with xnn-train.
     place = given.data_dir or (place_of_data(settings) if same else None)
-    dataset = load(given.dataset, data_dir=place, labels=labels)
+    # Pictures are made as large as the model wants them, as single ones are.
+    height, width, _ = saved.image_shape
+    size = height if height == width and may_be_scaled(given.dataset) else None
+    dataset = load(given.dataset, data_dir=place, labels=labels, image_size=size)
     split, note = in_classes_of(saved, dataset, dataset.test if given.split == "test" else dataset.train)
     answers = evaluate(saved, split)
     if note is not None:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from xnn._typing import Report
-from xnn.data.splits import Arrays, HostArray
+from xnn.data.splits import Arrays, Content, HostArray
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder, open_regular
 from xnn.paths import expanded, explained, reason
@@ -53,8 +53,15 @@ class Cached:
     source: str
     classes: tuple[str, ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
     file: Path | None = None
     divided: bool = False
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width = self.arrays.train_images.shape[1:3]
+        return height, width
 
 
 class DamagedCache(Exception):  # noqa: N818 - a state that is mended here, never an error for the caller
@@ -107,7 +114,7 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
 def load_or_build(
     path: Path,
     expected_fingerprint: str,
-    build: Callable[[], tuple[Arrays, tuple[str, ...]]],
+    build: Callable[[], Content],
     source: str,
     report: Report,
 ) -> Cached:
@@ -120,8 +127,8 @@ def load_or_build(
         if cached.fingerprint == expected_fingerprint:
             return cached
         report(f"the cache {path} was made from other files or in another way ({cached.source}); it is rebuilt from {source}")
-    arrays, classes = build()
-    built = Cached(arrays, source, classes, expected_fingerprint)
+    content = build()
+    built = Cached(content.arrays, source, content.classes, expected_fingerprint, content.notes)
     try:
         save(path, built)
     except OSError as error:
@@ -188,6 +195,7 @@ def _header(blocks: dict[str, HostArray], cached: Cached, source: str) -> bytes:
             "source": source,
             "fingerprint": cached.fingerprint,
             "classes": json.dumps(cached.classes),
+            "notes": json.dumps(cached.notes),
         }
     }
     start = 0
@@ -218,15 +226,16 @@ def _parse(content: HostArray, path: Path) -> Cached:
     if manifest["format_version"] != str(FORMAT_VERSION):
         raise DamagedCache(f"its format is {manifest['format_version']}, expected {FORMAT_VERSION}")
     arrays = Arrays(*(_array(content[start:], header[name]) for name in Arrays._fields))
-    classes = json.loads(manifest["classes"])
-    texts = (*classes, manifest["source"], manifest["fingerprint"])
-    if not (isinstance(classes, list) and all(isinstance(text, str) for text in texts)):
+    # Files of earlier versions have no notes.
+    classes, notes = json.loads(manifest["classes"]), json.loads(manifest.get("notes", "[]"))
+    texts = (*classes, *notes, manifest["source"], manifest["fingerprint"])
+    if not (isinstance(classes, list) and isinstance(notes, list) and all(isinstance(text, str) for text in texts)):
         raise DamagedCache("its classes or its source are not text")
     _check_arrays(arrays, len(classes))
     source = manifest["source"]
     if source.startswith(_HERE):
         source = f"{path.parent}{os.sep}{source.removeprefix(_HERE)}"
-    return Cached(arrays, source, tuple(classes), manifest["fingerprint"], path)
+    return Cached(arrays, source, tuple(classes), manifest["fingerprint"], tuple(notes), path)
 
 
 def _array(content: HostArray, entry: dict[str, Any]) -> HostArray:

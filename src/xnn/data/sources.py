@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from xnn.data import cache, class_names
 from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
 from xnn.data.digits import read_digits
 from xnn.data.download import fetch
-from xnn.data.folder import image_paths, is_divided, read_folder
+from xnn.data.folder import list_folder
+from xnn.data.listing import MOST_SIDE, read_listing
 from xnn.data.mnist import MNIST_LIKE, Mnist
-from xnn.data.splits import DIVISION, Dataset, Found, Split
+from xnn.data.splits import DIVISION, Content, Dataset, Found, Split
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
 from xnn.paths import expanded, explained, reason
@@ -33,6 +35,7 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     labels: str = "fine",
+    image_size: int | None = None,
     download: bool = True,
     report: Report | None = None,
 ) -> Dataset:
@@ -52,6 +55,9 @@ def load(
         The folder of the cache. By default ``$XNN_CACHE_DIR``, else the user's cache folder.
     labels : {"fine", "coarse"}
         Which labels of cifar100: 100 classes or 20.
+    image_size : int, optional
+        The side of the squares to which the pictures of a folder, or of torchvision, are scaled and cut. By default
+        they keep their size if all have the same, and else it depends on their sizes.
     download : bool
         Whether files may be downloaded that are neither in `data_dir` nor in the cache. If not, nothing here goes to
         the net, nor does torchvision.
@@ -64,11 +70,13 @@ def load(
         If the name is unknown, its files are missing, unreadable or not what their format promises, or the system
         cannot look up a folder that was named.
     SettingError
-        If `labels` is not known, or coarse where there is only one kind.
+        If `labels` is not known, or coarse where there is only one kind; or if images of that name have no choice of
+        an `image_size`, or not of this one.
     """
     _check_labels_setting(name, labels)
+    _check_image_size(name, image_size)
     root = None if data_dir is None else _readable_folder(expanded(data_dir, "data directory", DataError)).resolve()
-    request = _Request(name, root, cache_dir, download, report or (lambda line: None))
+    request = _Request(name, root, cache_dir, image_size, download, report or (lambda line: None))
     try:
         cached = _load(request)
     except MemoryError:
@@ -80,7 +88,14 @@ def load(
         f"{name}: {len(dataset.train)} training and {len(dataset.test)} test images of {size}, "
         f"from {dataset.source}{through}"
     )
+    for note in cached.notes:
+        request.report(note)
     return dataset
+
+
+def may_be_scaled(name: str) -> bool:
+    """Return whether `load` takes an `image_size` for a data set of that name."""
+    return name not in names()
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,7 @@ class _Request:
     name: str
     data_dir: Path | None
     cache_dir: str | os.PathLike[str] | None
+    image_size: int | None
     download: bool
     report: Report
 
@@ -104,6 +120,15 @@ def _check_labels_setting(name: str, labels: str) -> None:
         raise SettingError(f"labels must be 'fine' or 'coarse', not {labels!r}.{suggest(labels, ('fine', 'coarse'))}")
     if labels == "coarse" and name != "cifar100":
         raise SettingError(f"only cifar100 has coarse labels, {name} has not")
+
+
+def _check_image_size(name: str, image_size: int | None) -> None:
+    if image_size is None:
+        return
+    if not may_be_scaled(name):
+        raise SettingError(f"--image-size {image_size}: the images of {name} have one size; leave it out")
+    if not 1 <= image_size <= MOST_SIDE:
+        raise SettingError(f"--image-size {image_size}: expected a whole number from 1 to {MOST_SIDE}")
 
 
 def _readable_folder(folder: Path) -> Path:
@@ -165,15 +190,29 @@ def _find(known: Mnist | Cifar, root: Path) -> Found | None:
 
 def _read_through_cache(path: Path, found: Found, root: Path, known: Mnist | Cifar, report: Report) -> cache.Cached:
     mark = cache.fingerprint(found.paths, root)
-    return cache.load_or_build(path, mark, lambda: (found.read(), known.classes), str(found.location), report)
+    return cache.load_or_build(path, mark, lambda: Content(found.read(), known.classes), str(found.location), report)
 
 
 def _load_folder(request: _Request, root: Path) -> cache.Cached:
+    listing = list_folder(root)
     # A folder may have any name; this makes it one that a file can have.
-    path = request.cache_path(f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:50]}", root)
-    mark = f"{cache.fingerprint(image_paths(root), root)}, division {DIVISION}"
-    cached = cache.load_or_build(path, mark, lambda: read_folder(root), str(root), request.report)
-    return replace(cached, divided=is_divided(root))
+    stem = f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:40]}"
+    mark = f"{cache.fingerprint(listing.paths, root)}, division {DIVISION}"
+    cached = _of_size(request, stem, root, mark, lambda: read_listing(listing, request.image_size), str(root))
+    return replace(cached, divided=listing.divided)
+
+
+def _of_size(
+    request: _Request, stem: str, folder: Path | None, mark: str, build: Callable[[], Content], source: str
+) -> cache.Cached:
+    """Read through the cache file of the size that is asked for, which may be that of no size."""
+    path, size = request.cache_path(stem, folder), request.image_size
+    if size is not None:
+        found = cache.load(path, lambda line: None)
+        if found is not None and (found.fingerprint, found.image_size) == (mark, (size, size)):
+            return found
+        path = request.cache_path(f"{stem}-{size}px", folder)
+    return cache.load_or_build(path, mark, build, source, request.report)
 
 
 def _load_torchvision(request: _Request) -> cache.Cached:
@@ -185,13 +224,14 @@ def _load_torchvision(request: _Request) -> cache.Cached:
     if may_download:
         with explained(DataError, f"{root}: cannot be made"):
             root.mkdir(parents=True, exist_ok=True)
-    return cache.load_or_build(
-        request.cache_path(f"torchvision-{kind}", request.data_dir),
+    return _of_size(
+        request,
+        f"torchvision-{kind}",
+        request.data_dir,
         # Each folder that is named has a cache file of its own, and only torchvision knows the files.
         request.name,
-        lambda: read_torchvision(kind, root, may_download),
+        lambda: read_torchvision(kind, root, may_download, request.image_size),
         f"{root} (torchvision)",
-        request.report,
     )
 
 

@@ -26,6 +26,14 @@ class Arrays(NamedTuple):
     test_labels: HostArray
 
 
+class Content(NamedTuple):
+    """What a data set is made of: images and labels, the names of the classes, and lines on how it was read."""
+
+    arrays: Arrays
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
 class Found(NamedTuple):
     """Files of a data set: where, which, and how to read them."""
 

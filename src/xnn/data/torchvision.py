@@ -8,12 +8,15 @@ promises of its own readers does not hold for it. Give it no folder of files fro
 import importlib.util
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from xnn.data.folder import another_size
-from xnn.data.splits import Arrays, HostArray
+from xnn.data.limits import check_room
+from xnn.data.listing import image_size_of
+from xnn.data.pictures import channels
+from xnn.data.preparing import prepared
+from xnn.data.splits import Arrays, Content, HostArray
 from xnn.errors import DataError, suggest
 
 PREFIX = "torchvision:"
@@ -21,7 +24,7 @@ PREFIX = "torchvision:"
 _ARGUMENTS: dict[str, dict[str, Any]] = {"EMNIST": {"split": "balanced"}}
 
 
-def read_torchvision(name: str, root: Path, download: bool) -> tuple[Arrays, tuple[str, ...]]:
+def read_torchvision(name: str, root: Path, download: bool, image_size: int | None = None) -> Content:
     """Return the images, labels and classes of a data set.
 
     Parameters
@@ -32,12 +35,14 @@ def read_torchvision(name: str, root: Path, download: bool) -> tuple[Arrays, tup
         The folder where torchvision keeps its files.
     download : bool
         Whether torchvision may download what `root` lacks.
+    image_size : int, optional
+        The side of the squares to which the images are scaled and cut, as in `xnn.data.listing.read_listing`.
 
     Raises
     ------
     DataError
         If torchvision is not installed, the name is unknown, the files are missing or cannot be downloaded, or the
-        data set is not one of images of one size with a class each.
+        data set is not one of images with a class each.
     """
     if importlib.util.find_spec("torchvision") is None:
         raise DataError(
@@ -53,11 +58,16 @@ def read_torchvision(name: str, root: Path, download: bool) -> tuple[Arrays, tup
     if name not in datasets.__all__ or not inspect.isclass(kind):
         raise DataError(f"torchvision has no dataset '{name}'.{suggest(name, datasets.__all__)}")
     train, test = (_open(kind, root, part, download) for part in ("train", "test"))
-    images, labels = _read(train, name)
-    test_images, test_labels = _read(test, name)
+    seen = [_seen(dataset, name) for dataset in (train, test)]
+    sizes = [size for part in seen for size in part.sizes]
+    (width, height), notes = image_size_of(sizes, image_size)
+    shape = (height, width, max(part.channels for part in seen))
+    check_room(len(sizes) * height * width * shape[2], f"{PREFIX}{name}")
+    images, test_images = _images(train, shape), _images(test, shape)
+    labels, test_labels = (np.array(part.labels, np.int64) for part in seen)
     count = max(int(labels.max()), int(test_labels.max())) + 1
     classes = tuple(str(label) for label in getattr(train, "classes", range(count)))
-    return Arrays(images, labels, test_images, test_labels), classes
+    return Content(Arrays(images, labels, test_images, test_labels), classes, notes)
 
 
 def _open(kind: type, root: Path, part: str, download: bool) -> Any:
@@ -96,17 +106,29 @@ def _parameters(kind: type) -> set[str]:
     return names
 
 
-def _read(dataset: Any, name: str) -> tuple[HostArray, HostArray]:
-    images, labels = [], []
+class _Seen(NamedTuple):
+    """What a first look at the images tells."""
+
+    labels: list[int]
+    sizes: list[tuple[int, int]]
+    channels: int
+
+
+def _seen(dataset: Any, name: str) -> _Seen:
+    """Look at all images without keeping them, since together they may be far larger than what is made of them."""
+    seen = _Seen([], [], 1)
     for number in range(len(dataset)):
         image, label = dataset[number][:2]
         if not hasattr(image, "convert") or not isinstance(label, int | np.integer):
             raise DataError(f"dataset '{PREFIX}{name}' is not one of images with a class each; it cannot be used")
-        pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-        images.append(pixels.reshape(*pixels.shape[:2], -1))
-        labels.append(int(label))
-        if pixels.shape[:2] != images[0].shape[:2]:
-            raise DataError(another_size(f"{PREFIX}{name} image {number}", image.size, images[0].shape[1::-1]))
-    # Grey images get three equal channels where others are in colour.
-    shape = (*images[0].shape[:2], max(pixels.shape[2] for pixels in images))
-    return np.stack([np.broadcast_to(pixels, shape) for pixels in images]), np.array(labels, np.int64)
+        seen.labels.append(int(label))
+        seen.sizes.append(image.size)
+        seen = seen._replace(channels=max(seen.channels, channels(image)))
+    return seen
+
+
+def _images(dataset: Any, shape: tuple[int, int, int]) -> HostArray:
+    images = np.empty((len(dataset), *shape), np.uint8)
+    for number in range(len(dataset)):
+        images[number] = prepared(dataset[number][0], shape)
+    return images

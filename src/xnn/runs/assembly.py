@@ -8,6 +8,7 @@ from typing import Any
 from xnn import data, kernels, nn, optim, recipes
 from xnn._typing import Report
 from xnn.backends import Backend, backend
+from xnn.data.sources import may_be_scaled
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
 from xnn.runs.defaults import check_names, resolve
@@ -72,8 +73,14 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
     dataset = data.load(
-        settings.dataset, data_dir=settings.data_dir, labels=settings.labels, download=download, report=report
+        settings.dataset,
+        data_dir=settings.data_dir,
+        labels=settings.labels,
+        image_size=settings.image_size,
+        download=download,
+        report=report,
     )
+    settings = _with_image_size(settings, dataset)
     training, held_out, name = dataset.train, dataset.test, "test"
     if settings.validation:
         size = settings.validation if settings.validation < 1 else int(settings.validation)
@@ -113,6 +120,14 @@ def check_precision(precision: str, backend: Backend) -> None:
         f"--precision {precision}: {backend.name} does not offer it; {advice}, "
         f"or use {places.get(precision, '--backend numpy, cupy or torch')}"
     )
+
+
+def _with_image_size(settings: Settings, dataset: data.Dataset) -> Settings:
+    """Return settings that have the size that was chosen: pictures that come later must get it too."""
+    height, width, _ = dataset.image_shape
+    if height != width or not may_be_scaled(settings.dataset):
+        return settings
+    return replace(settings, image_size=height)
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:

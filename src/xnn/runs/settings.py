@@ -61,6 +61,11 @@ class Settings:
     dataset: str = _data(f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png", "digits")
     data_dir: str | None = _data("where the data set's files already are, so that nothing is downloaded", metavar="DIR")
     labels: str = _data("which labels of cifar100", "fine", choices=("fine", "coarse"))
+    image_size: int | None = _data(
+        "side of the squares to which pictures are scaled and cut (default: where they differ in size, the median of "
+        "their shorter sides, at most 64)",
+        check=AT_LEAST_ONE,
+    )
     validation: float = _data(
         "share (below 1) or number of training images to hold out; epochs are then judged on these, not on the test "
         "set",
