@@ -22,7 +22,7 @@ from xnn.files import Folder
 CLASSES = tuple("abcdefghi")
 
 
-def sample(seed: int = 0, sizes: tuple[int, int] = (7, 3), kinds: int = 1) -> Arrays:
+def sample(seed: int = 0, sizes: tuple[int, ...] = (7, 3), kinds: int = 1) -> Arrays:
     rng = np.random.default_rng(seed)
     parts = []
     for size in sizes:
@@ -32,7 +32,8 @@ def sample(seed: int = 0, sizes: tuple[int, int] = (7, 3), kinds: int = 1) -> Ar
 
 
 def same(first: Arrays, second: Arrays) -> bool:
-    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(first, second, strict=True))
+    pairs = zip(first.named().items(), second.named().items(), strict=True)
+    return all(a == b and np.array_equal(x, y) and x.dtype == y.dtype for (a, x), (b, y) in pairs)
 
 
 def load_or_build(path, lines, arrays=None, fingerprint="print"):
@@ -43,7 +44,7 @@ def temporary_files(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*.tmp")]
 
 
-@given(seed=st.integers(0, 99), sizes=st.tuples(st.integers(1, 40), st.integers(1, 40)), kinds=st.integers(1, 2))
+@given(seed=st.integers(0, 99), sizes=st.lists(st.integers(1, 40), min_size=2, max_size=3), kinds=st.integers(1, 2))
 def test_what_was_cached_is_mapped(seed, sizes, kinds):
     arrays = sample(seed, sizes, kinds)
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +72,7 @@ def test_other_tools_can_read_the_file(tmp_path):
     path = tmp_path / "set.safetensors"
     load_or_build(path, [])
     tensors = load_file(path)
-    for name, array in sample()._asdict().items():
+    for name, array in sample().named().items():
         np.testing.assert_array_equal(tensors[name], array)
 
 
@@ -150,6 +151,7 @@ def manifest(**changes):
         (entry("train_images", shape=[420]), "its images are not images"),
         (entry("train_images", shape=[0, 5, 4, 3], data_offsets=[0, 0]), "its images are not images"),
         (entry("test_images", shape=[3, 4, 5, 3]), "its images have different shapes"),
+        (lambda header: header.update(validation_images=header["test_images"]), "'validation_labels'"),
         (manifest(classes="[1, 2]"), "its classes or its source are not text"),
         (manifest(classes='"abcdefghi"'), "its classes or its source are not text"),
         (manifest(classes=7), "the JSON object must be str"),
@@ -177,10 +179,11 @@ def test_a_planted_header_is_damage(tmp_path, change, complaint):
 
 
 @pytest.mark.parametrize("label", [-1, 9, 2**62])
-def test_a_planted_label_is_damage(tmp_path, label):
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_planted_label_is_damage(tmp_path, label, part):
     path, lines = tmp_path / "set", []
-    arrays = sample()
-    arrays.test_labels[1] = label
+    arrays = sample(sizes=(7, 3, 4))
+    arrays.pairs[part][1][1] = label
     load_or_build(path, [], arrays)
     assert cache.load(path, lines.append) is None
     assert "a label has no class" in lines[0]
@@ -284,6 +287,8 @@ def test_fingerprint_tells_files_apart(tmp_path):
     assert len({first, later, cache.fingerprint([file], tmp_path), cache.fingerprint([file, file], tmp_path)}) == 4
     with pytest.raises(DataError, match=r"absent: cannot be read"):
         cache.fingerprint([tmp_path / "absent"], tmp_path)
+    absent = [cache.fingerprint([tmp_path / name], tmp_path, unreadable=True) for name in ("absent", "gone")]
+    assert len({*absent, first, later, cache.fingerprint([file], tmp_path, unreadable=True)}) == 5
 
 
 def test_fingerprint_does_not_tell_where_the_folder_is(tmp_path):

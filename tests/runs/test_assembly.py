@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS
 from xnn.runs import Settings
 from xnn.runs.assembly import make_trainer, prepare
@@ -25,6 +26,11 @@ def test_to_plain_gradient_descent_weight_decay_is_the_labs_penalty():
     decayed, penalized, neither = weights(), weights(weight_decay=0.0, l2=1e-3), weights(weight_decay=0.0)
     np.testing.assert_allclose(decayed, penalized, rtol=1e-3, atol=1e-5)
     assert np.abs(decayed - neither).max() > 1e-3
+
+
+def test_early_stopping_needs_images_to_validate_on():
+    with pytest.raises(SettingError, match=r"^--early-stopping 3: needs --validation, or the test set would choose"):
+        prepare(Settings(early_stopping=3, backend="numpy"))
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.5])

@@ -19,6 +19,7 @@ from tests.runs.rows import rows_of
 from xnn import kernels
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
+from xnn.reporting.saved import SavedRun
 from xnn.runs import Settings, resuming
 from xnn.runs.assembly import prepare
 from xnn.runs.directory import METRICS, RunDirectory, default_path
@@ -348,11 +349,11 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
-def write_images(folder, images=6, classes=("cat", "dog"), shape=(8, 8)):
+def write_images(folder, images=6, classes=("cat", "dog"), shape=(8, 8), parts=("train", "test")):
     """A folder of class/image.png, with as many test images as training images."""
 
     random = np.random.default_rng(0)
-    for part in ("train", "test"):
+    for part in parts:
         for name in classes:
             (folder / part / name).mkdir(parents=True, exist_ok=True)
             for number in range(images):
@@ -406,6 +407,29 @@ def test_resuming_over_changed_data_is_refused(images, change, message):
     change(images)
     with pytest.raises(RunError, match=f"--resume run: the data is not what the run .*{message}"):
         resume(first.directory)
+
+
+def test_a_folder_may_come_with_images_to_validate_on(images):
+    write_images(images, images=4, parts=("val",))
+    result = train(of_folder("run", early_stopping=3, epochs=2))
+    assert None not in result.history.column("validation_loss")
+    assert "test_loss" not in result.history[0]
+    assert result.values["test_loss"] not in result.history.column("validation_loss")
+    assert SavedRun.open("run").held_out == "validation"
+    with pytest.raises(SettingError, match=r"^--validation 0.2: images comes with validation images; leave it out"):
+        train(of_folder("other", validation=0.2))
+
+
+def test_a_size_that_was_chosen_is_kept(images):
+    """So the run finds it again when other pictures have come."""
+    write_images(images, shape=(18, 20), classes=("dog",))
+    assert train(of_folder("run")).model is not None
+    assert json.loads(Path("run/config.json").read_text())["image_size"] == 16
+    with safe_open("run/model.safetensors", framework="np") as file:
+        description = json.loads(file.metadata()["xnn"])
+    assert (description["settings"]["image_size"], description["image_shape"]) == (16, [16, 16, 1])
+    assert resume("run", epochs=5).values["epochs"] == 5
+    assert len(list(Path("cache").iterdir())) == 1
 
 
 @pytest.mark.parametrize("held_back", ["by the run", "in the folder", "by whoever made it"])

@@ -62,8 +62,6 @@ def go_together(chosen):
         chosen = chosen | unused
     if chosen.get("validation", 0) > 1:
         chosen = chosen | {"validation": float(int(chosen["validation"]))}
-    if chosen.get("early_stopping") and not chosen.get("validation"):
-        chosen = chosen | {"validation": 0.25}
     if chosen.get("dtype") == "float64":
         chosen = chosen | {"precision": "float32"}
     return chosen
@@ -147,7 +145,6 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"checkpoint_every": "-3"}, "--checkpoint-every -3: expected steps"),
         ({"checkpoint_every": "1.5"}, "--checkpoint-every 1.5: expected steps"),
         ({"checkpoint_every": 500}, "--checkpoint-every 500: expected text"),
-        ({"early_stopping": 3}, "--early-stopping 3: needs --validation"),
         ({"validation": 1.5}, "--validation 1.5: expected a share below 1 or a whole number"),
     ],
 )

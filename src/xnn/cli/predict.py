@@ -120,7 +120,8 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     # Pictures are made as large as the model wants them, as single ones are.
     height, width, _ = saved.image_shape
     size = height if height == width and may_be_scaled(given.dataset) else None
-    dataset = load(given.dataset, data_dir=place, labels=labels, image_size=size)
+    skip_bad = same and settings.skip_bad
+    dataset = load(given.dataset, data_dir=place, labels=labels, image_size=size, skip_bad=skip_bad)
     split, note = in_classes_of(saved, dataset, dataset.test if given.split == "test" else dataset.train)
     answers = evaluate(saved, split)
     if note is not None:

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("xnn"))
 
 
-def fingerprint(paths: Iterable[Path], root: Path) -> str:
+def fingerprint(paths: Iterable[Path], root: Path, *, unreadable: bool = False) -> str:
     """Return a digest of the name, size, time of last change and content of each file; names are relative to `root`.
 
     Of each file's content it takes the first, the middle and the last block, or all of a small file. Blocks have 64
@@ -93,22 +93,32 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
     Raises
     ------
     DataError
-        If a file is not there, or is a pipe or a device.
+        If a file is not there, or is a pipe or a device; with `unreadable` such a file counts by its name alone.
     """
     paths = list(paths)
     block = _BLOCK if len(paths) <= _FEW else _SMALL_BLOCK
     digest = hashlib.sha256()
     for path in paths:
-        with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
-            status = os.fstat(file.fileno())
-            digest.update(json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode())
-            if status.st_size <= 3 * block:
-                digest.update(file.read(3 * block))
-                continue
-            for start in (0, (status.st_size - block) // 2, status.st_size - block):
-                file.seek(start)
-                digest.update(file.read(block))
+        name = path.relative_to(root).as_posix()
+        try:
+            with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
+                _add(file, name, block, digest)
+        except DataError:
+            if not unreadable:
+                raise
+            digest.update(json.dumps([name]).encode())
     return digest.hexdigest()
+
+
+def _add(file: BinaryIO, name: str, block: int, digest: "hashlib._Hash") -> None:
+    status = os.fstat(file.fileno())
+    digest.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
+    if status.st_size <= 3 * block:
+        digest.update(file.read(3 * block))
+        return
+    for start in (0, (status.st_size - block) // 2, status.st_size - block):
+        file.seek(start)
+        digest.update(file.read(block))
 
 
 def load_or_build(
@@ -162,7 +172,7 @@ def save(path: Path, cached: Cached) -> None:
     What killed processes left half-written there is removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    blocks = {name: _storable(array) for name, array in cached.arrays._asdict().items()}
+    blocks = {name: _storable(array) for name, array in cached.arrays.named().items()}
     within = f"{path.parent}{os.sep}"
     source = _HERE + cached.source.removeprefix(within) if cached.source.startswith(within) else cached.source
     header = _header(blocks, cached, source)
@@ -225,7 +235,9 @@ def _parse(content: HostArray, path: Path) -> Cached:
     manifest = header["__metadata__"]
     if manifest["format_version"] != str(FORMAT_VERSION):
         raise DamagedCache(f"its format is {manifest['format_version']}, expected {FORMAT_VERSION}")
-    arrays = Arrays(*(_array(content[start:], header[name]) for name in Arrays._fields))
+    pairs = ["train", "test", *(["validation"] if "validation_images" in header else [])]
+    names = [f"{pair}_{kind}" for pair in pairs for kind in ("images", "labels")]
+    arrays = Arrays(*(_array(content[start:], header[name]) for name in names))
     # Files of earlier versions have no notes.
     classes, notes = json.loads(manifest["classes"]), json.loads(manifest.get("notes", "[]"))
     texts = (*classes, *notes, manifest["source"], manifest["fingerprint"])
@@ -251,12 +263,12 @@ def _array(content: HostArray, entry: dict[str, Any]) -> HostArray:
 
 def _check_arrays(arrays: Arrays, classes: int) -> None:
     """Raise a DamagedCache unless the images have one shape, and each has one label or two, all of them classes."""
-    for images, labels in (arrays[:2], arrays[2:]):
+    for images, labels in arrays.pairs:
         if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
             raise DamagedCache("its images are not images")
         if labels.dtype != np.dtype("<i8") or labels.shape not in ((len(images),), (len(images), 2)):
             raise DamagedCache("its labels do not fit its images")
         if labels.min() < 0 or labels.max() >= classes:
             raise DamagedCache("a label has no class")
-    if arrays.train_images.shape[1:] != arrays.test_images.shape[1:]:
+    if len({images.shape[1:] for images, _ in arrays.pairs}) > 1:
         raise DamagedCache("its images have different shapes")

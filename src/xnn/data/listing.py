@@ -5,10 +5,11 @@ of several sizes, or of all sizes where one is asked for, become squares.
 """
 
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,8 @@ _AUTOMATIC, _STEP = 64, 8
 _LYING = (5, 6, 7, 8)
 """The orientations that exchange width and height."""
 
-T = TypeVar("T")
+_LONGEST = 1000
+"""Letters in the name of a class, which the files of a run keep."""
 
 
 class Picture(NamedTuple):
@@ -46,7 +48,8 @@ class Listing:
     classes
         Their names, in the order of the labels.
     parts
-        The pictures of ``train`` and ``test``; or of ``train`` alone, a fifth of which is to be the test set.
+        The pictures of ``train``, ``test`` and perhaps ``validation``; or of ``train`` alone, a fifth of which is to
+        be the test set.
     """
 
     root: Path
@@ -59,9 +62,29 @@ class Listing:
         return "test" not in self.parts
 
     @property
+    def pictures(self) -> list[Picture]:
+        """All of them, in order."""
+        return [picture for part in self.parts.values() for picture in part]
+
+    @property
     def paths(self) -> list[Path]:
         """All files, in order."""
-        return [picture.path for part in self.parts.values() for picture in part]
+        return [picture.path for picture in self.pictures]
+
+    def without(self, bad: Container[Picture]) -> "Listing":
+        """Return what is left without some pictures.
+
+        Raises
+        ------
+        DataError
+            Nothing is left of a class, in one of the parts that had it.
+        """
+        left = {name: [picture for picture in part if picture not in bad] for name, part in self.parts.items()}
+        for name, part in self.parts.items():
+            gone = {picture.label for picture in part} - {picture.label for picture in left[name]}
+            if gone:
+                raise DataError(f"{self.root}: no image of the class '{self.classes[min(gone)]}' in {name} can be read")
+        return replace(self, parts=left)
 
 
 class _Header(NamedTuple):
@@ -73,7 +96,13 @@ class _Header(NamedTuple):
     packed: int
 
 
-def read_listing(listing: Listing, image_size: int | None = None) -> Content:
+def check_class(name: str, where: str) -> None:
+    """Raise a DataError that names `where` if the name of a class is too long to be kept."""
+    if len(name) > _LONGEST:
+        raise DataError(f"{where}: the name of the class {name[:40]!a}... has more than {_LONGEST} letters; shorten it")
+
+
+def read_listing(listing: Listing, image_size: int | None = None, *, skip_bad: bool = False) -> Content:
     """Return the images and labels; grey pictures have one channel unless another is in colour.
 
     Parameters
@@ -82,15 +111,26 @@ def read_listing(listing: Listing, image_size: int | None = None) -> Content:
     image_size : int, optional
         The side of the squares to which the pictures are scaled and cut. By default they keep their size if all have
         the same, and else it is `automatic_size`.
+    skip_bad : bool
+        Whether to leave out files that are no pictures, or damaged.
 
     Raises
     ------
     DataError
-        If a file is no picture, there are too few of them, or all together are larger than the memory or
-        `xnn.data.limits` allow.
+        If a file is no picture, there is only one class, there are too few pictures, or all together are larger than
+        the memory or `xnn.data.limits` allow.
     """
-    pictures = [picture for part in listing.parts.values() for picture in part]
-    headers = [_read_header(picture.path) for picture in pictures]
+    if len(listing.classes) < 2:
+        raise DataError(
+            f"{listing.root}: all images are of one class, '{listing.classes[0]}', and there is nothing to tell apart; "
+            "each class needs a folder of its own, or a label"
+        )
+    faults: dict[Picture, str] = {}
+    headers: list[_Header] = []
+    for picture in listing.pictures:
+        with _skipping(picture, faults if skip_bad else None):
+            headers.append(_read_header(picture.path))
+    listing = listing.without(faults)
     check_unpacked(
         sum(header.size[0] * header.size[1] * header.channels for header in headers),
         sum(header.packed for header in headers),
@@ -100,12 +140,27 @@ def read_listing(listing: Listing, image_size: int | None = None) -> Content:
     (width, height), notes = image_size_of([header.size for header in headers], image_size)
     shape = (height, width, max(header.channels for header in headers))
     # They are copied when they are divided.
-    check_room(2 * len(pictures) * height * width * shape[2], str(listing.root))
-    stack = np.empty((len(pictures), *shape), np.uint8)
-    for row, picture, header in zip(stack, pictures, headers, strict=True):
-        row[...] = _read_image(picture.path, header, shape)
-    labels = np.array([picture.label for picture in pictures], np.int64)
-    return Content(_in_parts(listing, stack, labels), listing.classes, notes)
+    check_room(2 * len(headers) * height * width * shape[2], str(listing.root))
+    stack, count = np.empty((len(headers), *shape), np.uint8), 0
+    for picture, header in zip(listing.pictures, headers, strict=True):
+        with _skipping(picture, faults if skip_bad else None):
+            stack[count] = _read_image(picture.path, header, shape)
+            count += 1
+    if faults:
+        listing = listing.without(faults)
+        notes += (f"left out, by --skip-bad: {len(faults):,} of the files: {some(faults.values(), '; ')}",)
+    return Content(_in_parts(listing, stack[:count]), listing.classes, notes)
+
+
+@contextmanager
+def _skipping(picture: Picture, faults: dict[Picture, str] | None) -> Iterator[None]:
+    """Note what is wrong with a picture instead of raising it, if there is a dictionary for that."""
+    try:
+        yield
+    except DataError as error:
+        if faults is None:
+            raise DataError(f"{error}; --skip-bad leaves such files out") from None
+        faults[picture] = str(error)
 
 
 def automatic_size(sizes: list[tuple[int, int]]) -> int:
@@ -153,7 +208,8 @@ def _read_image(path: Path, header: _Header, shape: tuple[int, int, int]) -> Hos
         return prepared(image, shape)
 
 
-def _in_parts(listing: Listing, images: HostArray, labels: HostArray) -> Arrays:
+def _in_parts(listing: Listing, images: HostArray) -> Arrays:
+    labels = np.array([picture.label for picture in listing.pictures], np.int64)
     if listing.divided:
         if len(labels) < 5 or len(labels) == len(listing.classes):
             raise DataError(
@@ -162,5 +218,9 @@ def _in_parts(listing: Listing, images: HostArray, labels: HostArray) -> Arrays:
             )
         train, test = validation_split(Split(images, labels), TEST_FRACTION, TEST_SEED)
         return Arrays(train.images, train.labels, test.images, test.labels)
-    count = len(listing.parts["train"])
-    return Arrays(images[:count], labels[:count], images[count:], labels[count:])
+    places, start = {}, 0
+    for name, part in listing.parts.items():
+        places[name] = slice(start, start + len(part))
+        start += len(part)
+    kept = [array[places[name]] for name in ("train", "test", "validation") if name in places for array in (images, labels)]
+    return Arrays(*kept)

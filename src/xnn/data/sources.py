@@ -13,9 +13,10 @@ from xnn.data.cifar import CIFAR10, CIFAR100, Cifar
 from xnn.data.digits import read_digits
 from xnn.data.download import fetch
 from xnn.data.folder import list_folder
-from xnn.data.listing import MOST_SIDE, read_listing
+from xnn.data.listing import MOST_SIDE, Listing, read_listing
 from xnn.data.mnist import MNIST_LIKE, Mnist
 from xnn.data.splits import DIVISION, Content, Dataset, Found, Split
+from xnn.data.table import CSV, list_table
 from xnn.data.torchvision import PREFIX, read_torchvision
 from xnn.errors import DataError, SettingError, suggest
 from xnn.paths import expanded, explained, reason
@@ -36,6 +37,7 @@ def load(
     cache_dir: str | os.PathLike[str] | None = None,
     labels: str = "fine",
     image_size: int | None = None,
+    skip_bad: bool = False,
     download: bool = True,
     report: Report | None = None,
 ) -> Dataset:
@@ -48,7 +50,7 @@ def load(
     Parameters
     ----------
     name : str
-        One of `names`, ``torchvision:NAME``, or a folder of ``class/image.png``.
+        One of `names`, ``torchvision:NAME``, a folder of ``class/image.png``, or a CSV file of ``path,label``.
     data_dir : path, optional
         A folder with the official files; nothing is downloaded then.
     cache_dir : path, optional
@@ -58,6 +60,8 @@ def load(
     image_size : int, optional
         The side of the squares to which the pictures of a folder, or of torchvision, are scaled and cut. By default
         they keep their size if all have the same, and else it depends on their sizes.
+    skip_bad : bool
+        Whether to leave out files of a folder that are no pictures, or damaged, and report them.
     download : bool
         Whether files may be downloaded that are neither in `data_dir` nor in the cache. If not, nothing here goes to
         the net, nor does torchvision.
@@ -76,16 +80,17 @@ def load(
     _check_labels_setting(name, labels)
     _check_image_size(name, image_size)
     root = None if data_dir is None else _readable_folder(expanded(data_dir, "data directory", DataError)).resolve()
-    request = _Request(name, root, cache_dir, image_size, download, report or (lambda line: None))
+    request = _Request(name, root, cache_dir, image_size, skip_bad, download, report or (lambda line: None))
     try:
         cached = _load(request)
     except MemoryError:
         raise DataError(f"dataset {name!r} does not fit into memory") from None
     dataset = _dataset(name, cached, labels)
     size = "x".join(str(length) for length in dataset.image_shape)
+    more = f", {len(dataset.validation)} validation" if dataset.validation else ""
     through = f" through the cache {cached.file}" if cached.file else ""
     request.report(
-        f"{name}: {len(dataset.train)} training and {len(dataset.test)} test images of {size}, "
+        f"{name}: {len(dataset.train)} training{more} and {len(dataset.test)} test images of {size}, "
         f"from {dataset.source}{through}"
     )
     for note in cached.notes:
@@ -106,6 +111,7 @@ class _Request:
     data_dir: Path | None
     cache_dir: str | os.PathLike[str] | None
     image_size: int | None
+    skip_bad: bool
     download: bool
     report: Report
 
@@ -149,11 +155,17 @@ def _load(request: _Request) -> cache.Cached:
         return _load_official(request, OFFICIAL[name])
     if name.startswith(PREFIX):
         return _load_torchvision(request)
-    if (folder := expanded(name, "dataset", DataError)).is_dir():
-        return _load_folder(request, folder.resolve())
+    path = expanded(name, "dataset", DataError)
+    if path.is_dir():
+        root = path.resolve()
+        return _load_listing(request, list_folder(root), root)
+    if path.suffix.lower() == CSV and path.exists():
+        # Of links only the folder's are followed: the paths in the file are relative to where it was named.
+        table = path.parent.resolve() / path.name
+        return _load_listing(request, list_table(table), table.parent)
     raise DataError(
-        f"dataset {name!r} is neither known nor a folder; choose one of {', '.join(names())}, "
-        f"{PREFIX}NAME, or a folder of class/image.png.{suggest(name, names())}"
+        f"dataset {name!r} is neither known nor a folder; choose one of {', '.join(names())}, {PREFIX}NAME, a folder "
+        f"of class/image.png, or a CSV file of path,label.{suggest(name, names())}"
     )
 
 
@@ -193,13 +205,21 @@ def _read_through_cache(path: Path, found: Found, root: Path, known: Mnist | Cif
     return cache.load_or_build(path, mark, lambda: Content(found.read(), known.classes), str(found.location), report)
 
 
-def _load_folder(request: _Request, root: Path) -> cache.Cached:
-    listing = list_folder(root)
+def _load_listing(request: _Request, listing: Listing, folder: Path) -> cache.Cached:
+    """Read pictures through the cache; `folder` is where all of them are."""
+    root, paths = listing.root, listing.paths
+    if root != folder:  # a file that lists them: the labels are in it
+        paths = [root, *paths]
     # A folder may have any name; this makes it one that a file can have.
     stem = f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:40]}"
-    mark = f"{cache.fingerprint(listing.paths, root)}, division {DIVISION}"
-    cached = _of_size(request, stem, root, mark, lambda: read_listing(listing, request.image_size), str(root))
-    return replace(cached, divided=listing.divided)
+    mark = f"{cache.fingerprint(paths, folder, unreadable=request.skip_bad)}, division {DIVISION}"
+    if request.skip_bad:
+        mark += ", without what is bad"
+
+    def build() -> Content:
+        return read_listing(listing, request.image_size, skip_bad=request.skip_bad)
+
+    return replace(_of_size(request, stem, root, mark, build, str(root)), divided=listing.divided)
 
 
 def _of_size(
@@ -237,8 +257,7 @@ def _load_torchvision(request: _Request) -> cache.Cached:
 
 def _dataset(name: str, cached: cache.Cached, labels: str) -> Dataset:
     column, classes = (0, class_names.CIFAR100_COARSE) if labels == "coarse" else (1, cached.classes)
-    train, test = (
-        Split(images, found if found.ndim == 1 else found[:, column])
-        for images, found in (cached.arrays[:2], cached.arrays[2:])
+    train, test, *more = (
+        Split(images, found if found.ndim == 1 else found[:, column]) for images, found in cached.arrays.pairs
     )
-    return Dataset(name, train, test, classes, cached.source, cached.divided)
+    return Dataset(name, train, test, classes, cached.source, cached.divided, more[0] if more else None)

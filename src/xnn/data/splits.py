@@ -18,12 +18,29 @@ DIVISION = 2
 
 
 class Arrays(NamedTuple):
-    """What a reader finds in files: images (n, h, w, c) of uint8, labels (n,) or (n, kinds) of int64."""
+    """What a reader finds in files: images (n, h, w, c) of uint8, labels (n,) or (n, kinds) of int64.
+
+    Few data sets have images for validation.
+    """
 
     train_images: HostArray
     train_labels: HostArray
     test_images: HostArray
     test_labels: HostArray
+    validation_images: HostArray | None = None
+    validation_labels: HostArray | None = None
+
+    @property
+    def pairs(self) -> list[tuple[HostArray, HostArray]]:
+        """The images and labels of each part that is there: training, test, validation."""
+        pairs = [(self.train_images, self.train_labels), (self.test_images, self.test_labels)]
+        if self.validation_images is not None and self.validation_labels is not None:
+            pairs.append((self.validation_images, self.validation_labels))
+        return pairs
+
+    def named(self) -> dict[str, HostArray]:
+        """Return the arrays that are there by their names."""
+        return {name: array for name, array in self._asdict().items() if array is not None}
 
 
 class Content(NamedTuple):
@@ -98,11 +115,13 @@ class Dataset:
         Where the images were read from, for people.
     divided : bool
         Whether the test images were chosen here, by `validation_split`, from images that come undivided.
+    validation : Split or None
+        More images, to judge on while training, where the data set comes with them.
 
     Raises
     ------
     DataError
-        If a label has no class, or the two splits hold images of different shapes.
+        If a label has no class, or the splits hold images of different shapes.
     """
 
     name: str
@@ -111,15 +130,18 @@ class Dataset:
     classes: tuple[str, ...] = field(repr=False)
     source: str
     divided: bool = False
+    validation: Split | None = None
 
     def __post_init__(self) -> None:
-        for split in (self.train, self.test):
+        held_out = {"test": self.test} | ({} if self.validation is None else {"validation": self.validation})
+        for split in (self.train, *held_out.values()):
             check_labels(split.labels, len(self.classes), self.name)
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
-            raise DataError(
-                f"{self.name}: training images of shape {self.train.images.shape[1:]} do not fit "
-                f"test images of shape {self.test.images.shape[1:]}"
-            )
+        for what, split in held_out.items():
+            if self.train.images.shape[1:] != split.images.shape[1:]:
+                raise DataError(
+                    f"{self.name}: training images of shape {self.train.images.shape[1:]} do not fit "
+                    f"{what} images of shape {split.images.shape[1:]}"
+                )
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -60,7 +60,7 @@ class SavedRun:
     @property
     def held_out(self) -> str:
         """What the epochs were judged on: ``test`` or ``validation``."""
-        return "validation" if self.settings.validation else "test"
+        return self.history.held_out
 
 
 @dataclass(frozen=True)

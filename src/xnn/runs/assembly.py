@@ -36,7 +36,7 @@ class Job:
     settings
         With every default filled in, and absolute paths of the data.
     held_out, held_out_name
-        What epochs are judged on: the test set, or the validation images.
+        What epochs are judged on: the test set, or the validation images, be they held out here or part of the data.
     """
 
     settings: Settings
@@ -77,15 +77,12 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
         data_dir=settings.data_dir,
         labels=settings.labels,
         image_size=settings.image_size,
+        skip_bad=settings.skip_bad,
         download=download,
         report=report,
     )
     settings = _with_image_size(settings, dataset)
-    training, held_out, name = dataset.train, dataset.test, "test"
-    if settings.validation:
-        size = settings.validation if settings.validation < 1 else int(settings.validation)
-        training, held_out = data.validation_split(dataset.train, size, seed=settings.seed)
-        name = "validation"
+    training, held_out, name = _parts(dataset, settings)
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
     asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
     if asked is None and settings.precision not in kernels.precisions(chosen):
@@ -104,6 +101,24 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def _parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:
+    """Return what is trained on, what epochs are judged on, and the name of that."""
+    if dataset.validation is not None:
+        if settings.validation:
+            raise SettingError(
+                f"--validation {settings.validation:g}: {settings.dataset} comes with validation images; leave it out"
+            )
+        return dataset.train, dataset.validation, "validation"
+    if settings.validation:
+        size = settings.validation if settings.validation < 1 else int(settings.validation)
+        return *data.validation_split(dataset.train, size, seed=settings.seed), "validation"
+    if settings.early_stopping:
+        raise SettingError(
+            f"--early-stopping {settings.early_stopping}: needs --validation, or the test set would choose when to stop"
+        )
+    return dataset.train, dataset.test, "test"
 
 
 def check_precision(precision: str, backend: Backend) -> None:

@@ -69,7 +69,7 @@ def draw_curves(
             history,
             directory.read_intervals(),
             title=f"{data}, {name}: {accuracy:.2f} % of the test images",
-            held_out="validation" if settings.validation else "test",
+            held_out=history.held_out,
         )
         directory.write_curves(picture)
     except FolderGone:

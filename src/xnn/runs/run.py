@@ -178,7 +178,7 @@ def _resume(
 
 
 def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
-    if job.held_out_name == "validation":
+    if job.settings.validation:
         say(f"{job.held_out.images:,} of the training images are held out for validation")
     settings = job.settings
     say(

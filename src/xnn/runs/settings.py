@@ -58,7 +58,10 @@ class Settings:
         One line naming the flag, the value that came and what is allowed.
     """
 
-    dataset: str = _data(f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png", "digits")
+    dataset: str = _data(
+        f"{', '.join(data.names())}, torchvision:NAME, a folder of class/image.png, or a CSV file of path,label",
+        "digits",
+    )
     data_dir: str | None = _data("where the data set's files already are, so that nothing is downloaded", metavar="DIR")
     labels: str = _data("which labels of cifar100", "fine", choices=("fine", "coarse"))
     image_size: int | None = _data(
@@ -66,6 +69,7 @@ class Settings:
         "their shorter sides, at most 64)",
         check=AT_LEAST_ONE,
     )
+    skip_bad: bool = _data("leave out files of a folder that are no pictures, or damaged, and name them", False)
     validation: float = _data(
         "share (below 1) or number of training images to hold out; epochs are then judged on these, not on the test "
         "set",
@@ -159,10 +163,6 @@ class Settings:
         if self.precision not in (None, "float32") and self.dtype != "float32":
             raise SettingError(
                 f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
-            )
-        if self.early_stopping and not self.validation:
-            raise SettingError(
-                f"--early-stopping {self.early_stopping}: needs --validation, or the test set would choose when to stop"
             )
         if self.validation > 1 and self.validation != int(self.validation):
             raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")

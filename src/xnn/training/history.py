@@ -19,6 +19,11 @@ class History(list[Row]):
         """Return one value of each row, None where a row has none."""
         return [row.get(name) for row in self]
 
+    @property
+    def held_out(self) -> str:
+        """``validation`` where the epochs of a run were judged on such images, else ``test``."""
+        return "validation" if any(row.get("validation_loss") is not None for row in self) else "test"
+
     def table(self) -> str:
         """Return the rows as a plain table with a header."""
         names = list(dict.fromkeys(name for row in self for name in row))
