@@ -420,6 +420,14 @@ def test_a_folder_may_come_with_images_to_validate_on(images):
         train(of_folder("other", validation=0.2))
 
 
+def test_the_first_lines_count_the_classes_and_warn_where_they_are_far_apart(images):
+    write_images(images, images=40, classes=("cat",), parts=("train",))
+    lines = []
+    train(of_folder("run", validation=4, epochs=1), report=lines.append)
+    assert lines[1] == "training images of each class: cat 37, dog 5"
+    assert lines[2].startswith("warning: cat has 37 training images and dog 5, so a model may")
+
+
 def test_a_size_that_was_chosen_is_kept(images):
     """So the run finds it again when other pictures have come."""
     write_images(images, shape=(18, 20), classes=("dog",))

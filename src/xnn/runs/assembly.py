@@ -8,6 +8,7 @@ from typing import Any
 from xnn import data, kernels, nn, optim, recipes
 from xnn._typing import Report
 from xnn.backends import Backend, backend
+from xnn.data.class_counts import class_counts
 from xnn.data.sources import may_be_scaled
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
@@ -83,6 +84,8 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     )
     settings = _with_image_size(settings, dataset)
     training, held_out, name = _parts(dataset, settings)
+    for line in class_counts(training.labels, dataset.classes):
+        (report or (lambda line: None))(line)
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
     asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
     if asked is None and settings.precision not in kernels.precisions(chosen):
