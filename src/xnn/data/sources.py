@@ -23,6 +23,8 @@ from xnn.paths import expanded, explained, reason
 
 OFFICIAL: dict[str, Mnist | Cifar] = {**MNIST_LIKE, "cifar10": CIFAR10, "cifar100": CIFAR100}
 """The data sets with official files."""
+_MANY = 200
+"""Pictures that take a while to decode, where they are photographs."""
 
 
 def names() -> list[str]:
@@ -217,6 +219,8 @@ def _load_listing(request: _Request, listing: Listing, folder: Path) -> cache.Ca
         mark += ", without what is bad"
 
     def build() -> Content:
+        if len(paths) > _MANY:
+            request.report(f"reading {len(paths):,} pictures, which the cache then keeps ...")
         return read_listing(listing, request.image_size, skip_bad=request.skip_bad)
 
     return replace(_of_size(request, stem, root, mark, build, str(root)), divided=listing.divided)
@@ -241,6 +245,13 @@ def _load_torchvision(request: _Request) -> cache.Cached:
         raise DataError(f"dataset {request.name!r}: after {PREFIX} comes the name of a class, such as {PREFIX}SVHN")
     root = request.data_dir or cache.cache_directory(request.cache_dir) / "torchvision"
     may_download = request.download and request.data_dir is None
+    advice = "try again" if may_download else "--download fetches it"
+    if request.data_dir is not None:
+        advice = f"leave out --data-dir{' to have it downloaded' if request.download else f', and {advice}'}"
+
+    def read() -> Content:
+        return read_torchvision(kind, root, download=may_download, advice=advice, image_size=request.image_size)
+
     if may_download:
         with explained(DataError, f"{root}: cannot be made"):
             root.mkdir(parents=True, exist_ok=True)
@@ -250,7 +261,7 @@ def _load_torchvision(request: _Request) -> cache.Cached:
         request.data_dir,
         # Each folder that is named has a cache file of its own, and only torchvision knows the files.
         request.name,
-        lambda: read_torchvision(kind, root, may_download, request.image_size),
+        read,
         f"{root} (torchvision)",
     )
 
