@@ -98,6 +98,17 @@ def test_evaluation_on_a_folder_of_images_matches_classes_by_name(here, capsys):
     assert "taken in the same order" in capsys.readouterr().err
 
 
+def test_images_that_an_earlier_version_trained_on_are_not_its_test_images(of_folder, capsys):
+    assert main(["run", "--dataset", "folder", "--backend", "numpy"]) == 0
+    assert "folder, 4 test images" in capsys.readouterr().out
+
+    def earlier(description):
+        return {name: value for name, value in description.items() if name != "division"}
+
+    redescribe(of_folder.directory / "model.safetensors", earlier)
+    assert_refused(capsys, ["run", "--dataset", "folder"], "--dataset folder", "tested it on other images of it")
+
+
 def test_bad_input_is_one_clear_line(here, capsys):
     (here / "text.png").write_text("hello")
     (here / "empty").mkdir()

@@ -203,7 +203,7 @@ def _read_header(path: Path) -> _Header:
 
 def _read_image(path: Path, header: _Header, shape: tuple[int, int, int]) -> HostArray:
     with open_picture(path) as image, decoding(path, image):
-        if (image.size, channels(image)) != (header.stored, header.channels):
+        if image.size != header.stored:
             raise DataError(f"{path}: it was changed while it was read")
         return prepared(image, shape)
 
@@ -222,5 +222,5 @@ def _in_parts(listing: Listing, images: HostArray) -> Arrays:
     for name, part in listing.parts.items():
         places[name] = slice(start, start + len(part))
         start += len(part)
-    kept = [array[places[name]] for name in ("train", "test", "validation") if name in places for array in (images, labels)]
-    return Arrays(*kept)
+    names = [name for name in ("train", "test", "validation") if name in places]
+    return Arrays(*(array[places[name]] for name in names for array in (images, labels)))

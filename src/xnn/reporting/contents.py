@@ -70,6 +70,8 @@ def contents_of(
     filters = first_filters(saved.model.state_dict(), saved.image_shape)
     try:
         dataset = _data(settings, data_dir, download)
+        if not saved.knows_test_images(dataset):
+            raise DataError("the version of xnn that made the run tested it on other images of this data set")
     except DataError as error:
         if data_dir is not None or download:
             raise

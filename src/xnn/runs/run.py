@@ -13,6 +13,7 @@ from typing import Any
 from xnn import kernels
 from xnn._typing import Report
 from xnn._version import __version__
+from xnn.data.splits import DIVISION
 from xnn.errors import RunError
 from xnn.paths import expanded
 from xnn.runs import complete, resuming, schema
@@ -264,7 +265,9 @@ def _description(job: Job) -> dict[str, Any]:
     for name in PLACES:
         del settings[name]
     settings["dataset"] = Path(job.settings.dataset).name  # of a folder its own name, not where it is
-    return {
+    # Which images were left for the test, where they were chosen here.
+    division = {"division": DIVISION} if job.dataset.divided else {}
+    return division | {
         "model": job.settings.model,
         "image_shape": list(job.dataset.image_shape),
         "classes": list(job.dataset.classes),
