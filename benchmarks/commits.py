@@ -2,8 +2,9 @@
 
 Usage: ``python -m benchmarks.commits OLD NEW [--pairs N] [--seconds S] [--threads N] [--only TEXT] [--json FILE]``. OLD
 and NEW are commits of the clone that this is run in, which are checked out into folders for the time being, or folders
-that are checkouts. Each has a process of its own, and the two take turns: a pair is a turn of both. Two commits take
-some 15 minutes on two cores, of which compiling takes a few.
+that are checkouts. A pair is a process of each, in which every row has a turn: how a process comes to lie in memory
+makes some rows faster or slower by a tenth, for as long as it lives. Two commits take some 15 minutes on two cores, of
+which compiling takes a few.
 
 Prints a Markdown table. A row fails if NEW's time is more than 3 % above OLD's by the median over pairs, and NEW is
 slower in six of seven pairs; plain SGD with one image a step may lose 25 %. The exit code is 1 if a row fails.
@@ -23,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import machine, table
 from benchmarks.peers_xnn import xnn_task
@@ -33,6 +34,8 @@ from benchmarks.timing import calls_in, turn
 ROOT = Path(__file__).resolve().parent.parent
 AGREEING = 7
 """A row fails only if at most one of so many pairs disagrees."""
+Turns: TypeAlias = dict[tuple[str, Task], dict[str, list[float]]]
+"""The seconds of a step, a turn each, of the old and the new commit in each row."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.serve:
         serve(Path(arguments.old))
         return
-    # The two processes have it from this one.
+    # The processes have it from this one.
     machine.pin(arguments.threads)
     about = machine.describe(arguments.threads, ("numpy", "numba"))
     about |= {name: getattr(arguments, name) for name in ("old", "new", "pairs", "seconds")}
     with ExitStack() as stack:
-        folders = [stack.enter_context(checkout(name)) for name in (arguments.old, arguments.new)]
-        old, new = (stack.enter_context(worker(folder)) for folder in folders)
-        rows = rows_of_both(old.networks, new.networks, arguments.only)
-        if not rows:
-            parser.error(f"--only {arguments.only}: no network of both commits has a name that holds this")
-        table.print_circumstances(about)
-        table.print_heading(["network", "what", "batch", "old, ms", "new, ms", "new / old", "pairs slower", "verdict"])
-        figures = [compare(old, new, name, task, arguments.pairs, arguments.seconds) for name, task in rows]
+        folders = {
+            "old": stack.enter_context(checkout(arguments.old)),
+            "new": stack.enter_context(checkout(arguments.new)),
+        }
+        turns: Turns = {}
+        for pair in range(arguments.pairs):
+            time_a_pair(folders, pair, arguments.only, arguments.seconds, turns)
+            if not turns:
+                parser.error(f"--only {arguments.only}: no network of both commits has a name that holds this")
+            print(f"pair {pair + 1} of {arguments.pairs} is timed", file=sys.stderr, flush=True)
+    table.print_circumstances(about)
+    table.print_heading(["network", "what", "batch", "old, ms", "new, ms", "new / old", "pairs slower", "verdict"])
+    figures = [judged(name, task, *times.values()) for (name, task), times in turns.items()]
     table.write(arguments.json, about, figures)
     failed = sum(figure["fails"] for figure in figures)
     if failed:
@@ -97,7 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", metavar="OLD", help="the commit, or the folder, to be compared with")
     parser.add_argument("new", metavar="NEW", nargs="?", default=".", help="the one to be judged (default: this clone)")
-    parser.add_argument("--pairs", type=int, default=7, help="turns of each (default: 7)")
+    parser.add_argument("--pairs", type=int, default=7, help="processes of each (default: 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
     parser.add_argument(
         "--threads", type=int, default=machine.cores(), help="threads for each process (default: all cores)"
@@ -138,20 +146,13 @@ class Worker:
         self._process, self._folder = process, folder
         self.networks = {name: [Task(*task) for task in found] for name, found in self._answer().items()}
 
-    def prepare(self, network: str, task: Task, turns: int, seconds: float) -> None:
-        """Make ready for so many turns of that length."""
-        self._ask([network, task, turns, seconds])
-
-    def turn(self) -> float:
-        """Return the seconds of one step."""
-        seconds: float = self._ask("go")
-        return seconds
-
-    def _ask(self, message: Any) -> Any:
+    def turn(self, network: str, task: Task, seconds: float) -> float:
+        """Return the seconds of one step, measured for so many seconds."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.write(json.dumps([network, task, seconds]) + "\n")
         self._process.stdin.flush()
-        return self._answer()
+        step: float = self._answer()
+        return step
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -183,16 +184,11 @@ def serve(folder: Path) -> None:
         sys.exit(f"xnn is imported from {xnn.__file__}, not from {folder}")
     networks = networks_of(folder)
     print(json.dumps({name: tasks(network) for name, network in networks.items()}), flush=True)
-    messages = map(json.loads, sys.stdin)
-    for name, task, turns, seconds in messages:
+    for name, task, seconds in map(json.loads, sys.stdin):
         make = partial(xnn_task, networks[name], Task(*task))
         calls = calls_in(make(), seconds)
-        print(json.dumps("ready"), flush=True)
-        for _ in range(turns):
-            next(messages)
-            # Each turn has a model of its own: where one comes to lie in memory makes it faster or slower.
-            gc.collect()
-            print(json.dumps(turn(make(), calls)), flush=True)
+        gc.collect()
+        print(json.dumps(turn(make(), calls)), flush=True)
 
 
 def networks_of(folder: Path) -> dict[str, Any]:
@@ -214,24 +210,27 @@ def rows_of_both(old: dict[str, list[Task]], new: dict[str, list[Task]], only: s
     return [(name, task) for name in names for task in new[name] if task in old[name]]
 
 
-def compare(old: Worker, new: Worker, network: str, task: Task, pairs: int, seconds: float) -> dict[str, Any]:
-    """Time a task in turns, print its row and return its figures; each pair begins with the other one of the two."""
-    both = {"old": old, "new": new}
-    for side in both.values():
-        side.prepare(network, task, pairs, seconds)
-    turns: dict[str, list[float]] = {"old": [], "new": []}
-    for pair in range(pairs):
-        for name in list(both)[:: -1 if pair % 2 else 1]:
-            turns[name].append(both[name].turn())
-    verdict = judge(turns["old"], turns["new"], allowance(task))
-    medians = {name: table.milliseconds(statistics.median(times)) for name, times in turns.items()}
+def time_a_pair(folders: dict[str, Path], pair: int, only: str, seconds: float, turns: Turns) -> None:
+    """Add a turn of both checkouts to each row's; every second pair begins with the other one of the two."""
+    with ExitStack() as stack:
+        both = {name: stack.enter_context(worker(folder)) for name, folder in folders.items()}
+        for row in rows_of_both(both["old"].networks, both["new"].networks, only):
+            times = turns.setdefault(row, {"old": [], "new": []})
+            for name in list(both)[:: -1 if pair % 2 else 1]:
+                times[name].append(both[name].turn(*row, seconds))
+
+
+def judged(network: str, task: Task, old: list[float], new: list[float]) -> dict[str, Any]:
+    """Print the row of a task and return its figures."""
+    verdict = judge(old, new, allowance(task))
+    medians = [table.milliseconds(statistics.median(times)) for times in (old, new)]
     table.print_row(
         [
-            *(network, task.title, task.batch, *medians.values(), f"{verdict.ratio:.3f}"),
-            *(f"{verdict.slower} of {pairs}", "too slow" if verdict.fails else "ok"),
+            *(network, task.title, task.batch, *medians, f"{verdict.ratio:.3f}"),
+            *(f"{verdict.slower} of {len(old)}", "too slow" if verdict.fails else "ok"),
         ]
     )
-    milliseconds = {name: [1e3 * time for time in times] for name, times in turns.items()}
+    milliseconds = {name: [1e3 * time for time in times] for name, times in (("old", old), ("new", new))}
     return {"network": network, **task._asdict(), "turns": milliseconds, **asdict(verdict)}
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.optim.flat import FlatModel
+from xnn import kernels, nn
 from xnn.backends import backend as make_backend
 from xnn.optim import clip_gradient_norm
 
@@ -68,6 +69,20 @@ def test_a_gradient_that_is_not_a_number_is_not_hidden(backend):
     model.set_gradients([1.0, float("nan"), 1.0])
     assert np.isnan(backend.to_numpy(clip_gradient_norm(model, 1.0)))
     assert np.isnan(model.gradients_on_host()).all()
+
+
+def test_a_single_pass_does_it_where_there_is_one(monkeypatch):
+    model = nn.Linear(3).build((2,), backend="numpy")
+    model.gradients.flat[...] = 1.0
+
+    def clip(gradients, max_norm):
+        return [run.tolist() for run in gradients], max_norm
+
+    asked = []
+    monkeypatch.setattr(kernels, "single_pass", lambda *what: asked.append(what) or clip)
+    # Weights and biases are one run.
+    assert clip_gradient_norm(model, 0.5) == ([[1.0] * 9], 0.5)
+    assert asked == [(model.backend, "float32", "clip_norm")]
 
 
 def test_nothing_is_read_back_to_the_host(device_without_host_reads):

@@ -1,14 +1,20 @@
 """The tables by which runs make optimizers and schedules."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xnn import nn, optim
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 
 
-def made(name, backend, **changes):
+RATES, DECAYS = st.floats(1e-4, 1.0), st.floats(0.0, 1.0)
+MOMENTA = st.floats(0.0, 0.99)
+
+
+def made(name, backend, decay_all=True, **changes):
     model = nn.Sequential(nn.Linear(3), nn.Linear(2)).build((4,), backend=backend)
-    return OPTIMIZERS[name].make(model, decay_all=True, **(OPTIMIZERS[name].settings | changes))
+    return OPTIMIZERS[name].make(model, decay_all=decay_all, **(OPTIMIZERS[name].settings | changes))
 
 
 def first(optimizer):
@@ -17,32 +23,36 @@ def first(optimizer):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_is_made_of_its_settings(backend, name):
-    optimizer = first(made(name, backend, lr=0.125, weight_decay=0.25))
-    assert (optimizer.lr, optimizer.weight_decay, optimizer.decay_all) == (0.125, 0.25, True)
-    if name in takers("momentum"):
-        assert first(made(name, backend, momentum=0.5)).momentum == 0.5
+@given(lr=RATES, weight_decay=DECAYS, momentum=MOMENTA, decay_all=st.booleans())
+def test_an_optimizer_is_made_of_its_settings(backend, name, lr, weight_decay, momentum, decay_all):
+    taken = {"momentum": momentum} if name in takers("momentum") else {}
+    optimizer = first(made(name, backend, decay_all, lr=lr, weight_decay=weight_decay, **taken))
+    assert (optimizer.lr, optimizer.weight_decay, optimizer.decay_all) == (lr, weight_decay, decay_all)
+    assert all(getattr(optimizer, setting) == value for setting, value in taken.items())
+    if name in ("sgd", "muon"):
+        assert optimizer.nesterov == (momentum > 0.0)
 
 
-def test_muon_leaves_the_last_layer_and_the_biases_to_sgd(backend):
-    own = {"lr": 0.5, "head_lr": 0.25, "bias_lr": 0.125, "sgd_momentum": 0.75, "weight_decay": 0.1}
-    muon, head, rest = made("muon", backend, **own).optimizers
-    assert [each.lr for each in (muon, head, rest)] == [0.5, 0.25, 0.125]
+@given(rates=st.tuples(RATES, RATES, RATES), momentum=MOMENTA, weight_decay=DECAYS, decay_all=st.booleans())
+def test_muon_leaves_the_last_layer_and_the_biases_to_sgd(backend, rates, momentum, weight_decay, decay_all):
+    own = dict(zip(("lr", "head_lr", "bias_lr"), rates, strict=True)) | {"sgd_momentum": momentum}
+    muon, head, rest = made("muon", backend, decay_all, weight_decay=weight_decay, **own).optimizers
+    assert (muon.lr, head.lr, rest.lr) == rates
     assert [[entry["name"] for entry in each.model.layout()] for each in (muon, head, rest)] == [
         ["0.weight"],
         ["1.weight"],
         ["0.bias", "1.bias"],
     ]
     for each in (head, rest):
-        assert (each.momentum, each.nesterov, each.decay_all) == (0.75, True, True)
+        assert (each.momentum, each.nesterov, each.decay_all) == (momentum, momentum > 0.0, decay_all)
         # A step takes the same share of all.
         assert each.lr * each.weight_decay == pytest.approx(muon.lr * muon.weight_decay)
 
 
-@pytest.mark.parametrize("name", ["sgd", "muon"])
-def test_momentum_is_nesterovs_where_there_is_any(backend, name):
-    assert first(made(name, backend, momentum=0.5)).nesterov
-    assert not first(made(name, backend, momentum=0.0)).nesterov
+def test_muon_takes_its_iterations_and_keeps_the_norm_of_filters_as_told(backend):
+    for steps, norm in ((3, "fixed"), (7, "free")):
+        muon = first(made("muon", backend, muon_steps=steps, filter_norm=norm))
+        assert (muon.iterations, muon.normalize) == (steps, norm == "fixed")
 
 
 def test_every_public_class_has_a_name():
@@ -55,12 +65,15 @@ def test_every_public_class_has_a_name():
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_rises_first_where_it_is_to_and_falls_then(name):
-    schedule = SCHEDULES[name](0.1, 30, warmup_steps=3)
-    rates = [schedule(step) for step in range(30)]
-    assert rates[0] < rates[2] == max(rates) == pytest.approx(0.1)
-    assert rates[3:] == sorted(rates[3:], reverse=True)
-    assert (rates[-1] == rates[3]) == (name == "constant")
+@given(lr=RATES, warmup=st.integers(1, 5), rest=st.integers(3, 30))
+def test_a_schedule_rises_first_where_it_is_to_and_falls_then(name, lr, warmup, rest):
+    schedule = SCHEDULES[name](lr, warmup + rest, warmup_steps=warmup)
+    rates = [schedule(step) for step in range(warmup + rest)]
+    assert rates[: warmup + 1] == sorted(rates[: warmup + 1])
+    assert max(rates) == rates[warmup] == pytest.approx(lr)
+    assert rates[0] < lr
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+    assert (rates[-1] == rates[warmup]) == (name == "constant")
 
 
 def test_each_setting_has_its_takers():
