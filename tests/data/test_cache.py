@@ -37,7 +37,9 @@ def same(first: Arrays, second: Arrays) -> bool:
 
 
 def load_or_build(path, lines, arrays=None, fingerprint="print"):
-    return cache.load_or_build(path, fingerprint, lambda: Content(arrays or sample(), CLASSES, ("a note",)), "the source", lines.append)
+    return cache.load_or_build(
+        path, fingerprint, lambda: Content(arrays or sample(), CLASSES, ("a note",)), "the source", lines.append
+    )
 
 
 def temporary_files(folder: Path) -> list[str]:
@@ -245,7 +247,9 @@ def test_a_folder_that_goes_while_the_cache_is_written_is_reported(tmp_path, mon
 def test_classes_with_endless_names_are_not_cached(tmp_path):
     lines = []
     names = tuple("x" * 2**20 for _ in range(9))
-    assert cache.load_or_build(tmp_path / "set", "", lambda: Content(sample(), names), "here", lines.append).file is None
+    assert (
+        cache.load_or_build(tmp_path / "set", "", lambda: Content(sample(), names), "here", lines.append).file is None
+    )
     assert "cannot be written (the names of its classes take too much room)" in lines[0]
 
 

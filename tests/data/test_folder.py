@@ -258,7 +258,9 @@ def test_three_parts_have_images_to_validate_on(tmp_path):
         read_folder(tmp_path)
 
 
-@pytest.mark.parametrize(("names", "message"), [(["val", "test"], "has val/ and test/ but no train/"), (["test"], "has test/ but no train/")])
+@pytest.mark.parametrize(
+    ("names", "message"), [(["val", "test"], "has val/ and test/ but no train/"), (["test"], "has test/ but no train/")]
+)
 def test_without_a_training_part_the_folder_is_refused(tmp_path, names, message):
     for name in names:
         save(tmp_path / name / "a/0.png", pixels(0))
@@ -293,7 +295,7 @@ def test_links_that_lead_round_and_round_are_named(tmp_path):
     (tmp_path / "a").mkdir()
     for number in range(20):
         (tmp_path / "a" / str(number)).symlink_to(tmp_path / "a", target_is_directory=True)
-    with pytest.raises(DataError, match=r"has more than 8 folders within each other, as at 'a/9/9/") as caught:
+    with pytest.raises(DataError, match=r"has more than 8 folders within each other, as at 'a/0/0/") as caught:
         read_folder(tmp_path)
     assert len(str(caught.value)) < 300 + len(str(tmp_path))
 

@@ -41,7 +41,7 @@ def test_validation_split_divides_the_images(labels, data, seed):
 def test_every_class_gives_the_same_share(labels, data):
     count = len(labels)
     size = data.draw(st.integers(1, count - 1) | st.floats(0.6 / count, 1 - 0.6 / count))
-    train, validation = validation_split(label_split(labels), size)
+    _, validation = validation_split(label_split(labels), size)
     share = (size if isinstance(size, int) else round(size * count)) / count
     for label in set(labels):
         images = labels.count(label)

@@ -16,7 +16,9 @@ from tests.hostile.world import IMAGES, Place
 def _of_folder(place: Place, random: Random, told: str) -> Case:
     """Let a command read ``work/folder``."""
     place.copy("run")
-    command = random.choice((_looked_at("./folder", random), _looked_at("./folder", random), cases.evaluate("./folder")))
+    command = random.choice(
+        (_looked_at("./folder", random), _looked_at("./folder", random), cases.evaluate("./folder"))
+    )
     return Case(told, cases.some_compared(command, random, "./folder"))
 
 

@@ -107,9 +107,9 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
 def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     from xnn.data import load
     from xnn.data.sources import may_be_scaled
+    from xnn.paths import expanded
     from xnn.reporting.contents import place_of_data
     from xnn.reporting.evaluation import evaluate, in_classes_of
-    from xnn.paths import expanded
     from xnn.reporting.saved import SavedRun
     from xnn.texts import printable
 

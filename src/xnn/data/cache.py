@@ -136,7 +136,8 @@ def load_or_build(
     if cached is not None:
         if cached.fingerprint == expected_fingerprint:
             return cached
-        report(f"the cache {path} was made from other files or in another way ({cached.source}); it is rebuilt from {source}")
+        made = f"from other files or in another way ({cached.source})"
+        report(f"the cache {path} was made {made}; it is rebuilt from {source}")
     content = build()
     built = Cached(content.arrays, source, content.classes, expected_fingerprint, content.notes)
     try:

@@ -69,7 +69,7 @@ def _parts(root: Path) -> dict[str, Path]:
 def _classes(part: Path) -> dict[str, list[Path]]:
     """Return the images of each class by its name, which is the path from `part` to its folder."""
     classes: dict[str, list[Path]] = {}
-    waiting, seen = _contents(part)[1], 0
+    waiting, seen = _contents(part)[1][::-1], 0
     while waiting:
         folder = waiting.pop()
         names = folder.relative_to(part).parts
@@ -77,6 +77,7 @@ def _classes(part: Path) -> dict[str, list[Path]]:
         if len(names) > _DEEPEST or seen > _MOST:
             limit = f"{_DEEPEST} folders within each other" if len(names) > _DEEPEST else f"{_MOST:,} folders"
             raise DataError(f"{part}: has more than {limit}, as at {'/'.join(names)!a}; expected CLASS/image.png")
+        _check_text(part, names)
         images, folders = _contents(folder)
         if images and folders:
             raise DataError(f"{folder}: has images and also the folder {folders[0].name}/; move one or the other away")
@@ -84,16 +85,19 @@ def _classes(part: Path) -> dict[str, list[Path]]:
             raise DataError(f"{folder}: no images in this class folder; remove it or fill it")
         if images:
             classes[_class_name(part, names)] = images
-        waiting += folders
+        waiting += folders[::-1]
     return classes
+
+
+def _check_text(part: Path, names: tuple[str, ...]) -> None:
+    try:
+        names[-1].encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{part}: the name of its class folder {names[-1]!a} is not UTF-8; rename it") from None
 
 
 def _class_name(part: Path, names: tuple[str, ...]) -> str:
     name = "/".join(names)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{part}: the name of its class folder {name!a} is not UTF-8; rename it") from None
     known = [folder for folders in PARTS.values() for folder in folders]
     for depth, folder in enumerate(names[:-1]):
         if folder in known:

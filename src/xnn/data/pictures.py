@@ -130,9 +130,9 @@ def channels(image: "Image.Image") -> int:
 
 
 def orientation(image: "Image.Image") -> int:
-    """Return the EXIF orientation that comes before the pixels of a picture; 1 without one."""
-    # What comes after the pixels of a PNG file can only be had by decoding them.
-    if image.format == "PNG" and "exif" not in image.info:
+    """Return the EXIF orientation by which a picture is still to be turned, as far as its header tells; else 1."""
+    # Pillow turns TIFF files itself. What comes after the pixels of a PNG file can only be had by decoding them.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
     found = image.getexif().get(_ORIENTATION, 1)
     return found if isinstance(found, int) else 1

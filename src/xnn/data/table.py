@@ -87,7 +87,11 @@ def _within(path: str, where: str) -> str:
     """Return a path in its shortest form, if it leads to a picture in the folder of the table or below it."""
     given = Path(path)
     if "\0" in path or not path or given.is_absolute() or given.drive or ".." in given.parts:
-        raise DataError(f"{where}: {path[:100]!a} is no path within the folder of the file; move the file above its images")
+        raise DataError(
+            f"{where}: {path[:100]!a} is no path within the folder of the file; move the file above its images"
+        )
     if given.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{where}: {path[:100]!a} is no picture; expected a name that ends in one of {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{where}: {path[:100]!a} is no picture; expected a name that ends in one of {', '.join(SUFFIXES)}"
+        )
     return PurePosixPath(given.as_posix()).as_posix()

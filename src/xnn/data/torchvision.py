@@ -34,9 +34,7 @@ _SPLITS: dict[str, dict[str, str]] = {
 }
 
 
-def read_torchvision(
-    name: str, root: Path, *, download: bool, advice: str, image_size: int | None = None
-) -> Content:
+def read_torchvision(name: str, root: Path, *, download: bool, advice: str, image_size: int | None = None) -> Content:
     """Return the images, labels and classes of a data set.
 
     Parameters
@@ -114,13 +112,13 @@ def _explained(place: _Place) -> Iterator[None]:
     """Turn what torchvision raises into one line, with our advice: its own is for those who call it."""
     try:
         yield
-    # The tuple is made only once there is an error, since it imports modules that are rarely needed.
-    except (*_FAULTS, *_cut_off()) as error:
+    except _faults() as error:
         raise DataError(f"dataset '{PREFIX}{place.name}': {_fault(error, place)}") from None
 
 
-# What torchvision raises for missing files, a failed download, a wrong argument, or a missing library.
-_FAULTS = (RuntimeError, OSError, ValueError, TypeError, ImportError)
+def _faults() -> tuple[type[Exception], ...]:
+    """Return what torchvision raises for missing files, a failed download, a wrong argument, or a missing library."""
+    return RuntimeError, OSError, ValueError, TypeError, ImportError, *_cut_off()
 
 
 def _cut_off() -> tuple[type[Exception], ...]:

@@ -82,7 +82,11 @@ def contents_of(
 
 def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:
     place = data_dir or place_of_data(settings)
-    options: dict[str, Any] = {"labels": settings.labels, "image_size": settings.image_size, "skip_bad": settings.skip_bad}
+    options: dict[str, Any] = {
+        "labels": settings.labels,
+        "image_size": settings.image_size,
+        "skip_bad": settings.skip_bad,
+    }
     try:
         return load(settings.dataset, data_dir=place, download=download, **options)
     except DataError:

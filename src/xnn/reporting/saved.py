@@ -13,7 +13,7 @@ from xnn.runs.defaults import check_names
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
 from xnn.tasks import Task
-from xnn.training.history import History, Row
+from xnn.training.history import History, Row, judged_on
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class SavedRun:
     @property
     def held_out(self) -> str:
         """What the epochs were judged on: ``test`` or ``validation``."""
-        return self.history.held_out
+        return judged_on(self.history)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The rows that training records, one for each epoch."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from xnn.training.metrics import Metrics
@@ -19,11 +20,6 @@ class History(list[Row]):
         """Return one value of each row, None where a row has none."""
         return [row.get(name) for row in self]
 
-    @property
-    def held_out(self) -> str:
-        """``validation`` where the epochs of a run were judged on such images, else ``test``."""
-        return "validation" if any(row.get("validation_loss") is not None for row in self) else "test"
-
     def table(self) -> str:
         """Return the rows as a plain table with a header."""
         names = list(dict.fromkeys(name for row in self for name in row))
@@ -33,6 +29,11 @@ class History(list[Row]):
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
         )
+
+
+def judged_on(rows: Iterable[Row]) -> str:
+    """Return ``validation`` if the epochs of a run were judged on such images, else ``test``."""
+    return "validation" if any(row.get("validation_loss") is not None for row in rows) else "test"
 
 
 def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, lr: float | None, seconds: float) -> Row:
