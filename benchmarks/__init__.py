@@ -1,1 +1,1 @@
-"""Measurements, run by hand, as in ``python -m benchmarks.peers``; the tests see to it that they run, not how fast."""
+"""Measurements to run by hand, as in ``python -m benchmarks.peers``; the tests check that they run, not how fast."""

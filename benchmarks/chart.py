@@ -1,8 +1,8 @@
-"""Draw how fast xnn is beside PyTorch, from what ``python -m benchmarks.peers --json FILE`` wrote.
+"""Draw how fast xnn is compared with PyTorch, from the output of ``python -m benchmarks.peers --json FILE``.
 
 Usage: ``python -m benchmarks.chart FILE PICTURE.svg``. Each row is a bar from 1 to PyTorch's best time over xnn's, on a
-logarithmic scale: to the right of 1, xnn is faster. The picture has a background of its own, light or dark to match the
-reader's system, so it can stand on any page.
+logarithmic scale: to the right of 1, xnn is faster. The picture has its own background, light or dark to match the
+reader's system, so it suits any page.
 """
 
 import argparse
@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def chart(record: dict[str, Any]) -> str:
-    """Return the picture of all rows that were timed beside PyTorch."""
+    """Return the picture of all rows that were timed together with PyTorch."""
     rows = [row for row in record["rows"] if row["ratio"] is not None]
-    # Whole powers of two, with 1 between them, so that both sides can be seen.
+    # Whole powers of two, with 1 between them, so that both sides are visible.
     low = min(-1, math.floor(math.log2(min(row["ratio"] for row in rows))))
     high = max(1, math.ceil(math.log2(max(row["ratio"] for row in rows))))
 

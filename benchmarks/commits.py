@@ -40,12 +40,12 @@ Turns: TypeAlias = dict[tuple[str, Task], dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the pairs of a row tell.
+    """What a row's pairs say.
 
     Attributes
     ----------
-    ratio : the median over pairs of the new time over the old one
-    slower : in how many pairs the new time is the longer one
+    ratio : the median over pairs of the new time divided by the old one
+    slower : in how many pairs the new time is longer
     fails : whether that is too slow
     """
 
@@ -55,7 +55,7 @@ class Verdict:
 
 
 def judge(old: Sequence[float], new: Sequence[float], allowed: float) -> Verdict:
-    """Judge the times of both in each pair; `allowed` is how much longer the new one may take, 0.03 for 3 %."""
+    """Judge both times of each pair; `allowed` is how much longer the new one may take, such as 0.03 for 3 %."""
     ratios = [b / a for a, b in zip(old, new, strict=True)]
     ratio, slower = statistics.median(ratios), sum(ratio > 1 for ratio in ratios)
     agree = AGREEING * (len(ratios) - slower) <= len(ratios)
@@ -118,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def checkout(name: str) -> Iterator[Path]:
-    """Give the folder of that name, or one in which the commit of that name is checked out meanwhile."""
+    """Yield the folder of that name, or a temporary one in which the commit of that name is checked out."""
     if Path(name, "src", "xnn").is_dir():
         yield Path(name).resolve()
         return
@@ -139,7 +139,7 @@ class Worker:
 
     Attributes
     ----------
-    networks : for each network's name its tasks
+    networks : the tasks of each network, by its name
     """
 
     def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
@@ -164,8 +164,8 @@ class Worker:
 
 @contextmanager
 def worker(folder: Path) -> Iterator[Worker]:
-    """Give a process that times the checkout in a folder."""
-    # The benchmark's own code comes from the folder it is started in, xnn from the checkout.
+    """Yield a process that times the checkout in a folder."""
+    # The benchmark's own code comes from the folder in which it starts, xnn from the checkout.
     environment = os.environ | {"PYTHONPATH": str(folder / "src")}
     command = [sys.executable, "-m", "benchmarks.commits", "--serve", str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -177,7 +177,7 @@ def worker(folder: Path) -> Iterator[Worker]:
 
 
 def serve(folder: Path) -> None:
-    """Answer a `Worker`: time what its messages say with the xnn of a checkout."""
+    """Answer a `Worker`: time what its messages ask for, with the xnn of a checkout."""
     import xnn
 
     if not Path(xnn.__file__).is_relative_to(folder):
@@ -197,7 +197,7 @@ def networks_of(folder: Path) -> dict[str, Any]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up there.
+    # A dataclass looks up its module there.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     networks: dict[str, Any] = module.NETWORKS
@@ -205,7 +205,7 @@ def networks_of(folder: Path) -> dict[str, Any]:
 
 
 def rows_of_both(old: dict[str, list[Task]], new: dict[str, list[Task]], only: str) -> list[tuple[str, Task]]:
-    """Return the tasks that both commits have, of networks whose names hold a text."""
+    """Return the tasks that both commits have, for networks whose names contain a text."""
     names = [name for name in new if name in old and only in name]
     return [(name, task) for name in names for task in new[name] if task in old[name]]
 

@@ -1,11 +1,11 @@
 """Measure whether memory and time per image depend on the number of images, up to two million in a mapped file.
 
 Usage: ``python -m benchmarks.data_size [--images N ...] [--batch N] [--steps N] [--threads N] [--json FILE]``. Linux
-only: it reads ``/proc/self/status``. Each size has a process of its own, which maps a sparse file of that many images
-of CIFAR's shape and trains 3072-256-10 on it, through `xnn.data.Batches`, for so many steps, shuffled, over as many
-epochs as that takes. Memory is what the process holds for itself (RssAnon), the most that ten looks found; pages of
+only: it reads ``/proc/self/status``. Each size has its own process, which maps a sparse file of that many images of
+CIFAR's shape and trains 3072-256-10 on it, through `xnn.data.Batches`, shuffled, for the given number of steps, over as
+many epochs as that takes. Memory is what the process holds for itself (RssAnon), the largest of ten readings; pages of
 the file that the system keeps in its cache are not counted. Time per image is the median over ten equal shares of the
-steps, the first left out.
+steps, without the first share.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def in_process(images: int, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(images: int, batch: int, steps: int) -> dict[str, Any]:
-    """Train on a mapped file of so many images, and return microseconds an image and MiB."""
+    """Train on a mapped file of that many images, and return microseconds per image and MiB."""
     import numpy as np
 
     import xnn
@@ -105,7 +105,7 @@ def measure(images: int, batch: int, steps: int) -> dict[str, Any]:
 
 
 def own_memory() -> int:
-    """Return the KiB that this process holds and that are no file's."""
+    """Return the KiB that this process holds and that belong to no file."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 

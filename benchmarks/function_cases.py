@@ -1,4 +1,4 @@
-"""What `benchmarks.functions` times: each function of a twin, at shapes of the networks, on xnn and on PyTorch."""
+"""What `benchmarks.functions` times: each function with a twin, at the networks' shapes, on xnn and on PyTorch."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,10 +29,10 @@ class Case(NamedTuple):
     ----------
     name : str
     work : (forward, pullback)
-        Operations of a product, counted as the plain sum's, or bytes that a pass reads and writes at least.
+        Operations of a product, counted for the plain sum, or the least bytes that a pass reads and writes.
     make : callable
-        Returns (forward, pullback) of ``"xnn"``, ``"reference"`` and, where it is installed, PyTorch in its layouts; an
-        optimizer's update is a forward alone.
+        Returns (forward, pullback) of ``"xnn"``, ``"reference"`` and, if it is installed, PyTorch in its layouts; an
+        optimizer's update has only a forward.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Case(NamedTuple):
 
 
 def products() -> list[Case]:
-    """Return what is bound by multiplication, if all is well."""
+    """Return the cases that multiplication should limit."""
     cases = []
     for way in (winograd, direct):
         # The speed net's.
@@ -60,11 +60,11 @@ def products() -> list[Case]:
 
 
 def passes() -> list[Case]:
-    """Return what is bound by memory, if all is well: at shapes of the speed net, batch 100, among others."""
+    """Return the cases that memory should limit: at shapes of the speed net with a batch of 100, among others."""
     first, second = (100, 31, 31, 24), (100, 15, 15, 64)
     ones, zeros = np.ones(64, np.float32), np.zeros(64, np.float32)
     return [
-        # After the shape: arrays read and written, as long as x, forward and in the pullback. A normalization reads its
+        # After the shape: the arrays as long as x that forward and pullback read and write. A normalization reads its
         # arrays twice in each direction, for the sums and for the result.
         _pass("batch_norm", second, (3, 5), _batch_norm, _batch_norm_of_torch, ones, zeros),
         _pass("gelu", first, (3, 3), lambda f, x: f.gelu(x)),
@@ -83,7 +83,7 @@ def _conv(
     batch: int, side: int, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1,
     bias: bool = False, way: Any = None,
 ) -> Case:  # fmt: skip
-    """Return a convolution; `way` is the module that computes it, by default as the geometry has it."""
+    """Return a convolution; `way` is the module that computes it, by default chosen by the geometry."""
     geometry = windows("conv2d", (side, side), kernel, stride, padding)
     name = f"conv2d {kernel} x {kernel}, {batch} x {side} x {side}, {inputs} to {outputs}"
     name += f", stride {stride}" if stride > 1 else ""
@@ -108,7 +108,7 @@ def _conv(
 
 
 def _linear(rows: int, inputs: int, outputs: int) -> Case:
-    """Return an affine map; the pullback writes the whole gradient, also of one row, where training can do without."""
+    """Return an affine map; the pullback writes the whole gradient, even for one row, where training need not."""
 
     def make() -> dict[str, tuple[Call, ...]]:
         x, weight, bias = map(_normal, ((rows, inputs), (inputs, outputs), (outputs,)))
@@ -126,7 +126,7 @@ def _pass(
     name: str, shape: tuple[int, ...], arrays: tuple[float, float], ours: Function, torchs: Function | None = None,
     *others: Any,
 ) -> Case:  # fmt: skip
-    """Return what ``ours(functions, x, *others)`` computes, and PyTorch by `torchs`, which is the same by default."""
+    """Return the case of ``ours(functions, x, *others)``; `torchs`, by default the same, computes it in PyTorch."""
 
     def make() -> dict[str, tuple[Call, ...]]:
         x = _normal(shape)
@@ -161,7 +161,7 @@ def _cross_entropy(rows: int, classes: int) -> Case:
 
 
 def _update(optimizer: str, arrays: int, **settings: Any) -> Case:
-    """Return an update of 2**21 numbers, which reads and writes so many arrays of that length."""
+    """Return an update of 2**21 numbers, which reads and writes `arrays` arrays of that length."""
     inputs, outputs = 2**11 - 1, 2**10
 
     def step_of(backend: xnn.backends.Backend) -> Call:
@@ -185,14 +185,14 @@ def _update(optimizer: str, arrays: int, **settings: Any) -> Case:
 
 
 def _pair(function: Call) -> tuple[Call, Call]:
-    """Return what computes y and the pullback, and what calls the pullback for all gradients."""
+    """Return a function that computes y and the pullback, and one that calls the pullback for all gradients."""
     y, pullback = function()
     dy = _normal(y.shape)
     return function, lambda: pullback(dy)
 
 
 def _torch_pairs(function: Function, *arrays: Any) -> dict[str, tuple[Call, ...]]:
-    """Return the same of PyTorch for each layout: of images and filters, (n, c, h, w); without any, for one."""
+    """Return PyTorch's pair for each layout of images and filters (n, c, h, w); without images, for one layout."""
     if not is_installed("torch"):
         return {}
     import torch
@@ -205,7 +205,7 @@ def _torch_pairs(function: Function, *arrays: Any) -> dict[str, tuple[Call, ...]
 
 
 def _to_torch(array: Any, layout: Any) -> Any:
-    """Return a tensor that gets a gradient, if it is one of real numbers."""
+    """Return a tensor, which gets a gradient if it has real numbers."""
     import torch
 
     if array is None:

@@ -1,17 +1,17 @@
-"""Time each function that has a twin: beside the machine's limits, the reference and PyTorch.
+"""Time each function that has a twin, and compare it with the machine's limits, the reference and PyTorch.
 
 Usage: ``python -m benchmarks.functions [--threads N] [--repeats N] [--seconds S] [--only TEXT] [--json FILE]``.
-Prints two Markdown tables, of products, in GFLOP/s, and of passes over memory, in GB/s. The pullback is called for all
-gradients. Milliseconds are medians, those of the reference, which is slow, of half as many turns. PyTorch, if it is
-installed, has the same threads and the better of its two memory layouts; the last column is the median of paired
-ratios, forward and pullback together.
+Prints two Markdown tables: one of products, in GFLOP/s, and one of passes over memory, in GB/s. The pullback is called
+for all gradients. Milliseconds are medians; those of the reference, which is slow, are over half as many turns.
+PyTorch, if it is installed, has the same threads and the better of its two memory layouts; the last column is the
+median of paired ratios, forward and pullback together.
 
 The limit of products is the best product of square matrices of 512 or 1024 by NumPy's BLAS, measured first. Operations
-are counted as those of the plain sum of products, so Winograd's algorithm, which needs fewer, can exceed 100 %.
+are counted for the plain sum of products, so Winograd's algorithm, which needs fewer, can exceed 100 %.
 
-The limit of a pass is a copy, in the same turns and by the same threads, that reads and writes as many bytes: arrays
-that fit into the cache are so compared with a copy inside the cache. A pass that reads more than it writes, or writes
-to where it has read, as optimizers do, can exceed 100 %: what a copy writes is fetched before, and not counted.
+The limit of a pass is a copy that reads and writes as many bytes, in the same turns and with the same threads: so
+arrays that fit into the cache are compared with a copy inside the cache. A pass that reads more than it writes, or
+writes to where it has read, as optimizers do, can exceed 100 %: what a copy writes is first fetched, without counting.
 """
 
 import statistics
@@ -73,12 +73,12 @@ def peak(repeats: int, seconds: float) -> float:
 
 
 def copy(size: float) -> Callable[[], object]:
-    """Return a copy that reads and writes so many bytes in all, by the twins' threads."""
+    """Return a copy by the twins' threads that reads and writes `size` bytes in all."""
     import numpy as np
 
     from xnn.kernels.numpy.threads import threads
 
-    # As few numbers as are worth waking a thread for in `xnn.kernels.numpy.activations`.
+    # The fewest numbers that are worth waking a thread for in `xnn.kernels.numpy.activations`.
     least = 2**19
     source = np.ones(max(int(size) // (2 * np.dtype(np.float32).itemsize), 1), np.float32)
     target = np.ones_like(source)
@@ -86,7 +86,7 @@ def copy(size: float) -> Callable[[], object]:
 
 
 def measure(case: Any, limit: float | None, repeats: int, seconds: float) -> dict[str, Any]:
-    """Time one function beside its peers, and beside copies if there is no limit in GFLOP/s; return the figures."""
+    """Time one function with its peers, and with copies if there is no limit in GFLOP/s; return the figures."""
     import xnn
     from benchmarks.timing import alternate, median_ratio
     from xnn import kernels
@@ -96,7 +96,7 @@ def measure(case: Any, limit: float | None, repeats: int, seconds: float) -> dic
         contenders["copy"] = tuple(copy(size) for size in case.work if size)
     calls = {f"{who} {step}": c for who, both in contenders.items() for step, c in zip(_STEPS, both, strict=False)}
     references = {name: calls.pop(name) for name in list(calls) if name.startswith("reference")}
-    # As in a training loop; but the reference's products are to have BLAS's own threads.
+    # As in a training loop, but the reference's products should use BLAS's own threads.
     with kernels.Computing(xnn.backend("numpy", twins=True), "float32", "float32", {"conv2d"}).entered():
         times = alternate(calls, repeats, seconds)
     times |= alternate(references, (repeats + 1) // 2, seconds)
@@ -109,7 +109,7 @@ def measure(case: Any, limit: float | None, repeats: int, seconds: float) -> dic
             figures[f"{who}_{step}_ms"] = None if time is None else milliseconds(time)
         if work:
             rate = 1e-9 * work / medians[f"xnn {step}"]
-            # Paired with the copy of the same turn.
+            # Paired with the copy in the same turn.
             share = rate / limit if limit else median_ratio(times[f"copy {step}"], times[f"xnn {step}"])
             figures |= {f"{step}_rate": round(rate, 2), f"{step}_share": round(share, 3)}
     return figures

@@ -1,12 +1,12 @@
-"""Measure what the convolution's choices rest on: which way of computing suits a geometry, and how long blocks are.
+"""Measure the basis of the convolution's choices: which algorithm suits a geometry, and how long blocks should be.
 
 Usage: ``python -m benchmarks.geometry [--threads N] [--repeats N] [--seconds S] [--only TEXT] [--json FILE]``.
-Prints Markdown tables of forward and both gradients. In the first two a cell is the time of the plain sum of products
-over that of Winograd's algorithm, the median of paired ratios; it is bold where the rule in `xnn.kernels.numpy.conv`
-takes Winograd's, so the rule is right where bold cells, and no others, are above 1. In the others a cell is
-milliseconds, the median, of the geometry in its row with the setting in its column; the chosen setting's column says
-so, and the fastest of a row is bold. The last two tables have pooling computed along with Winograd's convolution, and
-after it, and the larger tiles that ``--precision tf32`` allows. ``--only`` takes rows by the text in ``TABLE: ROW``.
+Prints Markdown tables for forward and both gradients together. In the first two tables a cell is the time of the plain
+sum of products divided by that of Winograd's algorithm, the median of paired ratios; it is bold if the rule in
+`xnn.kernels.numpy.conv` takes Winograd's, so the rule is right if exactly the bold cells are above 1. In the others a
+cell is the median of milliseconds for the geometry in its row with the setting in its column; the chosen setting is
+marked, and the fastest cell of a row is bold. The last two tables compare pooling along with Winograd's convolution and
+after it, and the larger tiles that ``--precision tf32`` allows. ``--only`` selects rows by text in ``TABLE: ROW``.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class Convolution(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A constant of a module, the values to try beside the chosen one, and what they mean."""
+    """A constant of a module, the values to try besides the chosen one, and their meaning."""
 
     title: str
     module: Any
@@ -89,7 +89,7 @@ def main() -> None:
             {f"{c} to {c}": [Convolution(count, 4, c, c) for count in tiles] for c in (16, 64, 256)},
             [str(count) for count in tiles],
         )
-        # Only images of fewer pixels than a block are taken several at a time.
+        # Several images are taken together only if they have fewer pixels than a block.
         small = [Convolution(_BATCH, side, c, c) for side in (4, 7, 14) for c in (8, 64)]
         strided = [Convolution(_BATCH, 32, 32, 64, stride=2), Convolution(_BATCH, 32, 32, 64, 1, 2, 0)]
         runner.settings(
@@ -111,12 +111,12 @@ def main() -> None:
         )
         widths = ((2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (4, 16))
         runner.settings(
-            # With 1, each group is taken on its own.
+            # With 1, each group is computed on its own.
             Setting("Groups, channels taken together", grouped, "_CHANNELS", (1, 8, 16, 32, 64)),
             [Convolution(_BATCH, 16, 64, 64 // i * o, groups=64 // i) for i, o in widths],
             by_groups,
         )
-        # Those of the speed net, and of cnn.
+        # Layers of the speed net, and of cnn.
         layers = ((31, 24, 64), (15, 64, 256), (7, 256, 256), (16, 64, 128), (8, 128, 256))
         layers_of_many = [Convolution(8 * _BATCH, *layer) for layer in layers]
         runner.comparison("Pooling along with Winograd", ("after it, ms", "along with it, ms"), layers_of_many, pooled)
@@ -172,7 +172,7 @@ class Runner:
         convolutions: list[Convolution],
         way: Callable[[Convolution, bool], Callable[[], object]],
     ) -> None:
-        """Print how long convolutions take one way and the other."""
+        """Print how long convolutions take with each of two ways."""
         from benchmarks.timing import median_ratio
 
         by_name = {str(convolution): convolution for convolution in convolutions}
@@ -183,7 +183,7 @@ class Runner:
             self._keep(title, row, columns[1], times, ratio=round(ratio, 3))
 
     def _chosen(self, title: str, rows: list[str], columns: Sequence[str]) -> Iterator[str]:
-        """Yield the rows that are asked for, after the head of their table."""
+        """Print the table's head if any of its rows are selected, and yield those rows."""
         asked = [row for row in rows if self.only in f"{title}: {row}"]
         if asked:
             print(f"\n{title}\n")
@@ -242,7 +242,7 @@ def tiled(convolution: Convolution, large: bool) -> Callable[[], object]:
 
 
 def by_groups(convolution: Convolution) -> Callable[[], object]:
-    """Return forward and both gradients as the twin has it."""
+    """Return forward and both gradients as the twin computes them."""
     from xnn.kernels.numpy import conv
 
     settings = {"stride": convolution.stride, "padding": convolution.padding, "groups": convolution.groups}
@@ -277,7 +277,7 @@ def _both_directions(c: Convolution, function: Callable[[Any, Any], Any], pool: 
 
 
 def with_value(setting: Setting, value: int, call: Callable[[], object]) -> Callable[[], object]:
-    """Return the call with another value of a setting, and with results of its own where the module keeps any."""
+    """Return the call with another value of a setting, and with separate caches if the module has any."""
     caches = {
         name: functools.lru_cache(function.__wrapped__)
         for name, function in vars(setting.module).items()
@@ -293,7 +293,7 @@ def with_value(setting: Setting, value: int, call: Callable[[], object]) -> Call
 
 @contextlib.contextmanager
 def patched(module: Any, **values: Any) -> Iterator[None]:
-    """Give a module other values while the context lasts."""
+    """Give a module other values for the duration of the context."""
     before = {name: getattr(module, name) for name in values}
     vars(module).update(values)
     try:

@@ -1,6 +1,6 @@
 """What a measurement ran on, and how many threads it may use.
 
-Imports nothing that computes before it must, so that `pin` can come before NumPy and its peers are loaded.
+Libraries that compute are imported as late as possible, so that `pin` can run before NumPy and its peers are loaded.
 """
 
 import datetime
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HOLDING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""What tells OpenBLAS of a processor that is not this one."""
+"""Variables that make OpenBLAS assume another processor than this one."""
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XNN_NUM_THREADS")
 
 
@@ -22,11 +22,11 @@ def cores() -> int:
 
 
 def pin(threads: int) -> None:
-    """Give every library this many threads; to be called before any of them is imported, since they ask once.
+    """Give every library this many threads; call this before any of them is imported, since they check only once.
 
-    Most read a variable. JAX takes one thread for each core that the process may use, so the process is also kept
-    to that many cores where the system can do so (Linux). Where the environment slows NumPy's products, the process
-    begins again without what does so.
+    Most read a variable. JAX takes one thread for each core that the process may use, so the process is also limited to
+    that many cores if the system can do so (Linux). If the environment slows down NumPy's products, the process starts
+    again without the variables that do so.
     """
     for variable in VARIABLES:
         os.environ[variable] = str(threads)
@@ -36,10 +36,10 @@ def pin(threads: int) -> None:
 
 
 def release() -> None:
-    """Start this command anew without `HOLDING` if they hold NumPy's products below the processor, and say so."""
+    """Restart this command without `HOLDING` if they make NumPy's products slower than the processor, and say so."""
     if HOLDING[0] not in os.environ:
         return
-    # The number of threads is set, so NumPy may be imported, which tells what OpenBLAS makes of the variable.
+    # The number of threads is set, so NumPy may be imported, which shows how OpenBLAS interprets the variable.
     import xnn
     from xnn import kernels
 
@@ -65,7 +65,7 @@ def describe(threads: int, packages: tuple[str, ...]) -> dict[str, Any]:
         "system": platform.system(),
         "processor": processor(),
         "cores": os.cpu_count(),
-        # Of the last minute, None where the system does not tell; near zero on an idle machine.
+        # Over the last minute; None if the system does not tell, near zero on an idle machine.
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "threads": threads,
         "blas": blas(),
@@ -82,7 +82,7 @@ def blas() -> str:
 
 
 def processor() -> str:
-    """Return the name of the processor, or of its architecture where the system does not tell."""
+    """Return the name of the processor, or of its architecture if the system does not tell."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():

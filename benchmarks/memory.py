@@ -1,8 +1,8 @@
 """Measure the peak memory of a training step of the speed net, on xnn and on PyTorch.
 
 Usage: ``python -m benchmarks.memory [--batches N ...] [--threads N] [--json FILE]``. Linux only: it reads
-``/proc/self/status``. Each measurement has a process of its own. It builds the network and does one step with two
-images, so that all code is loaded; then the peak of three steps is taken over what was resident before them.
+``/proc/self/status``. Each measurement has its own process. It builds the network and does one step with two images, so
+that all code is loaded; then it measures the peak during three steps, minus what was resident before them.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def measure(variant: str, batch: int) -> float:
 
     step_with(2)()
     step = step_with(batch)
-    # Sets the peak back to what is resident now.
+    # Reset the peak to what is resident now.
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     for _ in range(3):

@@ -1,6 +1,6 @@
 """The networks that are timed, each written once for xnn and once for PyTorch.
 
-JAX and Keras get theirs from xnn's layers (`benchmarks.peers_jax`, `benchmarks.peers_keras`).
+JAX and Keras get their networks from xnn's layers (`benchmarks.peers_jax`, `benchmarks.peers_keras`).
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Network:
     batches : batch sizes to time training steps with
     xnn, torch : callables that make the network; torch's takes images (n, c, h, w)
     inference_batches : batch sizes to time inference with
-    hidden : widths of the hidden layers if the network is affine layers with ReLU between them, and else empty
+    hidden : widths of the hidden layers if the network consists of affine layers with ReLU between them, else empty
     """
 
     input_shape: Shape
@@ -119,7 +119,7 @@ def _speed() -> Network:
         from torch import nn as tnn
 
         def norm(width: int) -> Any:
-            # xnn's has no scale; PyTorch knows it only with one, which is then not trained.
+            # xnn's has no scale; PyTorch's always has one, so it is not trained.
             layer = tnn.BatchNorm2d(width)
             layer.weight.requires_grad_(False)
             return layer

@@ -2,13 +2,13 @@
 
 Usage: ``python -m benchmarks.peers [--peers NAMES] [--threads N] [--repeats N] [--seconds S] [--only TEXT]
 [--markdown FILE] [--json FILE]``. NAMES are separated by commas: torch (eager PyTorch, in both of its memory layouts),
-compile (torch.compile), sklearn (MLPClassifier), jax, keras (on JAX), or all. One that is not installed is left out and
-said to be.
+compile (torch.compile), sklearn (MLPClassifier), jax, keras (on JAX), or all. A line says if one is left out because it
+is not installed.
 
 Prints a Markdown table of milliseconds, medians over the turns. A step is forward, loss, backward and an update in
-float32, by plain SGD where nothing else is said. Ratios are PyTorch's time over xnn's: above one, xnn is faster. The
-first is that of PyTorch's fastest variant; steps with momentum and with Adam also have one for its default optimizer
-and one for its fused one.
+float32, by plain SGD unless stated otherwise. Ratios are PyTorch's time over xnn's: above one, xnn is faster. The first
+ratio is for PyTorch's fastest variant; steps with momentum and with Adam also have one for its default optimizer and
+one for its fused optimizer.
 """
 
 import argparse
@@ -38,8 +38,8 @@ class Peer:
     Attributes
     ----------
     title : its column in the table
-    module : holds ``variants(network, task)`` and ``STEPS``, how many steps a call of these does
-    packages : pairs of what is imported and what is installed for it
+    module : has ``variants(network, task)``, and ``STEPS``, how many steps a call of a variant does
+    packages : pairs of names, to import and to install
     """
 
     title: str
@@ -55,7 +55,7 @@ PEERS = {
     "keras": Peer("Keras", "benchmarks.peers_keras", (("keras", "keras"), ("jax", "jax"))),
 }
 PYTORCH = ("torch", "compile")
-# The columns of the two ways in which PyTorch's optimizers compute, and the variants that these are.
+# The columns for the two ways in which PyTorch's optimizers compute, and their variants.
 RATIOS = {"default PyTorch / xnn": PEERS["torch"].title, "fused PyTorch / xnn": f"{PEERS['torch'].title}, {FUSED}"}
 
 
@@ -118,7 +118,7 @@ def names(text: str) -> list[str]:
 
 
 def is_there(name: str) -> bool:
-    """Whether a contestant can run here; says so on stderr where it cannot."""
+    """Whether a contestant can run here; if it cannot, stderr says so."""
     missing = [package for module, package in PEERS[name].packages if importlib.util.find_spec(module) is None]
     if missing:
         print(f"{name}: left out, since {' and '.join(missing)} cannot be imported", file=sys.stderr)
@@ -136,8 +136,8 @@ def compare(network: Any, task: Task, peers: dict[str, Peer], repeats: int, seco
     Returns
     -------
     dict
-        ``milliseconds``: of the fastest variant of each contestant, None where it has none; ``turns``: all measured
-        milliseconds of each variant; ``ratios``: of each of PyTorch's variants the median over the turns of its time
+        ``milliseconds``: of each contestant's fastest variant, None if it has none; ``turns``: all measured
+        milliseconds of each variant; ``ratios``: for each of PyTorch's variants, the median over the turns of its time
         over xnn's; ``best_pytorch`` and ``ratio``: PyTorch's fastest variant and its ratio, None without PyTorch.
     """
     functions = {"xnn": xnn_task(network, task)}
@@ -194,7 +194,7 @@ def table_line(row: dict[str, Any], peers: dict[str, Peer]) -> str:
     cells = [row["network"], row["what"], str(row["batch"]), *("-" if ms is None else f"{ms:.3f}" for ms in times)]
     ratios = [row["ratio"]]
     if "torch" in peers:
-        # Where PyTorch has one way to update, the first ratio says it all.
+        # If PyTorch has only one way to update, the first ratio says it all.
         both = all(variant in row["ratios"] for variant in RATIOS.values())
         ratios += [row["ratios"][variant] if both else None for variant in RATIOS.values()]
     cells += ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]

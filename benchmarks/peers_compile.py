@@ -1,6 +1,6 @@
 """PyTorch compiled by ``torch.compile`` with its default compiler, inductor, which needs a C++ compiler.
 
-Momentum and Adam are PyTorch's own fused ones, which are no part of what is compiled.
+Momentum and Adam are PyTorch's own fused optimizers, which are not part of the compiled code.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ import torch
 from benchmarks.peers_torch import layouts, torch_model, torch_optimizer
 
 STEPS = 1
-# Static shapes are faster; and what cannot be compiled whole is an error, not slow code that nobody notices.
+# Static shapes are faster; and if the code cannot be compiled as a whole, that is an error, not unnoticed slow code.
 OPTIONS: dict[str, Any] = {"dynamic": False, "fullgraph": True}
 
 
 def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
     """Return a function for each layout, which compiles at its first call; an MLP has one."""
-    # Forgets the networks before: PyTorch compiles one piece of code a limited number of times.
+    # Forget earlier networks: PyTorch compiles a piece of code only a limited number of times.
     torch.compiler.reset()
     make = compiled_inference if task.kind == "inference" else compiled_step
     return {name: make(network, task, channels_last) for name, channels_last in layouts(network).items()}

@@ -1,6 +1,6 @@
-"""JAX: a step compiled as one, images (n, h, w, c), the old parameters' memory given to the new ones.
+"""JAX: a step compiled as a whole, images (n, h, w, c), the new parameters in the old ones' memory.
 
-The network is read off xnn's layers and starts with xnn's numbers, so the two compute the same, as the tests check.
+The network is made from xnn's layers and starts with xnn's numbers, so both compute the same, as the tests check.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Arrays = dict[str, jax.Array]
 State = tuple[Arrays, Arrays]
 """What a step changes: trained parameters and running statistics, each by name."""
 Slots = dict[str, Arrays]
-"""What an optimizer keeps, by the slot's name and the parameter's."""
+"""What an optimizer keeps, by the names of slot and parameter."""
 
 
 def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
@@ -59,7 +59,7 @@ def trainer(network: Any, batch: int, optimizer: str = "sgd") -> Callable[[], St
 
 
 def slots_of(trained: Arrays, optimizer: str) -> Slots:
-    """Return what an optimizer keeps besides the parameters, as it is at first."""
+    """Return the initial state that an optimizer keeps besides the parameters."""
     names = {"sgd": (), "momentum": ("velocity",), "adam": ("mean", "square")}[optimizer]
     slots = {slot: {name: jnp.zeros_like(value) for name, value in trained.items()} for slot in names}
     return slots | ({"count": {"": jnp.zeros(())}} if optimizer == "adam" else {})
@@ -103,7 +103,7 @@ def jax_model(network: Any, batch: int) -> tuple[Any, jax.Array, jax.Array]:
 
 
 def parameters(model: Any) -> State:
-    """Return copies of the parameters by name: those that are trained, and those that are not."""
+    """Return copies of the parameters by name: the trained ones, and the others."""
     starts = model.parameters.starts
     trained = {name for name in starts for run in model.segments() if run.start <= starts[name] < run.stop}
     copies = {name: jnp.array(value) for name, value in model.parameters.items()}
@@ -119,7 +119,7 @@ def buffers(model: Any) -> Arrays:
 
 
 def forward(layer: nn.Layer, path: str, arrays: Arrays, x: jax.Array, moved: Arrays | None) -> jax.Array:
-    """Return what a layer of xnn computes, by JAX; `path` begins its arrays' names.
+    """Compute in JAX what a layer of xnn computes; the names of its arrays begin with `path`.
 
     In training `moved` takes the new running statistics; None means inference.
     """

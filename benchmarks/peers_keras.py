@@ -1,13 +1,13 @@
-"""Keras on JAX: its own compiled step and inference on batches, as ``train_on_batch`` and ``predict_on_batch`` do them.
+"""Keras on JAX: its own compiled step and inference on batches, by ``train_on_batch`` and ``predict_on_batch``.
 
-The network is read off xnn's layers and starts with xnn's numbers, so the two compute the same, as the tests check.
+The network is made from xnn's layers and starts with xnn's numbers, so both compute the same, as the tests check.
 """
 
 import os
 from collections.abc import Callable
 from typing import Any
 
-# Keras asks for its backend when it is imported.
+# Keras looks up its backend when it is imported.
 os.environ["KERAS_BACKEND"] = "jax"
 
 import keras
@@ -20,7 +20,7 @@ STEPS = 1
 
 
 def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
-    """Return one function, which compiles at its first call and returns numbers of NumPy."""
+    """Return one function, which compiles at its first call and returns NumPy numbers."""
     model, x, y = keras_model(network, task.batch, task.optimizer or "sgd")
     if task.kind == "inference":
         return {"": lambda: model.predict_on_batch(x)}
@@ -48,7 +48,7 @@ def keras_optimizer(name: str) -> Any:
 
 
 def forward(layer: nn.Layer, x: Any) -> Any:
-    """Return what a layer of xnn computes, by Keras's layers with its numbers in them; x is symbolic."""
+    """Compute what a layer of xnn computes, with Keras's layers and xnn's numbers; x is symbolic."""
     match layer:
         case nn.Sequential():
             for inner in layer.layers:
@@ -95,7 +95,7 @@ def forward(layer: nn.Layer, x: Any) -> Any:
 
 
 def _apply(layer: Any, x: Any, *values: Any) -> Any:
-    """Return the layer's result, and give it the parameters and buffers that are there."""
+    """Return the layer's result, and give the layer those parameters and buffers that are not None."""
     y = layer(x)
     layer.set_weights([value.value for value in values if value is not None])
     return y

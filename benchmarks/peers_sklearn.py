@@ -10,11 +10,11 @@ from benchmarks.peers_xnn import random_batch
 from benchmarks.tasks import MOMENTUM, RATES
 
 STEPS = 16
-"""Steps a call: checking its arguments costs what a step does, and a training loop pays it once for many batches."""
+"""Steps per call: checking its arguments costs as much as a step, and a training loop does it once for many batches."""
 
 
 def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
-    """Return a function that trains on `STEPS` batches; none for other networks than MLPs, and none for inference."""
+    """Return a function that trains on `STEPS` batches, or nothing for inference and networks that are not MLPs."""
     if not network.hidden or task.kind != "training":
         return {}
     images, labels = random_batch(network, task.batch * STEPS)

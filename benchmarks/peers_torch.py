@@ -1,4 +1,4 @@
-"""Eager PyTorch, in both of its memory layouts where a network has images inside.
+"""Eager PyTorch, in both of its memory layouts if a network processes images.
 
 Momentum and Adam are timed twice: as ``torch.optim`` does them by default, and with ``fused=True``.
 """
@@ -16,7 +16,7 @@ LAYOUTS = {"channels first": False, "channels last": True}
 
 
 def variants(network: Any, task: Any) -> dict[str, Callable[[], object]]:
-    """Return a function for each layout, of which an MLP has one, and for each way to update."""
+    """Return a function for each layout (an MLP has only one) and each way to update."""
     made: dict[str, Callable[[], object]] = {}
     for name, channels_last in layouts(network).items():
         if task.kind == "inference":

@@ -13,7 +13,7 @@ def xnn_step(network: Any, batch: int, optimizer: str = "sgd") -> Callable[[], o
 
     model, x, y = xnn_model(network, batch)
     update, loss = xnn_optimizer(model, optimizer), nn.SoftmaxCrossEntropy()
-    # In commits before `pullback` itself let go of what it used.
+    # For commits in which `pullback` did not free by itself what it used.
     consume = getattr(nn, "consume", None)
 
     def step() -> None:
@@ -40,7 +40,7 @@ def xnn_optimizer(model: Any, name: str) -> Any:
 
 
 def computing(model: Any) -> AbstractContextManager[None]:
-    """Return the model's context for many calls, by its name of today or of earlier commits."""
+    """Return the model's context for many calls, by its present name or that of earlier commits."""
     context: AbstractContextManager[None] = model.computing() if hasattr(model, "computing") else model.alone()
     return context
 

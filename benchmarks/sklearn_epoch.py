@@ -1,7 +1,7 @@
 """Time an epoch of Fashion-MNIST against scikit-learn's MLPClassifier, with the same network, optimizer and batches.
 
 Usage: ``python -m benchmarks.sklearn_epoch DATA_DIR [--threads N] [--repeats N] [--batch N] [--images N]``. DATA_DIR
-holds the official files. Both train 784-128-10 with ReLU by SGD with momentum for one epoch, in float32, from images in
+holds the official files. Both train 784-128-10 with ReLU for one epoch, using SGD with momentum in float32 on images in
 memory; turns alternate, and each turn begins with a new network.
 """
 
@@ -69,7 +69,7 @@ def sklearn_epoch(x: Any, labels: Any, batch: int) -> Callable[[], object]:
             (128,), solver="sgd", learning_rate_init=0.05, momentum=0.9, alpha=1e-4, batch_size=batch, max_iter=1
         )
         with warnings.catch_warnings():
-            # One epoch does not converge, and need not.
+            # One epoch does not converge, and need not converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return network.fit(x, labels)
 

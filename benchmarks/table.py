@@ -1,6 +1,6 @@
 """What the benchmarks that print tables share: their options, rows of Markdown, and JSON.
 
-Nothing here imports NumPy or PyTorch, which read the number of threads once, when they are imported.
+Nothing here imports NumPy or PyTorch, since they read the number of threads only once, when they are imported.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from benchmarks import machine
 
 
 def options(description: str | None, repeats: int, seconds: float) -> argparse.Namespace:
-    """Parse the command line, and give the libraries that are imported from now on as many threads as it says."""
+    """Parse the command line, and give libraries imported from now on the number of threads that it names."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=_count, default=machine.cores(), help="threads for all (default: all cores)")
     parser.add_argument("--repeats", type=_count, default=repeats, help=f"turns of each (default: {repeats})")
@@ -33,7 +33,7 @@ def _count(text: str) -> int:
 
 
 def circumstances(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return when, on what and with what settings the figures are measured."""
+    """Return when, on what machine and with which settings the figures are measured."""
     packages = ("xnn-array", *(name for name in ("numpy", "numba", "torch") if is_installed(name)))
     settings = {"repeats": arguments.repeats, "seconds": arguments.seconds}
     return machine.describe(arguments.threads, packages) | settings
@@ -45,7 +45,7 @@ def is_installed(package: str) -> bool:
 
 
 def print_circumstances(about: Mapping[str, Any]) -> None:
-    """Print them as one line."""
+    """Print the circumstances as one line."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     threads = f"{about['threads']} {'thread' if about['threads'] == 1 else 'threads'}"
     machine = f"{about['date']}, {about['processor']}, {threads} on {about['cores']} cores, {about['blas']}"
@@ -59,12 +59,12 @@ def print_heading(columns: Sequence[str]) -> None:
 
 
 def print_row(cells: Iterable[object]) -> None:
-    """Print a row of a Markdown table; what there is none of is a dash."""
+    """Print a row of a Markdown table, with a dash for None."""
     print(f"| {' | '.join('-' if cell is None else str(cell) for cell in cells)} |", flush=True)
 
 
 def milliseconds(seconds: float) -> float:
-    """Return milliseconds, to the four digits that a timing is good for at most."""
+    """Return milliseconds to four digits, since a timing is no more exact than that."""
     return float(f"{1e3 * seconds:.4g}")
 
 

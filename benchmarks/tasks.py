@@ -1,18 +1,18 @@
-"""What is timed of each network: training steps by several update rules, and inference.
+"""What is timed for each network: training steps with several update rules, and inference.
 
-Imports nothing that computes.
+This module imports nothing that computes.
 """
 
 from typing import Any, NamedTuple
 
 OPTIMIZERS = {"sgd": "training", "momentum": "training, momentum 0.9", "adam": "training, Adam"}
-"""The update rules, and what tables call a step with each."""
+"""The update rules, and the name of a step with each in tables."""
 MOMENTUM = 0.9
 RATES = {"sgd": 1e-3, "momentum": 1e-9, "adam": 1e-9}
 """Step sizes, for all contestants.
 
-With momentum and Adam the weights hardly move. Otherwise the one batch would be learned by heart, its gradient vanish,
-and what the optimizer keeps of it end among the subnormal numbers, with which processors are slow.
+With momentum and Adam the weights hardly move. Otherwise the network would learn its only batch by heart, the gradient
+would vanish, and the optimizer's state would become subnormal numbers, with which processors are slow.
 """
 
 
@@ -32,12 +32,12 @@ class Task(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What tables call it."""
+        """Name of the task in tables."""
         return self.kind if self.optimizer is None else OPTIMIZERS[self.optimizer]
 
 
 def tasks(network: Any) -> list[Task]:
-    """Return what to time of one of `benchmarks.networks`; the MLPs have all update rules, the others plain SGD."""
+    """Return what to time for one of `benchmarks.networks`: all update rules for MLPs, plain SGD for the others."""
     found = [Task("training", batch, "sgd") for batch in network.batches]
     if network.hidden:
         found += [Task("training", batch, rule) for rule in ("momentum", "adam") for batch in (1, 128)]

@@ -11,17 +11,17 @@ def alternate(
     seconds: float,
     steps: Mapping[str, int] | None = None,
 ) -> dict[str, list[float]]:
-    """Time each function in turn, `repeats` times over, and return the seconds of one step, a list for each.
+    """Time each function in turn, `repeats` times, and return a list of the seconds of one step for each function.
 
-    The machine's speed drifts, and so does a library's own state: taking turns puts the drift on all alike. Each
-    repeat begins with another function, so that none always follows the same one. A turn calls its function as often
-    as fits in `seconds`, at least once, after calls that do not count: a twentieth as many, at least one, while caches
-    fill and the threads of the function before it go to sleep.
+    The machine's speed drifts, and so does a library's own state; if the functions take turns, the drift affects all of
+    them alike. Each repeat begins with another function, so that none always follows the same one. A turn calls its
+    function as often as fits in `seconds`, at least once. Calls before that do not count: a twentieth as many, at least
+    one, while caches fill and the threads of the previous function go to sleep.
 
     Parameters
     ----------
     steps
-        How many steps a call does, for functions that do several; one where a function is not named.
+        How many steps a call does, for functions that do several; for functions not named here, one.
     """
     steps = steps or {}
     calls = {}
@@ -37,8 +37,8 @@ def alternate(
 
 
 def calls_in(function: Callable[[], object], seconds: float) -> int:
-    """Return how many calls fit in so many seconds, by the fastest of three, or of those that were over by then."""
-    # What is compiled or allocated at a first call.
+    """Return how many calls fit in that many seconds, judging by the fastest of three (or fewer, if they are slow)."""
+    # The first call compiles and allocates.
     function()
     durations: list[float] = []
     while len(durations) < 3 and sum(durations) < seconds:
@@ -49,7 +49,7 @@ def calls_in(function: Callable[[], object], seconds: float) -> int:
 
 
 def turn(function: Callable[[], object], calls: int) -> float:
-    """Return the seconds of one call, on average, after a twentieth as many that do not count."""
+    """Return the average seconds of one call, after a twentieth as many calls that do not count."""
     for _ in range(max(calls // 20, 1)):
         function()
     start = time.perf_counter()
@@ -59,5 +59,5 @@ def turn(function: Callable[[], object], calls: int) -> float:
 
 
 def median_ratio(slow: list[float], fast: list[float]) -> float:
-    """Return the median over turns of slow / fast, each pair measured in the same repeat."""
+    """Return the median over turns of slow / fast, where each pair was measured in the same repeat."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))

@@ -1,10 +1,10 @@
-"""Time training steps with vectors of sixteen numbers (AVX-512) beside vectors of eight.
+"""Time training steps with vectors of sixteen numbers (AVX-512) against vectors of eight.
 
 Usage: ``python -m benchmarks.vectors [--threads N] [--repeats N] [--seconds S] [--only TEXT] [--json FILE]``. Prints a
 Markdown table of milliseconds, medians over the turns, and the median of paired ratios: above one, sixteen are faster.
 
-How wide vectors are is decided when xnn is imported, so each width has a process of its own. The two take turns, and
-wait for each other in between.
+The width of vectors is decided when xnn is imported, so each width has its own process. The two take turns, and wait
+for each other in between.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from benchmarks.table import (
 from benchmarks.timing import alternate, median_ratio
 
 VARIABLE = "NUMBA_CPU_FEATURES"
-"""What Numba is to take the processor for."""
+"""Tells Numba which processor to compile for."""
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def without_avx512(features: str) -> str:
-    """Return Numba's list of a processor's features with those left out that come with registers of 512 bits."""
+    """Return Numba's list of a processor's features without those that come with registers of 512 bits."""
     return ",".join(f"-{name[1:]}" if name.startswith(("+avx512", "+avx10")) else name for name in features.split(","))
 
 
@@ -71,7 +71,7 @@ def start(features: str) -> Connection:
 
 
 def call(connection: Connection, name: str, batch: int) -> Callable[[], object]:
-    """Return a function that has the process take a step and waits for it."""
+    """Return a function that makes the process take a step and waits for it."""
 
     def step() -> Any:
         connection.send((name, batch))

@@ -2,8 +2,8 @@
 
 Usage: ``python -m benchmarks.winograd_error``. All compute in float32; the reference computes the same in float64. An
 error is the root mean square of the differences, or the largest of them, relative to the root mean square of the
-result. Winograd's algorithm has tiles of four outputs along an axis, or of eight, as ``--precision tf32`` allows;
-TF32 itself is the plain sum in float64 of factors that are rounded to ten bits after the point.
+result. Winograd's algorithm has tiles of four outputs along an axis, or of eight, as ``--precision tf32`` allows; TF32
+itself is the plain sum in float64 of factors that are rounded to ten bits after the point.
 """
 
 from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ def non_negative(name: str, value: Any) -> float:
 
 
 def fraction(name: str, value: Any) -> float:
-    """Return `value` as a float if it is in [0, 1), such as what a running average keeps of itself."""
+    """Return `value` as a float if it is in [0, 1), such as the share of itself that a running average keeps."""
     return _number(name, value, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 
 

@@ -1,4 +1,4 @@
-"""What to do where the system limits how many threads a user may start.
+"""What to do if the system limits how many threads a user may start.
 
 OpenBLAS starts its threads when NumPy is imported, and again after a fork. If it cannot, it sends the process the
 signal that Ctrl-C sends, unless it was told in advance to use one thread.
@@ -16,13 +16,13 @@ _PLENTY = 1024
 
 
 def spare_blas(loaded: Container[str] = sys.modules) -> None:
-    """Give OpenBLAS one thread if the user may start hardly any more; call it before NumPy is `loaded`."""
+    """Give OpenBLAS one thread if the user may start hardly any threads; call this before NumPy is `loaded`."""
     if sys.platform != "linux" or "numpy" in loaded or "OPENBLAS_NUM_THREADS" in os.environ:
-        return  # elsewhere the limit is one of processes, or there is none
+        return  # elsewhere the limit is on processes, or there is none
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    # For each core one of OpenBLAS's, one of xnn's and one that keeps it awake, and some for the progress bar.
+    # For each core a thread of OpenBLAS, one of xnn and one that keeps it awake, and some for the progress bar.
     wanted = 3 * len(os.sched_getaffinity(0)) + 4
     if limit == resource.RLIM_INFINITY or limit > _PLENTY or can_start(wanted):
         return

@@ -1,4 +1,4 @@
-"""Lines about what a machine lacks, and what xnn does without it."""
+"""Lines that say what a machine lacks, and what xnn does without it."""
 
 import functools
 import logging
@@ -8,9 +8,9 @@ _log = logging.getLogger("xnn")
 
 @functools.cache
 def note(line: str) -> None:
-    """Log a line as a warning of the logger ``xnn``, only once in a process.
+    """Log a line as a warning of the logger ``xnn``, only once per process.
 
-    A program that has set up no logging, such as the commands, prints it on standard error: that is what the
-    `logging` module does with warnings. A Python warning would bring a line of code along, and could become an error.
+    If a program has set up no logging, as the commands have not, the `logging` module prints it on standard error. A
+    Python warning would show a line of code as well, and could become an error.
     """
     _log.warning("xnn: %s", line)

@@ -1,4 +1,4 @@
-"""TF32 products: how PyTorch and CuPy are told to round the factors of float32 products to 10 bits, or not to."""
+"""TF32 products: telling PyTorch and CuPy whether to round the factors of float32 products to 10 bits."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -10,16 +10,16 @@ Products = Callable[[bool], AbstractContextManager[None]]
 
 
 def of_torch(torch: Any, device: Any) -> Products | None:
-    """Return the switch for a device of PyTorch; None where there is nothing to switch."""
+    """Return the switch for a device of PyTorch, or None if there is nothing to switch."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
         return None
     return torch_products(torch.backends)
 
 
 def torch_products(backends: Any) -> Products:
-    """Return a switch that sets the flags of ``torch.backends`` and puts them back."""
+    """Return a switch that sets the flags of ``torch.backends`` and restores them."""
     matmul, cudnn = backends.cuda.matmul, backends.cudnn
-    # Newer versions warn where the older names are read.
+    # Newer versions warn if the older names are read.
     is_new = hasattr(matmul, "fp32_precision")
     name = "fp32_precision" if is_new else "allow_tf32"
     places = (matmul, cudnn.conv if is_new else cudnn)
@@ -39,16 +39,16 @@ def torch_products(backends: Any) -> Products:
 
 
 def of_cupy(compute_capability: str) -> Products | None:
-    """Return the switch for a device of CuPy of that compute capability; None where there is nothing to switch."""
+    """Return the switch for a CuPy device of that compute capability, or None if there is nothing to switch."""
     if int(compute_capability) < 80:
         return None
     return cupy_products(importlib.import_module("cupy._core._routines_linalg"))
 
 
 def cupy_products(linalg: Any) -> Products:
-    """Return a switch that sets the type in which CuPy adds up products, and puts it back.
+    """Return a switch that sets the type in which CuPy adds up products, and restores it.
 
-    CuPy's public switch is an environment variable that is read once; these functions are what it sets.
+    CuPy's public switch is an environment variable that is read once; it sets what these functions set.
     """
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Names for types that the Array API standard leaves to each library, what pullbacks return, and who takes lines."""
+"""Names for types: those that the Array API standard leaves to each library, pullbacks, and reports."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -12,7 +12,7 @@ Namespace: TypeAlias = Any
 Shape: TypeAlias = tuple[int, ...]
 
 Gradients: TypeAlias = tuple[Array | None, ...]
-"""One for each differentiable argument, None where it was not needed."""
+"""One for each differentiable argument, or None if it was not needed."""
 
 Pullback: TypeAlias = Callable[..., Any]
 """The vector-Jacobian product of one forward call: ``dy -> dx``, or a tuple of gradients."""

@@ -1,7 +1,7 @@
 """Which array library computes, and on which device.
 
-What xnn asks of a library: the functions of the Array API standard (2023.12 or newer), in-place assignment to
-slices, and that a slice or reshape of a contiguous array is a view. A library is imported when it is first named.
+xnn requires of a library the functions of the Array API standard (2023.12 or newer), in-place assignment to slices, and
+that a slice or reshape of a contiguous array is a view. A library is imported when it is first named.
 """
 
 import functools
@@ -26,13 +26,13 @@ LIBRARIES = ("numpy", "cupy", "torch", "array_api_strict")
 DTYPES = ("float32", "float64")
 """Floating-point types that a model's parameters may have."""
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
-"""What the products of a float32 model may be computed in; ``"float32"`` stands for its own dtype, in full."""
+"""Types that a float32 model's products may be computed in; ``"float32"`` stands for its own dtype, in full."""
 
 
 class Backend:
     """An array library on one of its devices.
 
-    Made by `backend`; two backends are equal when their names are.
+    Made by `backend`; two backends are equal if their names are.
 
     Attributes
     ----------
@@ -78,14 +78,14 @@ class Backend:
         """
         wanted = None if dtype is None else self.dtype(dtype)
         if self.library == "torch" and isinstance(x, np.ndarray) and not x.flags.writeable:
-            # PyTorch has no read-only tensors, and warns of memory such as a mapped file's.
+            # PyTorch has no read-only tensors, and warns about read-only memory such as a mapped file's.
             x = x.copy()
         return self.xp.asarray(x, dtype=wanted, device=self.device)
 
     def to_numpy(self, x: Array, copy: bool = False) -> npt.NDArray[Any]:
         """Return `x` as a NumPy array on the host; unless it is a copy, it may share memory with `x`.
 
-        Waits for the device.
+        This waits for the device.
         """
         return np.array(self._to_numpy(x)) if copy else self._to_numpy(x)
 
@@ -95,7 +95,7 @@ class Backend:
         Raises
         ------
         ValueError
-            If the standard knows no dtype of that name.
+            If the standard has no dtype of that name.
         """
         try:
             return getattr(self.xp, name)
@@ -103,36 +103,36 @@ class Backend:
             raise ValueError(f"dtype {name!r} is unknown; use a name such as 'float32'") from None
 
     def synchronize(self) -> None:
-        """Wait until the device has finished all work it was given."""
+        """Wait until the device has finished all its work."""
         self._synchronize()
 
     def activate(self) -> None:
         """Make this device the one that the present thread computes on; `backend` does so too.
 
-        CuPy runs kernels on the thread's current device, whichever device their arrays are on. Other libraries have
-        no such notion, and nothing happens.
+        CuPy runs kernels on the thread's current device, whichever device their arrays are on. Other libraries have no
+        current device, and nothing happens.
         """
         self._activate()
 
     def free_memory(self) -> int | None:
-        """Return how many bytes of the device's own memory are free; None on the CPU, where it does not matter."""
+        """Return how many bytes of the device's own memory are free, or None on the CPU, where it does not matter."""
         return self._free_memory()
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Those of `PRECISIONS` that the library can compute in; `xnn.kernels.precisions` adds what twins serve."""
+        """The `PRECISIONS` that the library itself can compute in; `xnn.kernels.precisions` includes those of twins."""
         tf32 = ("tf32",) if self.has_tf32 else ()
         return ("float32", *tf32, *(name for name in ("float16", "bfloat16") if hasattr(self.xp, name)))
 
     @property
     def has_tf32(self) -> bool:
-        """Whether `products` has something to choose."""
+        """Whether `products` has a choice."""
         return self._products is not None
 
     def products(self, tf32: bool) -> AbstractContextManager[None]:
-        """Return a context in which float32 products are computed in TF32, or in full; nothing where there is no TF32.
+        """Return a context in which float32 products are computed in TF32 or in full; without TF32 it does nothing.
 
-        In PyTorch and CuPy this is a setting of the whole process, which is put back afterwards.
+        In PyTorch and CuPy this is a setting of the whole process, which is restored afterwards.
         """
         return nullcontext() if self._products is None else self._products(tf32)
 
@@ -156,7 +156,7 @@ class Backend:
 
     def _with_twins(self, twins: bool) -> "Backend":
         """Return the same backend with or without twins."""
-        # Not by `copy.copy`, which goes through `__reduce__` and so returns the backend itself.
+        # Not by `copy.copy`, which uses `__reduce__` and so returns the backend itself.
         other = object.__new__(Backend)
         other.__dict__.update(self.__dict__, twins=twins)
         return other
@@ -175,8 +175,8 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
         ``"array_api_strict:device1"``, or ``"auto"``: CuPy when a CUDA device answers, else NumPy.
         None reads ``$XNN_BACKEND`` and falls back to ``"auto"``. A `Backend` is returned as it is.
     twins : bool, optional
-        False makes models compute by the reference functions alone. By default ``$XNN_TWINS`` decides, 0 or 1; 1 if it
-        is not set.
+        False makes models compute with the reference functions alone. By default ``$XNN_TWINS``, 0 or 1, decides; 1 if
+        it is not set.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
 
 
 def twins_by_default() -> bool:
-    """Return what ``$XNN_TWINS`` says, True if it is not set."""
+    """Return what ``$XNN_TWINS`` says, or True if it is not set."""
     value = os.environ.get(TWINS_VARIABLE) or "1"
     if value not in ("0", "1"):
         raise BackendError(f"${TWINS_VARIABLE} must be 0 or 1, not {value!r}")
@@ -306,7 +306,7 @@ def _make_strict(device: str) -> Backend:
         device,
         xp,
         strict_device,
-        # The other devices refuse to be read from the host, as a GPU does.
+        # The host cannot read the other devices directly, just as with a GPU.
         lambda x: np.asarray(xp.asarray(x, device=host)),
     )
 

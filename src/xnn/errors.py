@@ -12,7 +12,7 @@ class UserError(ValueError):
 
 
 class BackendError(UserError):
-    """The array library that was asked for is unknown, not installed, or finds no device."""
+    """The requested array library is unknown, not installed, or finds no device."""
 
 
 class DataError(UserError):

@@ -1,8 +1,8 @@
 """Files that are written whole or not at all, and read only if they are what they should be.
 
 A folder may come from a stranger. So a file is never written through a link: it is made under a random name that
-nobody can have planted, flushed, and renamed. And what is read must be a regular file of a bounded size: a pipe could
-keep us waiting for ever, and a device may never end.
+nobody can have planted, flushed, and renamed. And only regular files of a bounded size are read: a pipe could keep us
+waiting for ever, and a device may never end.
 
 A failure is an `OSError` whose ``strerror`` says what went wrong; the functions that take paths turn it into a
 `RunError`.
@@ -27,9 +27,9 @@ if sys.platform != "win32":
 
 _CALLS = {os.open, os.stat, os.unlink, os.mkdir, os.rename}
 _BY_DESCRIPTOR = os.supports_dir_fd >= _CALLS and os.listdir in os.supports_fd
-"""Whether the system can name a file by an open folder and a name. Windows can't: there the path is used."""
+"""Whether the system can address a file by an open folder and a name. Windows cannot, so the path is used there."""
 
-# Windows has only O_BINARY of these, without which it would write its own line ends.
+# Of these, Windows has only O_BINARY; without it, it would write its own line ends.
 _BINARY = getattr(os, "O_BINARY", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -37,23 +37,23 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]+\.tmp", re.DOTALL)
 _NAME_KEPT = 50
-"""Characters kept of the file's name, so that the temporary one fits into the 255 bytes that a name may have."""
+"""Characters of the file's name to keep, so that the temporary name fits into the 255 bytes that a name may have."""
 
 
 class Folder:
-    """A folder that is opened once: files are named within it, whatever becomes of its path.
+    """A folder that is opened once: files are addressed within it, whatever becomes of its path.
 
     Use it as a context manager, or call `close`.
 
     Parameters
     ----------
     path : Path
-        An existing folder. A link to one is followed; `child` follows none.
+        An existing folder. A link to one is followed here, but not in `child`.
 
     Raises
     ------
     OSError
-        There is no folder, or it may not be entered.
+        There is no such folder, or it may not be entered.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class Folder:
         self._identity = _identity(path.stat() if descriptor is None else os.fstat(descriptor))
 
     def child(self, name: str, *, make: bool = False) -> "Folder":
-        """Return a folder in this one, made first if it is missing and `make` is true; a link is refused."""
+        """Return a folder in this one; with `make`, make it if it is missing. A link is refused."""
         if make:
             self.check()
             with contextlib.suppress(FileExistsError):
@@ -80,7 +80,7 @@ class Folder:
         return folder
 
     def close(self) -> None:
-        """Let go of the folder; any later use of it raises a `ValueError`."""
+        """Close the folder; any later use of it raises a `ValueError`."""
         if self._number is not None and not self._is_closed:
             os.close(self._number)
         self._is_closed = True
@@ -104,7 +104,7 @@ class Folder:
         return sorted(os.listdir(place))  # noqa: PTH208 - a Path takes no descriptor
 
     def exists(self, name: str) -> bool:
-        """Whether there is anything of that name, be it a link that leads nowhere."""
+        """Whether there is anything of that name, even a link that leads nowhere."""
         try:
             self._status(name)
         except FileNotFoundError:
@@ -116,7 +116,7 @@ class Folder:
         return self.size(name) is not None
 
     def size(self, name: str) -> int | None:
-        """Return how many bytes a regular file has; None where there is none of that name, or a link."""
+        """Return how many bytes a regular file has; None if there is none of that name, or only a link."""
         try:
             status = self._status(name)
         except FileNotFoundError:
@@ -124,7 +124,7 @@ class Folder:
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def open(self, name: str, flags: int) -> int:
-        """Open a regular file, not a link to one, and return its descriptor; a new one gets the umask's mode."""
+        """Open a regular file, not a link to one, and return its descriptor; the umask sets the mode of a new file."""
         options = flags | _BINARY | _NOFOLLOW | _NONBLOCK
         try:
             if self._descriptor is None:
@@ -142,7 +142,7 @@ class Folder:
     def read(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file, not a link to one, of at most `limit` bytes."""
         with os.fdopen(self.open(name, os.O_RDONLY), "rb") as file:
-            # A file that grows meanwhile is cut off.
+            # A file that grows meanwhile is not read to its end.
             size = os.fstat(file.fileno()).st_size
             content = file.read(size + 1) if size <= limit else b""
         if max(size, len(content)) > limit:
@@ -150,16 +150,16 @@ class Folder:
         return content
 
     def write(self, name: str, content: bytes | Iterable[Any]) -> None:
-        """Put a file, given whole or in pieces, in the place of `name`, even of a link.
+        """Write a file, given whole or in pieces, under `name`, replacing what is there, even a link.
 
-        A reader sees the old file or the new one, also after a kill or a power cut.
+        A reader sees the old file or the new one, even after a kill or a power cut.
         """
         self.check()
         while not self._write_once(name, content):
             pass
 
     def _write_once(self, name: str, content: bytes | Iterable[Any]) -> bool:
-        """Return whether it was written; if not, another process took the unfinished file for a leftover."""
+        """Return whether it was written; if not, another process mistook the unfinished file for a leftover."""
         pieces: Iterable[Any] = (content,) if isinstance(content, bytes) else content
         temporary = f".{name[:_NAME_KEPT]}.{secrets.token_hex(8)}.tmp"
         try:
@@ -170,7 +170,7 @@ class Folder:
                 file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
-                if _BY_DESCRIPTOR:  # still held, so that nobody takes it for a leftover
+                if _BY_DESCRIPTOR:  # still held, so that nobody mistakes it for a leftover
                     self._rename(temporary, name)
             if not _BY_DESCRIPTOR:  # Windows does not rename an open file
                 self._rename(temporary, name)
@@ -183,23 +183,23 @@ class Folder:
         return True
 
     def append(self, name: str, content: bytes) -> None:
-        """Add to the end of a file, which a kill cannot undo once this returns."""
+        """Append to a file; once this returns, a kill cannot undo it."""
         self.check()
         with os.fdopen(self.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
             file.write(content)
 
     def remove(self, name: str) -> None:
-        """Delete a file; one that is not there is no error."""
+        """Delete a file; it is not an error if the file does not exist."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._place(name), dir_fd=self._descriptor)
 
     def sync(self) -> None:
-        """Make what was renamed or deleted durable, where the system can."""
+        """Make renames and deletions durable, if the system can."""
         if self._descriptor is not None:
             os.fsync(self._descriptor)
 
     def remove_temporaries(self) -> None:
-        """Delete what killed processes left half-written, and nothing that another is writing or that isn't ours."""
+        """Delete our half-written files that killed processes left, but none that another process is writing."""
         for name in self.names():
             if not (is_temporary(name) and self.has(name)):
                 continue
@@ -228,12 +228,12 @@ class Folder:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a name is that of a file that is being written, or was when its process was killed."""
+    """Whether a name belongs to a file that is being written, or was when its process was killed."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file, or one that a link leads to, to be read piece by piece.
+    """Open a regular file, or one that a link leads to, for reading piece by piece.
 
     Raises
     ------
@@ -244,24 +244,24 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, so that a reader sees the old file or the new one, also after a power cut.
+    """Write `content` to `path` so that a reader sees the old file or the new one, even after a power cut.
 
     Raises
     ------
     RunError
-        The file cannot be written (permissions, a full disk). What was there before is still there.
+        The file cannot be written (permissions, a full disk). The old file is still there.
     """
     with explained(RunError, f"cannot write {path}"), Folder(path.parent) as folder:
         folder.write(path.name, content)
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add `content` to the end of `path`; the system has it when this returns, so that a kill loses nothing.
+    """Append `content` to `path`; the system has it when this returns, so that a kill loses nothing.
 
     Raises
     ------
     RunError
-        It cannot be written; part of it may be.
+        It cannot be written, or only a part of it.
     """
     with explained(RunError, f"cannot write {path}"), Folder(path.parent) as folder:
         folder.append(path.name, content)
@@ -272,7 +272,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _regular(descriptor: int) -> int:
-    """Return the descriptor of a regular file, and close that of anything else."""
+    """Return the descriptor of a regular file; close any other and raise an OSError."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
@@ -281,11 +281,11 @@ def _regular(descriptor: int) -> int:
 
 
 def _hold(file: IO[bytes]) -> bool:
-    """Lock a file that is being written until it is closed; False where another process has it, or may have it."""
+    """Lock a file until it is closed, while it is being written; False if another process has it, or may have it."""
     if sys.platform == "win32":
-        return True  # which does not delete an open file
+        return True  # Windows does not delete an open file
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks: better keep a leftover than delete a file in use
+    except OSError:  # held, or a file system without locks: better to keep a leftover than to delete a file in use
         return False
     return True

@@ -1,4 +1,4 @@
-"""Paths as users write them, and what the system says of them."""
+"""Paths as users write them, and what the system says about them."""
 
 import os
 from collections.abc import Iterator
@@ -9,22 +9,22 @@ from xnn.errors import UserError
 
 
 def expanded(text: str | os.PathLike[str], what: str, error: type[UserError]) -> Path:
-    """Return a path with its ``~`` expanded, once it is known that the system can look it up.
+    """Return a path with its ``~`` expanded, after checking that the system can look it up.
 
     Parameters
     ----------
     text : str or PathLike
-        The path as it was given. Nothing needs to be there.
+        The given path. It need not exist.
     what : str
-        What the path is for, such as ``"data directory"``; the message begins with it.
+        What the path is for, such as ``"data directory"``; the message begins with this.
     error : type of UserError
         What to raise.
 
     Raises
     ------
     UserError
-        Of the type `error`, if ``~`` names nobody, the path is too long or has a null byte, or a folder on the way
-        may not be entered.
+        Of type `error`: ``~`` names nobody, the path is too long or has a null byte, or a folder on the way may not be
+        entered.
     """
     try:
         path = Path(text).expanduser()
@@ -37,7 +37,7 @@ def expanded(text: str | os.PathLike[str], what: str, error: type[UserError]) ->
 
 @contextmanager
 def explained(kind: type[UserError], what: str) -> Iterator[None]:
-    """Turn an `OSError` in the block into an error of a kind, which says what failed, such as ``cannot read x``."""
+    """Turn an `OSError` in the block into an error of type `kind` that says what failed, such as ``cannot read x``."""
     try:
         yield
     except OSError as fault:

@@ -1,7 +1,7 @@
 """Random numbers that are a pure function of (seed, stream, counter), equal on every backend.
 
-A generator with hidden state has one state per array library, and a run that moves between them, or resumes in the
-middle of an epoch, cannot be continued exactly. Here a draw is a hash of its position instead (as in J. Salmon et
+A generator with hidden state has one state per array library, and a run that moves between libraries, or resumes in the
+middle of an epoch, cannot be continued exactly. Here each draw is a hash of its position instead (as in J. Salmon et
 al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), written in Array API calls, so the whole state is one
 counter.
 
@@ -38,7 +38,7 @@ class Random:
     stream : str
         A name that keeps this stream apart from others of the same seed, such as ``"dropout"``.
     counter : int
-        How many draws have been made; assign it to go to any point of the stream.
+        How many draws have been made; set it to go to any point of the stream.
     """
 
     def __init__(self, backend: Backend, seed: int, stream: str = "", counter: int = 0) -> None:
@@ -60,7 +60,7 @@ class Random:
     def normal(self, shape: Shape, dtype: str = "float32") -> Array:
         """Return normal numbers of mean 0 and variance 1, by Box and Muller's transform of two draws.
 
-        Logarithm and cosine may differ between libraries in the last place; use one library where equality counts.
+        Logarithm and cosine may differ between libraries in the last place; use one library if equality matters.
         """
         xp = self.backend.xp
         radius = xp.sqrt(-2.0 * xp.log1p(-self.uniform(shape, "float64")))

@@ -1,4 +1,4 @@
-"""What a model is to learn, as far as its size and its settings depend on it."""
+"""What a model should learn, as far as its size and its settings depend on it."""
 
 import math
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""Text from outside, made fit to be shown: names of files and classes, errors, values of a stranger's files."""
+"""Making text from outside safe to show: names of files and classes, errors, values of a stranger's files."""
 
 import re
 
-# Control characters (C0, DEL, C1), marks that turn the direction of text, what is invisible, ends of lines, and halves
-# of surrogate pairs, which Python makes of bytes that are no text. The joiners U+200C and U+200D stay: some scripts and
-# emoji need them.
+# Control characters (C0, DEL, C1), marks that change the direction of text, invisible characters, ends of lines, and
+# halves of surrogate pairs, which Python makes from bytes that are not text. The joiners U+200C and U+200D stay: some
+# scripts and emoji need them.
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     r"\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
@@ -12,12 +12,12 @@ _UNSEEN = re.compile(
 
 
 def printable(text: str, most: int | None = None) -> str:
-    r"""Return text with what would move a terminal's cursor, or cannot be seen, as escapes such as ``\x1b``.
+    r"""Return text with escapes such as ``\x1b`` for what is invisible or would move a terminal's cursor.
 
     Parameters
     ----------
     text : str
-        To be shown on one line: a line end becomes ``\n`` too.
+        Text to show on one line: a line end becomes ``\n`` too.
     most : int, optional
         The most characters to return; longer text ends in an ellipsis.
     """

@@ -297,7 +297,7 @@ def test_a_signal_while_the_results_are_written_says_how_to_go_on(here, capsys, 
         patch.setattr(RunDirectory, "write_result", lambda *arguments, **options: os.kill(os.getpid(), number))
         assert main([*QUICK, "--run-dir", "a run"]) == code
     error = capsys.readouterr().err
-    assert error == "xnn-train: error: stopped at once; go on with: xnn-train --resume 'a run'\n"
+    assert error == "xnn-train: error: stopped immediately; go on with: xnn-train --resume 'a run'\n"
     assert main(["--resume", "a run"]) == 0
     assert (here / "a run" / "result.json").exists()
 
@@ -327,7 +327,7 @@ def test_a_complete_run_says_so_in_a_line(here, capsys, more):
 def test_a_picture_that_fails_is_a_line_and_the_run_is_complete(here, capsys, monkeypatch):
     monkeypatch.setattr("xnn.runs.curves._picture", lambda *arguments: 1 / 0)
     assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 0
-    error = "xnn-train: no curves.png: ZeroDivisionError: division by zero; the run is complete without\n"
+    error = "xnn-train: no curves.png: ZeroDivisionError: division by zero; the run is complete without it\n"
     assert capsys.readouterr() == ("", error)
     assert (here / "run" / "result.json").exists()
 

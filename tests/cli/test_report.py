@@ -100,7 +100,8 @@ def elsewhere(run, monkeypatch):
 def test_without_its_data_a_run_gets_a_page_that_says_so(elsewhere, run, capsys):
     assert main(["run"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("xnn-report: run: the page lacks what needs the data set: cifar10 is not in the cache")
+    lacking = "the page lacks the parts that need the data set: cifar10 is not in the cache"
+    assert line.startswith(f"xnn-report: run: {lacking}")
     assert "--data-dir" in line
     assert "--download" in line
     page = (run / "report.html").read_text()

@@ -87,4 +87,4 @@ def test_another_thread_leaves_the_handlers_alone():
 def test_a_signal_while_loading_is_one_line(monkeypatch, capsys, number, code):
     monkeypatch.setattr(train, "parse", lambda argv: os.kill(os.getpid(), number))
     assert train.main([]) == code
-    assert capsys.readouterr().err == "xnn-train: error: stopped at once\n"
+    assert capsys.readouterr().err == "xnn-train: error: stopped immediately\n"

@@ -127,7 +127,7 @@ def test_windows_are_at_all_places(backend):
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(SettingError, match=r"padding of RandomCrop must not be negative, not -1"):
+    with pytest.raises(SettingError, match=r"padding of RandomCrop must be 0 or more, not -1"):
         RandomCrop(-1)
     with pytest.raises(SettingError, match=r"zero, reflect, not 'edge'"):
         RandomCrop(1, "edge")

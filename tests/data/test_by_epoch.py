@@ -61,5 +61,5 @@ def test_the_first_epochs_are_as_with_the_augmentation_and_the_others_as_without
 def test_first_epochs_alone_are_refused():
     with pytest.raises(TypeError, match="FirstEpochs needs the epoch; use it in Batches"):
         augment(NUMPY, FirstEpochs(HorizontalFlip(), 1), random_images((2, 2, 2, 1)))
-    with pytest.raises(SettingError, match="epochs of FirstEpochs must not be negative, not -1"):
+    with pytest.raises(SettingError, match="epochs of FirstEpochs must be 0 or more, not -1"):
         FirstEpochs(HorizontalFlip(), -1)

@@ -73,7 +73,7 @@ def test_no_other_format_is_tried(tmp_path, monkeypatch, form):
     path = tmp_path / "a.png"
     path.write_bytes(encoded(Image.new("1" if form == "MSP" else "RGB", (16, 16)), form))
     assert refusal(path) == (
-        "not a readable picture (no PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM, or damaged where it begins)"
+        "not a readable picture (not PNG, JPEG, BMP, GIF, WEBP, TIFF or PPM, or damaged at the start)"
     )
 
 

@@ -301,7 +301,7 @@ def test_unknown_names_and_labels():
         load("cifar-10")
     with pytest.raises(SettingError, match=r"not 'corse'. Did you mean 'coarse'\?"):
         load("cifar100", labels="corse")
-    with pytest.raises(SettingError, match=r"only cifar100 has coarse labels, digits has not"):
+    with pytest.raises(SettingError, match=r"only cifar100 has coarse labels, digits does not"):
         load("digits", labels="coarse")
 
 

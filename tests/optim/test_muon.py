@@ -233,7 +233,7 @@ def test_hidden_matrices_are_all_but_the_last(backend):
 
 def test_what_is_no_matrix_is_refused(backend):
     message = (
-        "Muon updates matrices, and these parameters are none: '0.bias', '2.bias', '3.bias', '5.bias'; "
+        "Muon updates matrices, and these parameters are not matrices: '0.bias', '2.bias', '3.bias', '5.bias'; "
         "leave them to another optimizer, see xnn.optim.Groups"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -248,7 +248,7 @@ class Forgetful(optim.Optimizer):
 
 def test_an_optimizer_without_a_rule_is_named():
     optimizer = Forgetful(FlatModel(make_backend("numpy"), np.ones(2), [2]), 0.1)
-    with pytest.raises(NotImplementedError, match="^Forgetful has no update rule: it must implement _update$"):
+    with pytest.raises(NotImplementedError, match=r"^Forgetful has no update rule: it must implement _update$"):
         optimizer.step()
 
 

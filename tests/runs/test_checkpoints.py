@@ -91,7 +91,7 @@ def test_an_array_more_or_less_is_noticed(tmp_path, names):
     with Folder(tmp_path) as folder:
         metadata = tensors.read_metadata(folder, path.name)
         tensors.write(folder, path.name, {name: np.ones(2) for name in names}, metadata)
-    complaint = re.escape(f"is damaged: it holds {', '.join(names)}; described are a, b")
+    complaint = re.escape(f"is damaged: it holds {', '.join(names)}; its description lists a, b")
     with pytest.raises(RunError, match=complaint):
         checkpoints.load(path)
 

@@ -85,7 +85,7 @@ def test_a_picture_that_fails_is_a_line_and_costs_nothing_else(tmp_path, monkeyp
     monkeypatch.setattr("xnn.runs.curves._picture", fail)
     said, warned = [], []
     result = train(quick(tmp_path / "run"), report=said.append, warn=warned.append)
-    line = f"no curves.png: {type(error).__name__}: {' '.join(str(error).split())}; the run is complete without"
+    line = f"no curves.png: {type(error).__name__}: {' '.join(str(error).split())}; the run is complete without it"
     assert warned == [line]
     assert line not in said
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == result.values

@@ -70,13 +70,14 @@ def test_what_an_optimizer_does_not_take_is_refused(name, optimizer):
     if optimizer in takers(name):
         assert getattr(resolve(Settings(optimizer=optimizer, **given), DIGITS), name) == given[name]
         return
-    message = f"^--{name.replace('_', '-')} {given[name]}: {optimizer} has none; it is for {', '.join(takers(name))}$"
+    known = ", ".join(takers(name))
+    message = f"^--{name.replace('_', '-')} {given[name]}: {optimizer} does not take it; it is for {known}$"
     with pytest.raises(SettingError, match=message):
         Settings(optimizer=optimizer, **given)
 
 
 def test_what_the_recipes_optimizer_does_not_take_is_refused():
-    with pytest.raises(SettingError, match=r"--bias-lr 0\.1: adamw has none; it is for muon"):
+    with pytest.raises(SettingError, match=r"--bias-lr 0\.1: adamw does not take it; it is for muon"):
         resolve(Settings(model="mlp", bias_lr=0.1), DIGITS)
 
 
@@ -104,11 +105,11 @@ def test_a_recipes_precision_gives_way_where_it_cannot_be_had(monkeypatch, backe
     [
         ({"recipe": "sped"}, rf"--recipe sped: unknown; choose one of {', '.join(RECIPES)}\. Did you mean 'speed'"),
         ({"model": "lab"}, rf"--model lab: unknown; choose one of {', '.join(RECIPES)}\. Did you mean 'lab6'"),
-        ({"recipe": "speed", "model": "cnn"}, "--model cnn: the recipe speed is of another; leave one of the two out"),
+        ({"recipe": "speed", "model": "cnn"}, "--model cnn: the recipe speed is for another model; leave one"),
         ({"first_layer": "whitening"}, "--first-layer whitening: the model cnn has no frozen first layer; speed has"),
         (
             {"model": "mlp", "first_bias_epochs": 2},
-            "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has",
+            "--first-bias-epochs 2: the model mlp has no frozen first layer; speed has one",
         ),
         ({"whitening_eps": 0.1}, "--whitening-eps 0.1: needs --first-layer whitening too"),
         ({"window": 5}, "--window 5: needs --window-share too"),

@@ -23,5 +23,5 @@ def test_a_number_with_a_unit_is_a_time(number, unit):
 )
 def test_all_else_is_refused(text):
     assert not FORM.fullmatch(text)
-    with pytest.raises(ValueError, match="expected steps as in 500, or a time as in 90s, 10m or 2h"):
+    with pytest.raises(ValueError, match="expected a number of steps such as 500, or a time such as 90s, 10m or 2h"):
         Every.parse(text)

@@ -226,7 +226,7 @@ def test_torchvision_reads_no_folder_that_a_run_names(run, tmp_path):
     """Its readers unpickle."""
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {"dataset": "torchvision:MNIST", "data_dir": str(tmp_path)}))
-    with pytest.raises(RunError, match="name it by --data-dir again if you trust what is in it"):
+    with pytest.raises(RunError, match="if you trust what is in it, name it again with --data-dir"):
         resume(run)
 
 

@@ -75,7 +75,7 @@ def test_a_second_run_in_one_directory_is_refused(tmp_path):
     refused = []
 
     def intrude():
-        with pytest.raises(RunError, match="another process is training there; wait for its end, or stop it") as caught:
+        with pytest.raises(RunError, match="another process is training there; wait until it ends, or stop") as caught:
             resume(tmp_path / "run")
         refused.append(str(caught.value))
 
@@ -180,7 +180,7 @@ def test_what_stops_a_run_at_once_says_where_to_go_on(tmp_path, stop):
 def test_a_disk_that_is_full_says_how_to_go_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         fail = Do(20, lambda: fill_disk(patch))
-        with pytest.raises(RunError, match=r"No space left on device; once that is mended, go on by --resume .*run$"):
+        with pytest.raises(RunError, match=r"No space left on device; once that is fixed, go on with --resume .*run$"):
             train(quick(tmp_path / "run"), callbacks=[fail])
     assert resume(tmp_path / "run").values["epochs"] == 2
 
@@ -201,8 +201,8 @@ def test_another_dtype_can_go_on_and_says_what_it_cannot_promise(tmp_path, old):
     said = []
     assert resume(tmp_path / "run", warn=said.append, dtype=new, callbacks=[StopAt(35)]).values is None
     assert said == [
-        f"goes on with dtype {new}, not {old}: nothing is lost, but the results will not be those of an undisturbed "
-        "run digit for digit"
+        f"goes on with dtype {new}, not {old}: nothing is lost, but the results will not match those of an "
+        "uninterrupted run digit for digit"
     ]
     second = resume(tmp_path / "run", warn=said.append)
     assert len(said) == 1

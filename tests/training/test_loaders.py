@@ -108,5 +108,5 @@ def test_labels_of_any_whole_numbers_are_taken(backend, labels):
 def test_labels_that_are_names_are_refused():
     model = nn.Sequential(nn.Linear(3)).build((2,), backend=make_backend("numpy"), seed=0)
     data = np.zeros((2, 2)), ["cat", "dog"]
-    with pytest.raises(DataError, match=r"the first that is not is 'cat'; numpy.unique"):
+    with pytest.raises(DataError, match=r"but 'cat' is not; numpy.unique"):
         loader_of(data, 4, shuffle=False, model=model, loss=nn.SoftmaxCrossEntropy())

@@ -21,11 +21,11 @@ GROUPS = {
 METAVARS = {str: "NAME", int: "N", float: "X", tuple: "A,B"}
 
 BESIDE_RESUME = ("epochs", "backend", "dtype", "precision", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
-"""Settings that a run may change when it goes on."""
+"""Settings that may change when a run is resumed."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose complaints are exceptions, one line each; it knows --version."""
+    """An `ArgumentParser` that raises its complaints as one-line exceptions; it has --version."""
 
     def __init__(self, **options: Any) -> None:
         formatter = functools.partial(argparse.HelpFormatter, max_help_position=28)
@@ -86,7 +86,7 @@ def _parser() -> Parser:
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     for field in dataclasses.fields(Settings):
         add_option(groups[field.metadata["group"]], field.name)
-    groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
+    groups["run"].add_argument("--resume", metavar="RUN_DIR", help="continue an earlier run from its last checkpoint")
     groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
     return parser
@@ -107,7 +107,7 @@ def add_option(group: "argparse._ArgumentGroup", name: str) -> None:
 
 
 def read_option(name: str, given: Any) -> Any:
-    """Turn what came with a flag into a value of the setting's type; the dataclass checks the value itself."""
+    """Turn a flag's argument into a value of the setting's type; the dataclass checks the value itself."""
     wanted = kind(FIELDS[name])
     if wanted is tuple:
         return tuple(part for part in given.split(",") if part)

@@ -1,4 +1,4 @@
-"""``xnn-compare``: the same network on the same data, by xnn and by scikit-learn."""
+"""``xnn-compare``: the same network on the same data, trained by xnn and by scikit-learn."""
 
 import argparse
 import dataclasses
@@ -15,7 +15,7 @@ FLAGS = (
     *("dataset", "data_dir", "labels", "model", "hidden", "threads"),
     *("epochs", "batch_size", "lr", "optimizer", "momentum", "l2", "seed"),
 )
-"""The settings of xnn-train that scikit-learn can follow."""
+"""The settings of xnn-train that scikit-learn supports."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def _parser() -> Parser:
 
 
 def _run(given: argparse.Namespace) -> None:
-    # Imported only now: they load what computes and prints, which --help and a mistyped flag do not need.
+    # Imported only now: they load libraries that compute and print, which --help and a mistyped flag do not need.
     from xnn.runs.beside_sklearn import COLUMNS, cells_of, compare, markdown
     from xnn.runs.progress import print_line, table
 

@@ -1,4 +1,4 @@
-"""What the commands share: how their errors look, and which exit codes they have."""
+"""What the commands share: the form of their errors, and their exit codes."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ MOST_OF_ERROR = 5000
 
 
 def guarded(program: str, command: Callable[[], None]) -> int:
-    """Run a command and return its exit code; what a user can mend becomes one line on standard error.
+    """Run a command and return its exit code; an error that the user can mend becomes one line on standard error.
 
     0: done. 1: a folder was deleted or renamed meanwhile. 2: bad input, too little memory, or output that could not be
     written. 3: a loss became NaN or infinite. 130: stopped by SIGINT.
@@ -53,14 +53,14 @@ def code_of(program: str, command: Callable[[], int | None], advice: str = "") -
 
 
 def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:
-    """Return the exit code of a command whose output is all that was asked for: an error if it could not be written.
+    """Return the exit code of a command whose only purpose is its output: if that cannot be written, it is an error.
 
-    It is no error that a reader has seen enough, as ``head`` has.
+    It is not an error if a reader such as ``head`` has seen enough.
     """
     left: SystemExit | None = None
     try:
         code = act()
-    except SystemExit as leaving:  # --help and --version have printed what they have to
+    except SystemExit as leaving:  # --help and --version have done their printing
         left, code = leaving, 0
     lost = out.settle()
     if lost is not None and not isinstance(lost, BrokenPipeError) and code == 0:
@@ -71,7 +71,7 @@ def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:
 
 
 def make_console(*, quiet: bool = False) -> "Console":
-    """Return what prints tables and colours to standard output, also where COLUMNS=0 leaves it no room."""
+    """Return a console that prints tables and colours to standard output, even if COLUMNS=0 leaves it no room."""
     from rich.console import Console
 
     console = Console(quiet=quiet)
@@ -81,7 +81,7 @@ def make_console(*, quiet: bool = False) -> "Console":
 
 
 def say(line: str) -> None:
-    """Print a line, with controls as escapes, and plainer characters for those that the terminal's encoding lacks."""
+    """Print a line with controls as escapes, and plainer characters instead of those that the encoding lacks."""
     line = printable(line)
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -93,7 +93,7 @@ def say(line: str) -> None:
 
 def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     """Whether an operation failed for lack of memory."""
-    # PyTorch has no exception of its own for the CPU's memory, only these words.
+    # PyTorch has no special exception for the CPU's memory, only these words.
     return isinstance(error, MemoryError) or bool(re.search(r"allocate memory|out of memory", str(error)))
 
 

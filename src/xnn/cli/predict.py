@@ -35,7 +35,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--invert",
         action="store_true",
-        help="exchange light and dark: for ink on paper, where the model learned light on dark",
+        help="swap light and dark: for ink on paper, if the model learned light on dark",
     )
     parser.add_argument(
         "--dataset",
@@ -63,9 +63,9 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _checked(given: argparse.Namespace) -> int:
-    """Refuse what does not go together; returns the number of classes to name."""
+    """Refuse arguments that do not go together; return the number of classes to name."""
     if given.dataset is None and not given.images:
-        raise SettingError("expected an IMAGE or more after RUN_DIR, or --dataset NAME")
+        raise SettingError("expected one IMAGE or more after RUN_DIR, or --dataset NAME")
     if given.dataset is not None and given.images:
         raise SettingError(f"--dataset {given.dataset}: not together with pictures such as {given.images[0]}")
     for name in ("data_dir", "labels"):
@@ -118,7 +118,7 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     path = expanded(given.dataset, "dataset", DataError).absolute()
     same = settings.dataset in (given.dataset, str(path))
     labels = given.labels or (settings.labels if given.dataset == "cifar100" else "fine")
-    # Fetched where it is missing: whoever names a data set here asks for it, as with xnn-train.
+    # Downloaded if it is missing: whoever names a data set here asks for it, as with xnn-train.
     place = given.data_dir or (place_of_data(settings) if same else None)
     # Pictures are made as large as the model wants them, as single ones are.
     height, width, _ = saved.image_shape
@@ -174,7 +174,7 @@ def _show(given: argparse.Namespace, answers: "Evaluation") -> None:
 
 
 def _print_confusion(answers: "Evaluation", names: list[str]) -> None:
-    """Columns are numbered, rows named and numbered: names would not fit above the columns."""
+    """Print a table with numbered columns and named, numbered rows: names would not fit above the columns."""
     numbers = [str(number) for number in range(len(names))]
     longest = max(map(len, names))
     cells = [[str(count) if count else "." for count in row] for row in answers.confusion.tolist()]

@@ -23,7 +23,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument(
-        "--markdown", metavar="FILE", help="write the table as Markdown too; - for standard output and nothing else"
+        "--markdown", metavar="FILE", help="also write the table as Markdown; - prints it, and nothing else"
     )
     parser.add_argument(
         "--html", metavar="FILE", help=f"write one page with all the runs (default: {PAGE} in each run directory)"
@@ -38,7 +38,7 @@ def _parser() -> Parser:
 
 
 def _run(given: argparse.Namespace) -> None:
-    # Imported only now: they load what computes, draws and prints, which --help and a mistyped flag do not need.
+    # Imported only now: they load libraries that compute, draw and print, which --help and a mistyped flag don't need.
     from xnn.files import write_atomically
     from xnn.paths import expanded
     from xnn.reporting.contents import contents_of
@@ -69,13 +69,14 @@ def _run(given: argparse.Namespace) -> None:
         for part in shown:
             if part.missing is not None:
                 mend = "--data-dir DIR says where it is, --download fetches it"
-                tell(f"xnn-report: {part.run.path}: the page lacks what needs the data set: {part.missing} ({mend})")
+                lacking = f"the page lacks the parts that need the data set: {part.missing} ({mend})"
+                tell(f"xnn-report: {part.run.path}: {lacking}")
         each = [(part.run.path / PAGE, [part]) for part in shown]
         pages = each if together is None else [(together, shown)]
         for path, parts in pages:
             write_page(path, parts)
             written.append(path)
-    # With the table on standard output alone, the names go elsewhere.
+    # If standard output should have only the table, the names go elsewhere.
     announce = tell if given.markdown == "-" else say
     for path in written:
         announce(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first asks training to stop and save, the second leaves at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first signal asks training to stop and save, the second one ends it at once."""
 
 import signal
 import threading
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
 
 HANGUP = getattr(signal, "SIGHUP", None)
-"""Windows has none."""
+"""None on Windows."""
 
 NUMBERS = tuple(number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None)
 
 
 class StopSignals(Callback):
-    """Passes signals on to the trainer it is a callback of.
+    """Passes signals on to the trainer that it is a callback of.
 
     Attributes
     ----------
     received
-        The signal that was received; None so far.
+        The signal that was received; None until then.
     """
 
     def __init__(self) -> None:
@@ -32,23 +32,23 @@ class StopSignals(Callback):
         self._trainer: Trainer | None = None
 
     def fit_begin(self, trainer: "Trainer") -> None:
-        """From now on signals are the trainer's."""
+        """Pass signals on to the trainer from now on."""
         self._trainer = trainer
 
     def fit_end(self, trainer: "Trainer") -> None:
-        """From now on a signal ends the program again."""
+        """Let a signal end the program again."""
         self._trainer = None
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a program that the signal has ended; SIGINT's if none was received."""
+        """Exit code of a program that the signal has ended, or SIGINT's if none was received."""
         return 128 + (self.received or signal.SIGINT)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle signals during a ``with`` block; only the main thread can.
 
-        One that is ignored stays so, as `nohup` and a shell's ``&`` want it.
+        A signal that is ignored stays ignored, as `nohup` and a shell's ``&`` require.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -64,7 +64,7 @@ class StopSignals(Callback):
     def _handle(self, number: int, frame: FrameType | None) -> None:
         second = self.received is not None
         if second and number == HANGUP:
-            return  # when a terminal closes, its shell sends it and so does the system
+            return  # when a terminal closes, both its shell and the system send it
         self.received = signal.Signals(number)
         if second or self._trainer is None:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Standard output and standard error that end no command when they are full, closed or of a narrow encoding."""
+"""Standard output and error that do not end a command if they are full, closed or of a limited encoding."""
 
 import contextlib
 import errno
@@ -10,9 +10,9 @@ from typing import Any, TextIO
 
 
 class Outlet(io.TextIOBase):
-    """A stream that writes to another one as long as that works, and remembers what went wrong first.
+    """A stream that writes to another one as long as that works, and remembers the first failure.
 
-    Each write is tried: a disk may have room again. A character that the encoding lacks becomes a question mark.
+    Every write is tried, since a disk may have room again. A character that the encoding lacks becomes a question mark.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Outlet(io.TextIOBase):
     Attributes
     ----------
     lost : OSError or None
-        Why text was lost; None if none was.
+        Why text was lost; None if no text was lost.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -44,7 +44,7 @@ class Outlet(io.TextIOBase):
         return super().fileno() if self._stream is None else self._stream.fileno()
 
     def writable(self) -> bool:
-        """Say yes: what cannot be written is lost."""
+        """Return True: text that cannot be written is lost."""
         return True
 
     def write(self, text: str) -> int:
@@ -65,9 +65,9 @@ class Outlet(io.TextIOBase):
             self._attempt(lambda stream: stream.flush())
 
     def settle(self) -> OSError | None:
-        """Flush for the last time, and return why text was lost; None if none was.
+        """Flush for the last time, and return why text was lost, or None if no text was lost.
 
-        What cannot be written even now goes nowhere, so that it does not trouble the interpreter's end.
+        Text that cannot be written even now goes nowhere, so that it causes no error when the interpreter ends.
         """
         first, self.lost = self.lost, None
         self.flush()
@@ -94,7 +94,7 @@ def _send_nowhere(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def outlets() -> Iterator[tuple[Outlet, Outlet]]:
-    """Put an `Outlet` before standard output and one before standard error, for a ``with`` block."""
+    """Put an `Outlet` in front of standard output and another in front of standard error, for a ``with`` block."""
     _occupy_closed()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = ours = Outlet(sys.stdout), Outlet(sys.stderr)
@@ -107,9 +107,9 @@ def outlets() -> Iterator[tuple[Outlet, Outlet]]:
 
 
 def _occupy_closed() -> None:
-    """Open those of the descriptors 0, 1 and 2 that are closed.
+    """Open whichever of the descriptors 0, 1 and 2 are closed.
 
-    Otherwise the next file that is opened would get that number, and what a library prints would end up in it.
+    Otherwise the next file to be opened would get that number, and what a library prints would end up in it.
     """
     for number in range(3):
         try:

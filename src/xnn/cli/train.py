@@ -35,7 +35,7 @@ def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
             return code_of(PROGRAM, lambda: _run(parse(argv), signals, out), "; try a smaller --batch-size or --hidden")
     except KeyboardInterrupt as stop:
         advice = f"; {_how_to_go_on(stop.directory)}" if isinstance(stop, StoppedAtOnce) else ""
-        return complain(PROGRAM, f"stopped at once{advice}", signals.exit_code)
+        return complain(PROGRAM, f"stopped immediately{advice}", signals.exit_code)
 
 
 def _warn(line: str) -> None:
@@ -47,7 +47,7 @@ def _how_to_go_on(directory: Path) -> str:
 
 
 def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
-    # Imported only now: they load what draws and prints, which --help and a mistyped flag do not need.
+    # Imported only now: they load libraries that draw and print, which --help and a mistyped flag do not need.
     from xnn.runs import progress, run
     from xnn.runs.assembly import prepare
 

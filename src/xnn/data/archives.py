@@ -1,4 +1,4 @@
-"""Files read from a folder or straight from a tar archive; nothing is ever extracted to disk."""
+"""Reading files from a folder or directly from a tar archive; nothing is ever extracted to disk."""
 
 import os
 import tarfile
@@ -14,7 +14,7 @@ from xnn.paths import explained
 
 _MOST_HEADER = 2**12
 _MOST_HEADERS = 2**18
-"""Most bytes in one header, and in all of them. An archive of CIFAR has ten headers, of half a KB each."""
+"""Most bytes in one header, and in all of them. A CIFAR archive has ten headers of half a KB each."""
 _BESIDES = 2**26
 """Most bytes in an archive besides the files that are wanted."""
 
@@ -29,13 +29,13 @@ def read_files(location: Path, folder: str, sizes: Mapping[str, range]) -> dict[
     folder : str
         The name of the folder within the archive.
     sizes : mapping of str to range
-        The files wanted, each with the sizes it may have. A file of another size is not read.
+        The files to read, each with the sizes it may have. A file of another size is not read.
 
     Raises
     ------
     DataError
-        If a file is missing, unreadable or of a wrong size, all together do not fit into the memory, or the archive is
-        damaged, has a member that would leave its folder or is not a plain file, or unpacks to more than such an
+        If a file is missing, unreadable or of a wrong size, if all together do not fit into memory, or if the archive
+        is damaged, has a member that would leave its folder or is not a plain file, or unpacks to more than such an
         archive can hold.
     """
     check_room(sum(size[0] for size in sizes.values()), str(location))
@@ -63,7 +63,7 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
     try:
         with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
             content = Gunzip(file, str(path), _BESIDES + sum(size[-1] for size in sizes.values()))
-            # tarfile asks for no more than these three methods.
+            # tarfile calls only these three methods.
             with tarfile.open(fileobj=cast("IO[bytes]", _Headers(content, path)), mode="r:") as archive:
                 for member in archive:
                     refuse_escape(member, path)
@@ -72,11 +72,11 @@ def _read_archive(path: Path, folder: str, sizes: Mapping[str, range]) -> dict[s
                         _check_size(member.size, sizes[name], f"{path}:{member.name}")
                         contents[name] = bytes(content.read(member.size))
                         _check_size(len(contents[name]), sizes[name], f"{path}:{member.name}")
-            # A tar archive has no checksum of its content; gzip compares its own at the very end.
+            # A tar archive has no checksum of its content; gzip checks its own at the very end.
             content.skip(2**62)
     except DataError:
         raise
-    # ValueError: a malformed number in an extended (PAX) header. RecursionError: headers of headers of headers.
+    # ValueError: a malformed number in an extended (PAX) header. RecursionError: headers nested too deeply.
     except (tarfile.TarError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: the archive is truncated or damaged ({error or 'unexpected end'}); download it again"

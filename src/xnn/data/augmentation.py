@@ -1,11 +1,11 @@
-"""Random changes to training images, on the device, each image on its own.
+"""Random changes to training images, made on the device and for each image on its own.
 
 Each takes images (n, h, w, c) of any dtype and a `Random`, and returns the same dtype and, except for `RandomWindow`,
-the same shape. The same seed, stream and counter give the same images on every backend. All are one gather: for each
-pixel of the result, the row and column of its own image that it comes from, or that it is blank (0: black, in uint8).
+the same shape. The same seed, stream and counter give the same images on every backend. Each is a single gather: every
+pixel of the result comes from some row and column of its own image, or is blank (0: black, in uint8).
 
-What is random about an augmentation, its `Step`, is drawn first and then applied, so that a faster way to apply it
-draws the same.
+The random part of an augmentation, its `Step`, is drawn first and then applied, so that a faster way to apply it draws
+the same numbers.
 """
 
 from abc import ABC, abstractmethod
@@ -27,11 +27,11 @@ class Step(NamedTuple):
     Attributes
     ----------
     kind : {"mirror", "shift", "reflect", "blank", "window"}
-        What is done: mirror the image; move it, with nothing or its mirror image beyond the edge; blank a square; cut
-        off all but a square.
+        What to do: mirror the image; move it, with nothing or its mirror image beyond the edge; blank a square; cut off
+        all but a square.
     rows, columns : (n,) array of int64
-        Along each axis: 1 if it is mirrored, else 0; by how many pixels the window is moved; the square's first
-        position. None in place of `rows` stands for zeros.
+        Along each axis, depending on the kind: 1 if it is mirrored, else 0; how many pixels to move; the square's
+        first position. `rows` may be None, which stands for zeros.
     size : int
         The square's side.
     """
@@ -47,7 +47,7 @@ class Drawn(ABC):
 
     @abstractmethod
     def draw(self, shape: Shape, random: Random) -> Step:
-        """Draw what is done to each of the images of a shape (n, h, w, c)."""
+        """Draw what to do to each image of an array of shape (n, h, w, c)."""
 
     def __call__(self, x: Array, random: Random) -> Array:
         """Return x (n, h, w, c) with each image changed; only `RandomWindow` returns another height and width."""
@@ -59,7 +59,7 @@ class HorizontalFlip(Drawn):
     """Mirror an image left to right with a probability of one half."""
 
     def draw(self, shape: Shape, random: Random) -> Step:
-        """Draw which of the images of a shape (n, h, w, c) are mirrored."""
+        """Draw which images of an array of shape (n, h, w, c) to mirror."""
         xp = random.backend.xp
         return Step("mirror", None, xp.astype(random.uniform((shape[0],)) < 0.5, xp.int64))
 
@@ -71,13 +71,13 @@ class Mirror(Drawn):
     Attributes
     ----------
     which : (n,) array of int64, on the host or where the images are
-        1 for each image that is mirrored, else 0.
+        1 for each image to mirror, else 0.
     """
 
     which: Array
 
     def draw(self, shape: Shape, random: Random) -> Step:
-        """Return which images are mirrored; nothing about it is random."""
+        """Return which images to mirror; this is not random."""
         return Step("mirror", None, random.backend.asarray(self.which))
 
 
@@ -90,7 +90,7 @@ class RandomCrop(Drawn):
     padding : int
         Pixels on each side: an image moves by at most this many along each axis.
     fill : {"zero", "reflect"}
-        What the border is made of: zeros, or the image mirrored at its outermost pixels (which are not repeated).
+        What fills the border: zeros, or the image mirrored at its outermost pixels (which are not repeated).
     """
 
     padding: int
@@ -98,12 +98,12 @@ class RandomCrop(Drawn):
 
     def __post_init__(self) -> None:
         if self.padding < 0:
-            raise SettingError(f"the padding of RandomCrop must not be negative, not {self.padding}")
+            raise SettingError(f"the padding of RandomCrop must be 0 or more, not {self.padding}")
         if self.fill not in FILLS:
             raise SettingError(f"the fill of RandomCrop must be one of {', '.join(FILLS)}, not {self.fill!r}")
 
     def draw(self, shape: Shape, random: Random) -> Step:
-        """Draw by how much each of the images of a shape (n, h, w, c) is moved."""
+        """Draw how far to move each image of an array of shape (n, h, w, c)."""
         count, height, width, _ = shape
         if self.fill == "reflect" and self.padding >= min(height, width):
             raise ValueError(f"RandomCrop cannot reflect {self.padding} pixels of images of {height}x{width}")
@@ -124,7 +124,7 @@ class _Square(Drawn):
 class Cutout(_Square):
     """Blank a square of an image, at a random place.
 
-    The centre is any pixel, so that a part of the square may lie outside (T. DeVries and G. Taylor, "Improved
+    The centre may be any pixel, so a part of the square may lie outside (T. DeVries and G. Taylor, "Improved
     regularization of convolutional neural networks with cutout", 2017). The square is filled with 0: black, in uint8.
 
     Attributes
@@ -134,7 +134,7 @@ class Cutout(_Square):
     """
 
     def draw(self, shape: Shape, random: Random) -> Step:
-        """Draw where each of the images of a shape (n, h, w, c) is blanked."""
+        """Draw where to blank each image of an array of shape (n, h, w, c)."""
         count, height, width, _ = shape
         top = random.integers(0, height, (count,)) - self.size // 2
         left = random.integers(0, width, (count,)) - self.size // 2
@@ -145,7 +145,7 @@ class Cutout(_Square):
 class RandomWindow(_Square):
     """Cut a square out of an image, at a random place.
 
-    A network that ends in a global pooling learns from small images in a fraction of the time, such as in the first
+    A network that ends in global pooling learns from small images in a fraction of the time, for instance in the first
     epochs (`FirstEpochs`).
 
     Attributes
@@ -155,7 +155,7 @@ class RandomWindow(_Square):
     """
 
     def draw(self, shape: Shape, random: Random) -> Step:
-        """Draw where each of the images of a shape (n, h, w, c) is cut."""
+        """Draw where to cut each image of an array of shape (n, h, w, c)."""
         count, height, width, _ = shape
         if self.size > min(height, width):
             raise ValueError(
@@ -180,14 +180,14 @@ class Compose:
 
 
 def parts(augmentation: Augmentation | None) -> list[Drawn] | None:
-    """Return the augmentations with a `draw` that make up this one; None if any part has none, such as a user's own.
+    """Return the augmentations with a `draw` that make up this one; None if a part lacks one, such as a user's own.
 
-    Each is drawn for the shape of the batch that it gets, in order, from the same stream, as calling the whole does
-    (`drawn`).
+    `drawn` draws them in order from the same stream, each for the shape of the batch that it gets, just as calling the
+    whole augmentation does.
     """
     if augmentation is None:
         return []
-    # A subclass may apply its steps in a way of its own.
+    # A subclass may apply its steps in its own way.
     if isinstance(augmentation, Drawn) and type(augmentation).__call__ is Drawn.__call__:
         return [augmentation]
     if type(augmentation) is not Compose:
@@ -202,7 +202,7 @@ def parts(augmentation: Augmentation | None) -> list[Drawn] | None:
 
 
 def drawn(augmentations: Sequence[Drawn], shape: Shape, random: Random) -> list[Step]:
-    """Return the steps of augmentations that images (n, h, w, c) go through."""
+    """Return the steps that the augmentations draw for images (n, h, w, c)."""
     steps: list[Step] = []
     for each in augmentations:
         steps.append(each.draw(shape, random))
@@ -230,7 +230,7 @@ def _applied(x: Array, step: Step, random: Random) -> Array:
         blank = (row < 0) | (row >= height) | (column < 0) | (column >= width)
         return _gather(x, random, row, column, blank)
     if kind == "reflect":
-        # -1 -> 1 at one end; at the other n -> n - 2.
+        # -1 -> 1 at one end, n -> n - 2 at the other.
         row = height - 1 - xp.abs(height - 1 - xp.abs(row))
         column = width - 1 - xp.abs(width - 1 - xp.abs(column))
     return _gather(x, random, row, column)

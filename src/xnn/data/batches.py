@@ -17,8 +17,8 @@ from xnn.data.splits import HostArray, Split
 from xnn.errors import SettingError
 from xnn.random import Random
 
-# Images that are gathered, augmented and normalised at once; batches are views of such a block. So
-# a batch of one image costs little more than a slice.
+# Images that are gathered, augmented and normalised at once. Batches are views of such a block, so a batch of one image
+# costs little more than a slice.
 _BLOCK = 512
 
 
@@ -28,8 +28,8 @@ class Batches:
 
     Images stay uint8 until they are on the device; there they are augmented, then normalised. On any library but NumPy
     the whole split is sent to the device once, in the first epoch, and its batches are gathered there. All `Batches` of
-    one `Split` share that copy, which lives as long as the split and does not see what is later written to its arrays.
-    A split that is too large for this stays on the host, and is sent block by block.
+    one `Split` share that copy, which lives as long as the split and ignores later changes to the split's arrays.
+    A split that is too large for this stays on the host and is sent block by block.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ class Batches:
     seed : int
         Seed of the shuffles and the augmentation.
     augment : callable, optional
-        Such as `xnn.data.RandomCrop`; an `xnn.data.AlternatingFlip` is told the images' indices and the epoch.
+        Such as `xnn.data.RandomCrop`; an `xnn.data.AlternatingFlip` also gets the images' indices and the epoch.
     drop_last : bool
         Leave out the last batch of an epoch if it is smaller than the others.
     resident : bool, optional
         Whether the split goes to the device as a whole. By default it does if its images take no more than half of the
-        memory that the device has free, or 1 GiB where that is not known, as on PyTorch's CPU. The batches are the same
-        either way. On NumPy it makes no difference.
+        device's free memory, or 1 GiB if that is unknown, as on PyTorch's CPU. The batches are the same either way. On
+        NumPy it makes no difference.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Batches:
     SettingError
         If the batch size is not positive, or larger than the split with `drop_last`.
     TypeError
-        If a normalization is given for images that are not uint8, or images of a type that is neither uint8 nor one
-        that models compute in are to be `resident`.
+        If a normalization is given for images that are not uint8, or if `resident` images are of a type that is neither
+        uint8 nor one that models compute in.
     """
 
     split: Split
@@ -96,7 +96,7 @@ class Batches:
         self.images = len(split) // batch_size * batch_size if self.drop_last else len(split)
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return -(-self.images // self.batch_size)
 
     def first_not_finite(self) -> int | None:
@@ -115,7 +115,7 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Return the batches of an epoch from number `start` on: images (b, h, w, c) and labels (b,) of int64.
 
-        Starting at `start` gives the same batches as leaving out the first ones.
+        They are the same batches as when starting at 0 and leaving out the first ones.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class Batches:
         return device_copy(self.split, self.backend, self.resident)
 
     def _factors(self, normalization: Normalization, width: int) -> tuple[Array, Array]:
-        """Return what a row of `width` pixels is multiplied by, and what is then subtracted, on the device."""
+        """Return the factors for a row of `width` pixels, and the numbers to subtract after that, on the device."""
         if width not in self._known_factors:
             scale, shift = normalization.factors(width)
             factors = self.backend.asarray(scale, self.dtype), self.backend.asarray(shift, self.dtype)
@@ -163,7 +163,7 @@ class Batches:
         return x, source.labels(start, stop)
 
     def _prepared(self, x: Array, augment: Augmentation | None, random: Random) -> Array:
-        """Return images augmented and normalised, always in a new array."""
+        """Return augmented and normalised images, always in a new array."""
         if augment is not None:
             x = augment(x, random)
         if self.normalization is not None:
@@ -171,7 +171,7 @@ class Batches:
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
     def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, draws: str) -> Array | None:
-        """Return what `_prepared` does, by a twin of it; None where there is none for these images or augmentations."""
+        """Return what `_prepared` does, but from its twin; None if no twin takes these images and augmentations."""
         augmentations = parts(augment)
         prepare = kernels.single_pass(self.backend, self.dtype, "prepare_images")
         if prepare is None or augmentations is None:

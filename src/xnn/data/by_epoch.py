@@ -1,6 +1,6 @@
-"""Augmentations that depend on the epoch, and on which images a batch has.
+"""Augmentations that depend on the epoch and on the images in a batch.
 
-`Batches` asks what they amount to in an epoch (`for_images`); on their own they can't be applied.
+`Batches` asks what they amount to in an epoch (`for_images`); they cannot be applied on their own.
 """
 
 from collections.abc import Callable
@@ -24,19 +24,19 @@ _MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 class AlternatingFlip:
     """Mirror each image left to right in every other epoch.
 
-    Whether it begins mirrored is a hash of its index in the data set and the seed. So of two successive epochs, one
-    shows an image as it is and the other shows its mirror image; random flips would show the same side twice half of
-    the time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+    A hash of its index in the data set and the seed decides whether an image begins mirrored. So of two successive
+    epochs, one shows the image as it is and the other its mirror image; random flips would show the same side twice
+    half of the time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
 
-    `Batches` tells it which images are in a batch; on its own it can't be applied.
+    `Batches` tells it which images are in a batch; it cannot be applied on its own.
     """
 
     def of(self, indices: HostArray, seed: int, epoch: int) -> Mirror:
-        """Return the augmentation of the images at `indices` (n,) of the data set in an epoch."""
+        """Return the augmentation in an epoch for the images at `indices` (n,) of the data set."""
         return self.from_beginning(begins_mirrored(np.asarray(indices), seed), epoch)
 
     def from_beginning(self, begins: Array, epoch: int) -> Mirror:
-        """Return the augmentation in an epoch of images for which `begins_mirrored` gave `begins` (n,)."""
+        """Return the augmentation in an epoch for images for which `begins_mirrored` returned `begins` (n,)."""
         return Mirror((begins + epoch) % 2)
 
     def __call__(self, x: Array, random: Random) -> Array:
@@ -52,7 +52,7 @@ class FirstEpochs:
     ----------
     augmentation : callable
     epochs : int
-        How many epochs that is.
+        How many.
     """
 
     augmentation: Augmentation
@@ -60,10 +60,10 @@ class FirstEpochs:
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
-            raise SettingError(f"the epochs of FirstEpochs must not be negative, not {self.epochs}")
+            raise SettingError(f"the epochs of FirstEpochs must be 0 or more, not {self.epochs}")
 
     def __call__(self, x: Array, random: Random) -> NoReturn:
-        """Raise a TypeError: what is to be done depends on the epoch."""
+        """Raise a TypeError: what to do depends on the epoch."""
         raise TypeError("FirstEpochs needs the epoch; use it in Batches")
 
 
@@ -81,7 +81,7 @@ def for_images(augmentation: Augmentation | None, begins: Callable[[], Array], e
 
 def begins_mirrored(indices: HostArray, seed: int) -> HostArray:
     """Return whether an `AlternatingFlip` mirrors the images at `indices` (n,) in epoch 0: 1 or 0, of int64."""
-    # Only the highest bit is taken: it depends on every bit of index and seed.
+    # Only the highest bit is used: it depends on every bit of index and seed.
     entropy = np.random.SeedSequence([seed, 0xF119]).generate_state(1, np.uint64)
     words = (indices.astype(np.uint64) + np.uint64(1)) * np.uint64(_INCREMENT) + entropy
     for shift, multiplier in _MIXING:

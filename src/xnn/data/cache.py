@@ -1,13 +1,13 @@
-"""A flat cache of the images and labels of a data set, mapped into memory instead of read.
+"""A flat cache of a data set's images and labels, which is mapped into memory rather than read.
 
-One data set is one file in the safetensors format: the length of a header, the header in JSON (a name, type, shape
-and place for each array, and the manifest: format version, source, fingerprint of the source's files), then the arrays.
-The last array, ``crc32``, is the checksum of all bytes before it, so that damage anywhere is seen. As there is only one
-file, replacing it is atomic: a reader sees the old one or the new one, however many processes start at once.
+One data set is one file in the safetensors format: the length of a header, the header in JSON (name, type, shape and
+place of each array, and the manifest: format version, source, fingerprint of the source's files), then the arrays. The
+last array, ``crc32``, is the checksum of all bytes before it, so that damage anywhere is noticed. Since there is only
+one file, replacing it is atomic: a reader sees the old one or the new one, however many processes start at once.
 
-Whoever may write to the folder of a shared cache chooses what others train on, but no more than that: a file is used
-only if its checksum is right and its header describes such arrays within it, and a link, a pipe or a device never is.
-Python cannot guard against a file that is cut off while it is mapped: the system then ends the process (SIGBUS).
+Anyone who may write to the folder of a shared cache can choose what others train on, but do nothing else: a file is
+used only if its checksum is right and its header describes such arrays within it; a link, a pipe or a device never is.
+Python cannot guard against a file that is truncated while it is mapped: the system then ends the process (SIGBUS).
 """
 
 import errno
@@ -36,9 +36,9 @@ _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "I64": np.dtype("
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _CHECKSUM = "crc32"
 _HERE = "./"
-"""Prefix of a source in the cache's own folder, which may be mounted at several places."""
+"""Prefix of a source in the cache's own folder, which may be mounted in several places."""
 _MOST_HEADER = 2**23
-"""Bytes: the names of a hundred thousand classes."""
+"""Bytes, enough for the names of a hundred thousand classes."""
 _FEW, _BLOCK, _SMALL_BLOCK = 1000, 2**16, 2**12
 
 
@@ -64,7 +64,7 @@ class Cached:
         return height, width
 
 
-class DamagedCache(Exception):  # noqa: N818 - a state that is mended here, never an error for the caller
+class DamagedCache(Exception):  # noqa: N818 - a state that is repaired here, never an error for the caller
     """A cache file that cannot be trusted."""
 
 
@@ -74,7 +74,7 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     Raises
     ------
     DataError
-        If the system cannot look up the folder that was named.
+        If the system cannot look up the given folder.
     """
     chosen = cache_dir or os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
@@ -87,8 +87,8 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 def fingerprint(paths: Iterable[Path], root: Path, *, unreadable: bool = False) -> str:
     """Return a digest of the name, size, time of last change and content of each file; names are relative to `root`.
 
-    Of each file's content it takes the first, the middle and the last block, or all of a small file. Blocks have 64
-    KiB, or 4 KiB if there are more than 1000 files, so that ten thousand images take half a second.
+    It covers the first, the middle and the last block of each file, or all of a small file. Blocks have 64 KiB, or
+    4 KiB if there are more than 1000 files, so that ten thousand images take half a second.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def load_or_build(
 ) -> Cached:
     """Return what the cache file holds; rebuild it from the source if it is missing, outdated or damaged.
 
-    If the cache cannot be written, that is reported, and the images are used without it.
+    If the cache cannot be written, a report says so, and the images are used without it.
     """
     cached = load(path, report)
     if cached is not None:
@@ -145,13 +145,13 @@ def load_or_build(
     except OSError as error:
         report(f"the cache {path} cannot be written ({reason(error)}); going on without it")
         return built
-    # Mapped rather than in memory, unless another process has meanwhile cached another source.
+    # Map it rather than keep it in memory, unless another process has meanwhile cached another source.
     mapped = load(path, report)
     return mapped if mapped is not None and mapped.fingerprint == expected_fingerprint else built
 
 
 def load(path: Path, report: Report) -> Cached | None:
-    """Return what the cache file holds, mapped into memory; None without one, or, with a report, if it is unusable."""
+    """Return what the cache file holds, mapped into memory; None if there is none or, with a report, it is unusable."""
     try:
         with Folder(path.parent) as folder, os.fdopen(folder.open(path.name, os.O_RDONLY), "rb") as file:
             return _parse(np.asarray(np.memmap(file, np.uint8, "r")), path)
@@ -160,7 +160,7 @@ def load(path: Path, report: Report) -> Cached | None:
     except OSError as error:
         report(f"the cache {path} cannot be read ({reason(error)})")
         return None
-    # ValueError: an empty file, or a header that is no JSON; RecursionError: JSON nested too deeply.
+    # ValueError: an empty file, or a header that is not JSON; RecursionError: JSON nested too deeply.
     except (ValueError, LookupError, TypeError, RecursionError, DamagedCache) as error:
         fault = " ".join(str(error)[:200].split())
         report(f"the cache {path} is damaged or of another version ({fault}); it will be rebuilt")
@@ -170,7 +170,7 @@ def load(path: Path, report: Report) -> Cached | None:
 def save(path: Path, cached: Cached) -> None:
     """Write a cache file under a temporary name beside `path`, then move it there in one step.
 
-    What killed processes left half-written there is removed first.
+    It first removes half-written files that killed processes left there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     blocks = {name: _storable(array) for name, array in cached.arrays.named().items()}
@@ -228,7 +228,7 @@ def _parse(content: HostArray, path: Path) -> Cached:
     if start > min(len(content), 8 + _MOST_HEADER):
         raise DamagedCache("its header is too long")
     header = json.loads(content[8:start].tobytes())
-    # First the length, which costs nothing to check: a sparse file may have any.
+    # First the length, which costs nothing to check: a sparse file may have any length.
     if start + header[_CHECKSUM]["data_offsets"][1] != len(content):
         raise DamagedCache("it has the wrong length")
     if zlib.crc32(content[:-4].data) != int.from_bytes(content[-4:].tobytes(), "little"):

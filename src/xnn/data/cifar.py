@@ -2,7 +2,7 @@
 
 A record of the binary version is the label (CIFAR-100: the coarse label, then the fine one), a byte each, then 32 rows
 of 32 bytes of red, then of green, then of blue. A python file is a pickle of a dictionary whose ``data`` holds such
-rows of 3072 bytes; it is read by `inert_pickle`, which cannot run it.
+rows of 3072 bytes; `inert_pickle` reads it, but cannot run it.
 Both versions hold the same images: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
 
@@ -36,7 +36,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Version:
-    """One form in which a data set is published: names, and images in each file."""
+    """One form in which a data set is published: its files' names, and the number of images in each."""
 
     archive: str
     folder: str
@@ -50,7 +50,7 @@ class Version:
         return {**self.train, **self.test}
 
     def find(self, root: Path) -> Path | None:
-        """Return the folder or archive under `root` that holds this version, or None; some files may be missing."""
+        """Return the folder or archive under `root` with this version, or None; some of its files may be missing."""
         for folder in (root / self.folder, root):
             if any((folder / name).is_file() for name in self.files):
                 return folder
@@ -58,7 +58,7 @@ class Version:
         return archive if archive.is_file() else None
 
     def paths(self, location: Path) -> list[Path]:
-        """Return the files that are read from `location`.
+        """Return the files to read from `location`.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Cifar:
-    """CIFAR-10 or CIFAR-100: the versions it is published in, and the labels of an image in the files' order."""
+    """CIFAR-10 or CIFAR-100: its published versions, and the labels of an image in the files' order."""
 
     versions: tuple[Version, ...]
     labels: tuple[Label, ...]
@@ -84,7 +84,7 @@ class Cifar:
     downloads: tuple[Download, ...]
 
     def find(self, root: Path) -> Found | None:
-        """Return the files of the first version that `root` has; None if it has none."""
+        """Return the files of the first version that `root` has, or None if it has none."""
         for version in self.versions:
             location = version.find(root)
             if location is not None:
@@ -92,11 +92,11 @@ class Cifar:
         return None
 
     def expected(self) -> str:
-        """Return a phrase that names the files that are looked for."""
+        """Return a phrase that names the files to look for."""
         return " or ".join(f"{version.archive} or {version.folder}/" for version in self.versions)
 
     def read(self, version: Version, location: Path) -> Arrays:
-        """Return the images and labels; the labels are (n, 2), coarse and fine, where an image has two.
+        """Return the images and labels; the labels are (n, 2), coarse and fine, if an image has two.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Cifar:
         if version.binary:
             exact = count * (PIXELS + len(self.labels))
             return range(exact, exact + 1)
-        # A pickle also holds file names, and text that stands for bytes may take two bytes for one.
+        # A pickle also holds file names, and text that stands for bytes may take two bytes for each.
         return range(count * PIXELS, 2 * count * (PIXELS + 200) + 4096)
 
     def _parse_binary(self, content: bytes, count: int, where: str) -> tuple[HostArray, HostArray]:
@@ -172,7 +172,7 @@ def _official(
     size: int,
     sha256: str,
 ) -> Cifar:
-    """Return a data set in both versions: the binary one, whose files end in .bin and can be fetched, and python's."""
+    """Return a data set in both versions: binary (files end in .bin and can be downloaded) and python."""
     binary_train, binary_test = ({f"{name}.bin": count for name, count in files.items()} for files in (train, test))
     archive = f"{stem}-binary.tar.gz"
     versions = (

@@ -2,7 +2,7 @@
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Return the names that stand in a text, parted by commas."""
+    """Return the names in a text, which are separated by commas."""
     return tuple(name.strip() for name in text.split(","))
 
 

@@ -1,9 +1,9 @@
 """The `digits` data set, embedded in the package: 1,797 real images of handwritten digits, 8x8 pixels.
 
 They come from scikit-learn's ``load_digits`` (see ``digits/ATTRIBUTION.md``). Its pixels, 0 to 16, are stored here as
-``(255 * value + 8) // 16``, 0 to 255. The fixed split: order the images by label, keeping the order within a label;
+``(255 * value + 8) // 16``, 0 to 255. The split is fixed: order the images by label, keeping the order within a label;
 those at positions 0, 5, 10, ... are the test set (360 images, a fifth of each class), the others the training set
-(1,437 images); both are stored in their original order.
+(1,437 images). Both are stored in their original order.
 """
 
 from importlib import resources

@@ -1,4 +1,4 @@
-"""Fetching files from the net, each known by its size and checksum."""
+"""Downloading files whose size and checksum are known."""
 
 import contextlib
 import hashlib
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _CHUNK = 2**16
 _SECONDS = 60
-"""Seconds for which a mirror may be silent."""
+"""Seconds for which a mirror may send nothing."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file, the folders on the net that offer it (tried in order), its size in bytes, and its SHA-256 checksum."""
+    """A file, the URLs of folders that offer it (tried in order), its size in bytes, and its SHA-256 checksum."""
 
     file: str
     mirrors: tuple[str, ...]
@@ -34,7 +34,7 @@ class Download:
 
 
 def fetch(downloads: tuple[Download, ...], folder: Path, report: Report) -> None:
-    """Download the files that `folder` lacks; a file appears there only once it is whole and its checksum is right.
+    """Download the files that `folder` lacks; a file appears there only when it is complete and its checksum is right.
 
     Raises
     ------
@@ -73,18 +73,18 @@ def _fetch_one(download: Download, folder: Folder, report: Report) -> None:
 
 
 def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Iterator[bytes]:
-    """Yield what a mirror sends; raise an OSError as soon as that is not the file."""
+    """Yield what a mirror sends; raise an OSError as soon as it cannot be the file."""
     import requests
     from requests.adapters import HTTPAdapter
 
     digest, rest = hashlib.sha256(), download.size
     with requests.Session() as session:
-        # A redirection must keep the scheme: not lead from https to http, and never to a file.
+        # A redirection must keep the scheme: it must not lead from https to http, and never to a local file.
         session.adapters.clear()
         for scheme in {"https", urlsplit(url).scheme}:
             session.mount(f"{scheme}://", HTTPAdapter())
         session.max_redirects = 5
-        # The bytes as they are stored, whatever the mirror calls them: unpacked, a few could become many.
+        # Take the bytes as they are stored, whatever the mirror calls them: unpacked, a few could become many.
         headers = {"Accept-Encoding": "identity"}
         with session.get(url, stream=True, timeout=_SECONDS, headers=headers) as response:
             response.raise_for_status()
@@ -119,7 +119,7 @@ def _received(response: "requests.Response", download: Download) -> Iterator[byt
 @contextlib.contextmanager
 def _progress(download: Download) -> Iterator[Callable[[int], None]]:
     """Draw a bar on a terminal; yield a function to call with the number of bytes received so far."""
-    # The bar has a thread of its own.
+    # The bar has its own thread.
     if not (sys.stderr.isatty() and can_start(1)):
         yield lambda count: None
         return

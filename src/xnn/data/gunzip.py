@@ -8,16 +8,16 @@ from xnn.data.limits import check_unpacked
 from xnn.errors import DataError
 
 _CHUNK, _PIECE = 2**14, 2**20
-"""Most bytes that are read, and most that are returned, at once."""
+"""Most bytes to read at once, and most to return at once."""
 _PADDING = 2**20
 """Zeros that may follow a member, as on tapes."""
 _GZIP = 31  # for zlib: a header and a trailer of gzip, with the largest window
 
 
 class Gunzip:
-    """The content of a gzip file, of which no more is unpacked than is asked for.
+    """The content of a gzip file, unpacked only as far as it is asked for.
 
-    Python's `gzip` would do, but it reads the name in a file's header byte by byte in Python, however long that is.
+    Python's `gzip` would do, but it reads the name in a file's header byte by byte in Python, however long the name is.
     The checksum of a member is compared when its end is read.
 
     Parameters
@@ -27,7 +27,7 @@ class Gunzip:
     where : str
         The file's name, for errors.
     most : int, optional
-        How many bytes may come out, besides what `xnn.data.limits` allows.
+        How many bytes may come out; the limits of `xnn.data.limits` apply as well.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Gunzip:
         Raises
         ------
         DataError
-            If the file is truncated or damaged, or more comes out than may.
+            If the file is truncated or damaged, or if more comes out than is allowed.
         OSError
             If it cannot be read.
         """
@@ -65,7 +65,7 @@ class Gunzip:
             size -= len(piece)
 
     def _piece(self, most: int) -> bytes:
-        """Return at least one byte and at most `most`; none at the end."""
+        """Return at least one byte and at most `most`, or none at the end."""
         while self._enter_member():
             self._packed = self._packed or self._file.read(_CHUNK)
             at_end = not self._packed
@@ -85,7 +85,7 @@ class Gunzip:
         return b""
 
     def _enter_member(self) -> bool:
-        """Whether there is a member left to read: the present one, or another after it, perhaps behind zeros."""
+        """Whether there is a member left to read: the present one, or another after it, perhaps after zeros."""
         zeros = 0
         while self._member.eof:
             zeros += len(self._packed)

@@ -1,6 +1,6 @@
 """The IDX format of the MNIST family, plain or compressed by gzip.
 
-A file is: two zero bytes, a byte for the type of the elements, a byte for the number of axes, then the size of each
+A file has two zero bytes, a byte for the type of the elements, a byte for the number of axes, then the size of each
 axis (4 bytes, most significant first), then the elements in C order. Images and labels are unsigned bytes, type 8.
 """
 
@@ -24,7 +24,7 @@ UNSIGNED_BYTE = 8
 
 
 def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
-    """Return the array held by an IDX file; one whose name ends in ``.gz`` is decompressed.
+    """Return the array in an IDX file; a file whose name ends in ``.gz`` is decompressed.
 
     Parameters
     ----------
@@ -36,15 +36,15 @@ def read_idx(path: Path, axes: int | None = None) -> npt.NDArray[np.uint8]:
     Raises
     ------
     DataError
-        If the file cannot be read, is not gzip though its name says so, is truncated or has a byte too many, does
-        not hold unsigned bytes in that many axes, or is larger than the memory or `xnn.data.limits` allow.
+        If the file cannot be read, is not gzip although its name says so, is too short or too long, does not hold
+        unsigned bytes in that many axes, or is larger than the memory or `xnn.data.limits` allow.
     """
     with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
         return _read(file, path, axes)
 
 
 def _read(file: BinaryIO, path: Path, axes: int | None) -> npt.NDArray[np.uint8]:
-    """Read the header, then what it promises, and one byte more to find out whether the file is too long."""
+    """Read the header, then the data it promises, and one more byte to find out whether the file is too long."""
     packed = path.suffix == ".gz"
     content = Gunzip(file, str(path)) if packed else file
     shape = _read_shape(content, path, axes)

@@ -1,14 +1,14 @@
-"""Reads the plain data in a pickle without ever running it.
+"""Reading the plain data in a pickle without ever running it.
 
-A pickle is a program: loading one imports what it names and calls it. The CIFAR "python version" archives are pickles,
-so a tampered archive could run anything. Here the opcodes are only listed (`pickletools.genops`, which executes
+A pickle is a program: loading it imports what it names and calls it. The CIFAR "python version" archives are pickles,
+so a tampered archive could run anything. Here the opcodes are only listed (by `pickletools.genops`, which executes
 nothing) and interpreted symbolically: containers, numbers and strings are built as they are, NumPy's arrays become
 inert records of their bytes, and any other name is refused. Nothing that the file names is imported, looked up or
 called.
 
-A hostile pickle may also want time and memory. So the opcodes are counted; copying text may take no more bytes than the
-file has; and the keys of dictionaries are text, whose hashes nobody can make collide. Nothing here calls itself, so
-nesting may be as deep as it likes.
+A hostile pickle may also try to use up time and memory. So the opcodes are counted; copying text may take no more bytes
+than the file has; and the keys of dictionaries are text, whose hashes nobody can make collide. Nothing here is
+recursive, so nesting may be arbitrarily deep.
 """
 
 import math
@@ -25,7 +25,7 @@ from xnn.data.splits import HostArray
 from xnn.errors import DataError
 
 MOST_OPCODES = 1_000_000
-"""The largest file of CIFAR has a fifth of these, a third in protocol 0."""
+"""CIFAR's largest file has a fifth of this number, or a third in protocol 0."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ArrayRecord:
             case (int(), tuple(shape), _DtypeRecord("u1"), bool(fortran), bytes() | bytearray() | str() as data):
                 content = _as_bytes(data, where)
                 sizes = len(shape) <= MOST_AXES and all(type(size) is int and size >= 0 for size in shape)
-                # NumPy multiplies the lengths of an empty array too.
+                # NumPy also multiplies the other lengths of an empty array.
                 if sizes and math.prod(shape) == len(content) and math.prod(size or 1 for size in shape) < 2**63:
                     flat = np.frombuffer(content, np.uint8)
                     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
@@ -80,12 +80,12 @@ def read_inert(content: bytes, where: str) -> Any:
     Raises
     ------
     DataError
-        If the pickle names anything but NumPy's arrays, is truncated or damaged, has more than `MOST_OPCODES`, a
+        If the pickle names anything but NumPy's arrays, is truncated or damaged, or has more than `MOST_OPCODES`, a
         number of more than 64 bits, a key that is not text, or data in a buffer of its own.
     """
     stack = _Stack(where, len(content))
     try:
-        # Python warns of escapes in the text of protocol 0 that it does not know.
+        # Python warns about unknown escapes in the text of protocol 0.
         with no_warnings():
             for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
                 if count == MOST_OPCODES:
@@ -98,7 +98,7 @@ def read_inert(content: bytes, where: str) -> Any:
         return stack.pop()
     except DataError:
         raise
-    # What a damaged file can raise: ValueError and its subclasses in the listing, the others in the interpreter.
+    # A damaged file raises ValueError or a subclass in the listing, and the others in the interpreter.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{where}: the pickle is truncated or damaged ({_shown(error)})") from None
 
@@ -109,11 +109,11 @@ def _shown(value: Any) -> str:
 
 
 def _as_bytes(data: bytes | bytearray | str, where: str) -> bytes | bytearray:
-    """Return the bytes of an array; Python 2 wrote them as its text."""
+    """Return the bytes of an array; Python 2 wrote them as text."""
     try:
         return data.encode("latin-1") if isinstance(data, str) else data
     except UnicodeEncodeError:
-        raise DataError(f"{where}: its array is made of text that stands for no bytes") from None
+        raise DataError(f"{where}: its array is made of text that does not encode bytes") from None
 
 
 class _Stack:
@@ -130,7 +130,7 @@ class _Stack:
         self.items.append(item)
 
     def spend(self, count: int) -> None:
-        """Note a copy of so many bytes."""
+        """Note a copy of `count` bytes."""
         self.bytes_left -= count
         if self.bytes_left < 0:
             raise ValueError("it copies more bytes than the file has")
@@ -152,7 +152,7 @@ class _Stack:
 
     def top(self, kind: type) -> Any:
         if not self.items or not isinstance(self.items[-1], kind):
-            raise ValueError(f"no {kind.__name__} where one is due")
+            raise ValueError(f"it needs a {kind.__name__} that is not there")
         return self.items[-1]
 
     def push_global(self, module: str, name: str) -> None:
@@ -165,7 +165,7 @@ class _Stack:
         function, arguments = self.pop(2)
         call = _CALLS.get(function.name) if isinstance(function, _Global) else None
         if call is None or not isinstance(arguments, tuple):
-            raise DataError(f"{self.where}: refused, its pickle calls something that is not known; it was not run")
+            raise DataError(f"{self.where}: refused, its pickle calls something unknown; it was not run")
         self.push(call(self, *arguments))
 
     def build(self) -> None:
@@ -192,7 +192,7 @@ class _Stack:
 
 def _reconstruct(stack: _Stack, kind: Any, shape: Any, code: Any) -> ArrayRecord:
     if kind != _Global("numpy.ndarray"):
-        raise ValueError("an array of a kind that is not known")
+        raise ValueError("an array of an unknown kind")
     return ArrayRecord()
 
 
@@ -212,7 +212,7 @@ def _dtype(stack: _Stack, code: Any, align: Any, copy: Any) -> _DtypeRecord:
 
 def _encode(stack: _Stack, text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("bytes that are not spelt in latin1")
+        raise ValueError("bytes that are not encoded in latin1")
     stack.spend(len(text))
     return text.encode("latin-1")
 
@@ -224,7 +224,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "numpy.core.numeric._frombuffer": _from_buffer,
     "numpy._core.numeric._frombuffer": _from_buffer,
     "numpy.dtype": _dtype,
-    # Bytes in the protocols that Python 2 can read, and empty bytes there.
+    # How the protocols that Python 2 can read write bytes, and empty bytes.
     "_codecs.encode": _encode,
     "__builtin__.bytes": lambda stack: b"",
 }
@@ -240,12 +240,12 @@ def _store(stack: _Stack, key: int | None) -> None:
     key = len(stack.memo) if key is None else key
     # Picklers count from 0. Larger numbers could be chosen to collide.
     if not 0 <= key < MOST_OPCODES:
-        raise ValueError("a memo of an impossible number")
+        raise ValueError("an impossible memo number")
     stack.memo[key] = stack.top(object)
 
 
 def _ignore(stack: _Stack, argument: Any) -> None:
-    """Do nothing: the opcode frames the file, states its protocol, or is the last, without which listing it fails."""
+    """Do nothing: the opcode frames the file, states its protocol, or ends it (without the last, listing fails)."""
 
 
 def _dict(stack: _Stack, argument: None) -> None:

@@ -1,10 +1,9 @@
-"""How much may come out of a file, so that a small one cannot take all memory or hours of time.
+"""How much data may come out of a file, so that a small file cannot take all memory or hours of time.
 
-One rule holds for everything that is packed, compressed arrays and pictures alike: what comes out may be 64 MiB, or a
-hundred times the packed size where that is more. Real data is far below: handwritten digits shrink to a fifth,
-photographs to a twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth. So do the
-masks of a segmentation, but they are small: all the pictures of a folder together may be 256 MiB, or a hundred times
-their packed size.
+One rule holds for everything packed, both compressed arrays and pictures: 64 MiB may come out, or a hundred times the
+packed size if that is more. Real data stays far below: handwritten digits shrink to a fifth, photographs to a
+twentieth, drawings to a fiftieth. Zeros, which bombs are made of, shrink to a thousandth. So do segmentation masks, but
+they are small: all the pictures of a folder together may be 256 MiB, or a hundred times their packed size.
 """
 
 import os
@@ -17,11 +16,11 @@ FREELY = 2**26
 FREELY_IN_A_FOLDER = 2**28
 _TIMES = 100
 MOST_AXES = 64
-"""The most that a NumPy array has."""
+"""The most that a NumPy array may have."""
 
 
 def most_unpacked(packed: int, freely: int = FREELY) -> int:
-    """Return how many bytes may come out of `packed` ones."""
+    """Return how many bytes may come out of `packed` bytes."""
     return max(freely, _TIMES * packed)
 
 
@@ -37,7 +36,7 @@ def check_unpacked(size: int, packed: int, where: str, *, freely: int = FREELY) 
     where : str
         Its name, for the error.
     freely : int
-        How many bytes may come out however few are packed.
+        How many bytes may come out in any case, however few are packed.
     """
     allowed = most_unpacked(packed, freely)
     if size > allowed:
@@ -48,9 +47,9 @@ def check_unpacked(size: int, packed: int, where: str, *, freely: int = FREELY) 
 
 
 def check_room(size: int, where: str) -> None:
-    """Raise a DataError that names `where` if `size` bytes are more than the free memory, where that is known.
+    """Raise a DataError that names `where` if `size` bytes are more than the free memory, if that is known.
 
-    What passes may still be too much: then Python raises a MemoryError, or the system ends the process.
+    A size that passes may still be too much: then Python raises a MemoryError, or the system ends the process.
     """
     free = free_memory()
     if free is not None and size > free:

@@ -9,18 +9,18 @@ import numpy as np
 from xnn.data.splits import HostArray
 
 _SHARE = 1 / 8
-"""Share of the machine's memory. A smaller file is soon cached as a whole, and the sooner for reading ahead."""
+"""Share of the machine's memory. A smaller file is soon cached as a whole, and reading ahead speeds that up."""
 
 _PAGES = 4
-"""Most pages of one image: a larger one profits from reading ahead itself."""
+"""Most pages of one image: a larger image itself profits from reading ahead."""
 
 
 def expect_order(array: HostArray, *, random: bool) -> None:
-    """Have the system read no more of a large mapped file than is asked for, if its entries will come in random order.
+    """Advise the system not to read ahead in a large mapped file, if its entries will be read in random order.
 
-    By default a first look at an image brings in what follows in the file, often 32 pages, most of which are dropped
-    again before their turn comes in a shuffled epoch. Where the system takes no such advice, nothing changes. The
-    advice is for the whole file until another is given.
+    By default the first access to an image also reads what follows in the file, often 32 pages, most of which are
+    dropped again before a shuffled epoch gets to them. If the system takes no such advice, nothing changes. The advice
+    holds for the whole file until the next advice.
     """
     mapped = _mapping(array)
     if mapped is None or not hasattr(mmap, "MADV_RANDOM"):

@@ -1,4 +1,4 @@
-"""The official files of MNIST and of the data sets made in its image: four IDX files, plain or compressed."""
+"""The official files of MNIST and of data sets modelled on it: four IDX files, plain or compressed."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,25 +15,25 @@ FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 @dataclass(frozen=True)
 class Mnist:
-    """A data set of four IDX files: the folders within ``--data-dir`` where it may lie, its classes, and its files."""
+    """A data set of four IDX files: the folders within ``--data-dir`` that may hold it, its classes, and its files."""
 
     folders: tuple[str, ...]
     classes: tuple[str, ...]
     downloads: tuple[Download, ...]
 
     def find(self, root: Path) -> Found | None:
-        """Return the files in the first folder under `root`, or in `root` itself, that holds any; None without one."""
+        """Return the files in the first folder under `root`, or in `root` itself, that has any; else None."""
         for folder in (*(root / name for name in self.folders), root):
             if any(_existing(folder, name) for name in FILES):
                 return Found(folder, self.paths(folder), partial(self.read, folder))
         return None
 
     def expected(self) -> str:
-        """Return a phrase that names the files that are looked for."""
+        """Return a phrase that names the files to look for."""
         return f"{', '.join(FILES)} (each plain or .gz), there or in {' or '.join(self.folders)}"
 
     def paths(self, folder: Path) -> list[Path]:
-        """Return the four files in `folder`; the plain one where a file is there in both forms.
+        """Return the four files in `folder`; if a file is there in both forms, the plain one.
 
         Raises
         ------
@@ -95,7 +95,7 @@ MNIST_LIKE = {
         downloads=_downloads(
             (
                 "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
-                # The same bucket as its authors publish it, without encryption; the checksum tells what is not theirs.
+                # The same bucket at the address that its authors publish, unencrypted; the checksum exposes other data.
                 "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             ),
             train_images_idx3=(26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),

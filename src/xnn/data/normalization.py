@@ -1,4 +1,4 @@
-"""Shift and scale of the channels, from the training set."""
+"""Shift and scale of the channels, computed from the training set."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -28,7 +28,7 @@ class Normalization:
 
     @classmethod
     def of(cls, split: Split) -> Self:
-        """Return the normalization of a split of uint8 images; the sums are exact, so it is the same everywhere.
+        """Return the normalization for a split of uint8 images; the sums are exact, so it is the same everywhere.
 
         Raises
         ------
@@ -52,7 +52,7 @@ class Normalization:
         return cls(tuple((mean / 255).tolist()), tuple(std.tolist()))
 
     def factors(self, width: int) -> tuple[list[float], list[float]]:
-        """Return what a row of `width` pixels is multiplied by, and what is then subtracted, number by number."""
+        """Return the factors for a row of `width` pixels, and the numbers to subtract after that."""
         scale = [1 / (255 * std) for std in self.std] * width
         shift = [mean / std for mean, std in zip(self.mean, self.std, strict=True)] * width
         return scale, shift
@@ -62,7 +62,7 @@ class Normalization:
 
         It is computed as ``x * (1 / (255 std)) - mean / std``: two passes.
         """
-        # Along whole rows of pixels: a loop over three channels alone would be several times slower on the CPU.
+        # Along whole rows of pixels: a loop over just three channels would be several times slower on the CPU.
         factors = self.factors(x.shape[-2] if x.ndim > 1 else 1)
         xp = array_namespace(x)
         scale, shift = (xp.asarray(each, dtype=getattr(xp, dtype), device=device(x)) for each in factors)

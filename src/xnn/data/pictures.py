@@ -1,7 +1,7 @@
 """Opening picture files: the formats and limits for folders of images and for a user's own pictures.
 
-What a file's header says is looked at before anything is decoded. Only the formats named here are tried, since Pillow
-has readers of some forty, one of which would start another program.
+A file's header is checked before anything is decoded. Only the formats named here are tried: Pillow has readers for
+some forty, one of which would start another program.
 """
 
 import logging
@@ -25,7 +25,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY_MODES = ("1", "L", "LA")
 
-# Pillow logs some faults of files too; without a handler Python would print them on standard error.
+# Pillow also logs some faults of files; without a handler Python would print them on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 MOST_PIXELS = 2**26
@@ -67,8 +67,8 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
     Raises
     ------
     DataError
-        If the file cannot be read, is none of `FORMATS`, is damaged, or is larger than `MOST_PIXELS`, than
-        `xnn.data.limits` allow or than the memory.
+        If the file cannot be read, is not in one of `FORMATS`, is damaged, or is larger than `MOST_PIXELS`,
+        `xnn.data.limits` or the memory allow.
     """
     from PIL import Image
 
@@ -83,7 +83,7 @@ def open_picture(path: Path, *, decode: bool = True) -> Iterator["Image.Image"]:
             if decode:
                 _check_scans(image, file, path)
         if decode:
-            # libtiff reports damage itself, past Python.
+            # libtiff reports damage itself, bypassing Python.
             with decoding(path, image), no_stderr if image.format == "TIFF" else nullcontext():
                 image.load()
                 if image.mode in ("P", "PA") and image.palette is None:
@@ -105,7 +105,7 @@ def decoding(path: Path, image: "Image.Image | None" = None) -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        # Pillow's warnings about odd files are of no use to a reader.
+        # Pillow's warnings about odd files are of no use to the user.
         with no_warnings():
             yield
     except DataError:
@@ -115,7 +115,7 @@ def decoding(path: Path, image: "Image.Image | None" = None) -> Iterator[None]:
         raise DataError(f"{path}: too little memory for {what}") from None
     except UnidentifiedImageError:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise DataError(f"{path}: not a readable picture (no {known}, or damaged where it begins)") from None
+        raise DataError(f"{path}: not a readable picture (not {known}, or damaged at the start)") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: far more than the {MOST_PIXELS:,} pixels that are allowed; make it smaller") from None
     except _DECODING_ERRORS as error:
@@ -148,9 +148,9 @@ def _check_size(image: "Image.Image", packed: int, path: Path) -> None:
 
 
 def _check_scans(image: "Image.Image", file: BinaryIO, path: Path) -> None:
-    """Refuse a JPEG file of thousands of scans, each of which takes sixty bytes and a pass over all pixels.
+    """Refuse a JPEG file with thousands of scans, each of which takes sixty bytes and a pass over all pixels.
 
-    Ten are usual. In an attached video, two bytes may look like the beginning of a scan by chance, so the limit grows
+    Ten are usual. In an attached video, two bytes may by chance look like the beginning of a scan, so the limit grows
     with the file.
     """
     if image.format not in ("JPEG", "MPO"):

@@ -1,7 +1,7 @@
 """Silencing other libraries' remarks on damaged files, from several threads at once.
 
-Both the standard error and Python's filters of warnings belong to the whole process. Threads that save and restore them
-one by one put back what another has changed; here the first in changes them and the last out restores them.
+Both standard error and Python's warning filters belong to the whole process. If each thread saved and restored them,
+one thread could undo another's change; so here the first thread in changes them and the last one out restores them.
 """
 
 import os
@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 
 class Together:
-    """A context of the whole process: the first thread in enters it, the last out leaves it.
+    """A context for the whole process: the first thread in enters it, the last one out leaves it.
 
     A forked process, which does not have those other threads, leaves it at once.
 
@@ -29,7 +29,7 @@ class Together:
         self._depth = 0
         self._context: AbstractContextManager[None] = nullcontext()
         if hasattr(os, "register_at_fork"):
-            # With the lock held, no thread is half-way in or out.
+            # While the lock is held, no thread is half-way in or out.
             os.register_at_fork(
                 before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._leave_in_child
             )
@@ -43,7 +43,7 @@ class Together:
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
-            # It is 0 where this thread entered, forked, and leaves in the child.
+            # It is 0 if this thread entered, forked, and now leaves in the child.
             if self._depth:
                 self._depth -= 1
                 if self._depth == 0:
@@ -78,12 +78,12 @@ def _warnings_dropped() -> AbstractContextManager[None]:
 
 
 no_stderr = Together(_stderr_dropped)
-"""Drops what libraries in C write, past Python, to the process's standard error."""
+"""Drops what C libraries write directly to the process's standard error."""
 
 _shared_filters = Together(_warnings_dropped)
 
 
 def no_warnings() -> AbstractContextManager[None]:
     """Return a context without warnings."""
-    # Python can keep the filters of each thread apart from 3.14 on, and does so without the GIL.
+    # From 3.14 on, Python can keep separate filters for each thread, and does so without the GIL.
     return _warnings_dropped() if getattr(sys.flags, "context_aware_warnings", False) else _shared_filters

@@ -1,4 +1,4 @@
-"""Where batches are cut from: a split on the host, or a copy of it on the device."""
+"""The source of batches: a split on the host, or a copy of it on the device."""
 
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -12,20 +12,20 @@ from xnn.data.mapping import expect_order
 from xnn.data.splits import HostArray, Split
 
 RESIDENT_DTYPES = ("uint8", *DTYPES)
-"""Types of images that may lie on a device."""
+"""Types of images that may be kept on a device."""
 
 _SHARE = 0.5
 """Share of the device's free memory that one split may take; the rest is for the model and its steps."""
 _UNASKED = 1 << 30
-"""Bytes that a split may take where the library does not know how much is free, as on the CPU."""
+"""Bytes that a split may take if the library does not know how much is free, as on the CPU."""
 _CHUNK = 1 << 26
 """Bytes that are sent at once: a mapped file passes through the host's memory in pieces."""
 
 
 class HostSource:
-    """Images that are gathered on the host, and sent block by block; `order` is None for the split's own.
+    """Images that are gathered on the host and sent block by block; `order` is None for the split's own order.
 
-    All is on the backend, by positions in the epoch, and not to be written to, except for the labels.
+    Its methods take positions in the epoch and return arrays on the backend. Write to none of them but the labels.
     """
 
     def __init__(self, split: Split, backend: Backend, order: HostArray | None) -> None:
@@ -34,13 +34,13 @@ class HostSource:
             expect_order(array, random=order is not None)
 
     def indices(self, start: int, stop: int) -> HostArray:
-        """Return which images of the split stand at those positions."""
+        """Return the indices in the split of the images at those positions."""
         return np.arange(start, stop) if self._order is None else self._order[start:stop]
 
     def images(self, start: int, stop: int) -> Array:
-        """Return a copy of the images: the device may take the memory as it is, and a mapped file is read-only."""
+        """Return a copy of the images, since the device may use the memory as it is, and a mapped file is read-only."""
         images = self._split.images[self.indices(start, stop)]
-        # In the machine's byte order, which not every library asks for.
+        # In the machine's byte order, since not every library converts to it.
         return self._backend.asarray(images.astype(images.dtype.newbyteorder("="), copy=False))
 
     def labels(self, start: int, stop: int) -> Array:
@@ -62,7 +62,7 @@ class DeviceCopy:
         self._begins: dict[int, Array] = {}
 
     def begins(self, seed: int) -> Array:
-        """Return `HostSource.begins` of all images, in the split's own order."""
+        """Return `HostSource.begins` for all images, in the split's own order."""
         if seed not in self._begins:
             found = begins_mirrored(np.arange(self.labels.shape[0]), seed)
             self._begins[seed] = self.backend.asarray(found)
@@ -70,7 +70,7 @@ class DeviceCopy:
 
 
 class DeviceSource:
-    """What `HostSource` is, gathered on the device: the order of an epoch is all that is sent for it."""
+    """The same as `HostSource`, gathered on the device: only the order of an epoch has to be sent."""
 
     def __init__(self, copy: DeviceCopy, order: HostArray | None) -> None:
         self._copy = copy
@@ -86,7 +86,7 @@ class DeviceSource:
         return taken if self._order is not None else self._copy.backend.xp.asarray(taken, copy=True)
 
     def begins(self, start: int, stop: int, seed: int) -> Array:
-        """Gather from hashes that are made once."""
+        """Gather them from hashes that are computed once."""
         return self._taken(self._copy.begins(seed), start, stop)
 
     def _taken(self, array: Array, start: int, stop: int) -> Array:
@@ -99,15 +99,15 @@ Source: TypeAlias = HostSource | DeviceSource
 
 
 def device_copy(split: Split, backend: Backend, wanted: bool | None = None) -> DeviceCopy | None:
-    """Return the copy of a split on a device, made when it is first asked for and as long-lived as the split.
+    """Return the copy of a split on a device, which is made on the first request and lives as long as the split.
 
     Parameters
     ----------
     split : Split
     backend : Backend
     wanted : bool, optional
-        Whether to make one. None makes one if it takes no more than half of the memory that the device has
-        free, or 1 GiB where that is not known.
+        Whether to make one. None makes one if it takes no more than half of the device's free memory, or 1 GiB if that
+        is unknown.
 
     Returns
     -------
@@ -140,6 +140,6 @@ def _sent(images: HostArray, backend: Backend) -> Array:
     step = max(_CHUNK * len(images) // images.nbytes, 1)
     for start in range(0, len(images), step):
         part = slice(start, min(start + step, len(images)))
-        # In the machine's byte order and without strides, which not every library takes.
+        # In the machine's byte order and without strides, since not every library takes anything else.
         sent[part, ...] = backend.asarray(np.ascontiguousarray(images[part], dtype=name))
     return sent

@@ -1,4 +1,4 @@
-"""Where a data set is found: ``--data-dir``, then the cache, then the net; and which of them it was."""
+"""Finding a data set in ``--data-dir``, then in the cache, then on the net, and saying where it was."""
 
 import hashlib
 import os
@@ -46,15 +46,15 @@ def load(
     """Return a data set, from `data_dir` if it is given, else from the cache, else from the net.
 
     After the first read the images are mapped into memory from a flat cache file, which is checked when it is opened
-    and rebuilt when it is damaged. Each `data_dir` and each folder of images has a cache file of its own, rebuilt
-    when its files have changed. Changes are not looked for in what was downloaded, nor in what torchvision has read.
+    and rebuilt if it is damaged. Each `data_dir` and each folder of images has its own cache file, which is rebuilt if
+    its files have changed. Downloaded files and those that torchvision has read are not checked for changes.
 
     Parameters
     ----------
     name : str
         One of `names`, ``torchvision:NAME``, a folder of ``class/image.png``, or a CSV file of ``path,label``.
     data_dir : path, optional
-        A folder with the official files; nothing is downloaded then.
+        A folder with the official files; then nothing is downloaded.
     cache_dir : path, optional
         The folder of the cache. By default ``$XNN_CACHE_DIR``, else the user's cache folder.
     labels : {"fine", "coarse"}
@@ -68,13 +68,13 @@ def load(
         Whether files may be downloaded that are neither in `data_dir` nor in the cache. If not, nothing here goes to
         the net, nor does torchvision.
     report : callable, optional
-        Called with a line of text that says where the images come from, and what was done on the way.
+        Called with lines of text that say where the images come from, and what was done on the way.
 
     Raises
     ------
     DataError
         If the name is unknown, its files are missing, unreadable or not what their format promises, or the system
-        cannot look up a folder that was named.
+        cannot look up a given folder.
     SettingError
         If `labels` is not known, or coarse where there is only one kind; or if images of that name have no choice of
         an `image_size`, or not of this one.
@@ -118,7 +118,7 @@ class _Request:
     report: Report
 
     def cache_path(self, stem: str, folder: Path | None = None) -> Path:
-        """Return the cache file of what is read from `folder`, or of what is downloaded: never one for the other."""
+        """Return the cache file for what is read from `folder` or, with None, downloaded: never the same file."""
         digest = "" if folder is None else f"-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
         return cache.cache_directory(self.cache_dir) / f"{stem}{digest}.safetensors"
 
@@ -127,7 +127,7 @@ def _check_labels_setting(name: str, labels: str) -> None:
     if labels not in ("fine", "coarse"):
         raise SettingError(f"labels must be 'fine' or 'coarse', not {labels!r}.{suggest(labels, ('fine', 'coarse'))}")
     if labels == "coarse" and name != "cifar100":
-        raise SettingError(f"only cifar100 has coarse labels, {name} has not")
+        raise SettingError(f"only cifar100 has coarse labels, {name} does not")
 
 
 def _check_image_size(name: str, image_size: int | None) -> None:

@@ -1,4 +1,4 @@
-"""A data set in memory: images, labels, the names of its classes, and how to hold some images back."""
+"""A data set in memory: images, labels, the names of its classes, and how to hold back some images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Content(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Files of a data set: where, which, and how to read them."""
+    """Files of a data set: where they are, which they are, and how to read them."""
 
     location: Path
     paths: list[Path]
@@ -66,9 +66,9 @@ class Split:
     Attributes
     ----------
     images : (n, h, w, c) array
-        uint8 as read from files; an array of floats is taken as it is and never normalised.
+        uint8 as read from files; an array of floats is used as it is and never normalised.
     labels : (n,) array of int64
-        The class of each image, counted from 0. What `class_labels` takes may be given.
+        The class of each image, counted from 0. Anything that `class_labels` takes may be given.
 
     Raises
     ------
@@ -106,7 +106,7 @@ class Dataset:
     Attributes
     ----------
     name : str
-        As it was asked for, such as ``"cifar10"``.
+        As requested, such as ``"cifar10"``.
     train, test : Split
         Disjoint images.
     classes : tuple of str
@@ -169,7 +169,7 @@ def class_labels(labels: Any) -> HostArray:
     kind = given.dtype.kind
     if kind == "b":
         return given.astype(np.int64)
-    # Text, bytes, NumPy's other kind of text, and objects, which whole numbers may be.
+    # Text, bytes, NumPy's other kind of text, and objects, which may be whole numbers.
     if kind in "USTO":
         _refuse_names(given)
     elif kind not in "iuf":
@@ -192,15 +192,15 @@ def _refuse_names(labels: HostArray) -> None:
     for label in labels:
         if not isinstance(label, int | np.integer):
             raise DataError(
-                f"labels must be whole numbers, but the first that is not is {ascii(str(label))[:60]}; "
-                "numpy.unique(labels, return_inverse=True) numbers classes of any name"
+                f"labels must be whole numbers, but {ascii(str(label))[:60]} is not; "
+                "numpy.unique(labels, return_inverse=True) turns names of classes into numbers"
             )
 
 
 def _as_array(values: Any, what: str) -> HostArray:
     try:
         return np.asarray(values)
-    # Rows of different lengths, or an array that is on a GPU.
+    # Rows of different lengths, or an array on a GPU.
     except (ValueError, TypeError) as error:
         raise DataError(f"{what} cannot be made a NumPy array ({' '.join(str(error).split())[:200]})") from None
 
@@ -235,12 +235,12 @@ def validation_split(split: Split, size: float | int, seed: int = 0) -> tuple[Sp
     Returns
     -------
     (train, validation) : two Splits
-        Disjoint, together all of `split`, each in the order of `split`.
+        Disjoint, together all of `split`, and both in its order.
 
     Raises
     ------
     SettingError
-        If nothing would be left on one of the two sides.
+        If one of the two would be empty.
     """
     fraction = isinstance(size, float) and 0 < size < 1
     count = round(size * len(split)) if fraction else size

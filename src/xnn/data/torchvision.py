@@ -1,8 +1,8 @@
 """Any classification data set of torchvision, by the name of its class: ``torchvision:SVHN``.
 
-Nothing here is downloaded or run unless such a name is asked for. But then torchvision's own code reads the files, and
-some of its data sets are pickles (CIFAR10, whose checksums it compares first) or archives that it unpacks: what xnn
-promises of its own readers does not hold for it. Give it no folder of files from somebody you do not trust.
+Nothing here is downloaded or run unless such a name is given. But then torchvision's own code reads the files, and some
+of its data sets are pickles (CIFAR10, whose checksums it compares first) or archives that it unpacks: it does not keep
+the promises of xnn's own readers. Do not give it a folder with files from somebody you do not trust.
 """
 
 import importlib.util
@@ -155,7 +155,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _parameters(kind: type) -> set[str]:
-    """Return the names of the arguments of a class, with those it hands on to its base as ``**kwargs``."""
+    """Return the names of a class's arguments, including those that it passes to its base as ``**kwargs``."""
     names: set[str] = set()
     for base in kind.__mro__[:-1]:
         parameters = inspect.signature(base).parameters

@@ -1,4 +1,4 @@
-"""Filters that whiten the patches of a data set's images."""
+"""Filters that whiten patches of a data set's images."""
 
 import numpy as np
 
@@ -15,10 +15,10 @@ def whitening_filters(images: HostArray, kernel: tuple[int, int] = (2, 2), eps: 
     """Return filters that make patches of the images white, and the negatives of these filters.
 
     Let p be a patch of kh kw c numbers and C = E[p pᵀ] = Σ λₖ vₖ vₖᵀ over all patches. The filters are
-    ±vₖ / √(λₖ + eps): convolved with the images, they have no correlations, and a mean square of about 1. With both
-    signs the halves that an activation cuts off are not lost.
+    ±vₖ / √(λₖ + eps): convolved with the images, they give uncorrelated outputs with a mean square of about 1. Since
+    both signs are there, the half that an activation cuts off is not lost.
 
-    After K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024. As there, C is not centred.
+    After K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024. C is not centred there either.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def whitening_filters(images: HostArray, kernel: tuple[int, int] = (2, 2), eps: 
     kernel : pair of int
         (kh, kw), not above (h, w).
     eps : float
-        Keeps directions in which patches hardly differ from being blown up.
+        Keeps directions in which patches hardly differ from being amplified too much.
 
     Returns
     -------

@@ -3,10 +3,10 @@
 >>> y, pullback = linear(x, weight, bias)          # doctest: +SKIP
 >>> dx, dweight, dbias = pullback(dy)              # doctest: +SKIP
 
-A function of one differentiable argument has a pullback ``dy -> dx``. One of several takes ``needs``, a flag for
-each argument, and returns None for those not needed: so a first layer is spared the gradient of its input, and a
-frozen weight its own. Everything is written in Array API calls, works on any conforming library, and keeps the
-arguments' dtype and device.
+A function of one differentiable argument has a pullback ``dy -> dx``. The pullback of several arguments takes
+``needs``, a flag for each, and returns None for those not needed, so that nobody computes the gradient of the first
+layer's input or of a frozen weight. Everything is written in Array API calls, works on any conforming library, and
+keeps the arguments' dtype and device.
 """
 
 from xnn.functional.activations import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh

@@ -10,7 +10,7 @@ from xnn._typing import Array, Namespace, Shape
 
 
 def namespace(x: Array) -> Namespace:
-    """Return the Array API namespace of `x`; looked up once per array type, since the look-up takes microseconds."""
+    """Return the Array API namespace of `x`, looked up once per array type, since the look-up takes microseconds."""
     kind = type(x)
     if kind not in _namespaces:
         _namespaces[kind] = array_api_compat.array_namespace(x)
@@ -21,7 +21,7 @@ _namespaces: dict[type, Namespace] = {}
 
 
 def check_floating(function: str, **arrays: Array | None) -> None:
-    """Raise TypeError unless all arrays given are of one real floating type; None stands for an absent one."""
+    """Raise TypeError unless all arrays given have the same real floating type; None stands for an absent array."""
     first = None
     for name, array in arrays.items():
         if array is None:
@@ -40,7 +40,7 @@ def check_floating(function: str, **arrays: Array | None) -> None:
 
 
 def sum_dtype(x: Array) -> Any:
-    """Return the dtype in which to add up many numbers of `x`: float32 for narrower types, else None, for x's own."""
+    """Return the dtype in which to add up many numbers of `x`: float32 for narrower types, else None (x's own)."""
     return _sum_dtype(namespace(x), x.dtype)
 
 
@@ -50,7 +50,7 @@ def _sum_dtype(xp: Namespace, dtype: Any) -> Any:
 
 
 def check_array(function: str, name: str, array: Array) -> Namespace:
-    """Return the namespace of `array`, or raise TypeError if it is none."""
+    """Return the namespace of `array`, or raise TypeError if it is not an array."""
     try:
         return namespace(array)
     except TypeError:
@@ -63,7 +63,7 @@ def _is_floating(xp: Namespace, dtype: Any) -> bool:
 
 
 def check_shape(function: str, name: str, array: Array | None, expected: Shape, why: str) -> None:
-    """Raise ValueError unless `array`, where given, has exactly the shape `expected`."""
+    """Raise ValueError unless `array` is None or has exactly the shape `expected`."""
     if array is not None and array.shape != expected:
         raise ValueError(f"{function}: {name} must have shape {expected} ({why}), not {tuple(array.shape)}")
 
@@ -88,9 +88,9 @@ _PARTS = 16
 def sum_rows(x: Array) -> Array:
     """Add up the rows of each matrix, (..., m, n) -> (..., n), in the type that `sum_dtype` names.
 
-    Libraries may add rows one by one. A sum of many is so much larger than a row that each further row loses digits as
-    it is added. Therefore many rows are cut into sixteen parts, which are added to each other, and so on until few rows
-    are left: the error grows as log m, not as m.
+    Libraries may add rows one by one. The sum of many rows is so much larger than one row that each further row loses
+    digits when it is added. Many rows are therefore cut into sixteen parts, which are added to each other, and so on
+    until few rows are left: the error grows as log m, not as m.
     """
     xp, dtype = namespace(x), sum_dtype(x)
     while x.shape[-2] > _FEW_ROWS:

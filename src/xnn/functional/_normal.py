@@ -3,8 +3,8 @@
 For a >= 0 the upper tail is Q(a) = exp(-a²/2) h(a), with h smooth and close to 1 / (a √(2π)) for large a. In the
 variable t = (a - 5) / (a + 5), which maps [0, ∞) to [-1, 1), the product (1 + a) h(a) is a short Chebyshev series: the
 approach of M. Shepherd and J. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x²) erfc x in 0 <= x < ∞", Math.
-Comp. 36, 1981. The coefficients below were computed with mpmath at 40 digits: those of the interpolant at 80 Chebyshev
-points. The terms after the first 13 sum to less than 1e-8, those after the whole list to less than 1e-16. The tests
+Comp. 36, 1981. The coefficients below are those of the interpolant at 80 Chebyshev points, computed with mpmath at 40
+digits. The terms after the first 13 sum to less than 1e-8, those after the whole list to less than 1e-16. The tests
 compare the result with `math.erfc`.
 """
 

@@ -9,7 +9,7 @@ from xnn.functional._common import check_axes, check_floating, check_shape, name
 from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
 _BLOCK_ELEMENTS = 2**20
-"""Images are worked through in blocks whose columns hold about this many numbers, so that they stay in cache."""
+"""Images are processed in blocks whose columns hold about this many numbers, so that they stay in cache."""
 
 
 def conv2d(
@@ -105,7 +105,7 @@ def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
 
 
 def _blocks(images: int, geometry: Windows, channels: int) -> Iterator[slice]:
-    """Cut the batch into slices of images; at least one, so that an empty batch goes the same way."""
+    """Cut the batch into slices of images: at least one, so that an empty batch takes the same path."""
     per_image = math.prod(geometry.output) * geometry.taps * channels
     length = max(_BLOCK_ELEMENTS // max(per_image, 1), 1)
     for start in range(0, max(images, 1), length):
@@ -134,7 +134,7 @@ def _scattered(geometry: Windows, columns: Array, channels: int) -> Array:
 
 
 def _grouped(y: Array, groups: int) -> Array:
-    """(n, p, q, o) -> (groups, n * p * q, o / groups); of a weight, (kh, kw, c / groups, o) likewise."""
+    """(n, p, q, o) -> (groups, n * p * q, o / groups); a weight (kh, kw, c / groups, o) is treated the same way."""
     xp = namespace(y)
     pixels = math.prod(y.shape[:3])
     return xp.permute_dims(xp.reshape(y, (pixels, groups, y.shape[3] // groups)), (1, 0, 2))

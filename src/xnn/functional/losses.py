@@ -1,7 +1,7 @@
 """Losses: a number for a batch, and the gradient of that number.
 
-Each returns the loss as an array without axes, and a pullback that is called with the gradient of whatever the loss
-flows into, ``pullback(dloss)``; if nothing follows the loss, ``pullback()`` is enough. Targets get no gradient.
+Each returns the loss as an array without axes, and a pullback to call with the gradient of whatever the loss flows
+into, ``pullback(dloss)``; if nothing follows the loss, ``pullback()`` is enough. Targets get no gradient.
 """
 
 import math
@@ -172,7 +172,7 @@ def l2_penalty(weight: Array, strength: float) -> tuple[Array, Pullback]:
 
 
 def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
-    """Sum of losses, which for one loss is that loss itself; each gets the gradient of the sum.
+    """Sum of losses, or a single loss itself; each gets the gradient of the sum.
 
     Parameters
     ----------

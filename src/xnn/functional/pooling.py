@@ -80,8 +80,8 @@ def avg_pool2d(
 def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
     """Largest value of each channel over all pixels.
 
-    `max_pool2d` with a window as large as the image: dx is dy where the maximum is, at the first pixel of equal ones in
-    row-major order, and 0 elsewhere.
+    `max_pool2d` with a window as large as the image: dx is dy at the maximum (the first in row-major order, if several
+    pixels are equal) and 0 elsewhere.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ def _geometry(
 def pooling_windows(
     function: str, size: Shape, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
 ) -> Windows:
-    """Return the windows of a pooling, each of which sees a pixel; or raise ValueError.
+    """Return the windows of a pooling, or raise ValueError if one of them would see no pixel.
 
-    As `xnn.functional.windows.windows`, with the window as the stride where there is none.
+    The arguments are those of `xnn.functional.windows.windows`; without a stride, the window is the stride.
     """
     geometry = windows(function, size, window, window if stride is None else stride, padding)
     margins = zip(geometry.kernel * 2, geometry.before + geometry.after, strict=True)

@@ -8,7 +8,7 @@ from xnn.functional._common import check_array, check_floating, namespace, sum_a
 
 
 def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
-    """Give x another shape, which keeps row-major order; the pullback gives dy the old one.
+    """Give x another shape, in row-major order; the pullback gives dy the old one.
 
     y and dx may be views of x and dy.
 
@@ -41,8 +41,8 @@ def flatten(x: Array) -> tuple[Array, Pullback]:
 def add(a: Array, b: Array) -> tuple[Array, Pullback]:
     """Sum of two arrays, broadcast to one shape; the residual connection.
 
-    Each operand gets dy, summed over the axes along which it was broadcast. Where it was not, its gradient is dy
-    itself.
+    Each operand gets dy, summed over the axes along which it was broadcast. The gradient of an operand that was not
+    broadcast is dy itself.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def _check_joinable(arrays: Sequence[Array], axis: int) -> None:
 
 
 def _inferred(before: Shape, shape: Shape) -> Shape:
-    """Fill in the -1 by hand, since libraries refuse to if an axis has length 0."""
+    """Fill in the -1 by hand, since libraries refuse to do it if an axis has length 0."""
     known = math.prod(length for length in shape if length != -1)
     size = math.prod(before)
     missing = shape.count(-1)

@@ -66,13 +66,13 @@ class Windows:
 
 
 def take(windows: Windows, x: Array, fill: float = 0.0) -> list[Array]:
-    """Return one array (n, *output, c) a tap: what that tap sees of x (n, *size, c), padded with `fill`."""
+    """Return one array (n, *output, c) per tap: what that tap sees of x (n, *size, c), padded with `fill`."""
     padded = _pad(windows, x, fill) if windows.is_padded else x
     return [padded[:, r, c, :] for r, c in windows.slices]
 
 
 def scatter(windows: Windows, pieces: Sequence[Array]) -> Array:
-    """Adjoint of `take`: add each tap's piece (n, *output, c) where the tap saw it -> (n, *size, c)."""
+    """Adjoint of `take`: add each tap's piece (n, *output, c) where the tap saw it, to give (n, *size, c)."""
     n, _, _, channels = pieces[0].shape
     dx = namespace(pieces[0]).zeros((n, *windows.padded, channels), dtype=pieces[0].dtype, device=pieces[0].device)
     for (r, c), piece in zip(windows.slices, pieces, strict=True):

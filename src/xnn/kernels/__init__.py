@@ -1,14 +1,13 @@
 """Faster twins of the functions in `xnn.functional`, for one array library each, and the registry that picks them.
 
-A twin stands for one function or for several in a row, a chain, and gives the same results as they do, within rounding;
-a property test holds it to that. The twin of one function takes its arguments, covers what it is fast at, and hands
-everything else to the reference. The twin of a chain takes x and each function's other arguments as a tuple, and
-returns None for what it does not cover; then the parts compute one by one. An optimizer's update and other single
-passes over memory have twins too.
+A twin replaces one function or a chain (several functions in a row) and gives the same results within rounding, as a
+property test checks. The twin of one function takes that function's arguments, computes the cases that it is fast at,
+and passes everything else on to the reference. The twin of a chain takes x and each function's other arguments as a
+tuple, and returns None for cases that it does not cover; then the parts compute one by one. An optimizer's update and
+other single passes over memory have twins too.
 
-Nothing but `xnn.kernels.table` knows the twins: a model asks for its backend's functions when it is built, and a twin
-is imported when a model that calls it is built. Where what
-twins need is not installed, or turned off, the references serve.
+Only `xnn.kernels.table` knows the twins: a model asks for its backend's functions when it is built, and a twin is
+imported when a model that calls it is built. The references serve if twins are turned off or lack a package.
 """
 
 import functools
@@ -29,12 +28,12 @@ from xnn.kernels.table import LONGEST, NEEDS, TABLE, Twin
 
 
 class Functions:
-    """The functions of `xnn.functional` by their names, each its twin where there is one, and the twins of chains.
+    """The functions of `xnn.functional` by name, replaced by their twins where there are any, and the twins of chains.
 
     Attributes
     ----------
     twins : dict
-        The rows of the table that serve here, by their names.
+        The rows of the table that apply here, by their names.
     """
 
     def __init__(self, library: str, with_twins: bool, precision: str) -> None:
@@ -55,7 +54,7 @@ class Functions:
         return function
 
     def linked(self, name: str) -> Any:
-        """Return a function whose gradients may be pending, for callers that hand them to parameters."""
+        """Return a function whose gradients may be pending, for callers that pass them on to parameters."""
         return getattr(functional, name) if (name,) not in self.twins else self.twin(name)
 
     def twin(self, *names: str) -> Any:
@@ -113,40 +112,40 @@ _libraries: dict[type, str] = {}
 
 
 def precisions(backend: Backend) -> tuple[str, ...]:
-    """Return the precisions that models can compute in on a backend: the library's own, and those that twins serve."""
+    """Return the precisions that models can compute in on a backend: the library's own, and those that twins add."""
     served = {row.precision for row in _rows(backend.library, backend.twins)}
     return tuple(name for name in PRECISIONS if name in backend.precisions or name in served)
 
 
 def twins(backend: Backend) -> dict[str, str]:
-    """Return the twins that serve on a backend: what each is of, and the module that it is in."""
+    """Return the twins that a backend uses: what each one replaces, and the module that it is in."""
     rows = _rows(backend.library, backend.twins)
     return {", ".join(row.names): f"{__name__}.{backend.library}.{row.module}" for row in rows}
 
 
 def single_pass(backend: Backend, dtype: str, name: str) -> Any:
-    """Return the twin of work on a model of a dtype that is one pass over memory, or None if there is none.
+    """Return the twin of a single pass over the memory of a model of that dtype, or None if there is none.
 
     Parameters
     ----------
     backend : Backend
     dtype : str
     name : str
-        ``"clip_norm"`` of `xnn.optim.clip_gradient_norm`, ``"move_average"`` of `xnn.optim.ExponentialMovingAverage`,
-        ``"prepare_images"`` of `xnn.data.Batches`; for an optimizer's, see `rule`.
+        ``"clip_norm"`` for `xnn.optim.clip_gradient_norm`, ``"move_average"`` for
+        `xnn.optim.ExponentialMovingAverage`, ``"prepare_images"`` for `xnn.data.Batches`; for optimizers see `rule`.
     """
     return functions(backend).twin(name) if dtype == "float32" else None
 
 
 def rule(optimizer: Any) -> Callable[[Sequence[Any]], None] | None:
-    """Return what updates runs of a model's parameters as an optimizer does; None where only the optimizer can."""
+    """Return a function that updates runs of a model's parameters as an optimizer does, or None without a twin."""
     kind, model = type(optimizer), optimizer.model
     twin = single_pass(model.backend, model.dtype, f"{kind.__module__}.{kind.__qualname__}")
     return None if twin is None else functools.partial(twin, optimizer)
 
 
 def side_by_side(backend: Backend, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
-    """Make independent calls, on the twins' threads if there are any.
+    """Make independent calls, on the twins' threads if there are twins.
 
     Parameters
     ----------
@@ -170,7 +169,7 @@ def set_threads(count: int) -> None:
 
 
 class Computing:
-    """The context that a model's functions are called in, entered once for many calls such as training.
+    """The context in which a model's functions are called, entered once for many calls, such as training.
 
     Parameters
     ----------
@@ -178,14 +177,14 @@ class Computing:
     dtype, precision : str
         Of the model.
     names : collection of str
-        The functions that it calls. Where none of their twins spreads products over xnn's own threads, large products
-        are left to BLAS's, which is faster.
+        The functions that it calls. If none of their twins spreads products over xnn's own threads, BLAS's threads
+        compute large products, which is faster.
     """
 
     def __init__(self, backend: Backend, dtype: str, precision: str, names: Collection[str]) -> None:
         self.backend, self.functions = backend, functions(backend, precision)
         self._tf32 = precision == "tf32"
-        # Where there are no twins, as for float64, BLAS keeps its threads.
+        # Without twins, as for float64, BLAS keeps its threads.
         self._holds = dtype == "float32" and backend.library == "numpy" and bool(self.functions.twins)
         self._spreads = any(row.spreads for row in self.functions.twins.values() if row.names[0] in names)
 
@@ -196,7 +195,7 @@ class Computing:
 
     @property
     def is_needed(self) -> bool:
-        """Whether a single call has to enter it; a model without convolutions only inside another's."""
+        """Whether a single call has to enter it; without convolutions, only inside another model's context."""
         current = _current.computing
         return current is not self and (current is not None or self._spreads or self.backend.has_tf32)
 
@@ -204,8 +203,8 @@ class Computing:
     def entered(self) -> Iterator[None]:
         """Return the context.
 
-        It keeps BLAS's threads out of the way of the twins', so that no twin has to; it has float32 products computed
-        in TF32 or in full, as the precision says; and in it `functions_of` returns the model's functions.
+        It keeps BLAS's threads from slowing down those of the twins, so that no twin has to; it computes float32
+        products in TF32 or in full, as the precision says; and inside it `functions_of` returns the model's functions.
         """
         hold: AbstractContextManager[None] = nullcontext()
         if self._holds:
@@ -216,7 +215,7 @@ class Computing:
             try:
                 yield
             finally:
-                # Not the last one of them: generators may leave their contexts in another order.
+                # Not simply the last one: generators may leave their contexts in another order.
                 _current.entered.remove(self)
 
 
@@ -236,7 +235,7 @@ _current = _Current()
 
 
 def products(backend: Backend) -> dict[str, str]:
-    """Return facts about the library that multiplies a backend's matrices, if known: the digits depend on it."""
+    """Return facts, if known, about the library that multiplies a backend's matrices, since the digits depend on it."""
     if backend.library != "numpy" or importlib.util.find_spec("threadpoolctl") is None:
         return {}
     if _rows("numpy", backend.twins):
@@ -247,7 +246,7 @@ def products(backend: Backend) -> dict[str, str]:
 
 
 def held_back(backend: Backend) -> str | None:
-    """Return a line for the user if the environment slows a backend's products, and None if it does not."""
+    """Return a line for the user if the environment slows down a backend's products, else None."""
     if backend.library != "numpy" or "OPENBLAS_CORETYPE" not in os.environ or not _is_served("numpy"):
         return None
     line: str | None = importlib.import_module("xnn.kernels.numpy.coretype").held_back()
@@ -260,7 +259,7 @@ def _functions(library: str, with_twins: bool, precision: str) -> Functions:
 
 
 def _rows(library: str, with_twins: bool) -> Sequence[Twin]:
-    """Return the rows of the table that can serve."""
+    """Return the rows of the table that can be used."""
     return TABLE[library] if with_twins and _is_served(library) else ()
 
 

@@ -1,6 +1,6 @@
-"""Gradients that twins return before they are written; see `xnn._typing.Pending`.
+"""Gradients that twins return before writing them; see `xnn._typing.Pending`.
 
-`xnn.nn.Parameter` has one written when the gradient is read. An optimizer's twin that can do with less, such as the two
+`xnn.nn.Parameter` writes such a gradient when somebody reads it. An optimizer's twin that needs less, such as the two
 vectors of an outer product, takes it as it is.
 """
 
@@ -13,7 +13,7 @@ from xnn._typing import Array
 
 @dataclass(slots=True, eq=False)
 class Outer:
-    """The outer product of two vectors, the gradient of a weight that saw a single row."""
+    """The outer product of two vectors: the gradient of a weight for a single row of input."""
 
     left: Array
     right: Array
@@ -30,7 +30,7 @@ class Outer:
 
 @dataclass(slots=True, eq=False)
 class Computed:
-    """The result of a function that holds large arrays, so it should be written at once."""
+    """The result of a function that holds large arrays, and should therefore be written at once."""
 
     compute: Callable[[Array | None], Array]
     waits: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""The table of twins: which functions each stands for, where it is, and what it serves."""
+"""The table of twins: which functions each one replaces, where it is, and what it is for."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ class Twin:
     Attributes
     ----------
     names
-        Of the function, or of the functions of a chain in order; of an optimizer's class, with its module; or of other
-        work, see `single_pass`.
+        The name of the function, or those of a chain's functions in order; or of an optimizer's class, with its module;
+        or of other work, see `single_pass`.
     module
         The module of `xnn.kernels.LIBRARY` that has the twin.
     name
         The twin's name there; by default `names`, joined by underscores.
     precision
-        The only precision that it serves, for which it is preferred to the general twin; empty for a general one.
+        The only precision that it is for, and in which it is preferred to the general twin; empty for a general one.
     spreads
-        Whether it spreads products over xnn's own threads, which BLAS's would slow down.
+        Whether it spreads products over xnn's own threads, which BLAS's threads would slow down.
     pending
-        Whether its pullback may return gradients that are not written yet, see `xnn.kernels.pending`.
+        Whether its pullback may return gradients that are not written yet; see `xnn.kernels.pending`.
     """
 
     names: tuple[str, ...]
@@ -69,7 +69,7 @@ NUMPY = (
 )
 TABLE = {"numpy": NUMPY}
 NEEDS = {"numpy": ("numba", "threadpoolctl")}
-"""What has to be installed for a library's twins."""
+"""Packages that a library's twins need."""
 
 LONGEST = max(len(row.names) for rows in TABLE.values() for row in rows)
-"""Functions in a chain."""
+"""Functions in the longest chain."""

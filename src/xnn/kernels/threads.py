@@ -1,4 +1,4 @@
-"""How many threads compute on the CPU: one setting for BLAS and the compiled kernels alike."""
+"""How many threads compute on the CPU: one setting for both BLAS and the compiled kernels."""
 
 import os
 
@@ -7,11 +7,11 @@ from xnn.errors import SettingError
 ENVIRONMENT_VARIABLE = "XNN_NUM_THREADS"
 
 _MOST = 256
-"""Threads that any machine may be asked for: more of them than cores reproduce a larger machine's digits."""
+"""Threads that any machine may be asked for: with more threads than cores it reproduces a larger machine's digits."""
 
 
 def is_set() -> bool:
-    """Whether there is a setting; without one BLAS is left as it is outside the kernels."""
+    """Whether there is a setting; without one, BLAS stays as it is outside the kernels."""
     return bool(os.environ.get(ENVIRONMENT_VARIABLE))
 
 
@@ -26,7 +26,7 @@ def count() -> int:
     Raises
     ------
     SettingError
-        The variable holds no positive integer, or a very large one.
+        The variable does not hold a positive integer, or holds a very large one.
     """
     text = os.environ.get(ENVIRONMENT_VARIABLE)
     if not text:
@@ -39,7 +39,7 @@ def count() -> int:
 
 
 def set_count(threads: int) -> None:
-    """Set the variable for this process and those it starts.
+    """Set the variable for this process and for processes that it starts.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Pullbacks one after another, in reverse."""
+"""Calling pullbacks one after another, in reverse."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,22 @@ from xnn._typing import Array, Pullback
 
 @dataclass(slots=True, eq=False)
 class Chain:
-    """Pullbacks in the order of their layers, each with whether a layer before it needs what it returns.
+    """Pullbacks in the order of their layers, each with a flag: whether an earlier layer needs what it returns.
 
-    With `once`, each pullback is dropped after its call, and with it what its layer kept, so that a step needs less
-    memory at its peak.
+    With `once`, each pullback is dropped after its call, together with what its layer kept, so that the peak memory of
+    a step is lower.
     """
 
     steps: list[tuple[Pullback, bool]]
     once: bool
 
     def __call__(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        """Return dx, or None where it is not asked for.
+        """Return dx, or None if it is not needed.
 
         Raises
         ------
         RuntimeError
-            If it was called before, and could be called once.
+            If it was called before, but may be called only once.
         """
         if not self.steps:
             raise RuntimeError(
@@ -31,7 +31,7 @@ class Chain:
             )
         steps = self.steps.copy()
         if self.once:
-            # Before the first call, so that one that fails cannot be followed by half of another.
+            # Before the first call, so that after a failure a second try cannot begin halfway.
             self.steps = []
         while steps and dy is not None:
             pullback, is_needed = steps.pop()

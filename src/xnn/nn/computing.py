@@ -1,4 +1,4 @@
-"""The context that a model enters for a single call, if nobody has entered it for many."""
+"""The context that a model enters for each call, unless the caller has entered it for many."""
 
 import functools
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from xnn._typing import Array, Pullback
 
 
 def outermost(forward: Callable[..., tuple[Array, Pullback]]) -> Callable[..., tuple[Array, Pullback]]:
-    """Return a layer's forward that enters the context where the layer is a model, and needs it.
+    """Return a layer's forward that enters the context if the layer is a model that needs it.
 
-    Only the layer that was built has `_outermost`, a `xnn.kernels.Computing`. To keep a wrapped forward there instead
-    would make a circle, so that a model's memory would not come back as soon as nobody holds the model.
+    Only the layer that was built has `_outermost`, a `xnn.kernels.Computing`. Storing a wrapped forward on it instead
+    would make a reference cycle, and a model's memory would not be freed as soon as nobody holds the model.
     """
 
     @functools.wraps(forward)

@@ -10,8 +10,8 @@ from xnn.nn.layer import Layer
 class Sequential(Layer):
     """Layers one after another: y = f_k(... f_1(x)), dx = pullback_1(... pullback_k(dy)).
 
-    The pullback stops at the first layer with something to train when the input's gradient is not asked for, so the
-    layers before it, and that layer's own input gradient, cost nothing.
+    If the input's gradient is not asked for, the pullback stops at the first layer with something to train: the layers
+    before it, and that layer's own input gradient, cost nothing.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Parallel(Layer):
     Parameters
     ----------
     *branches : Layer
-        Named "0", "1", ... inside the model; their outputs may differ in the last axis alone.
+        Named "0", "1", ... inside the model; their outputs may differ only in the last axis.
     """
 
     arithmetic = "given"
@@ -128,7 +128,7 @@ class Parallel(Layer):
 
 
 Concatenate = Parallel
-"""`Parallel` under the name of what it does with the branches' outputs."""
+"""`Parallel`, named after what it does with the branches' outputs."""
 
 
 def _pass(dy: Array, input_gradient: bool = True) -> Array:
@@ -137,7 +137,7 @@ def _pass(dy: Array, input_gradient: bool = True) -> Array:
 
 
 def checked(container: str, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers as a tuple, or raise if there is none or something else among them."""
+    """Return the layers as a tuple; raise if there are none, or if one of them is not a layer."""
     if not layers:
         raise ValueError(f"{container}: give at least one layer")
     for layer in layers:

@@ -24,7 +24,7 @@ class Conv2d(Layer):
     weight_initializer, bias_initializer : callable
         See `xnn.nn.initializers`.
     trainable : bool
-        False keeps weight and bias as they are initialized, as `Layer.freeze` does.
+        False keeps weight and bias at their initial values, as `Layer.freeze` does.
     """
 
     function = "conv2d"
@@ -79,7 +79,7 @@ class Conv2d(Layer):
 
 
 def image_shape(layer: str, shape: Shape) -> tuple[int, int, int]:
-    """Return (h, w, c), or raise ValueError for inputs that are no images."""
+    """Return (h, w, c), or raise ValueError for inputs that are not images."""
     if len(shape) != 3:
         raise ValueError(f"{layer}: the input must be images (h, w, c), not arrays of shape {shape}")
     return shape

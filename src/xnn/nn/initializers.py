@@ -1,7 +1,7 @@
 """Initial values of parameters.
 
 An initializer is called with a shape and a `Random` on the NumPy backend, and returns float64 values there; `build`
-casts them and brings them to the device. So a seed gives the same model on every backend, in every precision.
+casts them and moves them to the device. So a seed gives the same model on every backend, in every precision.
 
 For fans, a weight (n, m) has fan-in n and fan-out m; a filter (kh, kw, c, o) has fan-in kh kw c and fan-out kh kw o.
 """
@@ -88,8 +88,8 @@ def dirac(shape: Shape, random: Random) -> Array:
 def partial_dirac(shape: Shape, random: Random, gain: float = 1.0 / math.sqrt(3.0)) -> Array:
     """Filters that pass channels on as `dirac` does; outputs beyond the inputs are random, `kaiming_uniform` with gain.
 
-    So a layer keeps what it is given and adds random features to it, as the public CIFAR-10 speed records begin
-    (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+    A layer with such filters passes on its input and adds random features to it. The public CIFAR-10 speed records
+    start this way (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
     """
     passed = dirac(shape, random)
     xp, (*_, inputs, outputs) = random.backend.xp, shape

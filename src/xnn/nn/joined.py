@@ -11,7 +11,7 @@ from xnn.nn.layer import Layer
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Layers in a row that a twin computes together; where it declines, they compute otherwise.
+    """Layers in a row that a twin computes together; if it declines, they compute one by one or in shorter groups.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Joined:
     twin : callable
         ``(x, *values of each layer's call) -> (y, pullback)`` or None.
     others : sequence of Layer or Joined
-        All layers but the first, as they compute where the twin declines.
+        All layers but the first, in the form in which they compute if the twin declines.
     """
 
     layers: Sequence[Layer]
@@ -34,7 +34,7 @@ class Joined:
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback)."""
         if any("forward" in vars(layer) for layer in self.layers):
-            # Replaced since the model was built.
+            # Somebody has replaced a layer's forward since the model was built.
             return in_turn(self.layers, x, train, [])
         first = self.layers[0]
         # Only the first layer's call may depend on x: the others' x is not known here.
@@ -53,7 +53,7 @@ def in_turn(
     steps: list[tuple[Pullback, bool]],
     trainable_before: bool = False,
 ) -> tuple[Array, Pullback]:
-    """Return (y, pullback) of layers one after another, behind those whose pullbacks are in `steps`."""
+    """Return (y, pullback) of layers one after another, which follow the layers whose pullbacks are in `steps`."""
     for layer in layers:
         x, pullback = layer.forward(x, train)
         steps.append((pullback, trainable_before))
@@ -62,7 +62,7 @@ def in_turn(
 
 
 def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
-    """Return the layers to call in turn, those joined whose functions have a twin together."""
+    """Return the layers to call in turn; those whose functions have a common twin are joined."""
     steps: list[Layer | Joined] = []
     while layers:
         first, *behind = layers
@@ -75,9 +75,9 @@ def joined(layers: Sequence[Layer], train: bool) -> list[Layer | Joined]:
 
 
 def _name(layer: Layer, train: bool, *, is_first: bool = True) -> str:
-    """Return the name of the function that a layer calls, or "" if it has ways of its own that a twin would pass by.
+    """Return the name of the function that a layer calls, or "" if it overrides methods that a twin would bypass.
 
-    Behind another layer, that is also a `call` of its own, which may depend on x.
+    For a layer behind another one, `call` is such a method too, since it may depend on x.
     """
     kind = type(layer)
     own_ways = (kind.forward, kind.perform, kind.connect) != (Layer.forward, Layer.perform, Layer.connect)

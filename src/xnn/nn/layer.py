@@ -21,7 +21,7 @@ from xnn.random import Random
 
 
 class Call(NamedTuple):
-    """What a layer calls its function with, after x: the parameters' arrays, then the other arguments."""
+    """What a layer passes to its function after x: the parameters' arrays, then the other arguments."""
 
     parameters: tuple[Parameter | None, ...] = ()
     arguments: tuple[Any, ...] = ()
@@ -35,33 +35,33 @@ class Call(NamedTuple):
 class Layer(Model):
     """Parameters plus a function. A model is a layer that has been built, usually a `Sequential`.
 
-    A layer of your own implements `initialize`, which declares parameters and returns the output shape. It names its
-    `function`, one of `xnn.functional`, and what that is called with; or it has a `forward` of its own.
+    A layer of your own implements `initialize`, which declares parameters and returns the output shape. It either names
+    its `function`, one of `xnn.functional`, and the arguments of that function, or implements `forward` itself.
     Shapes given to `build` and `initialize` leave out the batch axis.
 
     Attributes
     ----------
     function, inference_function : str
-        Of a class of layers: the names of the functions that it calls in training and in inference; where the second
-        is empty, it is the first.
+        Set by the class: the names of the functions that it calls in training and in inference; an empty second name
+        stands for the first.
     weights, arguments : tuple of str
-        Of a class of layers: the attributes that its function is called with after x, first those that are parameters
-        or None, then the others.
+        Set by the class: the names of the attributes that its function gets after x, first those that are parameters or
+        None, then the others.
     backend, dtype, precision, random :
-        Set in every layer by `build`: where its arrays live, the name of their dtype, what products are computed in,
-        and the model's random numbers.
+        Set in every layer by `build`: where its arrays live, the name of their dtype, the type that products are
+        computed in, and the model's random numbers.
     functions :
-        Set likewise: the functions of `xnn.functional`, or their faster twins on this backend.
+        Also set by `build`: the functions of `xnn.functional`, or their faster twins on this backend.
     input_shape, output_shape : tuple of int
         Without the batch axis.
     parameters, gradients, buffers : Views
-        Of a built model: mappings of name to view, in the model's order; ``.flat`` is the whole vector.
+        Of a built model: mappings from name to view, in the model's order; ``.flat`` is the whole vector.
     trainable : bool
         Whether any parameter in this layer or inside it is trainable.
     arithmetic : "full", "low" or "given"
-        Of a class of layers: what `forward` computes in if the model's precision is a lower type: in the parameters'
-        dtype all the same; in the lower type, with the parameters' `operand`; or in whichever of the two its input has.
-        The output always has the input's type.
+        Set by the class: the type that `forward` computes in if the model's precision is a lower type: still the
+        parameters' dtype ("full"), the lower type, with the parameters' `operand` ("low"), or the input's, whichever of
+        the two that is ("given"). The output always has the input's type.
     """
 
     function = ""
@@ -84,7 +84,7 @@ class Layer(Model):
         return shape
 
     def call(self, x: Array, train: bool) -> Call:
-        """Return what the layer's function is called with after x: by default what `weights` and `arguments` name."""
+        """Return what to pass to the layer's function after x: by default what `weights` and `arguments` name."""
         weights = tuple([getattr(self, name) for name in self.weights])
         return Call(weights, tuple([getattr(self, name) for name in self.arguments]))
 
@@ -97,9 +97,9 @@ class Layer(Model):
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
         """Return (y, pullback).
 
-        ``pullback(dy, input_gradient=True)`` fills the gradients of the layer's trainable parameters, overwriting what
-        was there, and returns dx, or None where it is not asked for. In training it lets go of what it used as it goes,
-        so it can be called only once.
+        ``pullback(dy, input_gradient=True)`` overwrites the gradients of the layer's trainable parameters and returns
+        dx, or None with ``input_gradient=False``. In training it frees what it has used as it goes, so it can be called
+        only once.
         """
         return self.perform(x, self.call(x, train), train)
 
@@ -111,7 +111,7 @@ class Layer(Model):
         return self.connect(function(x, *call.values), *call.parameters)
 
     def flops(self) -> int:
-        """Return the floating-point operations of one image's products, a multiplication and an addition being two."""
+        """Return the floating-point operations of one image's products; a multiplication and an addition make two."""
         return 0
 
     def parameter(self, name: str, shape: Shape, initializer: Initializer, decay: bool = True) -> Parameter:
@@ -120,12 +120,12 @@ class Layer(Model):
         return self._parameters[name]
 
     def buffer(self, name: str, shape: Shape, initializer: Initializer = zeros) -> Buffer:
-        """Declare an array that is saved with the model but not trained; to be called in `initialize`."""
+        """Declare an array that is saved with the model but not trained; call this in `initialize`."""
         self._buffers[name] = Buffer(shape, initializer)
         return self._buffers[name]
 
     def child(self, name: str, layer: "Layer", shape: Shape) -> Shape:
-        """Declare a layer inside this one, which gets inputs of that shape; return the shape of its outputs."""
+        """Declare a layer inside this one, for inputs of that shape; return the shape of its outputs."""
         self._children[name] = layer
         return layer._prepare(shape)
 
@@ -175,9 +175,9 @@ class Layer(Model):
             The same seed gives the same values on every backend and in every dtype.
         dtype : "float32" or "float64"
         precision : "float32", "tf32", "float16" or "bfloat16"
-            What the products are computed in. The first stands for `dtype` itself; the others need a dtype of float32,
-            which the parameters keep, and only some backends offer them. With ``"float16"`` training has to scale the
-            loss, as a `Trainer` does: see the page on precision.
+            The type that products are computed in. ``"float32"`` stands for `dtype` itself; the others need a dtype of
+            float32, which the parameters keep, and only some backends offer them. With ``"float16"`` training has to
+            scale the loss, as a `Trainer` does: see the page on precision.
 
         Raises
         ------
@@ -202,14 +202,14 @@ class Layer(Model):
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what `copy.deepcopy` and `pickle` keep: a built layer's arrays by themselves, on the host."""
+        """Return what `copy.deepcopy` and `pickle` keep; a built layer's arrays are copied to the host one by one."""
         state = {name: value for name, value in self.__dict__.items() if name not in _MADE_ANEW}
         if "backend" in state:
             state["_arrays"] = [self.backend.to_numpy(entry.value, copy=True) for entry in self._own_entries()]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a built layer a model of its own, which a model around it then takes over."""
+        """Make a built layer a model of its own; a model around it then takes it over."""
         arrays = state.pop("_arrays", None)
         self.__dict__.update(state)
         if arrays is None:
@@ -219,14 +219,14 @@ class Layer(Model):
         self._connect(self.backend, self.dtype, self.precision, self.random)
 
     def count(self, input_shape: Shape) -> tuple[int, int]:
-        """Return how many numbers a model for such inputs has, without making them.
+        """Return how many numbers a model for such inputs would hold, without making them.
 
         Returns
         -------
         held : int
             In its parameters and buffers.
         passed : int
-            In what its layers make of one image.
+            In all layers' outputs for one image.
         """
         self._prepare(tuple(input_shape))
         layers = self._named_layers().values()
@@ -279,12 +279,12 @@ class Layer(Model):
             yield from layer._walk(f"{prefix}.{name}".removeprefix("."))
 
     def _connect(self, backend: Backend, dtype: str, precision: str, random: Random) -> None:
-        """Make what all layers of a model share, once all that is in it has been declared."""
+        """Make what all layers of a model share, once everything in it has been declared."""
         layers = self._named_layers()
         names = {type(layer).function for layer in layers.values()}
         computing = kernels.Computing(backend, dtype, precision, names)
         for layer in layers.values():
-            # What an earlier build has left.
+            # Left over from an earlier build.
             layer.__dict__.pop("_outermost", None)
             if isinstance(vars(layer).get("forward"), Boundary):
                 del layer.forward
@@ -300,7 +300,7 @@ class Layer(Model):
         self._refresh()
 
     def _link(self) -> None:
-        """Look up what the layer calls, once the functions and all layers inside it are there."""
+        """Look up what the layer calls, once its functions and all layers inside it are ready."""
         kind = type(self)
         names = kind.inference_function or kind.function, kind.function
         for name in names:
@@ -309,7 +309,7 @@ class Layer(Model):
         self._linked: list[Any] = [self.functions.linked(name) if name else None for name in names]
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for what is not there, which before `build` is nearly everything.
+        # Called only for attributes that are missing: before `build`, nearly all of them.
         if "_children" in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
@@ -321,4 +321,4 @@ _MADE_ANEW = frozenset(
         *("_all_parameters", "_all_buffers", "_segments", "_computing", "_linked", "_outermost", "_steps"),
     )
 )
-"""Attributes of a built layer that a copy does not take over."""
+"""Attributes of a built layer that a copy makes anew."""

@@ -1,7 +1,7 @@
 """Losses and penalties, and their sum.
 
 A loss is not a layer of a `Sequential`: it takes the model's output and the targets, and returns a number and the
-pullback that begins the way back.
+pullback with which the backward pass begins.
 """
 
 from xnn import _checks, kernels
@@ -76,13 +76,13 @@ class L2Penalty:
         Call it after the model's own pullback, which overwrites them.
         """
         weights = model.parameters.flat
-        # Without anything to penalize, an empty piece stands in: its penalty is zero, on the model's device.
+        # If there is nothing to penalize, an empty piece stands in: its penalty is zero, on the model's device.
         decayed = [segment.slice for segment in model.segments() if segment.decay] or [slice(0, 0)]
         terms = [F.l2_penalty(weights[piece], self.strength) for piece in decayed]
         loss, _ = F.sum_losses(*(value for value, _ in terms))
 
         def pullback(dloss: Array | float = 1.0) -> None:
-            # Not earlier: only now are all gradients there.
+            # Not earlier: only now are all gradients written.
             gradients = model.gradients.flat
             for piece, (_, term_pullback) in zip(decayed, terms, strict=True):
                 gradients[piece] += term_pullback(dloss)

@@ -1,4 +1,4 @@
-"""What a model offers about its parameters and buffers: state, names, and which of them are trained."""
+"""A model's access to its parameters and buffers: their state, their names, and which of them are trained."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """The part of `Layer` that works with arrays by name, and needs to know nothing of functions."""
+    """The part of `Layer` that works with arrays by name and knows nothing of functions."""
 
     backend: Backend
     dtype: str
@@ -28,14 +28,14 @@ class Model:
     def segments(self, decay_all: bool = False) -> list[Segment]:
         """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
 
-        `decay_all` has it apply to biases and norms too.
+        With `decay_all` it applies to biases and norms too.
         """
         return self._segments[decay_all]
 
     def freeze(self, prefix: str = "") -> None:
-        """Stop training the parameters of that name, or whose name begins with ``prefix.``; all by default.
+        """Stop training the parameter named `prefix`, or those whose names begin with ``prefix.``; all by default.
 
-        Like the architecture, this is up to the program: no state or checkpoint says what is frozen.
+        Like the architecture, this is up to the program: no state or checkpoint records what is frozen.
         """
         self._set_trainable(prefix, trainable=False)
 
@@ -67,10 +67,10 @@ class Model:
             entry.value[...] = self.backend.asarray(state[name], dtype=self.dtype)
 
     def _adopt_arrays(self, layers: "Mapping[str, Layer]") -> None:
-        """Make the flat vectors and hand each parameter and buffer its view, with what it held before."""
+        """Make the flat vectors and give each parameter and buffer its view, which keeps the values it held before."""
         self._all_parameters: dict[str, Parameter] = _named(layers, "_parameters")
         self._all_buffers: dict[str, Buffer] = _named(layers, "_buffers")
-        # The decayed ones first, so that an optimizer has two runs to update, not two for each layer.
+        # Decayed parameters come first, so that an optimizer has two runs to update, not two for each layer.
         order = sorted(self._all_parameters, key=lambda name: not self._all_parameters[name].decay)
         self.parameters = Views(self._all_parameters, order, self.backend, self.dtype)
         self.buffers = Views(self._all_buffers, list(self._all_buffers), self.backend, self.dtype)
@@ -105,7 +105,7 @@ class Model:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Work out anew what depends on which parameters are trainable, since every step asks for it."""
+        """Recompute what depends on which parameters are trainable; it is kept because every step asks for it."""
         self._mark_trainable()
         starts = self.parameters.starts
         self._segments = [segments(self._all_parameters, starts, decay_all) for decay_all in (False, True)]

@@ -58,7 +58,7 @@ class BatchNorm(_Norm):
         return output
 
     def call(self, x: Array, train: bool) -> Call:
-        """Return weight, bias and statistics; in training those of x, by which the running ones move."""
+        """Return weight, bias and statistics; in training those of x, towards which the running ones move."""
         if not train:
             return Call((self.weight, self.bias), (self.running_mean.value, self.running_variance.value, self.eps))
         mean, variance = self.functions.batch_norm_statistics(x)
@@ -67,7 +67,7 @@ class BatchNorm(_Norm):
 
     def _update(self, mean: Array, variance: Array, count: int) -> None:
         running_mean, running_variance = self.running_mean.value, self.running_variance.value
-        # A batch of one number a channel has no unbiased variance; its biased one, 0, stands in.
+        # A batch with one number per channel has no unbiased variance; its biased one, 0, stands in.
         unbiased = variance * (count / max(count - 1, 1))
         running_mean += self.momentum * (mean - running_mean)
         running_variance += self.momentum * (unbiased - running_variance)

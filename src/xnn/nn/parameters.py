@@ -14,14 +14,14 @@ from xnn.nn.initializers import Initializer
 
 @dataclass(eq=False)
 class Buffer:
-    """An array of a layer that is saved with the model, such as a running mean."""
+    """A layer's array that is saved with the model, such as a running mean."""
 
     shape: Shape
     initializer: Initializer
     value: Array = field(default=None, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy keeps: all but the arrays, which are the model's."""
+        """Return what a copy keeps: everything but the arrays, which belong to the model."""
         return {name: kept for name, kept in vars(self).items() if name not in _ARRAYS}
 
 
@@ -40,13 +40,13 @@ class Parameter(Buffer):
     decay : bool
         Whether weight decay and penalties apply; by default not to biases and norms.
     trainable : bool
-        False while frozen: its gradient is then not computed, and no optimizer touches it.
+        False while frozen: then its gradient is not computed, and no optimizer touches it.
     value, gradient : array
         Views of the model's flat vectors, from `Layer.build` on.
     pending : Pending or None
         A gradient that has not been written yet.
     operand : array
-        What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, made anew by
+        What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, refreshed by
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
     """
 
@@ -58,14 +58,14 @@ class Parameter(Buffer):
 
     @property
     def gradient(self) -> Array:
-        """The gradient's place in the flat vector, where a pending gradient is written first."""
+        """The gradient's view of the flat vector; a pending gradient is written to it first."""
         if self.pending is not None:
             self.pending.write(self._gradient)
             self.pending = None
         return self._gradient
 
     def take(self, gradient: Array | Pending) -> None:
-        """Take a gradient from a pullback; a pending one that may wait is written when somebody reads it."""
+        """Take a gradient from a pullback; a pending gradient that may wait is written when somebody reads it."""
         self.pending = None
         if not hasattr(gradient, "write"):
             self._gradient[...] = gradient
@@ -100,9 +100,9 @@ class Views(Mapping[str, Array]):
     Parameters
     ----------
     shaped : mapping of name to anything with a shape
-        In the order in which the names are listed.
+        In the order in which to list the names.
     order : sequence of names
-        In the order in which they lie in the vector.
+        In the order of the vector.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class Views(Mapping[str, Array]):
 
 
 class Gradients(Views):
-    """Gradients of parameters, some of which may be pending: whoever reads the vector or a view finds them written."""
+    """Gradients of parameters; those that are pending are written as soon as somebody reads the vector or a view."""
 
     def __init__(self, parameters: Mapping[str, Parameter], order: Sequence[str], backend: Backend, dtype: str) -> None:
         super().__init__(parameters, order, backend, dtype)
@@ -161,7 +161,7 @@ class Gradients(Views):
         return self._parameters[name].gradient
 
     def unread(self) -> tuple[Array, list[tuple[int, int, Pending]]]:
-        """Return the vector as it is, and the pending gradients that it lacks, with their start and stop in it."""
+        """Return the vector as it is, and the pending gradients missing from it, with their start and stop in it."""
         pending = [
             (self.starts[name], self.starts[name] + math.prod(parameter.shape), parameter.pending)
             for name, parameter in self._parameters.items()

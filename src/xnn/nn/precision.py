@@ -1,4 +1,4 @@
-"""Computing in a lower type than the parameters': which layers do, and where numbers are cast."""
+"""Computing in a lower type than the parameters': which layers do so, and where numbers are cast."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ LOWER = ("float16", "bfloat16")
 
 
 def check_precision(precision: str, backend: Backend, dtype: str) -> None:
-    """Raise ValueError, with what to do, unless models of that dtype can compute so on a backend."""
+    """Raise ValueError, with advice, unless models of that dtype can compute in that precision on a backend."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if precision == "float32":
@@ -32,7 +32,7 @@ def check_precision(precision: str, backend: Backend, dtype: str) -> None:
 
 
 def lower(model: "Layer", layers: Mapping[str, "Layer"], parameters: Mapping[str, Any], precision: str) -> None:
-    """Have a built model compute in a lower type.
+    """Make a built model compute in a lower type.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def lower(model: "Layer", layers: Mapping[str, "Layer"], parameters: Mapping[str
         if layer.arithmetic != "given":
             inside, other = (low, full) if layer.arithmetic == "low" else (full, low)
             layer.__dict__["forward"] = Boundary(layer.forward, layer, inside, other, copies)
-    # From outside the model is float32, whatever its class.
+    # Seen from outside, the model is float32, whatever its class.
     inside, other = (full, low) if model.arithmetic == "full" else (low, full)
     model.__dict__["forward"] = Boundary(model.forward, model, inside, other, copies, full)
 
@@ -71,7 +71,7 @@ class _Copies:
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Make the copies anew, once for all that the block calls."""
+        """Refresh the copies, once for everything that the block calls."""
         flat = self.views.flat
         flat[...] = self.model.backend.xp.astype(self.model.parameters.flat, flat.dtype)
         self.are_new = True
@@ -83,7 +83,7 @@ class _Copies:
 
 @dataclass(frozen=True, eq=False)
 class Boundary:
-    """A layer's forward that is computed in one type, whichever of two its input has.
+    """A layer's forward that computes in one type, whichever of two types its input has.
 
     Parameters
     ----------
@@ -91,11 +91,11 @@ class Boundary:
         ``(x, train) -> (y, pullback)``, the layer's own.
     layer : Layer
     inside, other : dtype
-        What x is cast to, and what it is cast from; the layer refuses x of any third type.
+        The types to cast x to and from; the layer refuses x of any third type.
     copies : _Copies
-        Of the model's parameters: made anew by each call from outside, be it of the model or of a layer in it.
+        Of the model's parameters: refreshed by each call from outside, whether of the model or of a layer in it.
     outside : dtype, optional
-        Of y; by default x's.
+        Type of y; by default x's.
     """
 
     forward: Callable[..., tuple[Array, Pullback]]

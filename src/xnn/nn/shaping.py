@@ -47,7 +47,7 @@ class Reshape(Layer):
 class Dropout(Layer):
     """In training, set each number to zero with probability `rate`, and scale the others by 1 / (1 - rate).
 
-    The masks come from the model's `random`, whose counter is the whole state; in inference x passes unchanged.
+    The masks come from the model's `random`, whose counter is the whole state. In inference x passes unchanged.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Dropout(Layer):
         self.rate = rate
 
     def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
-        """Return (y, pullback); out of training, y is x itself."""
+        """Return (y, pullback); outside training, y is x itself."""
         if train and self.rate > 0.0:
             return super().forward(x, train)
         return self.connect((x, lambda dy: dy))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One layer that holds no others.
+    """One layer that contains no others.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class SummaryRow:
     parameters : int
         How many numbers, frozen ones included.
     flops : int
-        Of the products, for one image, forward; a multiplication and an addition are two.
+        Of the products for one image in the forward pass; a multiplication and an addition count as two.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Summary:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the products for one image, forward."""
+        """Floating-point operations of the products for one image in the forward pass."""
         return sum(row.flops for row in self.rows)
 
     def __str__(self) -> str:

@@ -19,13 +19,13 @@ class Adam(Optimizer):
         v ← β₂ v + (1 - β₂) d²
         p ← p - lr m̂ / (√v̂ + eps),    m̂ = m / (1 - β₁ᵗ),  v̂ = v / (1 - β₂ᵗ)
 
-    after D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1. Computed,
-    as their section 2 suggests, with both corrections drawn out of the vectors: for s = √(1 - β₂ᵗ), ``p ← p -
-    (lr s / (1 - β₁ᵗ)) m / (√v + eps s)``.
+    after D. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1. As their section 2
+    suggests, both corrections are applied to numbers rather than vectors: for s = √(1 - β₂ᵗ),
+    ``p ← p - (lr s / (1 - β₁ᵗ)) m / (√v + eps s)``.
 
-    One t counts for all parameters: one that is unfrozen late starts with moments of 0 that are no longer
-    corrected, and so with steps up to (1 - β₁) / √(1 - β₂) times as long. A new optimizer, made after
-    unfreezing, avoids that.
+    All parameters share one t: a parameter that is unfrozen late starts with moments of 0 that are no longer corrected,
+    so that its first steps are up to (1 - β₁) / √(1 - β₂) times as long. To avoid that, make a new optimizer after
+    unfreezing.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Adam(Optimizer):
     eps : float
         Above 0.
     weight_decay : float
-        At least 0; coupled: it goes through the moments.
+        At least 0; coupled, that is, it passes through the moments.
     decay_all : bool
         Decay norms and biases too.
 
@@ -93,9 +93,9 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: p ← (1 - lr λ) p, then Adam's step with the bare gradient.
 
-    After I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2; as in
-    PyTorch the decay is multiplied by the learning rate. Parameters, attributes and errors are those of
-    `Adam`, but `weight_decay` is 0.01 unless given.
+    After I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2; the decay is
+    multiplied by the learning rate, as in PyTorch. Parameters, attributes and errors are those of `Adam`, but the
+    default `weight_decay` is 0.01.
     """
 
     def __init__(

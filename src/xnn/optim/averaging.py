@@ -20,9 +20,9 @@ class Average(NamedTuple):
 class ExponentialMovingAverage:
     """Exponential moving average of all parameters and buffers, frozen ones included.
 
-    The first update copies the weights, each later one takes ``a ← a + (1 - decay) (w - a)``, as in B. Polyak
-    and A. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30(4),
-    1992, with weights that fade: the last 1 / (1 - decay) steps count most.
+    The first update copies the weights, each later one sets ``a ← a + (1 - decay) (w - a)``. This is the averaging of
+    B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30(4),
+    1992, but older steps fade: the last 1 / (1 - decay) count most.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ExponentialMovingAverage:
         self._move = kernels.single_pass(model.backend, model.dtype, "move_average")
 
     def update(self) -> None:
-        """Take in the model's present weights; call it after each step."""
+        """Add the model's present weights to the average; call it after each step."""
         for average, weights in zip(self.average, self._weights(), strict=True):
             if self.steps == 0:
                 average[...] = weights
@@ -89,7 +89,7 @@ class ExponentialMovingAverage:
         Raises
         ------
         ValueError
-            If `state` is of another model; nothing is changed then.
+            If `state` is of another model; then nothing is changed.
         """
         self.steps = _slots.load(state, self.average._asdict(), self.model.backend, self.model.dtype)
 

@@ -13,7 +13,7 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
 
     ``g ← g min(1, max_norm / ‖g‖)``, after R. Pascanu et al., "On the difficulty of training recurrent neural
     networks", ICML 2013, algorithm 1. Nothing is read back to the host. The squares are summed in the model's
-    dtype; a norm that is infinite there makes finite gradients 0, and the others NaN.
+    dtype; if the norm overflows there, finite gradients become 0 and the others NaN.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
     squares = [xp.sum(gradient * gradient) for gradient in gradients]
     norm = xp.sqrt(reduce(add, squares, xp.zeros((), dtype=flat.dtype, device=model.backend.device)))
     bound = xp.full_like(norm, max_norm)
-    # min(1, max_norm / norm), but defined for a norm of 0. Both are arrays, since PyTorch divides a Python number by
-    # multiplying with a reciprocal, which misses 1.
+    # min(1, max_norm / norm), but also defined for a norm of 0. Both are arrays, since PyTorch divides a Python number
+    # by multiplying it by a reciprocal, which may miss 1.
     factor = bound / xp.maximum(norm, bound)
     for gradient in gradients:
         gradient *= factor

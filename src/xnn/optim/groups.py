@@ -1,4 +1,4 @@
-"""Parts of a model, and optimizers of parts that step as one."""
+"""Parts of a model, and several optimizers, one for each part, that work as one."""
 
 import math
 from collections import Counter
@@ -20,9 +20,9 @@ class _Run(NamedTuple):
 
 
 class Part:
-    """Some parameters of a model, of which an optimizer can be made as of a whole one.
+    """Some parameters of a model, for which an optimizer can be made as for a whole model.
 
-    Made by `split`. The vectors are the whole model's; `segments` and `layout` are cut down to the part.
+    `split` makes parts. The vectors are the whole model's; `segments` and `layout` cover the part alone.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Part:
             self._places.append((start, stop))
 
     def __getattr__(self, name: str) -> Any:
-        # Asked for anew each time: a model that is copied or built again has other vectors.
+        # Looked up each time: a model that is copied or built again has other vectors.
         if name in ("backend", "dtype", "parameters", "gradients", "buffers"):
             return getattr(self.whole, name)
         raise AttributeError(f"a part of a model has no attribute {name!r}")
@@ -67,7 +67,7 @@ def split(model: Model, *rules: Rule) -> list[Part]:
     model : Model
         A built model.
     *rules : callable
-        ``(name, shape) -> bool``. A parameter is in the part of the first rule that is true of it.
+        ``(name, shape) -> bool``. A parameter goes to the part of the first rule that returns True for it.
     """
     parts: list[list[Mapping[str, Any]]] = [[] for _ in range(len(rules) + 1)]
     for entry in model.layout():
@@ -84,14 +84,14 @@ class Groups(Optimizer):
         weights, rest = optim.split(model, lambda name, shape: len(shape) >= 2)
         optimizer = optim.Groups(optim.SGD(weights, lr=0.1, momentum=0.9), optim.AdamW(rest, lr=0.001))
 
-    Its learning rate is that of the first optimizer. As it changes, those of the others change in proportion, whatever
-    was set on them meanwhile. All
-    other hyper-parameters are each optimizer's own. A slot that several optimizers have is one vector for all.
+    Its learning rate is that of the first optimizer. Setting it scales the rates of the others in proportion, from
+    those they had at first, and replaces whatever was set on them meanwhile. All other hyper-parameters are each
+    optimizer's own. If several optimizers have a slot of the same name, they share one vector.
 
     Parameters
     ----------
     *optimizers : Optimizer
-        New ones, of all parts that `split` made of a model.
+        New ones, one for each part that `split` made of a model.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class Groups(Optimizer):
             optimizer.lr = rate * (first.lr / self._rates[0])
 
     def step(self) -> None:
-        """Have each optimizer update its part."""
+        """Let each optimizer update its part."""
         self.steps += 1
         for optimizer in self.optimizers:
             optimizer.step()

@@ -1,4 +1,4 @@
-"""Momentum whose update of a matrix is made orthogonal."""
+"""Momentum with updates of matrices that are made orthogonal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class _Matrix(NamedTuple):
 def hidden_matrices(model: Model) -> Rule:
     """Return the rule that picks a model's hidden matrices for `split`.
 
-    They are all parameters of two axes or more but the last one, which makes the outputs.
+    They are all parameters with two or more axes, except the last of them, which makes the outputs.
     """
     names = [entry["name"] for entry in model.layout() if len(entry["shape"]) >= 2][:-1]
     return lambda name, shape: name in names
@@ -38,7 +38,7 @@ class Muon(Optimizer):
     """Momentum with orthogonalised updates, for the hidden matrices of a model.
 
     With P a matrix, G its gradient, V the velocity (0 at first), λ the weight decay, μ the momentum and NS the
-    iteration of `orthogonalize`, which brings the singular values near 1::
+    iteration of `orthogonalize`, which moves the singular values close to 1::
 
         V ← μ V + G
         D = NS(G + μ V)             Nesterov; else NS(V)
@@ -47,23 +47,23 @@ class Muon(Optimizer):
         P ← P - lr a D
 
     after K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
-    (https://kellerjordan.github.io/posts/muon). The factor a depends on `adjust`: 1; √max(1, m / n) for m outputs of
-    n inputs each ("original"); or 0.2 √max(m, n), which makes steps as long as AdamW's ("match_rms_adamw"). A filter
-    (kh, kw, c, m) is a matrix of n = kh kw c inputs.
+    (https://kellerjordan.github.io/posts/muon). The factor a depends on `adjust`: 1 ("none"); √max(1, m / n) for m
+    outputs with n inputs each ("original"); or 0.2 √max(m, n), which makes steps as long as AdamW's
+    ("match_rms_adamw"). A filter (kh, kw, c, m) counts as a matrix with n = kh kw c inputs.
 
-    The other parameters, biases among them, are for another optimizer::
+    Another optimizer takes the other parameters, such as the biases::
 
         hidden, rest = optim.split(model, optim.hidden_matrices(model))
         muon = optim.Muon(hidden, lr=0.02)
         optimizer = optim.Groups(muon, optim.SGD(rest, lr=0.05, momentum=0.9, nesterov=True))
 
-    A step takes the share lr λ of a matrix. For SGD to take the same of the rest, its weight decay has to be λ times
-    Muon's learning rate over its own.
+    Weight decay removes the share lr λ of a matrix in each step. For SGD to remove the same share of the rest, its
+    weight decay has to be λ times Muon's learning rate divided by its own.
 
     Parameters
     ----------
     model : Model
-        A built model whose parameters have two axes or more, or such a part of one.
+        A built model, or a part of one, whose parameters all have two axes or more.
     lr : float
         Learning rate, above 0.
     momentum : float
@@ -75,17 +75,17 @@ class Muon(Optimizer):
     adjust : {"none", "original", "match_rms_adamw"}
         How the length of a matrix's step depends on its shape.
     normalize : bool
-        Give each matrix the norm √m before each step, as the public CIFAR-10 speed records do for filters: a filter
-        then has a norm of 1 in the quadratic mean.
+        Give each matrix the norm √m before each step, as the public CIFAR-10 speed records do for filters: then the
+        quadratic mean of the filters' norms is 1.
     iterations : int
         Of `orthogonalize`, at least 1.
     decay_all : bool
-        Decay what a layer does not want decayed too.
+        Also decay parameters that their layer marks as not decayed.
 
     Raises
     ------
     ValueError
-        If a hyper-parameter is out of its range, `nesterov` comes without momentum, or a parameter is no matrix.
+        If a hyper-parameter is out of its range, `nesterov` comes without momentum, or a parameter is not a matrix.
     """
 
     def __init__(
@@ -152,21 +152,21 @@ class Muon(Optimizer):
 def orthogonalize(matrix: Array, iterations: int = 5) -> Array:
     """Return a matrix with the singular vectors of the given one, and singular values near 1.
 
-    For M = U S Vᵀ the result is near U Vᵀ, the orthogonal matrix next to M. Each iteration maps every singular value
-    s, scaled into [0, 1] at first, by 3.4445 s - 4.7750 s³ + 2.0315 s⁵::
+    For M = U S Vᵀ the result is near U Vᵀ, the orthogonal matrix closest to M. Each iteration maps every singular value
+    s, at first scaled into [0, 1], to 3.4445 s - 4.7750 s³ + 2.0315 s⁵::
 
         X ← M / ‖M‖
         X ← a X + (b X Xᵀ + c (X Xᵀ)²) X
 
     the quintic Newton-Schulz iteration of K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks",
-    2024. Its coefficients are chosen for a steep start: five iterations bring what was above 0.01 to between 0.68 and
-    1.14, and do not converge further.
+    2024. Its coefficients are chosen for a steep start: five iterations map values above 0.01 to between 0.68 and
+    1.14, and further ones do not converge.
 
-    Each iteration is a product with a polynomial of G = X Xᵀ, which the small matrix G alone is enough to follow::
+    Each iteration is a product with a polynomial of G = X Xᵀ, so it can be carried out on the small matrix G alone::
 
         P = a I + b G + c G²,    G ← P G P,    Q ← P Q
 
-    so that X, which may be long, is in two products in all: the first G, and Q X.
+    Only two products then involve X, which may be long: the first G, and Q X.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def orthogonalize(matrix: Array, iterations: int = 5) -> Array:
     (n, m) array
         Zero for a matrix of zeros.
     """
-    # The smaller one of X Xᵀ and Xᵀ X.
+    # Use the smaller of X Xᵀ and Xᵀ X.
     is_wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if is_wide else matrix.T
     x = x / _norm(x)
@@ -198,7 +198,7 @@ def _polynomial(gram: Array) -> Array:
 
 
 def _norm(matrix: Array) -> Array:
-    """Return the norm to divide by: 1 for a matrix of zeros, which then stays zero."""
+    """Return the norm to divide by: 1 for a matrix of zeros, so that it stays zero."""
     xp = array_namespace(matrix)
     norm = xp.sqrt(xp.sum(matrix * matrix))
     return norm + xp.astype(norm == 0.0, norm.dtype)
@@ -209,7 +209,7 @@ def _matrices(layout: Sequence[Mapping[str, Any]]) -> list[_Matrix]:
     others = [f"{entry['name']!r}" for entry in layout if len(entry["shape"]) < 2]
     if others:
         raise ValueError(
-            f"Muon updates matrices, and these parameters are none: {some(others)}; "
+            f"Muon updates matrices, and these parameters are not matrices: {some(others)}; "
             "leave them to another optimizer, see xnn.optim.Groups"
         )
     return sorted(_Matrix(e["start"], math.prod(e["shape"][:-1]), e["shape"][-1]) for e in layout)

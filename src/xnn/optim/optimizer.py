@@ -1,4 +1,4 @@
-"""What all optimizers share: the walk over the flat vectors of a model, one trainable run at a time."""
+"""What all optimizers share: the loop over the trainable runs of a model's flat vectors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -57,14 +57,14 @@ class Model(Protocol):
         """State that is not learned by gradients, such as running statistics."""
 
     def segments(self, decay_all: bool = False) -> Sequence[Segment]:
-        """Return the runs of trainable parameters, in order, neighbours of equal `decay` merged."""
+        """Return the runs of trainable parameters in order, with neighbours of equal `decay` merged."""
 
     def layout(self) -> Sequence[Mapping[str, Any]]:
         """Return name, shape and start of each parameter, in the model's order."""
 
 
 class Run(NamedTuple):
-    """Trainable parameters ``flat[start:stop]`` that are decayed alike."""
+    """Trainable parameters ``flat[start:stop]`` with the same weight decay."""
 
     start: int
     stop: int
@@ -72,10 +72,10 @@ class Run(NamedTuple):
 
 
 class Optimizer:
-    """Base of the optimizers: hyper-parameters, slots, and the walk over trainable runs.
+    """Base of the optimizers: hyper-parameters, slots, and the loop over trainable runs.
 
     A subclass fills `slots` and implements `_update` for one run. Its rule has to work element by element, so that the
-    cut of the vector into runs does not change the result; if it does not, see `Muon`, which cuts it into matrices.
+    result does not depend on how the vector is cut into runs; for other rules see `Muon`, which cuts it into matrices.
     Frozen parameters are in no run, so they and their slots stay as they are.
 
     Parameters
@@ -96,7 +96,7 @@ class Optimizer:
     steps : int
         Steps taken so far.
     slots : dict of str to array
-        State beside the parameters, such as ``"velocity"``: vectors as long as the flat parameter vector.
+        State besides the parameters, such as ``"velocity"``: vectors as long as the flat parameter vector.
 
     Raises
     ------
@@ -125,7 +125,7 @@ class Optimizer:
     def step(self) -> None:
         """Update the trainable parameters from the model's gradients, in place."""
         self.steps += 1
-        # Without weight decay nothing tells decayed from undecayed runs: ask for the longest ones.
+        # Without weight decay, decayed and undecayed runs are treated alike: ask for the longest ones.
         segments = self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0)
         self._apply([Run(s.start, s.stop, self.weight_decay if s.decay else 0.0) for s in segments])
 
@@ -143,7 +143,7 @@ class Optimizer:
         self.slots[name] = self.model.backend.xp.zeros_like(self.model.parameters.flat)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return ``{"steps": int, "slots": {name: NumPy array}}``, copied; without the hyper-parameters."""
+        """Return ``{"steps": int, "slots": {name: NumPy array}}``, as copies, without the hyper-parameters."""
         return _slots.save(self.steps, self.slots, self.model.backend)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -152,6 +152,6 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If `state` is of another optimizer or model; nothing is changed then.
+            If `state` is of another optimizer or model; then nothing is changed.
         """
         self.steps = _slots.load(state, self.slots, self.model.backend, self.model.dtype)

@@ -28,7 +28,7 @@ class RMSprop(Optimizer):
     lr : float
         Learning rate, above 0.
     alpha : float
-        What the average keeps of itself, in [0, 1).
+        Share of its old value that the average keeps, in [0, 1).
     eps : float
         Above 0.
     momentum : float

@@ -22,16 +22,16 @@ class Schedule(ABC):
     lr : float
         The highest learning rate, above 0.
     warmup_steps : int
-        At least 0, and below `total_steps` where there is one; by keyword.
+        At least 0, and below `total_steps` if the schedule has it; by keyword.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range, or, when called, the step is negative.
+        If a parameter is out of its range, or if the schedule is called with a negative step.
     """
 
     continuous: ClassVar[bool] = True
-    """Whether the schedule has no jumps: neighbouring steps come closer as there are more of them."""
+    """Whether the schedule has no jumps: the more steps there are, the closer the rates of neighbouring steps."""
 
     lr: float
     warmup_steps: int = field(default=0, kw_only=True)
@@ -84,7 +84,7 @@ class Constant(_WarmedUp):
 
 @dataclass(frozen=True)
 class Step(_WarmedUp):
-    """Multiplied by `factor` every so many steps: ``lr factor^⌊step / every⌋``, after the warm-up.
+    """Multiplied by `factor` after every `every` steps: ``lr factor^⌊step / every⌋``, after the warm-up.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ class OneCycle(Schedule):
 
     After L. Smith and N. Topin, "Super-convergence: very fast training of neural networks using large
     learning rates", 2018, in the two-phase shape of PyTorch's ``OneCycleLR``; the momentum is not cycled. The
-    rise is this schedule's warm-up: there is no other before it.
+    rise is this schedule's warm-up; no other precedes it.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class OneCycle(Schedule):
     annealing : {"cosine", "linear"}
         Shape of both phases.
     warmup_steps : int
-        By keyword. Above 0 it is the number of steps spent rising, instead of ``rise * total_steps``.
+        By keyword. If above 0, the number of steps spent rising, instead of ``rise * total_steps``.
     """
 
     total_steps: int
@@ -247,6 +247,6 @@ def _line(start: float, end: float, progress: float) -> float:
 
 
 def _cosine(start: float, end: float, progress: float) -> float:
-    # cos²(x / 2) is (1 + cos x) / 2 without its cancellation near the end.
+    # cos²(x / 2) equals (1 + cos x) / 2, without the cancellation near the end.
     weight = math.cos(math.pi / 2.0 * progress) ** 2
     return start * weight + end * (1.0 - weight)

@@ -1,4 +1,4 @@
-"""Optimizers and schedules by the names that a run's settings give them, and how each is made from those settings."""
+"""Optimizers and schedules by their names in a run's settings, and how each is made from those settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class Kind:
     Attributes
     ----------
     make
-        ``(model, *, decay_all, **settings) -> Optimizer``: the class, or a function where the settings have other names
-        than its arguments.
+        ``(model, *, decay_all, **settings) -> Optimizer``: the class, or a function if the settings' names differ from
+        those of its arguments.
     settings
         The settings that it takes, and their defaults.
     """
@@ -48,7 +48,7 @@ def _muon(
     sgd_momentum: float,
 ) -> Groups:
     def sgd(part: Part, own: float) -> SGD:
-        # A step takes the same share of all that is decayed.
+        # A step removes the same share of everything that is decayed.
         decay = weight_decay * (lr / own)
         nesterov = sgd_momentum > 0.0
         return SGD(part, own, momentum=sgd_momentum, nesterov=nesterov, weight_decay=decay, decay_all=decay_all)
@@ -89,7 +89,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "linear": Linear,
     "one-cycle": OneCycle,
 }
-"""Each takes the highest learning rate, all steps, and ``warmup_steps`` by keyword."""
+"""Each takes the highest learning rate, the total number of steps, and ``warmup_steps`` by keyword."""
 
 
 TAKEN = tuple(dict.fromkeys(name for kind in OPTIMIZERS.values() for name in kind.settings))

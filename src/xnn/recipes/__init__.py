@@ -1,7 +1,7 @@
-"""Recipes: each a network with all that it is trained by, in a file of its own.
+"""Recipes: each is a network with all its training settings, in a file of its own.
 
-A recipe serves a run that names it, and ``--model NAME`` stands for the recipe of that name; what is given to the
-command or to `xnn.Settings` comes first. Another way to train a network is a recipe that is named after it, such as
+A run uses the recipe that it names, and ``--model NAME`` stands for the recipe of that name; settings given to the
+command or to `xnn.Settings` take precedence. Another way to train a network is a recipe that is named after it, such as
 ``speed-long`` after ``speed``.
 """
 
@@ -15,7 +15,7 @@ __all__ = ["INITIALIZERS", "RECIPES", "Recipe", "network"]
 
 RECIPES: dict[str, Recipe] = {"cnn": cnn.RECIPE, "mlp": mlp.RECIPE, "lab6": lab6.RECIPE, "speed": speed.RECIPE}
 INITIALIZERS: dict[str, Initializer] = {"kaiming": kaiming_normal, "dirac": partial_dirac}
-"""First values of the convolutions' filters, by the names that ``--init`` takes."""
+"""Initial values of the convolutions' filters, by the names that ``--init`` takes."""
 
 
 def network(name: str, task: Task, hidden: int | None = None, init: str = "kaiming") -> nn.Sequential:
@@ -26,9 +26,9 @@ def network(name: str, task: Task, hidden: int | None = None, init: str = "kaimi
     name : str
         One of `RECIPES`.
     task : Task
-        What it is to learn.
+        What the network should learn.
     hidden : int, optional
-        Width of the hidden layers, or of the first convolution; by default the recipe's for that task.
+        Width of the hidden layers, or of the first convolution; by default the recipe's width for that task.
     init : str
         One of `INITIALIZERS`.
     """

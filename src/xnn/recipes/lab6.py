@@ -1,7 +1,7 @@
-"""The lab's network by the lab's protocol: one image a step, plain gradient descent, an L2 penalty.
+"""The lab's network, trained by the lab's protocol: one image per step, plain gradient descent, an L2 penalty.
 
-For plain gradient descent the penalty is the same as weight decay, which the optimizer applies in the pass that it
-makes anyway.
+For plain gradient descent the penalty is the same as weight decay, which the optimizer applies in its own pass over
+the weights.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
 
 
 def settings(task: Task) -> dict[str, Any]:
-    """Return the lab's settings: one epoch of grey images, 20 of coloured ones."""
+    """Return the lab's settings: one epoch for grey images, 20 for colour images."""
     return {
         "hidden": 1024 if task.classes >= 100 else 128 if task.inputs <= 1000 else 256,
         "optimizer": "sgd",

@@ -1,4 +1,4 @@
-"""Two hidden layers with batch normalization; colour images move and flip."""
+"""Two hidden layers with batch normalization; colour images are moved and flipped."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
 
 
 def settings(task: Task) -> dict[str, Any]:
-    """Return settings for a model that sees no neighbourhoods: augmentation has to show it what stays the same.
+    """Return settings for a model that sees no neighbourhoods, so that augmentation has to show what stays the same.
 
-    Grey images are taken as they are: of 6,000 training images of Fashion-MNIST, held out, the recipe got 91.5 %
-    right, 90.7 % where the others were moved by a pixel, 91.1 % where squares of them were blanked, and 91.3 % where
-    they were mirrored.
+    Grey images are used as they are: of 6,000 held-out training images of Fashion-MNIST, the recipe got 91.5 % right,
+    90.7 % if the other images were moved by a pixel, 91.1 % if squares of them were blanked, and 91.3 % if they were
+    mirrored.
     """
     chosen = {
         "hidden": 128 if task.small else 768 if task.grey else 1024,

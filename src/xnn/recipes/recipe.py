@@ -1,4 +1,4 @@
-"""What a recipe is."""
+"""The form of a recipe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from xnn.tasks import Task
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and the settings that it is trained by.
+    """A network and the settings that it is trained with.
 
     Attributes
     ----------
     about
         The network in a few words.
     settings
-        ``task -> settings``: the fields of `xnn.Settings` that the recipe sets, ``"hidden"`` among them.
+        ``task -> settings``: the fields of `xnn.Settings` that the recipe sets, including ``"hidden"``.
     layers
         ``(task, hidden width, initializer of filters) -> Sequential``, not yet built.
     convolutions
-        Whether the network has any, which ``--init`` is for.
+        Whether the network has convolutions, which ``--init`` is for.
     """
 
     about: str

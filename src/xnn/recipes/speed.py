@@ -1,4 +1,4 @@
-"""The public 94 % record on CIFAR-10: whitened patches, filters by Muon, the rest by SGD.
+"""The public 94 % record on CIFAR-10: whitened patches, Muon for the filters, SGD for the rest.
 
 The numbers are those of K. Jordan's "airbench94_muon" (https://github.com/KellerJordan/cifar10-airbench, 2024).
 """
@@ -16,16 +16,16 @@ from xnn.recipes.recipe import Recipe
 from xnn.tasks import Task
 
 _FEATURES = 256
-"""Inputs of the last layer. The record divides its outputs by that number; here the weights are so much smaller."""
+"""Inputs of the last layer. The record divides its outputs by that number; here the weights are smaller instead."""
 
 
 def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
     """Return a frozen convolution, three groups of two convolutions each, and a linear map.
 
-    K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024. Images too small for all of its pooling get
-    what they have room for. As there, the last layer begins small, so that all classes are equally likely at first, and
-    the first layer's biases, which may stay as they are, are spread over 1 / √fan-in to both sides. That layer sees
-    2 x 2 pixels; of grey ones 3 x 3, as whitening gets no more than two filters from a number that it sees.
+    K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024. Images too small for all of its pooling get as
+    much as they have room for. As in the record, the last layer begins small, so that all classes are equally likely at
+    first, and the first layer's biases, which may stay as they are, are spread up to 1 / √fan-in to both sides. That
+    layer sees 2 x 2 pixels, or 3 x 3 of grey images, since whitening makes only two filters for each number it sees.
     """
     kernel = 3 if task.grey else 2
     seen = kernel**2 * task.image_shape[-1]
@@ -33,7 +33,7 @@ def layers(task: Task, hidden: int, initializer: Initializer) -> nn.Sequential:
     def convolution(channels: int, window: int = 1) -> list[nn.Layer]:
         pooling = [nn.MaxPool2d(window)] if window > 1 else []
         filters = nn.Conv2d(channels, 3, padding=1, bias=False, weight_initializer=initializer)
-        # The filters' norms say nothing that a scale could: the convolution after it can do that.
+        # Batch normalization needs no scale, since the next convolution can scale.
         return [filters, *pooling, nn.BatchNorm(momentum=0.4, scale=False), nn.GELU()]
 
     spread = partial(_spread, reach=1 / math.sqrt(seen))
@@ -59,13 +59,14 @@ def _spread(shape: Shape, random: Random, reach: float) -> Array:
 def settings(task: Task) -> dict[str, Any]:
     """Return the record's settings.
 
-    Its loss is a sum over the batch, here it is the mean: SGD's learning rates are multiplied by the batch size. Per
-    step it takes the share ``2e-6 * batch`` of biases and last layer, here ``lr * weight_decay`` of all.
+    The record's loss is a sum over the batch, here it is the mean, so SGD's learning rates are multiplied by the batch
+    size. In each step the record's decay takes the share ``2e-6 * batch`` of the biases and the last layer; here it
+    takes ``lr * weight_decay`` of everything.
 
-    Where it departs from the record: noise in colour images is blown up less, batches are smaller,
-    a hundred classes are learned with more decay, for longer, and products are not in float16. Grey images are not
-    moved, and seen by a narrower network: of 6,000 training images of Fashion-MNIST, held out, 95.05 % were right after
-    six epochs, and 94.96 % after four with a width of 64, which take longer.
+    This recipe differs from the record: noise in colour images is amplified less, batches are smaller, a hundred
+    classes are learned with more decay and for longer, and products are not in float16. Grey images are not moved, and
+    have a narrower network: of 6,000 held-out training images of Fashion-MNIST, 95.05 % were right after six epochs,
+    and 94.96 % after four with a width of 64, which take longer.
     """
     batch, lr, epochs = _pace(task)
     chosen = {
@@ -91,7 +92,7 @@ def settings(task: Task) -> dict[str, Any]:
         "augment": ("alternating-flip", "shift"),
         "precision": "float32" if task.grey or task.classes >= 100 else "tf32",
         "test_views": 6,
-        # A look at the test images takes as long as a tenth of an epoch.
+        # Evaluating the test images takes as long as a tenth of an epoch.
         "evaluate_every": epochs,
     }
     if task.grey and task.small:
@@ -102,7 +103,7 @@ def settings(task: Task) -> dict[str, Any]:
 
 
 def _pace(task: Task) -> tuple[int, float, int]:
-    """Return the images of a batch, the learning rate, and the epochs."""
+    """Return the batch size, the learning rate, and the number of epochs."""
     if task.small:
         return 100, 0.24, 8
     if task.grey:

@@ -1,6 +1,6 @@
 """Looking at runs: tables, pages and predictions.
 
-Nothing here writes into a run directory unless it is asked to, so a run may be looked at while it is under way.
+Nothing here writes into a run directory unless asked to, so you may look at a run while it is in progress.
 """
 
 from xnn.reporting.contents import Contents, contents_of

@@ -1,7 +1,7 @@
-"""Line charts as SVG, for a page: they take the page's colours, and their text is real text.
+"""Line charts as SVG, for a page: they use the page's colours, and their text is real text.
 
-Matplotlib's would be pictures of one colour scheme; these follow the page from light to dark, can be read aloud, and
-are a few kilobytes.
+Matplotlib's charts would be pictures in one colour scheme; these follow the page from light to dark, can be read
+aloud, and take a few kilobytes.
 """
 
 import math
@@ -16,9 +16,9 @@ WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 14, 36
 _MOST_MARKERS = 30
 _MOST_POINTS = 600
-"""Points a line: more than there are pixels would only make the page heavy."""
+"""Points per line: more points than pixels would only make the page larger."""
 _LARGEST = 1e300
-"""Numbers further from 0 are not drawn: their differences may be infinite."""
+"""Numbers further from 0 are not drawn, since their differences may be infinite."""
 _SMALLEST = 1e-300
 
 
@@ -33,11 +33,11 @@ class Line:
     style
         A class of the page's style sheet, which gives its colour.
     points
-        (x, y) pairs. They are put in order; those that no chart can hold (NaN, infinite, x below 0) are left out.
+        (x, y) pairs. They are sorted; those that no chart can show (NaN, infinite, x below 0) are left out.
     faint
-        Drawn thin.
+        Whether to draw the line thin.
     dots
-        Whether each point of a short line is marked.
+        Whether to mark each point of a short line.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class _Scale:
-    """A map from values to positions, and the values that are marked."""
+    """A map from values to positions, and the values to mark."""
 
     low: float
     high: float
@@ -71,18 +71,18 @@ class _Scale:
 def chart(
     lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = True, from_zero: bool = False
 ) -> Markup:
-    """Return a chart as an ``svg`` element, 460 by 260, that scales with its surroundings; without points, nothing.
+    """Return a chart as an ``svg`` element, 460 by 260, that scales with its surroundings; empty without points.
 
     Parameters
     ----------
     lines
         Those without points are left out.
     title
-        Read aloud in place of the picture, followed by each line's last value.
+        Read aloud instead of the picture, followed by each line's last value.
     unit
         Written after the values of the vertical axis.
     whole_x
-        Mark whole numbers alone on the horizontal axis.
+        Mark only whole numbers on the horizontal axis.
     from_zero
         Begin the vertical axis at 0.
     """
@@ -105,7 +105,7 @@ def chart(
 
 
 def legend(lines: Sequence[Line]) -> Markup:
-    """Return the names of the lines, each beside a piece of its line."""
+    """Return the names of the lines, each next to a piece of its line."""
     item = Markup(
         '<li><svg class="key" viewBox="0 0 22 10" aria-hidden="true"><path class="{}" d="M1 5H21"/></svg>{}</li>'
     )
@@ -135,7 +135,7 @@ def _drawn(line: Line, x: _Scale, y: _Scale, unit: str) -> Markup:
     places = [(_place(x(a)), _place(y(b))) for a, b in thinned(line.points)]
     dot = Markup('<circle class="dot {}" cx="{}" cy="{}" r="{}"/>')
     if len(places) == 1:
-        # A single point has its value beside it, since no line leads the eye there.
+        # A single point has its value next to it, since no line leads the eye there.
         (a, b), value = places[0], line.points[0][1]
         return dot.format(line.style, a, b, 4) + _beside(f"{float(a) - 9:g}", b, f"{_text(value)}{unit}")
     drawn = Markup('<path class="{}" d="M{}"/>').format(_classes(line), "L".join(f"{a} {b}" for a, b in places))
@@ -145,17 +145,17 @@ def _drawn(line: Line, x: _Scale, y: _Scale, unit: str) -> Markup:
 
 
 def _beside(x: object, y: object, text: str) -> Markup:
-    """Text that ends at a place."""
+    """Return text that ends at a place."""
     return Markup('<text x="{}" y="{}" dy=".34em" text-anchor="end">{}</text>').format(x, y, text)
 
 
 def drawable(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that a chart can hold, in the order of x, each once."""
+    """Return the points that a chart can show, sorted by x, each once."""
     return sorted({(x, y) for x, y in points if 0.0 <= x <= _LARGEST and abs(y) <= _LARGEST})
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Return the points; of many, the lowest and the highest of each stretch, so that no peak is lost."""
+    """Return the points; if there are many, the lowest and highest of each stretch, so that no peak is lost."""
     if len(points) <= _MOST_POINTS:
         return points
     stretch = math.ceil(2 * len(points) / _MOST_POINTS)
@@ -183,7 +183,7 @@ def _vertical(values: Sequence[float], from_zero: bool) -> _Scale:
         fine = [factor * power for power in powers for factor in (1, 2, 5)] if len(powers) < 4 else powers
         ticks = [tick for tick in fine if low <= tick <= high]
         return _Scale(low / 1.15, high * 1.15, floor, TOP, ticks, logarithmic=True)
-    # Values that are all but equal have no scale of their own.
+    # Values that are almost equal give no scale.
     if from_zero or high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = min(low, 0.0), max(high, 0.0)
     if high - low < _SMALLEST:
@@ -208,7 +208,7 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _text(value: float) -> str:
-    """A value in a few characters."""
+    """Return a value in a few characters."""
     if value == 0.0 or 1e-4 <= abs(value) < 1e5:
         return f"{value:.4g}"
     mantissa, _, exponent = f"{value:.2e}".partition("e")

@@ -1,4 +1,4 @@
-"""A run with what its model answers: all that a page shows."""
+"""A run with its model's answers: everything that a page shows."""
 
 import os
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from xnn.runs.settings import Settings
 
 @dataclass(frozen=True)
 class Contents:
-    """A run and, if it has a model, what the model answers to the test images.
+    """A run and, if it has a model, the model's answers for the test images.
 
     Attributes
     ----------
     run
-        What its files tell.
+        What its files say.
     answers, split
         The model's answers, and the images and labels that they are about.
     filters
-        Of the first layer; None if it has none that can be drawn.
+        Those of the first layer; None if it has none that can be drawn.
     missing
-        What is wrong, if the run has a model but its data is not here.
+        The reason, if the run has a model but its data is not here.
     """
 
     run: SavedRun
@@ -52,9 +52,9 @@ def contents_of(
     ----------
     run : SavedRun
     data_dir : path, optional
-        Where the data set's files are, if no longer where the run found them.
+        Where the data set's files are, if they are no longer where the run found them.
     download : bool
-        Whether the data set may be downloaded where it is missing.
+        Whether to download the data set if it is missing.
     on : Backend, str or None
         Where to compute, as in `xnn.backend`.
 
@@ -97,7 +97,7 @@ def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download:
 
 
 def place_of_data(settings: Settings) -> str | None:
-    """Return where a run's settings say that its data is, as far as that may be followed unasked.
+    """Return the place of its data that a run's settings name, if it may be used without asking.
 
     torchvision's readers trust the files they read, so they get none from a folder that the settings name.
     """

@@ -1,4 +1,4 @@
-"""A saved model's answers to all images of a split, and what can be counted in them."""
+"""A saved model's answers for all images of a split, and statistics about them."""
 
 import math
 from collections.abc import Sequence
@@ -23,27 +23,27 @@ from xnn.training.view_averaging import predictor
 Counts = npt.NDArray[np.int64]
 
 MOST_COUNTED = 1000
-"""Classes up to which a confusion matrix is made: it grows with their square."""
+"""Most classes for which a confusion matrix is made, since it grows with their square."""
 _MOST_LOGITS = 2**22
 """Most logits in a batch, so that a model with very many classes does not fill the memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a model answered.
+    """A model's answers.
 
     Attributes
     ----------
     classes : tuple of str
         The names of the model's outputs.
     labels, predicted : (n,) int64 arrays
-        The class that each image has, and the one that the model gave it.
+        Each image's own class, and the class that the model gave it.
     confidence, own : (n,) float64 arrays
-        The probabilities that the model gave to the predicted class and to the image's own.
+        The probabilities that the model gave to the predicted class and to the image's own class.
     loss : float
         Mean cross-entropy, with the label smoothing that the model was trained with, as in result.json.
     ranks : (n,) int64 array
-        How many classes the model found likelier than the image's own.
+        How many classes the model found likelier than the image's own class.
     """
 
     classes: tuple[str, ...]
@@ -61,7 +61,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of images that got their own class."""
+        """Share of images that were given their own class."""
         return int(np.sum(self.predicted == self.labels)) / self.images
 
     @property
@@ -95,13 +95,13 @@ class Evaluation:
         return [hit / total if total else None for hit, total in pairs]
 
     def confident_mistakes(self, most: int) -> Counts:
-        """Return the positions of at most `most` mistakes, those that the model was surest of first."""
+        """Return the positions of at most `most` mistakes, those of which the model was most certain first."""
         wrong = np.flatnonzero(self.predicted != self.labels)
         order = np.argsort(-self.confidence[wrong], kind="stable")
         return wrong[order[:most]]
 
     def frequent_confusions(self, most: int) -> list[tuple[int, int, int]]:
-        """Return (class, mistaken for, how often) for the pairs that occur most; the first classes among equals."""
+        """Return (class, mistaken for, how often) for the most frequent pairs; among equals, the first classes."""
         wrong = self.predicted != self.labels
         pairs, counts = np.unique(self.labels[wrong] * len(self.classes) + self.predicted[wrong], return_counts=True)
         order = np.argsort(-counts, kind="stable")[:most]
@@ -115,12 +115,12 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     ----------
     saved : SavedModel
     split : Split
-        Images of the model's shape, in uint8, and labels that count in the model's classes.
+        Images of the model's shape, in uint8, and labels that are numbers of the model's classes.
 
     Raises
     ------
     DataError
-        The images have another shape than the model takes, or a label is not one of its classes.
+        The images do not have the shape that the model takes, or a label is not one of its classes.
     RunError
         The model's outputs are not finite.
     """
@@ -135,7 +135,7 @@ def evaluate(saved: SavedModel, split: Split) -> Evaluation:
     batches = Batches(split, size, backend=model.backend, **options)
     loss = nn.SoftmaxCrossEntropy(label_smoothing=saved.settings.label_smoothing or 0.0)
     sums, answers, predict = Sums(), [], predictor(model, saved.settings.test_views or 1)
-    # Overflows end in outputs that are not finite, which is reported once.
+    # Overflows lead to outputs that are not finite, which are reported once.
     with np.errstate(all="ignore"), model.computing():
         for x, labels in batches.epoch(0):
             logits = predict(x)
@@ -179,10 +179,9 @@ def _answers(logits: HostArray, labels: HostArray) -> tuple[HostArray, HostArray
 
 
 def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Split, str | None]:
-    """Return a split with its labels counted in the model's classes, and a line on how, where that may surprise.
+    """Return a split with labels in terms of the model's classes, and a line about that if it may be surprising.
 
-    Classes are matched by their names. Where the names differ but their number does not, they are taken in the same
-    order.
+    Classes are matched by name. If the names differ but their number does not, they are taken in the same order.
 
     Raises
     ------
@@ -193,7 +192,7 @@ def in_classes_of(saved: SavedModel, dataset: Dataset, split: Split) -> tuple[Sp
     if theirs == ours:
         return split, None
     if set(theirs) <= set(ours):
-        # Where names are equal, the first counts.
+        # If names are equal, the first one counts.
         number = {name: place for place, name in reversed(list(enumerate(ours)))}
         place = np.array([number[name] for name in theirs], np.int64)
         return Split(split.images, place[split.labels]), None

@@ -9,7 +9,7 @@ import numpy as np
 from xnn.data.splits import HostArray
 
 ADDS, SUBTRACTS = (37, 110, 190), (222, 110, 30)
-"""Blue for positive weights, orange for negative ones: everyone can tell them apart, on light and on dark."""
+"""Blue for positive weights, orange for negative ones: everyone can tell them apart on light and dark pages."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Filters:
     shape
         Height, width and channels of one filter.
     total
-        How many the layer has; `tiles` may be fewer.
+        How many filters the layer has; `tiles` may have fewer.
     colour
-        Whether the tiles show the weights of red, green and blue, grey being 0; elsewhere they are blue and orange.
+        Whether the tiles show the weights for red, green and blue, with grey for 0; else they are blue and orange.
     tiles
         One (h, w, 3 or 4) array of uint8 each.
     """
@@ -38,13 +38,13 @@ class Filters:
 
 
 def first_filters(parameters: Mapping[str, Any], image_shape: tuple[int, int, int], most: int = 48) -> Filters | None:
-    """Return the filters of the first layer that has weights: those with the largest norms, in their order.
+    """Return the filters of the first layer with weights: those with the largest norms, in the layer's order.
 
     Parameters
     ----------
     parameters : mapping of name to array
-        In the model's order. The first that is a filter bank (kh, kw, c, o), or a matrix (h w c, o) that takes whole
-        images, is shown.
+        In the model's order. The first that is a filter bank (kh, kw, c, o) or a matrix (h w c, o) for whole images is
+        shown.
     image_shape : tuple of int
         Of the model's images.
     most : int
@@ -53,7 +53,7 @@ def first_filters(parameters: Mapping[str, Any], image_shape: tuple[int, int, in
     Returns
     -------
     Filters or None
-        None where the first weights are of neither kind, or not all of them are finite.
+        None if the first weights are of neither kind, or are not all finite.
     """
     for name, array in parameters.items():
         weight = np.asarray(array, np.float64)
@@ -83,7 +83,7 @@ def _in_colour(weight: HostArray) -> HostArray:
 
 
 def _by_sign(weight: HostArray) -> HostArray:
-    """Colour by sign, opacity by size: 0 shows the colour of the page."""
+    """Return colours by sign and opacity by size, so that 0 shows the colour of the page."""
     largest = np.abs(weight).max() or 1.0
     tile = np.empty((*weight.shape, 4), np.uint8)
     tile[..., :3] = np.where(weight[..., None] >= 0.0, ADDS, SUBTRACTS)

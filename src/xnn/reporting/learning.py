@@ -13,7 +13,7 @@ from xnn.reporting.values import number, real
 from xnn.training.history import Row
 
 MOST_ROWS = 1000
-"""Most rows in the table; of more epochs, a selection at even distances is shown."""
+"""Most rows in the table; if there are more epochs, it shows a selection at even distances."""
 
 
 def learning(run: SavedRun) -> Markup:
@@ -56,7 +56,7 @@ def _figure(title: str, lines: list[Line], **options: Any) -> Markup:
 
 
 def _table(run: SavedRun) -> Markup:
-    """The same numbers as text, folded away."""
+    """Return the same numbers as text, folded away."""
     if not run.history:
         return Markup("")
     held_out = run.held_out
@@ -89,6 +89,6 @@ def _table(run: SavedRun) -> Markup:
 
 
 def _chosen(count: int) -> list[int]:
-    """The rows to show: all, or at even distances up to the last."""
+    """Return the rows to show: all of them, or some at even distances up to the last."""
     stride = -(-count // MOST_ROWS)
     return list(range((count - 1) % stride, count, stride))

@@ -1,12 +1,13 @@
-"""One HTML file that shows runs: no script, no connection, nothing beside it.
+"""One HTML file that shows runs, without scripts, connections or other files.
 
-Colours follow the reader's light or dark scheme, charts are SVG with real text, images are within the file.
+Colours follow the reader's light or dark scheme, charts are SVG with real text, and images are within the file.
 
-The runs may come from a stranger. So all HTML is made from `markupsafe.Markup`: text is escaped when it enters, by
-``format`` or ``join``, unless it is `Markup` itself, and `Markup` is made from literals alone (ruff's S704 sees to it).
-A content security policy stands behind that: the browser loads nothing, runs no script, and takes no style but the
-sheet within, known by its digest. The policy cannot keep a reader from following a link, since browsers know no such
-rule, nor put the page into a sandbox, which a policy within a page may not; the page's links lead to itself alone.
+The runs may come from a stranger. So all HTML is made from `markupsafe.Markup`: text is escaped when ``format`` or
+``join`` inserts it, unless it is `Markup` itself, and `Markup` is made from literals alone (ruff's S704 ensures this).
+As a second defence there is a content security policy: the browser loads nothing, runs no script, and accepts no style
+but the page's own sheet, which it knows by its digest. The policy cannot keep a reader from following a link, since
+browsers have no such rule, nor sandbox the page, which a policy within a page may not do; but the page only links to
+itself.
 """
 
 import base64
@@ -64,13 +65,13 @@ def page(shown: Sequence[Contents]) -> str:
         *(_article(part, f"run-{number}", several) for number, part in enumerate(shown, 1)),
         Markup("</main>\n<footer>Made by xnn-report, xnn {}.</footer>\n</body>\n</html>\n").format(__version__),
     ]
-    # Whatever cannot be seen, or turns the direction of text, is shown as an escape, wherever it stands.
+    # Characters that are invisible or change the direction of text are shown as escapes, wherever they are.
     return "\n".join(map(printable, Markup("\n").join(lines).split("\n")))
 
 
 def _policy(style: str) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # Neither forms nor the base of addresses fall back on default-src.
+    # Forms and base addresses do not fall back on default-src.
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; form-action 'none'; base-uri 'none'"
 
 
@@ -144,14 +145,14 @@ def _terms(values: Mapping[str, str]) -> Markup:
 
 
 def _notes(shown: Contents) -> Markup:
-    """What a reader must know to read the rest correctly."""
+    """Return what a reader must know to understand the rest correctly."""
     note, run, answers = Markup('<p class="note">{}</p>'), shown.run, shown.answers
     if run.result is None:
         return note.format(
             "This run is not complete: it was stopped, or is under way. What needs its model is missing here."
         )
     if shown.missing is not None:
-        # What was wrong names folders of a disk, which are nobody else's concern.
+        # The reason names folders on somebody's disk, which are nobody else's concern.
         return note.format(
             "The data set was not found when this page was made, so what needs its images is missing here: "
             "xnn-report with --data-dir or --download adds it."
@@ -167,14 +168,14 @@ def _notes(shown: Contents) -> Markup:
 
 
 def _settings(run: SavedRun) -> Markup:
-    # Where things lie on somebody's disk is nobody else's concern; pages are passed on.
+    # Pages are passed on, and where things are on somebody's disk is nobody else's concern.
     private = ("data_dir", "run_dir", "quiet")
     settings = {name: v for name, v in run.settings.to_dict().items() if v is not None and name not in private}
     settings["dataset"] = summary(run)["data set"]
     given = (
         run.settings.to_dict() | {"dataset": settings["dataset"]} | {name: getattr(Settings(), name) for name in PLACES}
     )
-    # A name may break across lines, but no flag at its hyphens.
+    # A name may break across lines, but a flag must not break at its hyphens.
     words = ["xnn-train", *map(shlex.quote, Settings.from_dict(given).to_argv())]
     result: Mapping[str, Any] = run.result or {}
     versions = result.get("versions")

@@ -1,4 +1,4 @@
-"""What a run left in its directory: settings, rows, result and model, read and never changed."""
+"""What a run left in its directory (settings, rows, result and model), to be read but never changed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ class SavedRun:
     settings
         Those of config.json.
     history
-        The epochs' rows, none where no epoch is done.
+        The epochs' rows; empty if no epoch is done.
     intervals
         The rows of intervals.jsonl.
     result
@@ -54,7 +54,7 @@ class SavedRun:
             return cls(directory.path, settings, history, directory.read_intervals(), directory.read_result())
 
     def has_model(self) -> bool:
-        """Whether there is a trained model, as there is once the run is complete."""
+        """Whether there is a trained model; there is one when the run is complete."""
         with RunFiles.existing(self.path, "run directory") as directory:
             return directory.has(directory.model)
 
@@ -66,7 +66,7 @@ class SavedRun:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A trained model and what it takes to use it, all from model.safetensors.
+    """A trained model and what one needs to use it, all from model.safetensors.
 
     Attributes
     ----------
@@ -107,14 +107,14 @@ def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
     path : path
         A run directory.
     on : Backend, str or None
-        Where the model is to compute, as in `xnn.backend`; any backend takes the model of any other.
+        Where the model should compute, as in `xnn.backend`; any backend takes the model of any other.
 
     Raises
     ------
     RunError
         There is no model at `path`, or its file is damaged.
     BackendError
-        The backend is not there.
+        The backend is not available.
     """
     chosen = backend(on)
     with RunFiles.existing(path, "run directory") as directory:
@@ -141,12 +141,12 @@ def _described(description: schema.Description) -> SavedModel:
     if settings.hidden is None:
         raise ValueError("it lacks the width of its hidden layers")
     shape, classes = description["image_shape"], tuple(description["classes"])
-    # The number of training images decides on defaults alone, and these settings have no defaults left to fill in.
+    # The number of training images only affects defaults, and these settings have no defaults left to fill in.
     task = Task(settings.dataset, shape, len(classes), images=0)
     numbers = description["normalization"]
     normalization = Normalization(tuple(numbers["mean"]), tuple(numbers["std"]))
     if not len(normalization.mean) == len(normalization.std) == shape[2]:
         raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
-    # Runs from before there was a choice have no such setting.
+    # Runs from before this setting existed lack it.
     model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming")
     return SavedModel(model, shape, classes, normalization, settings, description.get("division"))

@@ -1,4 +1,4 @@
-"""The parts of a page that rest on a model's answers: confusion, classes, mistakes, filters."""
+"""The parts of a page about a model's answers and weights: confusion, classes, mistakes, filters."""
 
 import math
 
@@ -13,14 +13,14 @@ from xnn.reporting.pictures import data_uri
 from xnn.reporting.values import short
 
 MOST_CELLS = 20
-"""Classes up to which the confusion matrix is a table with numbers."""
+"""Most classes for which the confusion matrix is a table with numbers."""
 MOST_LISTED = 1000
-"""Classes up to which each is listed with its accuracy."""
+"""Most classes to list with their accuracies."""
 MOST_MISTAKES = 24
 MOST_PIXELS = 256
-"""Height and width above which a picture within the page is thinned out."""
+"""Largest height or width of a picture in the page; larger ones lose rows and columns."""
 STRONGEST = 50
-"""Percent of colour in the fullest cell: text stays readable on it, in both colour schemes."""
+"""Percent of colour in the strongest cell: text stays readable on it in both colour schemes."""
 FAINTEST = 8
 _KEY = (
     "Rows are what an image is, columns what the model took it for, both in the order of the classes. Blue is right, "
@@ -29,7 +29,7 @@ _KEY = (
 
 
 def confusion(answers: Evaluation) -> Markup:
-    """Return the confusion matrix, as a table or, of many classes, as a picture, and the commonest confusions."""
+    """Return the confusion matrix, as a table or, with many classes, as a picture, and the commonest confusions."""
     count = len(answers.classes)
     if count > MOST_COUNTED:
         note = Markup("<p>The matrix of {:,} classes is too large to be drawn.</p>{}")
@@ -63,7 +63,7 @@ def _confusion_table(answers: Evaluation) -> Markup:
 def _cell(count: int, total: int, right: bool) -> Markup:
     if not count:
         return Markup('<td class="none">0</td>')
-    # The root keeps the few mistakes of a good model visible.
+    # The square root keeps the few mistakes of a good model visible.
     strength = max(FAINTEST, round(STRONGEST * math.sqrt(count / total)))
     return Markup('<td class="{} fill-{}">{:,}</td>').format("right" if right else "wrong", strength, count)
 
@@ -74,7 +74,7 @@ def fills() -> str:
 
 
 def confusion_pixels(counts: HostArray) -> HostArray:
-    """Return a confusion matrix (c, c) as (c, c, 4) of uint8: blue on the diagonal, orange elsewhere, on nothing."""
+    """Return a confusion matrix (c, c) as (c, c, 4) of uint8: blue on the diagonal, orange elsewhere, transparent."""
     share = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     pixels = np.empty((*counts.shape, 4), np.uint8)
     pixels[..., :3] = np.where(np.eye(len(counts), dtype=bool)[..., None], ADDS, SUBTRACTS)
@@ -107,14 +107,14 @@ def _frequent(answers: Evaluation) -> Markup:
 
 
 def classes(answers: Evaluation) -> Markup:
-    """Return each class's accuracy as a bar; of many classes the hardest first, of very many only these."""
+    """Return each class's accuracy as a bar: with many classes the hardest first, with very many only the hardest."""
     right, totals, shares = answers.hits, answers.totals, answers.class_accuracy
     order = list(range(len(shares)))
     many = len(shares) > MOST_CELLS
     if many:
         order.sort(key=lambda number: math.inf if shares[number] is None else shares[number] or 0.0)
     without = Markup('<li><span class="name">{}</span><span class="quiet">no images</span></li>')
-    # A width in a style attribute would be forbidden by the page's own policy.
+    # The page's own policy forbids a width in a style attribute.
     item = Markup(
         '<li><span class="name">{}</span><span class="value">{:.1f} %</span>'
         '<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">'
@@ -137,7 +137,7 @@ def classes(answers: Evaluation) -> Markup:
 
 
 def mistakes(answers: Evaluation, split: Split) -> Markup:
-    """Return the mistakes that the model was surest of, as pictures."""
+    """Return the mistakes of which the model was most certain, as pictures."""
     chosen = answers.confident_mistakes(MOST_MISTAKES).tolist()
     if not chosen:
         return Markup("<p>There are none: every image was recognised.</p>")
@@ -164,12 +164,12 @@ def mistakes(answers: Evaluation, split: Split) -> Markup:
 
 
 def _visible(image: HostArray) -> HostArray:
-    """What a PNG can hold of an image: grey, RGB, or else the first channel."""
+    """Return what a PNG can hold of an image: grey, RGB, or else its first channel."""
     return image if image.shape[-1] in (1, 3) else image[..., :1]
 
 
 def _small(image: HostArray) -> HostArray:
-    """An image in no more pixels than a page has room for."""
+    """Return an image with no more pixels than a page has room for."""
     stride = -(-max(image.shape[:2]) // MOST_PIXELS)
     return image[::stride, ::stride]
 

@@ -1,4 +1,4 @@
-"""The table that sums up runs, a row each, with the lab's columns."""
+"""The table that sums up runs, with a row for each and the lab's columns."""
 
 import re
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TEXT_COLUMNS = ("run", "data set", "model")
-"""Columns that are set to the left; the others hold numbers."""
+"""Columns aligned to the left; the others hold numbers."""
 
 
 def summary(run: SavedRun) -> dict[str, str]:
-    """Return a run's row: column to text, a dash for what is not known yet.
+    """Return a run's row: column to text, with a dash for values that are not known yet.
 
     Test accuracy is that of result.json; a run that is not complete has none, and its other values are those of its
     last whole epoch.
@@ -27,7 +27,7 @@ def summary(run: SavedRun) -> dict[str, str]:
     known = [seconds for row in run.history if (seconds := real(row.get("seconds"))) is not None]
     return {
         "run": short(run.path.name or run.path),
-        # Of a folder only its own name, not its path.
+        # For a folder only its name, not its path.
         "data set": short(Path(settings.dataset).name),
         "model": short(result.get("recipe", settings.model)),
         "epochs": epochs,
@@ -40,7 +40,7 @@ def summary(run: SavedRun) -> dict[str, str]:
 
 
 def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
-    """Print the rows of some runs; where they do not fit side by side, one below the other."""
+    """Print the rows of some runs as a table or, if the terminal is too narrow, one value below the other."""
     from rich.cells import cell_len
 
     from xnn.runs.progress import print_line, table
@@ -48,7 +48,7 @@ def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
     rows = [summary(run) for run in runs]
     width = sum(max(len(name), *(cell_len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1
     if width <= console.width or not console.is_terminal:
-        # A file or a pipe has no edge that a column would have to be cut off for.
+        # A file or a pipe has no edge at which a column would have to be cut off.
         console.width = max(width, console.width)
         console.print(table(rows[0], (row.values() for row in rows), left=TEXT_COLUMNS, no_wrap=True))
         return
@@ -69,5 +69,5 @@ def markdown(runs: Sequence[SavedRun]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep a name from ending its cell, and from being taken for code, a link, a picture or HTML."""
+    """Escape a name, so that it neither ends its cell nor becomes code, a link, a picture or HTML."""
     return re.sub(r"[\\|`<>\[\]]", r"\\\g<0>", " ".join(text.split()))

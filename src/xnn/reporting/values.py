@@ -1,4 +1,4 @@
-"""Values of a run's files, which may hold anything, as numbers to draw and as text to show."""
+"""Turning values of a run's files, which may hold anything, into numbers to draw and text to show."""
 
 import json
 import math
@@ -11,7 +11,7 @@ MOST_SIGNS = 100
 
 
 def real(value: Any) -> float | None:
-    """Return a finite number as a float, and None for all else."""
+    """Return a finite number as a float, and None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -30,7 +30,7 @@ def number(value: Any, form: str) -> str:
 
 
 def short(text: object) -> str:
-    """Return a name, of a class, a run or a data set, on one line of bounded length."""
+    """Return the name of a class, a run or a data set on one line of bounded length."""
     return printable(str(text), MOST_SIGNS)
 
 

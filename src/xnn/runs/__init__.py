@@ -1,4 +1,4 @@
-"""A run on disk: its settings, its directory, its checkpoints, and going on from them."""
+"""A run on disk: its settings, its directory and its checkpoints, and how to resume from them."""
 
 from xnn.runs.saving import Checkpoint, JsonLines
 from xnn.runs.settings import Settings

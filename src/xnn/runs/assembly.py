@@ -1,4 +1,4 @@
-"""From settings to the objects that train: data, model, optimizer, schedule."""
+"""Turning settings into the objects that train: data, model, optimizer, schedule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,21 +21,21 @@ from xnn.training.trainer import Trainer
 from xnn.training.view_averaging import predictor
 
 EVALUATION_BATCH = 1000
-"""Images a batch where nothing is learned from them: the result does not depend on it, but for rounding."""
+"""Images per batch when evaluating; apart from rounding, the result does not depend on it."""
 SHIFT = 2
-"""Pixels by which --augment shift moves an image at most."""
+"""Most pixels by which --augment shift moves an image."""
 WHITENING_IMAGES = 5000
-"""Training images, the first ones, whose patches are whitened."""
+"""Number of training images, the first ones, whose patches determine the whitening."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a run trains with.
+    """Everything that a run trains with.
 
     Attributes
     ----------
     settings
-        With every default filled in, and absolute paths of the data.
+        With every default filled in, and absolute paths to the data.
     held_out, held_out_name
         What epochs are judged on: the test set, or the validation images, be they held out here or part of the data.
     """
@@ -69,7 +69,7 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     check_names(settings)
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
-    kernels.threads.count()  # so that a number that cannot be is refused before anything is written
+    kernels.threads.count()  # refuses an impossible number before anything is written
     chosen = backend(settings.backend)
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
@@ -178,17 +178,17 @@ def _build(settings: Settings, task: Task, chosen: Backend) -> nn.Sequential:
 
 
 def _check_shift(settings: Settings, task: Task) -> None:
-    """Raise a `SettingError` if the images are too small to be moved by what is reflected at their edges."""
+    """Raise a `SettingError` if the images are too small to be moved with their edges reflected."""
     height, width, _ = task.image_shape
     if "shift" in (settings.augment or ()) and min(height, width) <= SHIFT:
         raise SettingError(
-            f"--augment shift: moves images by {SHIFT} pixels, which those of {height}x{width} are too small for; "
-            "leave it out, as by --augment none"
+            f"--augment shift: moves images by {SHIFT} pixels, and those of {height}x{width} are too small for that; "
+            "leave it out, for example with --augment none"
         )
 
 
 def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
-    """Raise a `SettingError` if there is no such window in the images, or the model can't take one."""
+    """Raise a `SettingError` if the window does not fit into the images, or the model cannot take one."""
     window = settings.window or 0
     if not window or not settings.window_share:
         return
@@ -206,14 +206,14 @@ def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
 def _prepare_first_layer(
     model: nn.Sequential, settings: Settings, training: data.Split, normalization: data.Normalization
 ) -> None:
-    """Whiten the patches of the training images, and have the bias trained, as the settings ask for."""
+    """Make the first layer whiten patches of the training images, and train its bias, if the settings say so."""
     whitening, bias_epochs = settings.first_layer == "whitening", settings.first_bias_epochs or 0
     if not (whitening or bias_epochs):
         return
     first = model.layers[0]
     if not isinstance(first, nn.Conv2d) or first.weight.trainable:
         name, value = ("first_layer", "whitening") if whitening else ("first_bias_epochs", bias_epochs)
-        raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has")
+        raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has one")
     if whitening:
         images = normalization(training.images[:WHITENING_IMAGES])
         filters = data.whitening_filters(images, first.kernel, known(settings.whitening_eps))
@@ -242,7 +242,7 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         average=optim.ExponentialMovingAverage(job.model, settings.average) if settings.average else None,
         callbacks=callbacks,
         log_every=settings.log_every,
-        # Runs from before there was a choice have no such setting.
+        # Runs from before this setting existed lack it.
         evaluate_every=settings.evaluate_every or 1,
         held_out=job.held_out_name,
         predict=predictor(job.model, settings.test_views or 1),

@@ -1,12 +1,12 @@
 """The same network on the same data, trained by xnn and by scikit-learn's ``MLPClassifier``.
 
-What is the same: the images (in float32, normalised by the training set's mean and deviation), the hidden layers and
+These are the same: the images (in float32, normalised by the training set's mean and deviation), the hidden layers and
 their widths, ReLU, the cross-entropy, the batch size, the number of epochs, the optimizer's rule (SGD, with Nesterov's
-momentum where there is one, or Adam) and its constant step size, the penalty on the weights.
+momentum if there is momentum, or Adam) and its constant step size, and the penalty on the weights.
 
-What is not: initial weights and shuffles come from different generators, scikit-learn draws weights by Glorot's rule
-where xnn uses He's, and its training loss holds the penalty, where there is one. Batch normalization, AdamW and
-schedules are not in ``MLPClassifier``, so both do without.
+These differ: initial weights and shuffles come from different generators, scikit-learn draws weights by Glorot's rule
+while xnn uses He's, and scikit-learn's training loss includes the penalty, if there is one. ``MLPClassifier`` has no
+batch normalization, AdamW or schedules, so neither library uses them.
 """
 
 import dataclasses
@@ -29,24 +29,24 @@ OPTIMIZERS = ("sgd", "adam")
 """Optimizers that both libraries have."""
 
 KEPT = ("dataset", "data_dir", "labels", "model", "hidden", "dtype", "threads", "epochs", "l2", "seed")
-"""Settings of the comparison that also hold when the model is trained with its own."""
+"""Settings of the comparison that also apply when the model is trained with its own settings."""
 
 COLUMNS = ("trained by", "network", "seconds", "training loss", "test accuracy")
-"""What `cells_of` returns, in words."""
+"""Names of the cells that `cells_of` returns."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entrant:
-    """A network that was trained.
+    """A trained network.
 
     Attributes
     ----------
     name
-        The library, and what is special about it.
+        The library, and what is special about this training.
     network
-        Its layers in short.
+        A short form of its layers.
     seconds
-        How long training took, with the data in memory and no evaluation in between.
+        How long training took, with the data in memory and without evaluations.
     train_loss
         Mean over the last epoch.
     accuracy
@@ -78,12 +78,12 @@ def classifier_class() -> Any:
 
 
 def plain_settings(given: Settings) -> Settings:
-    """Return settings that both libraries can train by: what was given, and defaults that suit a plain network.
+    """Return settings that both libraries can train with: those given, and defaults that suit a plain network.
 
     Raises
     ------
     SettingError
-        Something was given that ``MLPClassifier`` lacks, or the model is not made of linear layers.
+        A given setting is not in ``MLPClassifier``, or the model is not made of linear layers.
     """
     check_names(given)
     if given.model not in ("mlp", "lab6"):
@@ -92,25 +92,25 @@ def plain_settings(given: Settings) -> Settings:
     if optimizer not in OPTIMIZERS:
         raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
     plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",)}
-    if given.model != "lab6" or given.l2 is not None:  # by itself lab6 has weight decay, which is the lab's penalty
+    if given.model != "lab6" or given.l2 is not None:  # by default lab6 has weight decay, which is the lab's penalty
         plain["weight_decay"] = 0.0
     return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)
 
 
 def compare(given: Settings, report: Report | None = None) -> list[Entrant]:
-    """Train the plain network of a model with both libraries, then the model as it is where that is another one.
+    """Train a model's plain network with both libraries, then the model as it is, if that is a different network.
 
     Parameters
     ----------
     given : Settings
-        Data set, model, epochs and whatever else is not to be the default.
+        Data set, model, epochs and whatever else should not have its default.
     report : callable, optional
         Takes lines for people.
 
     Returns
     -------
     list of Entrant
-        xnn, scikit-learn, and perhaps the model with all that xnn has for it.
+        xnn, scikit-learn, and perhaps the model with everything that xnn has for it.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def compare(given: Settings, report: Report | None = None) -> list[Entrant]:
     entrants.append(_by_sklearn(classifier, job, name))
     say(_line(entrants[-1]))
     if settings.model == "mlp":
-        # With its own optimizer, step size, schedule and normalization; the size and the batches stay.
+        # With its own optimizer, step size, schedule and normalization, but the same size and batches.
         own = Settings(
             **{field: getattr(given, field) for field in KEPT}, backend="numpy", batch_size=settings.batch_size
         )
@@ -148,7 +148,7 @@ def _line(entrant: Entrant) -> str:
 
 
 def _plain_job(job: Job) -> Job:
-    """Exchange the model for its linear layers with ReLU between them."""
+    """Replace the model by its linear layers with ReLU between them."""
     *hidden, last = _widths(job.model)[1:]
     layers: list[nn.Layer] = [nn.Flatten()]
     for width in hidden:
@@ -159,7 +159,7 @@ def _plain_job(job: Job) -> Job:
 
 
 def _widths(model: nn.Sequential) -> list[int]:
-    """The lengths of the vectors between the linear layers, that of the image first."""
+    """Return the lengths of the vectors between the linear layers, the image's first."""
     linear = [layer for layer in model.layers if isinstance(layer, nn.Linear)]
     return [int(linear[0].input_shape[0]), *(int(layer.output_shape[0]) for layer in linear)]
 
@@ -176,7 +176,7 @@ def _by_xnn(job: Job, name: str, network: str) -> Entrant:
 
 
 def _compile(job: Job) -> None:
-    """Take a few steps and undo them, so that what is compiled at first use is not timed."""
+    """Take a few steps and undo them, so that compiling at first use is not timed."""
     settings = dataclasses.replace(job.settings, epochs=1, warmup=0.0)
     few = job.train.split.take(np.arange(min(2 * job.train.batch_size, len(job.train.split))))
     train = dataclasses.replace(job.train, split=few)
@@ -202,7 +202,7 @@ def _by_sklearn(classifier: Any, job: Job, network: str) -> Entrant:
         learning_rate_init=settings.lr,
         momentum=momentum,
         nesterovs_momentum=momentum > 0.0,
-        # It divides its penalty by the size of the batch; to SGD and Adam weight decay is the same as a penalty.
+        # It divides its penalty by the batch size; for SGD and Adam, weight decay is the same as a penalty.
         alpha=(known(settings.l2) + known(settings.weight_decay)) * batch,
         batch_size=batch,
         max_iter=epochs,
@@ -211,7 +211,7 @@ def _by_sklearn(classifier: Any, job: Job, network: str) -> Entrant:
         random_state=settings.seed,
     )
     with warnings.catch_warnings(), threadpool_limits(threads.count()):
-        # It would warn that so few epochs have not converged; they need not.
+        # It would warn that so few epochs have not converged; they need not converge.
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
         model.fit(x, labels)

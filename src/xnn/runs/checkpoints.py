@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file each, whose header says how to tell that every byte is right.
+"""Checkpoints: one safetensors file each, with a header by which every byte can be checked.
 
-The header's metadata holds two strings: ``info``, a JSON object with what is not an array (epoch, step,
-totals, history, ...) and, for every tensor, its shape, type and CRC-32; and ``crc32``, that of ``info``.
+The header's metadata holds two strings: ``info``, a JSON object with everything but arrays (epoch, step, totals,
+history, ...) and, for every tensor, its shape, type and CRC-32; and ``crc32``, the checksum of ``info``.
 """
 
 import json
@@ -31,7 +31,7 @@ class _Moment(TypedDict):
 
 
 class _Info(TypedDict):
-    """The description of a checkpoint; what `state` must hold is for the reader to say."""
+    """The description of a checkpoint; the reader decides what `state` must hold."""
 
     format: int
     state: dict[str, Any]
@@ -48,19 +48,19 @@ class Saved:
 
 
 def save(directory: Path | Folder, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> Path:
-    """Write a checkpoint into `directory`, named after its epoch, or its step when inside an epoch.
+    """Write a checkpoint into `directory`, named after its epoch or, inside an epoch, after its step.
 
     Parameters
     ----------
     directory
         Made if it does not exist.
     arrays, info
-        What `Trainer.state_dict` returned; `info` must be JSON-able and hold ``epoch, batch, step``.
+        What `Trainer.state_dict` returned; `info` must be JSON-able and contain ``epoch, batch, step``.
 
     Raises
     ------
     RunError
-        It cannot be written, as on a full disk.
+        It cannot be written, for instance on a full disk.
     """
     content = {"format": FORMAT, "state": dict(info), "tensors": tensors.described(arrays)}
     text = json.dumps(content, allow_nan=False)
@@ -78,7 +78,7 @@ def load(path: Path) -> Saved:
     Raises
     ------
     RunError
-        Names the file and what is wrong with it.
+        The file is damaged; the error names it and says what is wrong with it.
     """
     with explained(RunError, f"cannot read {path}"), Folder(path.parent) as folder:
         return _load(folder, path.name)
@@ -87,14 +87,14 @@ def load(path: Path) -> Saved:
 def newest_valid(
     directory: Path | Folder, check: Callable[[Saved], object] | None = None
 ) -> tuple[Saved | None, list[str]]:
-    """Return the newest sound checkpoint in `directory` and a line for each that was passed over.
+    """Return the newest sound checkpoint in `directory`, and a line for each one that was skipped.
 
     Parameters
     ----------
     directory
         It need not exist.
     check
-        Raises a `ValueError` for a checkpoint that is to be passed over too.
+        Raises a `ValueError` for a checkpoint that should also be skipped.
     """
     complaints: list[str] = []
     with suppress(FileNotFoundError), _opened(directory, make=False) as folder:
@@ -166,9 +166,9 @@ def _info(folder: Folder, name: str) -> _Info:
 
 
 def _moment(folder: Folder, name: str) -> tuple[int, int, bool] | None:
-    """When a checkpoint was taken, from its header alone; later ones compare greater. None where that is damaged.
+    """Return when a checkpoint was taken, so that later ones compare greater; None if its header is damaged.
 
-    After an epoch's last step there may be two: one from before its evaluation, and the epoch's.
+    After an epoch's last step there may be two: one from before the evaluation, and the epoch's own.
     """
     try:
         state = _info(folder, name)["state"]
@@ -178,7 +178,7 @@ def _moment(folder: Folder, name: str) -> tuple[int, int, bool] | None:
 
 
 def _newest_first(folder: Folder) -> tuple[list[str], list[str]]:
-    """The names of checkpoints with a sound header, the newest first, and of those without."""
+    """Return the names of checkpoints with a sound header, the newest first, and of those without one."""
     names = [name for name in folder.names() if name.endswith(SUFFIX) and not name.startswith(".")]
     moments = {name: _moment(folder, name) for name in sorted(names, reverse=True)}
     sound = {name: moment for name, moment in moments.items() if moment is not None}

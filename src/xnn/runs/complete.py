@@ -14,18 +14,18 @@ from xnn.training.history import History, judged_on
 
 
 def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
-    """Return the result of a complete run; None if it is not complete, or is to go on.
+    """Return the result of a complete run; None if it is not complete, or should go on.
 
     Parameters
     ----------
     directory : RunFiles
     epochs : int or None
-        How many are wanted in all; None for as many as there are.
+        How many are wanted in all; None for as many as were done.
 
     Raises
     ------
     RunError
-        Fewer are wanted than there are, or result.json is damaged.
+        Fewer are wanted than were done, or result.json is damaged.
     """
     try:
         result = directory.read_result()
@@ -45,7 +45,7 @@ def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
 
 
 def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say: Report, warn: Report) -> History:
-    """Say that a run is complete, draw its picture if a kill came before that, and return its history."""
+    """Say that a run is complete, draw its picture if it was killed before that, and return its history."""
     done = result["epochs"]
     ended = f"the run in {directory.path} is complete after {done} epoch{'' if done == 1 else 's'}"
     if settings.early_stopping and done < known(settings.epochs):
@@ -74,9 +74,9 @@ def draw_curves(
         directory.write_curves(picture)
     except FolderGone:
         raise
-    except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and no picture is worth a result
+    except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and a picture is not worth a result
         kind = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
-        warn(f"no {directory.curves.name}: {kind}{' '.join(str(error).split())}; the run is complete without")
+        warn(f"no {directory.curves.name}: {kind}{' '.join(str(error).split())}; the run is complete without it")
 
 
 def trained_model(path: Path) -> Any:
@@ -85,7 +85,7 @@ def trained_model(path: Path) -> Any:
     Raises
     ------
     UserError
-        The data or the checkpoints are gone or damaged.
+        The data or the checkpoints are missing or damaged.
     """
     with RunFiles.existing(path, "--resume") as directory:
         saved, _ = directory.newest_checkpoint(resuming.check_counts)

@@ -1,4 +1,4 @@
-"""curves.png: how a run went, in three pictures."""
+"""curves.png: the course of a run in three charts."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TRAIN, HELD_OUT, FAINT, INK = "#2a6fbb", "#d9622b", "#9dbfe0", "#333333"
 
 _ALONE = threading.Lock()
-"""Matplotlib's settings are the whole process's."""
+"""Matplotlib's settings belong to the whole process."""
 
 
 def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", held_out: str = "test") -> bytes:
@@ -26,9 +26,9 @@ def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", he
     Parameters
     ----------
     history
-        One row an epoch, at least one.
+        One row per epoch, at least one.
     intervals
-        Rows of intervals.jsonl: their losses are drawn faintly behind the epochs'.
+        Rows of intervals.jsonl, whose losses are drawn faintly behind those of the epochs.
     title
         Shown above.
     held_out
@@ -40,11 +40,11 @@ def draw(history: History, intervals: Sequence[Row] = (), *, title: str = "", he
 
 @contextlib.contextmanager
 def _plain_matplotlib() -> Iterator[None]:
-    """Draw with Matplotlib's defaults, whatever the user's matplotlibrc and environment say, and leave those alone."""
+    """Draw with Matplotlib's defaults, whatever the user's matplotlibrc and environment say, without changing them."""
     _import_matplotlib()
     import matplotlib
 
-    # Its warnings are about looks, such as a letter that the font doesn't have.
+    # Its warnings are about appearance, such as a letter that the font lacks.
     with warnings.catch_warnings(action="ignore"):
         plain: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
         with matplotlib.rc_context(plain):
@@ -52,10 +52,10 @@ def _plain_matplotlib() -> Iterator[None]:
 
 
 def _import_matplotlib() -> None:
-    """Import Matplotlib even where MPLBACKEND names a backend that is not installed.
+    """Import Matplotlib even if MPLBACKEND names a backend that is not installed.
 
-    Notebooks set it to their own for the commands they start. Matplotlib raises at once then, half imported, so that
-    there is no second try.
+    Notebooks set it to their own backend for the commands that they start. Then the import of Matplotlib fails halfway
+    and cannot be repeated.
     """
     if "matplotlib" in sys.modules:
         return
@@ -66,7 +66,7 @@ def _import_matplotlib() -> None:
         if name is not None:
             os.environ["MPLBACKEND"] = name
     if name:
-        with contextlib.suppress(ValueError):  # none that is installed
+        with contextlib.suppress(ValueError):  # it is not installed
             matplotlib.rcParams["backend"] = name
 
 
@@ -103,7 +103,7 @@ def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_ou
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
     elif len(history) == 1:
-        # A single point says little on a stretched axis: show how far it is above 0.
+        # A single point says little on a stretched axis, so show how far it is above 0.
         axes.set_ylim(bottom=0.0)
     axes.legend(frameon=False, fontsize=9, loc="best")
 
@@ -111,7 +111,7 @@ def _draw_loss(axes: "Axes", history: History, intervals: Sequence[Row], held_ou
 def needs_logarithm(values: Sequence[float]) -> bool:
     """Return whether losses fall so far that a logarithm shows them better.
 
-    It would stretch one of nothing, or next to it, out of all shape.
+    A loss of zero, or close to it, would stretch a logarithmic axis too much.
     """
     return bool(values) and min(values) >= 1e-300 and 20.0 * min(values) < max(values) < 1e6 * min(values)
 

@@ -1,4 +1,4 @@
-"""What a run is trained by where its settings leave it open: the recipe's values, and those of all recipes."""
+"""Values for the settings that a run leaves open: the recipe's own, and those that all recipes share."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ COMMON: dict[str, Any] = {
     "test_views": 1,
     "evaluate_every": 1,
 }
-"""What recipes have that say nothing else."""
+"""What a recipe has unless it says otherwise."""
 
 
 def check_names(settings: Settings) -> None:
@@ -40,7 +40,7 @@ def check_names(settings: Settings) -> None:
     _check_known("model", settings.model)
     if settings.recipe is not None and settings.model != settings.recipe.partition("-")[0]:
         raise SettingError(
-            f"--model {settings.model}: the recipe {settings.recipe} is of another; leave one of the two out"
+            f"--model {settings.model}: the recipe {settings.recipe} is for another model; leave one of the two out"
         )
 
 
@@ -50,7 +50,7 @@ def _check_known(kind: str, name: str) -> None:
 
 
 def resolve(settings: Settings, task: Task) -> Settings:
-    """Return the settings with what was left open filled in by the recipe, or by the one with the model's name.
+    """Return the settings with the open ones filled in by the recipe, or by the recipe with the model's name.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def resolve(settings: Settings, task: Task) -> Settings:
 
 
 def _check_halves(settings: Settings, own: Mapping[str, Any]) -> None:
-    """Raise a `SettingError` if half of what goes together was given, and the recipe does not have the other half."""
+    """Raise a `SettingError` if only one of two settings that go together was given, and the recipe lacks the other."""
     for name, other in (("window", "window_share"), ("window_share", "window")):
         value = getattr(settings, name)
         if value and getattr(settings, other) is None and not own[other]:

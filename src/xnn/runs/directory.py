@@ -2,12 +2,12 @@
 
 ::
 
-    config.json          every setting, also those the model chose
-    metrics.jsonl        a line an epoch
+    config.json          every setting, including those that the model chose
+    metrics.jsonl        a line for each epoch
     intervals.jsonl      a line every --log-every steps
     checkpoints/         the newest states, to resume from
     model.safetensors    the trained weights by name
-    result.json          written once all else is there: a folder that has it is complete
+    result.json          written when everything else is there: a folder with it is complete
     curves.png           drawn after that
     .lock                locked by the process that trains
 """
@@ -30,11 +30,11 @@ from xnn.training.callbacks import Callback
 from xnn.training.history import History, Row
 
 METRICS = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds", "images_per_second")
-"""Keys that every line of metrics.jsonl has; null where there is no value."""
+"""Keys in every line of metrics.jsonl; null if there is no value."""
 
 
 class StoppedAtOnce(KeyboardInterrupt):
-    """A run was left without being saved; `directory` has what was saved before, to go on from."""
+    """A run was stopped without being saved; it can be resumed from what was saved in `directory` before."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class StoppedAtOnce(KeyboardInterrupt):
 
 
 class RunDirectory(RunFiles):
-    """The files of one run, for whoever writes them; made by `create` or `open`, which keep other processes out."""
+    """The files of one run, for writing; made by `create` or `open`, which keep other processes out."""
 
     @classmethod
     @contextmanager
@@ -63,7 +63,7 @@ class RunDirectory(RunFiles):
         Raises
         ------
         RunError
-            It exists and is not empty, another process has just taken it, or it cannot be made.
+            The folder exists and is not empty, another process has just taken it, or it cannot be made.
         """
         path = Path(path)
         if not numbered:
@@ -78,13 +78,13 @@ class RunDirectory(RunFiles):
         directory = cls(folder)
         with folder, directory._locked("--run-dir", path):
             if not numbered:
-                cls.check_unused(path)  # again: it may have been used since, by a run that is over
+                cls.check_unused(path)  # again: a run that has ended may have used it since
             directory.write_config({**config, "run_dir": str(path)})
             yield directory
 
     @staticmethod
     def check_unused(path: Path) -> None:
-        """Raise a `RunError` unless `path` does not exist, or is a folder without more than a killed start left."""
+        """Raise a `RunError` unless `path` does not exist, or is a folder with only the leftovers of a killed start."""
         with explained(RunError, f"--run-dir {path}: cannot be read"):
             exists, is_folder = path.exists(), path.is_dir()
             used = is_folder and not all(
@@ -94,25 +94,25 @@ class RunDirectory(RunFiles):
             raise RunError(f"--run-dir {path}: there is a file of that name")
         if used:
             raise RunError(
-                f"--run-dir {path}: is not empty; give a new folder, or go on with its run by --resume {path}"
+                f"--run-dir {path}: is not empty; give a new folder, or continue the run in it with --resume {path}"
             )
 
     @classmethod
     @contextmanager
     def open(cls, path: str | Path) -> Iterator[Self]:
-        """Give the folder of an earlier run, without the leftovers of a kill, locked for the ``with`` block.
+        """Yield the folder of an earlier run, without leftovers of killed processes, locked for the ``with`` block.
 
         Raises
         ------
         RunError
-            There is no such folder, no run in it, another process trains in it, or it cannot be used.
+            There is no such folder, it contains no run, another process trains in it, or it cannot be used.
         """
         with cls.existing(path, "--resume") as directory, directory._locked("--resume", path):
             yield directory
 
     @contextmanager
     def _locked(self, given: str, path: str | Path) -> Iterator[None]:
-        """Keep other processes out for a ``with`` block, and begin by deleting what killed ones left half-written."""
+        """Keep other processes out for a ``with`` block; first delete what killed ones left half-written."""
         with ExitStack() as stack:
             try:
                 with explained(RunError, f"{given} {path}: cannot be used"):
@@ -120,13 +120,13 @@ class RunDirectory(RunFiles):
                     self.folder.remove_temporaries()
             except lock.Held as error:
                 raise RunError(
-                    f"{given} {path}: another process is training there; wait for its end, or stop it first"
+                    f"{given} {path}: another process is training there; wait until it ends, or stop it first"
                 ) from error
             yield
 
     @contextmanager
     def checkpoint_folder(self) -> Iterator[Folder]:
-        """Give the folder of the checkpoints, made where it is missing, without what killed processes left in it.
+        """Yield the folder of the checkpoints, made if it is missing, without leftovers of killed processes.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class RunDirectory(RunFiles):
         self._write(self.config, json_files.document(config))
 
     def cut_back(self, step: int, history: History) -> None:
-        """Cut the rows on disk back to those there were at a step."""
+        """Cut the rows on disk back to those that existed at a step."""
         self._write(self.metrics, b"".join(json_files.line(metrics_row(row)) for row in history))
         self._write(self.intervals, (line for line, row in self.interval_lines() if row["step"] <= step))
 
@@ -166,7 +166,7 @@ class RunDirectory(RunFiles):
     def write_model(self, arrays: Mapping[str, np.ndarray[Any, Any]], description: Mapping[str, Any]) -> None:
         """Write model.safetensors: the arrays by name and, as JSON under ``xnn`` in its metadata, `description`.
 
-        The arrays' types, shapes and checksums go there too.
+        The arrays' types, shapes and checksums are also stored there.
         """
         text = json.dumps({**description, "tensors": tensors.described(arrays)}, allow_nan=False)
         with explained(RunError, f"cannot write {self.model}"):
@@ -198,7 +198,7 @@ class RunLog(Callback):
 
 
 def metrics_row(row: Row) -> Row:
-    """Return an epoch's row with every key of `METRICS` first, then what else it has."""
+    """Return an epoch's row with every key of `METRICS` first, then its other values."""
     return {name: row.get(name) for name in METRICS} | row
 
 
@@ -206,13 +206,13 @@ def default_path(dataset: str, model: str, now: datetime | None = None) -> Path:
     """Return a path under ``runs/`` named after data set, model and time."""
     moment = (now or datetime.now()).strftime("%Y%m%d-%H%M%S")
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in dataset).strip("-.")
-    # The end says more where it is a path; a file's name has 255 bytes, a letter up to 4.
+    # The end of a path says more; a file's name may have 255 bytes, and a letter takes up to 4.
     short = safe.encode()[-60:].decode(errors="ignore").strip("-.")
     return Path("runs") / f"{short or 'data'}-{model}-{moment}"
 
 
 def _make_numbered(base: Path) -> Path:
-    """Make `base`, or the first of base-2, base-3, ... that nobody else has made."""
+    """Make `base`, or the first of base-2, base-3, ... that does not exist."""
     path, number = base, 1
     while True:
         try:

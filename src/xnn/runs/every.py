@@ -10,7 +10,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Every:
-    """A number of steps, or of seconds; both None for never."""
+    """A number of steps, or of seconds; never, if both are None."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -26,7 +26,7 @@ class Every:
         """
         match = FORM.fullmatch(text)
         if match is None:
-            raise ValueError(f"expected steps as in 500, or a time as in 90s, 10m or 2h, not {text!r}")
+            raise ValueError(f"expected a number of steps such as 500, or a time such as 90s, 10m or 2h, not {text!r}")
         steps, amount, unit = match.groups()
         if unit is None:
             return cls(steps=int(steps) or None)

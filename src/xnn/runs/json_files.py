@@ -1,4 +1,4 @@
-"""JSON as a run writes and reads it: documents, and files of rows, a line each."""
+"""JSON as a run writes and reads it: documents, and files with a row in each line."""
 
 import json
 import os
@@ -9,19 +9,19 @@ from xnn.files import Folder
 from xnn.runs import schema
 
 MOST_DOCUMENT = 2**20
-"""Bytes of a file that holds one document."""
+"""Most bytes in a file that holds one document."""
 
 _MOST_LINE = 2**16
-"""Bytes of a row."""
+"""Most bytes in a row."""
 
 
 def line(row: Mapping[str, Any]) -> bytes:
-    """One record as a line of JSON."""
+    """Return one record as a line of JSON."""
     return (json.dumps(row, allow_nan=False) + "\n").encode()
 
 
 def document(value: Mapping[str, Any]) -> bytes:
-    """A JSON file for people to read too."""
+    """Return the content of a JSON file that people can read too."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -31,27 +31,27 @@ def read_document(folder: Folder, name: str) -> Any:
     Raises
     ------
     OSError
-        It is not there, or cannot be read.
+        It does not exist, or cannot be read.
     ValueError
-        It is no JSON.
+        It is not JSON.
     """
     return schema.parsed(folder.read(name, MOST_DOCUMENT))
 
 
 def read_lines(folder: Folder, name: str, most: int) -> Iterator[bytes]:
-    """Give the lines of a file up to the first that a kill left torn, or that is too long; none if it does not exist.
+    """Yield a file's lines up to the first one that a kill cut short or that is too long; none without a file.
 
     Parameters
     ----------
     folder : Folder
     name : str
     most : int
-        Bytes that are read.
+        Bytes to read at most.
 
     Raises
     ------
     OSError
-        The file is there and cannot be read.
+        The file exists but cannot be read.
     """
     try:
         descriptor = folder.open(name, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""A lock on a folder that ends with the process that holds it, so that none is ever stale.
+"""A lock on a folder that ends with the process that holds it, so that it is never stale.
 
-The system keeps it, not the file: after a SIGKILL or a power cut the empty file is still there, locked by nobody.
+The system keeps the lock, not the file: after a SIGKILL or a power cut the empty file is still there, but unlocked.
 """
 
 import errno
@@ -19,26 +19,26 @@ else:
 NAME = ".lock"
 
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-"""What the systems say where another process has the lock: POSIX either of the first two, Windows any but the first."""
+"""Errors that mean that another process has the lock: the first two on POSIX, all but the first on Windows."""
 
 _WITHOUT_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
-"""What a file system without locks says; a run there does without, as there is no other way."""
+"""Errors from a file system without locks; a run there has to do without one."""
 
 
-class Held(Exception):  # noqa: N818 - named after what is the case
+class Held(Exception):  # noqa: N818 - named after the lock's state
     """Somebody else has the lock."""
 
 
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
-    """Hold the folder's lock during a ``with`` block. Its file stays: deleting it could free another's lock.
+    """Hold the folder's lock during a ``with`` block. Its file stays: deleting it could release another's lock.
 
     Raises
     ------
     Held
-        Another process holds it, or another place in this one.
+        Another process holds it, or other code in this one.
     OSError
-        The lock's file cannot be made, as in a folder that may not be written to, or is a link.
+        The lock's file cannot be made, for instance in a read-only folder, or is a link.
     """
     with os.fdopen(folder.open(NAME, os.O_RDWR | os.O_CREAT), "r+b") as file:
         try:
@@ -52,7 +52,7 @@ def locked(folder: Folder) -> Iterator[None]:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock the file without waiting; closing it, or the end of the process, unlocks it."""
+    """Lock the file without waiting; it is unlocked when it is closed or the process ends."""
     if sys.platform == "win32":
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     else:

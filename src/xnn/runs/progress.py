@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, plain lines elsewhere, and a table at the end."""
+"""What the user sees while a model trains: a bar on a terminal, plain lines elsewhere, and a table at the end."""
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def print_line(console: Console, line: str, style: str = "") -> None:
-    """Print a line as it is: not wrapped, and with nothing in it taken for a style, an emoji or a control."""
+    """Print a line as it is: do not wrap it or interpret anything in it as a style, an emoji or a control."""
     console.print(Text(printable(line), style), soft_wrap=True)
 
 
 def reporter(console: Console) -> "Lines":
-    """Return the callback that suits the console: a live bar on a terminal, else a line an epoch."""
-    # The bar has a thread of its own.
+    """Return the callback that suits the console: a live bar on a terminal, else a line per epoch."""
+    # The bar has its own thread.
     return Bar(console) if console.is_terminal and can_start(1) else Lines(console)
 
 
@@ -45,7 +45,7 @@ class Lines(Callback):
 class Bar(Lines):
     """Keeps a bar below the epochs' lines.
 
-    The bar's own thread looks at the trainer's counters a few times a second, so a step pays nothing for it.
+    The bar's own thread looks at the trainer's counters a few times a second, so it costs nothing in a step.
     """
 
     def __init__(self, console: Console) -> None:
@@ -72,7 +72,7 @@ class Bar(Lines):
 
 
 class _Column(ProgressColumn):
-    """A column that a function writes, from what it is given besides the task."""
+    """A column written by a function, from the task and the other arguments it was made with."""
 
     max_refresh = None
 
@@ -85,7 +85,7 @@ class _Column(ProgressColumn):
 
 
 def _epoch(task: Task, trainer: "Trainer") -> Text:
-    # also the one place where the task learns how far training is
+    # also the only place where the task learns how far training has come
     task.total, task.completed = trainer.batches or None, trainer.batch
     return Text(f"epoch {min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}", style="bold")
 
@@ -133,7 +133,7 @@ def _pair(name: str, loss: float, accuracy: float | None) -> str:
 def table(
     columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: Container[str], no_wrap: bool = False
 ) -> Table:
-    """Return a table of texts, shown as they are; columns are aligned to the right, except for those in `left`."""
+    """Return a table of texts, shown as they are; columns are aligned to the right, except those in `left`."""
     made = Table(header_style="bold", border_style="dim")
     for name in columns:
         made.add_column(name, justify="left" if name in left else "right", no_wrap=no_wrap)

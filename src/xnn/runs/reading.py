@@ -1,4 +1,4 @@
-"""The files of a run, for whoever only reads them."""
+"""The files of a run, for reading only."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from xnn.training.history import History, Row
 MODEL = "model.safetensors"
 
 _MOST_METRICS, _MOST_INTERVALS = 2**26, 2**29
-"""Bytes that are read of metrics.jsonl, whose rows are all kept, and of intervals.jsonl to draw it."""
+"""Most bytes to read from metrics.jsonl, whose rows are all kept, and from intervals.jsonl for drawing."""
 
 _MOST_ROWS = 100_000
-"""Rows of intervals.jsonl that are kept, more than a chart can show."""
+"""Most rows of intervals.jsonl to keep: more than a chart can show."""
 
 
 class RunFiles:
-    """The files of one run, by names within a folder that is opened once; made by `existing`."""
+    """The files of one run, by their names in a folder that is opened once; made by `existing`."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
@@ -38,12 +38,12 @@ class RunFiles:
     @classmethod
     @contextmanager
     def existing(cls, path: str | Path, given: str) -> Iterator[Self]:
-        """Give the folder of an earlier run, not locked; `given` is what errors call it.
+        """Yield the folder of an earlier run, not locked; `given` is its name in errors.
 
         Raises
         ------
         RunError
-            There is no such folder, no run in it, or it cannot be used.
+            There is no such folder, it contains no run, or it cannot be used.
         """
         place = expanded(path, given, RunError)
         with ExitStack() as stack:
@@ -68,7 +68,7 @@ class RunFiles:
             return Settings.from_dict(schema.checked(value, schema.Config))
 
     def read_result(self) -> schema.Result | None:
-        """Return what `write_result` wrote; None where the run is not complete.
+        """Return what `write_result` wrote, or None if the run is not complete.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class RunFiles:
         Raises
         ------
         RunError
-            The file is there and cannot be read.
+            The file exists but cannot be read.
         """
         history = History()
         for _, row in self._rows(self.metrics, _MOST_METRICS, lambda line: schema.epoch_row(schema.parsed(line))):
@@ -98,12 +98,12 @@ class RunFiles:
         return history
 
     def read_intervals(self) -> list[Row]:
-        """Return the intervals' rows, up to the first that is damaged; of very many, an evenly spaced sample.
+        """Return the intervals' rows up to the first damaged one; if there are very many, an evenly spaced sample.
 
         Raises
         ------
         RunError
-            The file is there and cannot be read.
+            The file exists but cannot be read.
         """
         rows: list[Row] = []
         stride = 1
@@ -115,7 +115,7 @@ class RunFiles:
         return rows
 
     def interval_lines(self, most: int = sys.maxsize) -> Iterator[tuple[bytes, Row]]:
-        """Give each line of intervals.jsonl with what it says, up to the first that is damaged, or `most` bytes."""
+        """Yield each line of intervals.jsonl with its row, up to the first damaged line or to `most` bytes."""
         return self._rows(self.intervals, most, schema.interval_row)
 
     def _rows(self, path: Path, most: int, check: Callable[[bytes], Row]) -> Iterator[tuple[bytes, Row]]:
@@ -130,15 +130,15 @@ class RunFiles:
     def newest_checkpoint(
         self, check: Callable[[checkpoints.Saved], object] | None = None
     ) -> tuple[checkpoints.Saved | None, list[str]]:
-        """Return the newest sound checkpoint, and a line for each that was passed over.
+        """Return the newest sound checkpoint, and a line for each one that was skipped.
 
-        None if the run was stopped before it had written one. `check` raises a `ValueError` for one that is to be
-        passed over too.
+        The checkpoint is None if the run was stopped before it had written one. `check` raises a `ValueError` for a
+        checkpoint that should also be skipped.
 
         Raises
         ------
         RunError
-            There were checkpoints, and no sound one is left.
+            There were checkpoints, but no sound one is left.
         """
         saved, damaged = None, list[str]()
         with schema.reading(self.path / "checkpoints"):
@@ -157,13 +157,13 @@ class RunFiles:
         Raises
         ------
         RunError
-            The folder cannot be looked into.
+            The folder cannot be read.
         """
         with schema.reading(path):
             return self.folder.exists(path.name)
 
     def read_description(self) -> schema.Description:
-        """Return what `write_model` was given beside the arrays.
+        """Return what `write_model` was given besides the arrays.
 
         Raises
         ------
@@ -183,12 +183,12 @@ class RunFiles:
         return description
 
     def read_model(self, description: schema.Description, count: int) -> tensors.Arrays:
-        """Return the arrays of model.safetensors, which is not read unless it may hold `count` numbers.
+        """Return the arrays of model.safetensors; a file too large for `count` numbers is not read.
 
         Raises
         ------
         RunError
-            Its file is damaged.
+            The file is damaged.
         """
         with schema.reading(self.model):
             return tensors.read_arrays(self.folder, self.model.name, description.get("tensors"), 8 * count)

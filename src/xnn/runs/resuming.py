@@ -1,4 +1,4 @@
-"""What must hold, and what can be promised, when a run goes on from a checkpoint."""
+"""What must be true, and what can be promised, when a run resumes from a checkpoint."""
 
 import dataclasses
 import importlib
@@ -38,20 +38,20 @@ def saved_settings(directory: RunFiles, changes: dict[str, Any]) -> Settings:
     if settings.data_dir is not None and settings.dataset.startswith(PREFIX) and "data_dir" not in changes:
         raise RunError(
             f"--resume {directory.path}: torchvision's code would read the data in {settings.data_dir}, a folder that "
-            "the run names; name it by --data-dir again if you trust what is in it"
+            "the run names; if you trust what is in it, name it again with --data-dir"
         )
     return dataclasses.replace(settings, **(changes | {"run_dir": str(directory.path)}))
 
 
 def check_epochs(settings: Settings, saved: Saved | None) -> None:
-    """Raise a `RunError` if the run was to end before where it is."""
+    """Raise a `RunError` if the run is already beyond the epoch at which it should end."""
     done, batch = (saved.info["epoch"], saved.info["batch"]) if saved else (0, 0)
     if (known(settings.epochs), 0) < (done, batch):
         raise RunError(f"--epochs {settings.epochs}: the run has already begun epoch {done + 1}")
 
 
 def data_facts(job: Job) -> dict[str, Any]:
-    """What a checkpoint knows of its data: enough to notice another data set, and cheap to find."""
+    """Return what a checkpoint records about its data: enough to notice another data set, and cheap to compute."""
     labels = job.train.split.labels.astype("<i8")
     divided = {"way of dividing": DIVISION} if job.divided else {}
     return divided | {
@@ -80,7 +80,7 @@ def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
 
 
 def made_with(job: Job) -> dict[str, str]:
-    """Return what computed a checkpoint: where any of these differs, results may differ in their last digits."""
+    """Return facts about what computed a checkpoint; if any of them differs, results may differ in the last digits."""
     facts = {
         "backend": job.backend.name,
         "dtype": job.settings.dtype,
@@ -102,18 +102,18 @@ def _changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
 
 
 def not_promised(job: Job, saved: Saved) -> str | None:
-    """Return a line that names what has changed in what computes since the checkpoint; None if nothing has."""
+    """Return a line that names those facts that have changed since the checkpoint; None if none has."""
     different = _changes(made_with(job), saved.info.get("made_with", {}))
     if not different:
         return None
     return (
-        f"goes on with {different}: nothing is lost, but the results will not be those of an undisturbed "
-        "run digit for digit"
+        f"goes on with {different}: nothing is lost, but the results will not match those of an "
+        "uninterrupted run digit for digit"
     )
 
 
 def check_counts(saved: Saved) -> Saved:
-    """Return a checkpoint with its counts checked, or raise a `ValueError` if it does not hold a trainer's state."""
+    """Return a checkpoint after checking its counts, or raise a `ValueError` if it does not hold a trainer's state."""
     try:
         return dataclasses.replace(saved, info=dict(schema.state(saved.info)))
     except ValueError as error:
@@ -121,7 +121,7 @@ def check_counts(saved: Saved) -> Saved:
 
 
 def take(trainer: Trainer, job: Job, saved: Saved) -> None:
-    """Put a checkpoint into the trainer, or raise a `ValueError` if it is not of this run."""
+    """Load a checkpoint into the trainer, or raise a `ValueError` if it does not belong to this run."""
     saved = check_counts(saved)
     info, batches = saved.info, len(job.train)
     if info["batch"] > batches or info["step"] != info["epoch"] * batches + info["batch"]:
@@ -131,7 +131,7 @@ def take(trainer: Trainer, job: Job, saved: Saved) -> None:
         )
     odd = [f"'{name}' of {array.dtype}" for name, array in saved.arrays.items() if array.dtype.name != info["dtype"]]
     if odd:
-        raise ValueError(f"{saved.path} is damaged: its arrays are of {info['dtype']}, but for {', '.join(odd)}")
+        raise ValueError(f"{saved.path} is damaged: its arrays are of {info['dtype']}, except for {', '.join(odd)}")
     fitting = in_dtype(saved, job.settings.dtype)
     try:
         trainer.load_state_dict(fitting.arrays, fitting.info)
@@ -140,11 +140,11 @@ def take(trainer: Trainer, job: Job, saved: Saved) -> None:
 
 
 def in_dtype(saved: Saved, dtype: str) -> Saved:
-    """Return the state with its numbers rounded to another type, where it has one."""
+    """Return the state with its numbers rounded to a type, if they have another one."""
     old = saved.info["dtype"]
     if old == dtype:
         return saved
-    with np.errstate(over="ignore", under="ignore"):  # a weight that overflows is found by the first loss
+    with np.errstate(over="ignore", under="ignore"):  # the first loss reveals a weight that overflows
         arrays = {
             name: array.astype(dtype) if array.dtype.name == old else array for name, array in saved.arrays.items()
         }
@@ -152,7 +152,7 @@ def in_dtype(saved: Saved, dtype: str) -> Saved:
 
 
 def whence(saved: Saved | None) -> str:
-    """Return a line that says where the run goes on."""
+    """Return a line that says from where the run goes on."""
     if saved is None:
         return "stopped before its first checkpoint: begins again"
     inside = f", batch {saved.info['batch']}" if saved.info["batch"] else ""

@@ -1,4 +1,4 @@
-"""A whole run: from settings to a directory with a trained model and its results."""
+"""A complete run: from settings to a directory with a trained model and its results."""
 
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ from xnn.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Result:
     history
         The rows of the epochs.
     values
-        The content of result.json; None when the run was interrupted.
+        The content of result.json; None if the run was interrupted.
     was_complete
-        Whether it was complete already, so that `resume` had nothing to do.
+        Whether the run was complete already, so that `resume` had nothing to do.
     """
 
     directory: Path
@@ -52,7 +52,7 @@ class Result:
     def model(self) -> Any:
         """The trained model, or the half-trained one.
 
-        If the run was complete already, it is made when first asked for, from the data and the last checkpoint.
+        If the run was complete already, the model is made on first use, from the data and the last checkpoint.
         """
         return complete.trained_model(self.directory) if self.was_complete else self._model
 
@@ -64,7 +64,7 @@ def train(
     report: Report | None = None,
     warn: Report | None = None,
 ) -> Result:
-    """Train by the settings and write a run directory.
+    """Train as the settings say and write a run directory.
 
     Parameters
     ----------
@@ -75,16 +75,16 @@ def train(
     report
         Takes lines for people.
     warn
-        Takes a line where the picture of the curves cannot be drawn; `report` does where it is None.
+        Takes a line if the picture of the curves cannot be drawn; by default `report` takes it.
 
     Raises
     ------
     UserError
-        The settings, the data or the directory cannot be used; nothing has been written then.
+        The settings, the data or the directory cannot be used; then nothing has been written.
     RunError
-        A file cannot be written, as on a full disk; `resume` goes on once it can.
+        A file cannot be written, for instance on a full disk; `resume` goes on once it can be.
     StoppedAtOnce
-        In place of a `KeyboardInterrupt`, once there is a directory to go on from.
+        Instead of a `KeyboardInterrupt`, once there is a directory to resume from.
     NonFiniteLoss
         Training diverged; the checkpoints before that are kept.
     TypeError
@@ -113,7 +113,7 @@ def resume(
     download: bool = False,
     **changes: Any,
 ) -> Result:
-    """Go on with the run in a directory from its newest sound checkpoint; leave it as it is if it is complete.
+    """Continue the run in a directory from its newest sound checkpoint; leave a complete run as it is.
 
     Parameters
     ----------
@@ -122,11 +122,11 @@ def resume(
     callbacks, report
         As for `train`.
     warn
-        As for `train`; also takes a line for each damaged checkpoint that is passed over, and one if the library,
-        device, dtype, number of threads or a version is not the same as before.
+        As for `train`; also takes a line for each damaged checkpoint that is skipped, and one if the library, device,
+        dtype, number of threads or a version differs from before.
     download
-        Whether the data set may be downloaded if it is missing here. By default it may not, since the directory, which
-        names it, may come from a stranger.
+        Whether to download the data set if it is missing here. By default it is not downloaded, since the directory,
+        which names it, may come from a stranger.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
@@ -134,8 +134,7 @@ def resume(
     Raises
     ------
     RunError
-        There is nothing to resume, what there is is damaged, another process trains there, or the data has changed
-        since.
+        There is nothing to resume, it is damaged, another process trains there, or the data has changed since.
     """
     with RunDirectory.open(path) as directory:
         return _resume(directory, changes, callbacks, report, warn or report or (lambda line: None), download)
@@ -171,7 +170,7 @@ def _resume(
                 warn(other)
         _introduce(job, directory, say)
         if changes:
-            # Prolonged by more epochs, the run is not complete any more: a kill must not make it look so.
+            # With more epochs to do, the run is no longer complete, and must not look complete after a kill.
             directory.withdraw_result()
             directory.write_config(job.settings.to_dict())
         say(resuming.whence(saved))
@@ -194,7 +193,7 @@ def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
 
 @contextmanager
 def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -> Iterator[Trainer]:
-    """Give the trainer of a run, which writes into its directory."""
+    """Yield the trainer of a run, which writes into the run's directory."""
     settings = job.settings
     with directory.checkpoint_folder() as folder:
         checkpoint = Checkpoint(
@@ -217,11 +216,11 @@ def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> R
 
 @contextmanager
 def _may_go_on(directory: RunDirectory) -> Iterator[None]:
-    """Add to an error that ends a run early how to go on."""
+    """Add to an error that ends a run early how to resume it."""
     try:
         yield
     except RunError as error:
-        raise RunError(f"{error}; once that is mended, go on by --resume {directory.path}") from error
+        raise RunError(f"{error}; once that is fixed, go on with --resume {directory.path}") from error
     except KeyboardInterrupt as stop:
         raise StoppedAtOnce(directory.path) from stop
 
@@ -232,7 +231,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -
     if "test_loss" in last and job.settings.test_views == 1:
         test = {name: last[f"test_{name}"] for name in ("loss", "accuracy")}
     else:
-        # For the first time, or with several views of each image, which the epochs' rows do without.
+        # Either the test set was not evaluated before, or images have several views, unlike in the epochs' rows.
         metrics = trainer.evaluate(job.test)
         test = {"loss": metrics.loss, "accuracy": metrics.accuracy}
     with trainer.average.applied() if trainer.average else nullcontext():
@@ -260,7 +259,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -
 
 
 def _description(job: Job) -> dict[str, Any]:
-    """What it takes to use model.safetensors; nothing in it depends on where or when it was trained."""
+    """Return what one needs to use model.safetensors; nothing in it depends on where or when it was trained."""
     settings = job.settings.to_dict()
     for name in PLACES:
         del settings[name]
@@ -281,7 +280,7 @@ PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "checkpoint_every",
 
 
 def _peak_memory() -> float | None:
-    """The most memory this process ever had, in MiB; None on Windows, which does not tell."""
+    """Return the most memory that this process ever had, in MiB; None on Windows, which does not report it."""
     if sys.platform == "win32":
         return None
     import resource

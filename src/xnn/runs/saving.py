@@ -19,21 +19,21 @@ from xnn.training.trainer import Trainer
 
 
 class Checkpoint(Callback):
-    """Saves the trainer's whole state after each epoch, every so often inside one, and where it was stopped.
+    """Saves the trainer's whole state after each epoch, at intervals within an epoch, and where training was stopped.
 
     Parameters
     ----------
     directory
-        Where the files go; made if it does not exist. If it is an open `xnn.files.Folder`, it is noticed when somebody
-        deletes or renames it.
+        Where the files go; made if it does not exist. With an open `xnn.files.Folder`, it is an error if somebody
+        deletes or renames the folder.
     keep
         How many of the newest to keep.
     data
-        JSON-able facts about the data, kept under ``data`` in each checkpoint's description: whoever resumes can
-        compare them.
+        JSON-able facts about the data, kept under ``data`` in each checkpoint's description, for comparison when
+        resuming.
     every
-        How often to save inside an epoch: ``"500"`` steps, or a time as ``"90s"``, ``"10m"``, ``"2h"``; ``"0"`` for
-        never.
+        How often to save within an epoch: ``"500"`` steps, or a time such as ``"90s"``, ``"10m"``, ``"2h"``; ``"0"``
+        for never.
     made_with
         JSON-able facts about what computes, kept under ``made_with`` likewise.
     """
@@ -60,7 +60,7 @@ class Checkpoint(Callback):
         self._wait()
 
     def step_end(self, trainer: Trainer) -> None:
-        """Save if it is time to."""
+        """Save if it is time to do so."""
         steps = self.every.steps
         if monotonic() >= self._due if steps is None else trainer.step % steps == 0:
             self.save(trainer)
@@ -74,7 +74,7 @@ class Checkpoint(Callback):
         self.save(trainer)
 
     def fit_end(self, trainer: Trainer) -> None:
-        """Save where an epoch was begun and not finished."""
+        """Save if an epoch was begun but not finished."""
         if trainer.batch:
             self.save(trainer)
 
@@ -84,7 +84,7 @@ class Checkpoint(Callback):
         Raises
         ------
         NonFiniteLoss
-            The last step made a weight NaN or infinite; nothing is written then.
+            The last step made a weight NaN or infinite; then nothing is written.
         """
         arrays, info = trainer.state_dict()
         if not np.isfinite(arrays["parameters"]).all():
@@ -103,17 +103,17 @@ class Checkpoint(Callback):
 
 
 class JsonLines(Callback):
-    """Appends a line of JSON to a file for each epoch, and to another for each interval; flushed at once.
+    """Appends a line of JSON to one file for each epoch, and to another for each interval, and flushes it at once.
 
     Parameters
     ----------
     epochs, intervals
-        The files; None for either leaves it out.
+        The files; None leaves one out.
 
     Raises
     ------
     RunError
-        When a line cannot be written, as on a full disk.
+        When a line cannot be written, for instance on a full disk.
     """
 
     def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:

@@ -1,8 +1,8 @@
-"""What the files of a run may hold: one description of each, by which whoever reads it checks it.
+"""What the files of a run may hold: one description of each, which every reader uses to check it.
 
-A value of another type, a number that is not finite or out of its range, a text or a list that is too long: each is a
-`ValueError` that names the place, such as ``$.train_accuracy``. Keys that are not described are left out, but for those
-of rows, to which callbacks may add values of their own.
+A value of another type, a number that is not finite or is out of its range, or a text or list that is too long raises a
+`ValueError` that names the place, such as ``$.train_accuracy``. Keys that are not described are left out, except in
+rows, to which callbacks may add their own values.
 """
 
 import json
@@ -125,7 +125,7 @@ class LossScale(TypedDict):
 
 
 class State(TypedDict):
-    """All that a checkpoint holds beside its arrays."""
+    """Everything that a checkpoint holds besides its arrays."""
 
     epoch: Annotated[int, Meta(ge=0, le=10**9)]
     batch: Count
@@ -168,7 +168,7 @@ class Description(TypedDict):
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a `RunError` that names it."""
+    """Turn whatever goes wrong while reading a file into a `RunError` that names it."""
     try:
         with explained(RunError, f"cannot read {path}"):
             yield
@@ -212,15 +212,15 @@ def checked(value: Any, kind: Any) -> Any:
 
 
 def epoch_row(value: Any) -> dict[str, Any]:
-    """Return a row of an epoch, with what callbacks have added."""
+    """Return an epoch's row, including what callbacks have added."""
     typed: dict[str, Any] = checked(value, EpochRow)
     return {**value, **typed}
 
 
 def interval_row(line: bytes) -> dict[str, Any]:
-    """Return what a line of intervals.jsonl says of an interval, without what callbacks have added.
+    """Return the row in a line of intervals.jsonl, without what callbacks have added.
 
-    There may be millions, so each is read and checked in one go.
+    There may be millions, so each is read and checked in one call.
     """
     try:  # faster than `shallow`
         return cast(dict[str, Any], _INTERVAL.decode(line))
@@ -229,13 +229,13 @@ def interval_row(line: bytes) -> dict[str, Any]:
 
 
 def state(value: Any) -> State:
-    """Return a checkpoint's counts, whose parts fit each other."""
+    """Return a checkpoint's state after checking that its parts fit each other."""
     found: State = checked(value, State)
     history = [epoch_row(row) for row in value["history"]]
     if [row["epoch"] for row in history] != list(range(1, found["epoch"] + 1)):
-        raise ValueError(f"its history is not that of {found['epoch']} epochs")
+        raise ValueError(f"its history does not fit its {found['epoch']} epochs")
     if found["batch"] and not found["epoch_sums"]["images"]:
-        raise ValueError(f"it is at batch {found['batch']} of an epoch of which it has seen no image")
+        raise ValueError(f"it is at batch {found['batch']} of an epoch, but has seen none of its images")
     return {**found, "history": history}
 
 

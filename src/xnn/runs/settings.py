@@ -1,7 +1,7 @@
-"""Every setting of a run, once: the source of the command's flags and help, of config.json and of the API.
+"""Every setting of a run, in one place: the source of the command's flags and help, of config.json and of the API.
 
 A field's metadata carries its help, the group it is shown in, and the values it allows. None stands for "what the
-model does best with"; `xnn.runs.defaults.resolve` fills it in.
+model does best with"; `xnn.runs.defaults.resolve` replaces it.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ DTYPES: Final = ("float32", "float64")
 
 _LARGEST: Final = 2**63 - 1
 _LONGEST: Final = 4096
-"""Most letters in a text, or names in a list: as many as systems allow in a path."""
+"""Most letters in a text, or names in a list: what systems allow for a path."""
 
 T = TypeVar("T")
 Check = tuple[str, Callable[[Any], object]]
@@ -31,7 +31,10 @@ ABOVE_ZERO: Final[Check] = ("a number above 0", lambda value: value > 0)
 AT_LEAST_ZERO: Final[Check] = ("0 or more", lambda value: value >= 0)
 AT_LEAST_ONE: Final[Check] = ("a whole number, 1 or more", lambda value: value >= 1)
 WIDTH: Final[Check] = ("a whole number from 1 to 1000000", lambda value: 1 <= value <= 1_000_000)
-EVERY: Final[Check] = ("steps as in 500, a time as in 90s, 10m or 2h, or 0 for only after epochs", FORM.fullmatch)
+EVERY: Final[Check] = (
+    "a number of steps such as 500, a time such as 90s, 10m or 2h, or 0 to save only after epochs",
+    FORM.fullmatch,
+)
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
@@ -55,7 +58,7 @@ class Settings:
     Raises
     ------
     SettingError
-        One line naming the flag, the value that came and what is allowed.
+        One line that names the flag, the given value and what is allowed.
     """
 
     dataset: str = _data(
@@ -78,7 +81,7 @@ class Settings:
     )
     augment: tuple[str, ...] | None = _data("random changes to training images", choices=AUGMENTATIONS)
     window: int | None = _data(
-        "side of the squares, cut at random from the training images, on which the first epochs train; 0 for none",
+        "the first epochs train on squares of this side, cut at random from the training images; 0 for none",
         check=AT_LEAST_ZERO,
     )
     window_share: float | None = _data("share of the epochs that train on the squares of --window", check=BELOW_ONE)
@@ -117,7 +120,7 @@ class Settings:
     head_lr: float | None = _muon("learning rate of the last layer's weights", check=ABOVE_ZERO)
     bias_lr: float | None = _muon("learning rate of biases and norms", check=ABOVE_ZERO)
     sgd_momentum: float | None = _muon("momentum of the last layer, biases and norms", check=BELOW_ONE)
-    l2: float | None = _training("strength of an L2 penalty in the loss, besides the weight decay", check=AT_LEAST_ZERO)
+    l2: float | None = _training("strength of an L2 penalty in the loss, on top of weight decay", check=AT_LEAST_ZERO)
     label_smoothing: float | None = _training("share of each label that is spread over all classes", check=BELOW_ONE)
     schedule: str | None = _training("schedule of the learning rate", choices=SCHEDULES)
     warmup: float | None = _training(
@@ -150,7 +153,7 @@ class Settings:
     quiet: bool = _run("print only errors", False)
 
     def __post_init__(self) -> None:
-        """Check each value, and those that depend on another."""
+        """Check each value, and the values that depend on each other."""
         for name, field in FIELDS.items():
             object.__setattr__(self, name, _checked(field, getattr(self, name)))
         if self.model is None:
@@ -162,19 +165,20 @@ class Settings:
             self._check_taken(self.optimizer)
         if self.precision not in (None, "float32") and self.dtype != "float32":
             raise SettingError(
-                f"--precision {self.precision}: is for --dtype float32, not {self.dtype}; leave one of the two out"
+                f"--precision {self.precision}: works only with --dtype float32, not {self.dtype}; "
+                "leave one of the two out"
             )
         if self.validation > 1 and self.validation != int(self.validation):
             raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
-            raise SettingError(f"--augment {','.join(self.augment)}: 'none' stands alone")
+            raise SettingError(f"--augment {','.join(self.augment)}: 'none' cannot be combined with others")
 
     def _check_taken(self, optimizer: str) -> None:
         for name in TAKEN:
             value, those = getattr(self, name), takers(name)
-            # Runs of earlier versions have a momentum of 0 for optimizers that have none.
+            # In runs of earlier versions, optimizers without momentum have a momentum of 0.
             if value and optimizer not in those:
-                raise SettingError(f"{flag(name)} {value}: {optimizer} has none; it is for {', '.join(those)}")
+                raise SettingError(f"{flag(name)} {value}: {optimizer} does not take it; it is for {', '.join(those)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values by name."""
@@ -189,7 +193,7 @@ class Settings:
         Raises
         ------
         SettingError
-            A name is not one of a setting, or a value is not allowed.
+            A name is not that of a setting, or a value is not allowed.
         """
         for name in values:
             if name not in FIELDS:
@@ -220,7 +224,7 @@ def _model_of(recipe: str | None) -> str:
 
 
 def known(value: T | None) -> T:
-    """Return a setting that `xnn.runs.defaults.resolve` has filled in."""
+    """Return the value of a setting that `xnn.runs.defaults.resolve` has filled in."""
     if value is None:
         raise ValueError("a setting was left to the model and not resolved")
     return value
@@ -233,7 +237,7 @@ def flag(name: str) -> str:
 
 @functools.cache
 def kind(field: "dataclasses.Field[Any]") -> type:
-    """Return the type of a field's values, None aside: str, int, float, bool or tuple (of strings)."""
+    """Return the type of a field's values apart from None: str, int, float, bool or tuple (of strings)."""
     annotation = typing.get_type_hints(Settings)[field.name]
     plain = typing.get_args(annotation)[0] if typing.get_args(annotation) else annotation
     result: type = typing.get_origin(plain) or plain

@@ -1,7 +1,7 @@
 """Files of arrays in the safetensors format, with checksums: checkpoints, and the trained model.
 
-A file is the length of a header (8 bytes, least significant first), the header in JSON, then the arrays. The header
-names each array's type, shape and place, and has texts of our own under ``__metadata__``.
+A file has the length of a header (8 bytes, least significant first), the header in JSON, then the arrays. The header
+gives each array's type, shape and place, and has texts of our own under ``__metadata__``.
 """
 
 import math
@@ -36,7 +36,7 @@ def described(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, schema.Te
 
 
 def checksum(text: str) -> str:
-    """Return the CRC-32 of a text, as files have it in their metadata."""
+    """Return the CRC-32 of a text, in the form that files have in their metadata."""
     return str(zlib.crc32(text.encode()))
 
 
@@ -67,7 +67,7 @@ def read_metadata(folder: Folder, name: str) -> dict[str, str]:
     with os.fdopen(folder.open(name, os.O_RDONLY), "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > _MOST_HEADER:
-            raise ValueError(f"a header of {size:,} bytes, where {_MOST_HEADER:,} are the most")
+            raise ValueError(f"its header has {size:,} bytes; at most {_MOST_HEADER:,} are allowed")
         # The places of arrays, of which there may be very many, are not looked at.
         text = file.read(size)
     with schema.shallow():
@@ -84,9 +84,9 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     folder, name
         The file.
     expected
-        What `described` returned when it was written; None where nothing is known.
+        What `described` returned when the file was written; None if nothing is known.
     limit
-        The most bytes that the arrays may take. A larger file is not read, nor one that does not fit into memory twice.
+        Most bytes that the arrays may take. A larger file is not read, nor one that does not fit into memory twice.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def read_arrays(folder: Folder, name: str, expected: Mapping[str, schema.Tensor]
     if expected is None:
         return arrays
     if arrays.keys() != expected.keys():
-        raise ValueError(f"it holds {some(sorted(arrays))}; described are {some(sorted(expected))}")
+        raise ValueError(f"it holds {some(sorted(arrays))}; its description lists {some(sorted(expected))}")
     found = described(arrays)
     for key, tensor in expected.items():
         if found[key] != tensor:

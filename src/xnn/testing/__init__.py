@@ -1,4 +1,4 @@
-"""Checks of hand-derived gradients, the ones that xnn holds itself to, for layers and functions of your own.
+"""Checks of hand-derived gradients for your own layers and functions; xnn's tests use the same checks.
 
 >>> from xnn import testing                                        # doctest: +SKIP
 >>> testing.check_pullback(my_function, (x, weight))               # doctest: +SKIP
@@ -6,7 +6,7 @@
 >>> testing.check_twin(my_function, my_faster_one, (x, weight))    # doctest: +SKIP
 
 `strategies` draws shapes, arrays, geometries and networks for property tests. It needs Hypothesis
-(``pip install 'xnn-array[testing]'``) and is loaded when first used; the checks need nothing.
+(``pip install 'xnn-array[testing]'``) and is loaded when first used; the checks need nothing else.
 """
 
 import importlib

@@ -20,18 +20,18 @@ def check_backends(
     seed: int = 0,
     rtol: float = 1e-10,
 ) -> None:
-    """Check that a function's value and gradients are equal on all backends given, to rounding.
+    """Check that a function's value and gradients are equal on all given backends, to rounding.
 
     Parameters
     ----------
     function : callable
         ``(*args, **options) -> (y, pullback)``.
     args : sequence
-        NumPy arrays, which are brought to each backend as they are; anything else is passed on.
+        NumPy arrays, which are moved to each backend as they are; anything else is passed on.
     options : mapping, optional
         Keyword arguments for the function.
     backends : sequence of Backend or str
-        The first is what the others are compared with.
+        The others are compared with the first.
     seed : int
         Of the random dy.
     rtol : float

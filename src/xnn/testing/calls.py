@@ -1,4 +1,4 @@
-"""Calls of a function and its pullback that notice when either changes what it was given."""
+"""Calling a function and its pullback while watching whether either changes what it was given."""
 
 import functools
 import inspect
@@ -25,7 +25,7 @@ def watched_call(
 ) -> tuple[Array, Pullback]:
     """Call a function with copies of its arguments on the backend; return (y, pullback), both watched.
 
-    AssertionError says that `name` changes an argument, or that its pullback changes one or dy.
+    An AssertionError says that `name` changes an argument, or that its pullback changes an argument or dy.
     """
     given = [backend.asarray(a.copy(order="K")) if isinstance(a, np.ndarray) else a for a in args]
 
@@ -37,7 +37,7 @@ def watched_call(
     y, pullback = function(*given, **options)
     check_unchanged("the function")
 
-    @functools.wraps(pullback)  # so that its signature can be asked for
+    @functools.wraps(pullback)  # so that its signature can be inspected
     def watched(dy: Array, *needs: Any) -> Any:
         before = backend.to_numpy(dy, copy=True)
         result = pullback(dy, *needs)
@@ -68,7 +68,7 @@ def parameter_names(function: Callable[..., Any]) -> list[str]:
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """Return the name by which to report a function or another callable."""
+    """Return the name to use for a function or another callable in reports."""
     return str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -78,7 +78,7 @@ def random_dy(y: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
 
 
 def as_tuple(gradients: Any) -> tuple[Any, ...]:
-    """Return what a pullback gave as a tuple, also where it is a single gradient."""
+    """Return what a pullback returned as a tuple, even if it is a single gradient."""
     return tuple(gradients) if isinstance(gradients, tuple | list) else (gradients,)
 
 
@@ -105,7 +105,7 @@ class Call:
         return watched_call(self.name, self.function, args, self.options, self.backend, self._names)
 
     def gradients(self, pullback: Pullback, dy: Array) -> list[Float64 | None]:
-        """Return what the pullback gives, on the host."""
+        """Return the pullback's gradients, on the host."""
         gradients = as_tuple(pullback(dy))
         return [None if g is None else self._gradient(number, g) for number, g in enumerate(gradients)]
 
@@ -118,7 +118,7 @@ class Call:
         return host.astype(np.float64)
 
     def check_fits(self, position: int, gradient: Float64 | None) -> None:
-        """Raise if the gradient cannot be the argument's; None is the gradient of an argument that is None."""
+        """Raise if the gradient cannot belong to the argument; None is the gradient of an argument that is None."""
         argument = self.args[position]
         if (gradient is None) != (argument is None):
             has, lacks = ("an argument", "gradient") if gradient is None else ("a gradient", "argument")
@@ -145,7 +145,7 @@ class Call:
     def moved_aside(self, position: int, offset: Float64) -> npt.NDArray[Any]:
         """Return y, which may be complex, with one argument moved along the imaginary axis.
 
-        All arrays of floating type are complex then, so that what is assigned to one of them fits it.
+        All floating-point arrays are made complex, so that complex values can be assigned to any of them.
         """
         args = [a.astype(np.complex128) if _is_floating(a) else a for a in self.args]
         args[position] = np.asarray(args[position] + 1j * offset)

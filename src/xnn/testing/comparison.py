@@ -1,4 +1,4 @@
-"""The comparison of what two functions give, or one function on two backends."""
+"""Comparing the results of two functions, or of one function on two backends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the two sides are called, and how far they may differ.
+    """The names of the two sides, and how far they may differ.
 
     Attributes
     ----------
     first, other : str
         The two sides, such as ``"numpy"`` and ``"torch:cpu"``.
     preposition : str
-        What joins a result to its side: ``"on"`` for backends.
+        Word between a result and its side: ``"on"`` for backends.
     rtol : callable
-        Gives the difference allowed for a dtype, relative to the largest number of the first side's result.
+        Returns the allowed difference for a dtype, relative to the largest number of the first side's result.
     atol : float
-        The difference allowed besides.
+        An additional allowed difference.
     """
 
     first: str

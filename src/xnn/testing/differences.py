@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LEVELS = 10
-"""Step sizes tried at most, each half of the one before."""
+"""Most step sizes to try, each half of the one before."""
 ASIDE = 2.0**-200
-"""Step along the imaginary axis, so small that what is of second order in it is lost, and of a power of 2."""
+"""Step along the imaginary axis: a power of 2, so small that terms of second order vanish."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A derivative, and how far it may be off."""
+    """A derivative and its possible error."""
 
     value: float
     error: float
@@ -21,9 +21,9 @@ def derivative(phi: Callable[[float], float], step: float, enough: float) -> Est
     """Estimate phi'(0) by central differences, extrapolated to step size zero.
 
     With D(h) = (phi(h) - phi(-h)) / 2h, whose error is a series in h², the combinations
-    (4^k D_k(h/2) - D_k(h)) / (4^k - 1) cancel one term after the other. The error of each is estimated by how far it
-    is from those it was made of, which covers both what the series leaves out and rounding; the combination with the
-    smallest error wins. C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Advances in Engineering
+    (4^k D_k(h/2) - D_k(h)) / (4^k - 1) cancel one term after the other. The distance of each combination from the two
+    that it was made of estimates its error, both from the rest of the series and from rounding; the combination with
+    the smallest error wins. C. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Advances in Engineering
     Software 4, 1982.
 
     Parameters
@@ -32,7 +32,7 @@ def derivative(phi: Callable[[float], float], step: float, enough: float) -> Est
     step : float
         The first and largest step. phi must be smooth within it for the series to hold.
     enough : float
-        An error that is small enough to stop at.
+        Stop when the error is this small.
     """
     best = Estimate(float("nan"), float("inf"))
     previous: list[float] = []
@@ -54,7 +54,7 @@ def derivative(phi: Callable[[float], float], step: float, enough: float) -> Est
 def has_kink(phi: Callable[[float], float], step: float, tolerance: float) -> bool:
     """Return whether the slopes of phi on the left and on the right of 0 differ by more than a tolerance.
 
-    Their difference over a step h shrinks with h where phi is smooth, and stays where it is not.
+    If phi is smooth, their difference over a step h shrinks with h; otherwise it stays.
     """
 
     def jump(h: float) -> float:

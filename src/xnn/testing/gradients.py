@@ -40,29 +40,29 @@ def check_pullback(
 
     For y = f(a), a random direction v of one argument and a random w of y's shape, the number <w, J v> is computed
     twice: as <pullback(w), v>, and as the derivative of <w, f(a + t v)> at t = 0 by extrapolated central differences.
-    Both directions are dense, so a single wrong entry of the gradient shows. Besides, every gradient must have its
+    Both directions are dense, so a single wrong entry of the gradient shows. Also, every gradient must have its
     argument's shape and dtype, and neither call may change what it was given.
 
     With ``method="complex"`` the derivative is Im <w, f(a + i h v)> / h for a tiny h. No difference is taken, so it is
     right to the last digits (W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions",
-    SIAM Review 40(1), 1998). It is for functions of your own that take NumPy's complex arrays and are analytic: made of
-    sums, products, quotients, powers, exp, log, tanh and their like, not of abs or conj. Where central differences
-    contradict it, it is refused. `xnn.functional` takes real arrays alone.
+    SIAM Review 40(1), 1998). It is for your own functions that take NumPy's complex arrays and are analytic: made of
+    sums, products, quotients, powers, exp, log, tanh and the like, not of abs or conj. If central differences
+    contradict it, it raises a ValueError. `xnn.functional` only takes real arrays.
 
     Parameters
     ----------
     function : callable
         ``(*args, **options) -> (y, pullback)``, with ``pullback(dy)`` giving a gradient or a tuple of them.
     args : sequence
-        NumPy arrays, which are brought to the backend, those of floating type as float64; anything else is passed on.
-        Keep them away from kinks by more than `step`.
+        NumPy arrays, which are moved to the backend, those of floating type as float64; anything else is passed on.
+        Keep them further than `step` from kinks.
     options : mapping, optional
         Keyword arguments for the function.
     differentiable : sequence of int, optional
-        Positions of the arguments that the pullback's results belong to, in order. By default the first ones, as many
+        Positions of the arguments to which the pullback's results belong, in order. By default the first ones, as many
         as there are results.
     names : sequence of str, optional
-        Of the arguments, for the report; by default those in the function's signature.
+        Names of the arguments, for the report; by default those in the function's signature.
     backend : Backend or str
     seed : int
         Of the directions.
@@ -72,7 +72,7 @@ def check_pullback(
         Allowed difference, relative to the sum of the absolute products in <pullback(w), v>; by default 1e-6, for the
         complex step 1e-12.
     method : {"central", "complex"}
-        How the derivative is found.
+        How to compute the derivative.
 
     Raises
     ------
@@ -80,9 +80,9 @@ def check_pullback(
         The pullback is wrong. The message names the argument, its shape, both numbers, the direction, and the entry
         of the gradient that differs most.
     NotSmoothError
-        The finite differences cannot tell.
+        The finite differences are inconclusive.
     ValueError, TypeError
-        The function is not analytic, or takes no complex arrays, for the complex step.
+        For the complex step: the function is not analytic, or does not take complex arrays.
     """
     if method not in RTOL:
         raise ValueError(f"method must be one of {', '.join(RTOL)}, not {method!r}")
@@ -108,7 +108,7 @@ def check_pullback(
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One argument's gradient against the derivative found by a method."""
+    """A comparison of one argument's gradient with the derivative that a method gives."""
 
     call: Call
     position: int
@@ -121,14 +121,14 @@ class _Comparison:
 
     @property
     def source(self) -> str:
-        """What the derivative comes from, for the report."""
+        """Name of the method, for the report."""
         return "finite differences" if self.method == "central" else "the complex step"
 
     def check(self, v: Float64) -> None:
-        """Compare along v; raise where they differ."""
+        """Compare along v; raise if they differ."""
         by_pullback, by_differences, allowed = self._both(v)
         differ = abs(by_pullback - by_differences.value) > allowed
-        # On a kink, central differences settle halfway between the two slopes.
+        # At a kink, central differences settle halfway between the two slopes.
         on_kink = differ and self.method == "central" and has_kink(self._along(v), self.step, allowed)
         if by_differences.error > allowed or on_kink:
             raise NotSmoothError(
@@ -142,8 +142,8 @@ class _Comparison:
     def _both(self, v: Float64) -> tuple[float, Estimate, float]:
         """Return <pullback(w), v>, its estimate by differences, and the difference allowed between them."""
         products = self.gradient * v
-        # Where all products are tiny, rounding in <w, y> itself is what limits the differences. A step away y may be
-        # larger: at its minimum, a squared error is zero.
+        # If all products are tiny, rounding in <w, y> itself limits the differences. A step away, y may be larger: at
+        # its minimum, a squared error is zero.
         away = self.call.moved(self.position, np.asarray(self.step * v))
         rounded = max(self.output_scale, float(np.sum(np.abs(self.w * away))))
         allowed = self.rtol * (float(np.sum(np.abs(products))) + 1e-3 * rounded)
@@ -155,7 +155,7 @@ class _Comparison:
     def _complex_step(self, v: Float64, differences: Estimate, scale: float) -> Estimate:
         """Return d/dt <w, f(a + t v)> by a step along the imaginary axis.
 
-        That it is the derivative along the real one, which the differences estimate, is what makes f analytic.
+        If f is analytic, this equals the derivative along the real axis, which the differences estimate.
         """
         y = self.call.moved_aside(self.position, np.asarray(ASIDE * v))
         value = float(np.sum(self.w * y.imag)) / ASIDE

@@ -1,4 +1,4 @@
-"""The check of a layer: its gradients, and what else a model relies on."""
+"""The check of a layer: its gradients, and everything else that a model relies on."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def check_layer(
     """Check the gradients of a layer, or of a whole model, with respect to its input and to every parameter.
 
     The layer is built again, in float64, and given random parameters. Its pullback is compared with finite differences
-    as in `check_pullback`; running statistics and random numbers are put back before each call, so that every call
-    computes one and the same function. Besides, the output must have the promised shape, the pullback must overwrite
-    the gradients whatever they held, and without ``input_gradient`` it must return None and fill the same gradients.
+    as in `check_pullback`; running statistics and random numbers are restored before each call, so that every call
+    computes the same function. Also, the output must have the promised shape, the pullback must overwrite the gradients
+    whatever they held, and without ``input_gradient`` it must return None and fill the same gradients.
 
     Parameters
     ----------
@@ -37,16 +37,16 @@ def check_layer(
     batch : int
         How many inputs to draw.
     train : bool
-        Check the function of training or that of inference.
+        Whether to check the function used in training or that used in inference.
     x : array, optional
-        The inputs to check at, where random ones will not do.
+        The inputs to check at, if random ones will not do.
     backend, seed, step, rtol :
         As in `check_pullback`.
 
     Raises
     ------
     AssertionError
-        As `check_pullback` does; parameters are called by their names in the model.
+        As in `check_pullback`; the message uses the parameters' names in the model.
     """
     layer.build(tuple(input_shape), backend=backend, seed=seed, dtype="float64")
     random = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def check_layer(
 
 
 def _as_function(layer: Layer, train: bool) -> Any:
-    """Return the layer as a function (x, *parameters) -> (y, pullback), a pure one."""
+    """Return the layer as a pure function (x, *parameters) -> (y, pullback)."""
     xp = layer.backend.xp
     kept_buffers, kept_counter = xp.asarray(layer.buffers.flat, copy=True), layer.random.counter
 
@@ -77,7 +77,7 @@ def _as_function(layer: Layer, train: bool) -> Any:
             )
 
         def pullback(dy: Array, input_gradient: bool = True) -> tuple[Array | None, ...]:
-            # A gradient that is added to instead of written stays NaN, and so does one that is forgotten.
+            # A gradient that is added to rather than written stays NaN, and so does one that is forgotten.
             layer.gradients.flat[...] = xp.nan
             dx = layer_pullback(dy, input_gradient)
             return dx, *(xp.asarray(view, copy=True) for view in layer.gradients.values())

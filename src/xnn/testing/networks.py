@@ -19,18 +19,18 @@ def networks(
 ) -> tuple[nn.Sequential, Shape]:
     """Draw a network for small images, not yet built, and the shape of its inputs.
 
-    It holds convolutions, norms, activations, pooling, residual and parallel branches, and ends in class scores.
+    It consists of convolutions, norms, activations, pooling, residual and parallel branches, and ends in class scores.
 
     Parameters
     ----------
     max_layers : int
-        How many layers, branches counted as one, there are at most on each of the two levels.
+        Most layers on each of the two levels, counting a branching layer as one.
     smooth : bool
-        Leave out what has kinks, such as ReLU and max pooling, which finite differences cannot check anywhere.
+        Leave out layers with kinks, such as ReLU and max pooling, which finite differences cannot check everywhere.
     dropout : bool
         Whether dropout may occur.
     batch_norm : bool
-        Whether batch normalization may occur, the one layer in which the images of a batch meet.
+        Whether batch normalization may occur, the only layer that mixes the images of a batch.
     """
     shape = (draw(st.integers(2, 5)), draw(st.integers(2, 5)), draw(st.integers(1, 3)))
     kinds = ["conv", "norm", "activation", "average", "residual", "parallel", *["dropout"] * dropout]
@@ -68,7 +68,7 @@ def _layer(draw: st.DrawFn, kind: str, max_layers: int, smooth: bool, norms: Nor
 
 
 class _Depthwise(nn.Conv2d):
-    """A convolution of each channel by itself, for however many channels come."""
+    """A convolution of each channel by itself, for any number of channels."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__(1, kernel, padding="same")

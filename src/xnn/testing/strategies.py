@@ -1,7 +1,7 @@
-"""Hypothesis strategies for what neural networks eat: shapes, arrays, labels, geometries, networks.
+"""Hypothesis strategies for the inputs of neural networks: shapes, arrays, labels, geometries, networks.
 
-Values are drawn element by element where there are few, so that a failure shrinks to readable numbers, and from a
-seed where there are many, so that no example is slow.
+If there are few values, they are drawn one by one, so that a failure shrinks to readable numbers; if there are many,
+they come from a seed, so that no example is slow.
 """
 
 import math
@@ -37,11 +37,11 @@ __all__ = [
 Float64 = npt.NDArray[np.float64]
 
 GRID = 8
-"""Values lie halfway between multiples of 1 / GRID, so 1 / (2 GRID) from every kink that is such a multiple."""
+"""Values are halfway between multiples of 1 / GRID, so 1 / (2 GRID) from every kink at such a multiple."""
 LIMIT = 24
-"""Values lie within LIMIT / GRID of zero."""
+"""Values are within LIMIT / GRID of zero."""
 DRAWN_ONE_BY_ONE = 24
-"""Arrays of more elements come from a seed."""
+"""Arrays with more elements come from a seed."""
 
 
 def shapes(min_dims: int = 1, max_dims: int = 4, min_side: int = 1, max_side: int = 4) -> st.SearchStrategy[Shape]:
@@ -53,17 +53,17 @@ def shapes(min_dims: int = 1, max_dims: int = 4, min_side: int = 1, max_side: in
 def arrays(draw: st.DrawFn, shape: Shape, *, at: Sequence[float] = (), distinct: bool = False) -> Float64:
     """Draw float64 arrays of that shape with values between -3 and 3.
 
-    All values keep 1/16 away from every multiple of 1/8, and so from the kinks of most functions.
+    All values are 1/16 away from every multiple of 1/8, and so from the kinks of most functions.
 
     Parameters
     ----------
     shape : tuple of int
     at : sequence of float
-        Values to aim at: about half of the elements are one of these. For properties that must hold on a kink, or
-        at the ends of a range.
+        Values to aim at: about half of the elements are one of these. For properties that must hold on a kink or at
+        the ends of a range.
     distinct : bool
-        No two elements are equal, nor nearer than 1/8: for functions that compare elements. Exceeds the range for
-        more than 48 elements.
+        No two elements are equal or closer than 1/8: for functions that compare elements. With more than 48 elements,
+        values exceed the range.
     """
     size = math.prod(shape)
     if distinct:
@@ -145,7 +145,7 @@ def conv_geometries(
 def pool_geometries(
     draw: st.DrawFn, max_batch: int = 3, max_side: int = 6, max_window: int = 3, max_channels: int = 3
 ) -> PoolGeometry:
-    """Draw geometries of poolings, in which every window sees a pixel."""
+    """Draw geometries of poolings in which every window sees a pixel."""
     window = draw(_pairs(1, max_window))
     stride = draw(st.none() | _pairs(1, 3))
     padding = draw(st.sampled_from(["same", "valid"]) | _paddings((window[0] - 1, window[1] - 1)))
@@ -160,7 +160,7 @@ def _pairs(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
 
 
 def _plain(pair: tuple[int, int]) -> st.SearchStrategy[Any]:
-    """Draw a pair as it is or, where both numbers are equal, as one."""
+    """Draw a pair as it is or, if both numbers are equal, as one number."""
     return st.sampled_from([pair[0], pair]) if pair[0] == pair[1] else st.just(pair)
 
 
@@ -175,7 +175,7 @@ def _paddings(most: tuple[int, int]) -> st.SearchStrategy[Any]:
 
 
 def _side(axis: int, extent: int, padding: Any, most: int) -> st.SearchStrategy[int]:
-    """Draw a side of the image at which a window of that extent fits."""
+    """Draw a length for a side of the image so that a window of that extent fits."""
     margin = 0
     if padding == "same":
         margin = extent

@@ -1,4 +1,4 @@
-"""The check that a faster twin of a function does what the function does."""
+"""The check that a function's faster twin does the same as the function."""
 
 import copy
 import itertools
@@ -18,14 +18,14 @@ from xnn.testing.comparison import Comparison
 TOLERANCES = {"float16": 1e-2, "float32": 2e-5, "float64": 1e-12}
 """Default of `rtol` for each dtype.
 
-A correct twin differs only by rounding: sums in another order, products fused with additions, another
-exponential. Two orders of a sum of n terms differ by about sqrt(n) units in the last place, eps; by more where terms
+A correct twin differs only by rounding: it may sum in another order, fuse products with additions, or use another
+exponential. Two orders of a sum of n terms differ by about sqrt(n) units in the last place (eps), and by more if terms
 cancel.
 
 - float32: 170 eps, enough for sums of some 10,000 terms. A wrong formula is seldom off by so little.
-- float64: 4,500 eps, generous since it costs nothing: still far below any real mistake.
-- float16: 10 eps. One side may well compute in float32 and round once, the other round after every operation; more
-  would let real mistakes through, so keep sums short.
+- float64: 4,500 eps, generous since it costs nothing: this is still far below any real mistake.
+- float16: 10 eps. One side may compute in float32 and round once, while the other rounds after every operation. A
+  larger tolerance would let real mistakes through, so keep sums short.
 """
 
 
@@ -43,16 +43,16 @@ def check_twin(
     """Check that a twin gives the same value and the same gradients as its reference.
 
     Value and gradients must be arrays of one library with one device, dtype and shape, and agree to rounding; NaN and
-    infinity must be in the same places. The twin must not change its arguments or dy. Where the reference's pullback
-    takes ``needs``, so must the twin's, and every combination is compared: None for what is not needed.
+    infinity must be in the same places. The twin must not change its arguments or dy. If the reference's pullback takes
+    ``needs``, the twin's must do so too, and every combination is compared: None for what is not needed.
 
     Parameters
     ----------
     reference, twin : callable
         ``(*args, **options) -> (y, pullback)``.
     args : sequence
-        NumPy arrays, which are brought to the backend as they are, in C or Fortran order. Each call gets its own
-        copies, also of anything else, so that both sides start from the same place of an `xnn.random.Random`.
+        NumPy arrays, which are moved to the backend as they are, in C or Fortran order. Each call gets its own copies,
+        also of anything else, so that both sides start from the same point of an `xnn.random.Random`.
     options : mapping, optional
         Keyword arguments for both.
     backend : Backend or str
@@ -60,9 +60,9 @@ def check_twin(
         Of the random dy.
     rtol : float, optional
         Allowed difference, relative to the largest number of each result. By default 1e-12 for float64, 2e-5 for
-        float32 and 1e-2 for float16: rounding in sums of some 10,000 terms (of few, for float16).
+        float32 and 1e-2 for float16, which allows for rounding in sums of some 10,000 terms (for float16, of a few).
     atol : float
-        Allowed difference besides, for results that are nothing but rounding, as the gradient of a constant is.
+        Additional allowed difference, for results that are nothing but rounding, such as the gradient of a constant.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def check_twin(
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Comparisons of what the two sides give, in pairs (reference's, twin's)."""
+    """Comparisons of the two sides' results, in pairs (reference's, twin's)."""
 
     backend: Backend
     comparison: Comparison
@@ -111,7 +111,7 @@ class _Pairs:
         self.comparison.check(name, np.asarray(first), np.asarray(other))
 
     def check_gradients(self, pullbacks: Sequence[Pullback], dy: Array, *needs: tuple[bool, ...]) -> int:
-        """Compare what the pullbacks give for dy; return how many gradients there are."""
+        """Compare the pullbacks' gradients for dy; return how many there are."""
         suffix = "".join(f" with needs={choice}" for choice in needs)
         pair = [pullback(self.backend.asarray(dy.copy()), *needs) for pullback in pullbacks]
         self.comparison.check_equal(f"the pullback's result{suffix}", *map(_structure, pair))

@@ -17,24 +17,24 @@ class Callback:
         """Before the first step of a `fit`."""
 
     def epoch_begin(self, trainer: "Trainer") -> None:
-        """Before the first step of an epoch, or of the rest of one after a resume."""
+        """Before the first step of an epoch or, after a resume, of the rest of one."""
 
     def step_end(self, trainer: "Trainer") -> None:
-        """After every step, and after the `interval` that is due then; costs nothing unless it is overridden."""
+        """After every step, and after the `interval` due at that step; costs nothing unless it is overridden."""
 
     def interval(self, trainer: "Trainer", row: Row) -> None:
         """Every `log_every` steps; ``row`` has ``epoch, step, passes, minibatch_loss, interval_loss, lr``.
 
-        Where the loss is scaled, it has ``loss_scale`` and ``skipped_steps`` (of all training) too. ``passes`` is how
-        many times the data has been seen, a real number, ``minibatch_loss`` the loss of the step's own batch,
+        If the loss is scaled, it also has ``loss_scale`` and ``skipped_steps`` (of all training). ``passes``, a real
+        number, is how many times the data has been seen, ``minibatch_loss`` the loss of the step's own batch, and
         ``interval_loss`` the mean over the images since the last interval.
         """
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
-        """After an epoch and its evaluation; ``row`` is the history's newest."""
+        """After an epoch and its evaluation; ``row`` is the history's newest row."""
 
     def fit_end(self, trainer: "Trainer") -> None:
-        """After the last step, also when stopped; not after an error."""
+        """After the last step, even if training was stopped, but not after an error."""
 
 
 class EarlyStopping(Callback):
@@ -56,7 +56,7 @@ class EarlyStopping(Callback):
         self.metric = metric
 
     def fit_begin(self, trainer: "Trainer") -> None:
-        """Stop if the history says so already: a kill may have come between its last row and the end."""
+        """Stop at once if the history says so: the process may have been killed between its last row and the end."""
         self._judge(trainer)
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:

@@ -1,4 +1,4 @@
-"""Training a part of the model less and less, and after some epochs not at all."""
+"""Training a part of the model less and less, and not at all after some epochs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 class FadeOut(Callback):
     """Lowers the learning rate of one parameter to zero over the first epochs, then freezes it.
 
-    With N steps in these epochs, step i (0, 1, ...) moves the parameter by the share 1 - i / N of what the optimizer
-    did. Where a step is proportional to the learning rate, this is that share of the rate. A weight average sees the
-    whole step.
+    With N steps in these epochs, step i (0, 1, ...) keeps the share 1 - i / N of the optimizer's change. If a step is
+    proportional to the learning rate, this amounts to that share of the rate. A weight average sees the whole step.
 
-    It has to come before callbacks that save.
+    Put it before callbacks that save.
 
     Parameters
     ----------
     name
         Of the parameter.
     epochs
-        How many; those done before a resume count.
+        How many, counting those done before a resume.
     """
 
     def __init__(self, name: str, epochs: int) -> None:

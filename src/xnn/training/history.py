@@ -37,7 +37,7 @@ def judged_on(rows: Iterable[Row]) -> str:
 
 
 def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, lr: float | None, seconds: float) -> Row:
-    """Return the row of an epoch, counted from 1; `name` is that of the data it was judged on, if it was."""
+    """Return the row of an epoch, counted from 1; `name` is that of the held-out data, if there is any."""
     row: Row = {"epoch": epoch, "train_loss": train.loss, "train_accuracy": train.accuracy}
     if held_out is not None:
         row |= {f"{name}_loss": held_out.loss, f"{name}_accuracy": held_out.accuracy}

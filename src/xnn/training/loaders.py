@@ -1,4 +1,4 @@
-"""What the trainer reads batches from: `xnn.data.Batches`, or a pair of arrays made to look like it."""
+"""Where the trainer gets batches: `xnn.data.Batches`, or a pair of arrays made to look like it."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias
@@ -98,7 +98,7 @@ class ArrayBatches:
                 )
 
     def first_not_finite(self) -> int | None:
-        """Return the first example, from 0, that holds NaN or infinity; None where none does."""
+        """Return the first example, from 0, that holds NaN or infinity, or None if none does."""
         xp = self._backend.xp
         real = [array for array in (self._x, self._labels) if xp.isdtype(array.dtype, "real floating")]
         for first in range(0, self.images, _LOOKED_AT):
@@ -133,7 +133,7 @@ class ArrayBatches:
 
 
 def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, loss: Any) -> Loader:
-    """Return the batches of a data set that a model is trained or judged on by a loss.
+    """Return the batches of a data set on which a model is trained or evaluated with a loss.
 
     Raises
     ------
@@ -162,6 +162,6 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
 
 
 def what_is_not_finite(data: Loader | None, name: str) -> str | None:
-    """Return a clause that says where data holds NaN or infinity; None where it does not, or cannot be asked."""
+    """Return a clause that says where data holds NaN or infinity; None if it does not, or if nobody can tell."""
     example = data.first_not_finite() if isinstance(data, ArrayBatches | Batches) else None
     return None if example is None else f"the {name} data holds NaN or infinity, first in example {example} (from 0)"

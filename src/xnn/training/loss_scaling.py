@@ -1,4 +1,4 @@
-"""Scaling the loss, so that gradients fit a narrow type, without waiting for the device to say whether they did."""
+"""Scaling the loss so that gradients fit a narrow type, without waiting for the device to say whether they did."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class LossScaling:
     Attributes
     ----------
     initial
-        A power of two from 1 to 2²⁴, so that it changes no digit of a number that does not leave its type's range.
+        A power of two from 1 to 2²⁴, so that it changes no digits unless a number leaves the range of its type.
     growth_steps
-        Steps without an overflow after which it is doubled.
+        Steps without an overflow after which the factor is doubled.
 
     Raises
     ------
@@ -52,8 +52,8 @@ class LossScaler:
         optimizer.step()
         scaler.end()
 
-    The scale s, a float32 array without axes, starts the way back, and the gradients are divided by it. s is halved
-    after a step that is skipped, and doubled after `growth_steps` in a row that were not, as in P. Micikevicius et al.,
+    The backward pass starts with the scale s, a float32 array without axes, and the gradients are divided by it. s is
+    halved after a skipped step, and doubled after `growth_steps` in a row without one, as in P. Micikevicius et al.,
     "Mixed precision training", ICLR 2018. Only `report`, `is_futile` and `state_dict` read anything back to the host.
 
     Parameters
@@ -94,19 +94,19 @@ class LossScaler:
         self._finite: Array = None
 
     def begin(self) -> None:
-        """Remember what a step changes, before its forward pass."""
+        """Remember what a step will change; call this before its forward pass."""
         for before, vector in zip(self._before, self._vectors, strict=True):
             before[...] = vector
 
     def unscale(self) -> None:
-        """Divide the gradients by the scale, and note whether all are finite; after the pullback."""
+        """Divide the gradients by the scale and note whether all are finite; call this after the pullback."""
         gradients = self.model.gradients.flat
-        # By a product with an array, exact for a power of two: a quotient takes longer.
+        # As a product with an array, which is exact for a power of two: a quotient takes longer.
         gradients *= 1.0 / self.scale
         self._finite = self._xp.all(self._xp.isfinite(gradients))
 
     def end(self) -> None:
-        """Undo the step unless all gradients were finite, and choose the scale of the next; after the updates."""
+        """Undo the step unless all gradients were finite, and choose the next scale; call this after the updates."""
         xp, finite = self._xp, self._finite
         for before, vector in zip(self._before, self._vectors, strict=True):
             vector[...] = xp.where(finite, vector, before)
@@ -120,12 +120,12 @@ class LossScaler:
         self._futile = scale < _LEAST
 
     def report(self) -> dict[str, Any]:
-        """Return ``{"loss_scale": float, "skipped_steps": int}``, the steps of all training; reads them back."""
+        """Return ``{"loss_scale": float, "skipped_steps": int}`` (of all training), read back from the device."""
         return {"loss_scale": float(self._read(self.scale)), "skipped_steps": int(self._read(self._skipped))}
 
     @property
     def is_futile(self) -> bool:
-        """Whether the last step overflowed even at a scale of 1, which no scale can mend; reads it back."""
+        """Whether the last step overflowed even at a scale of 1, so that no scale helps; read back from the device."""
         return bool(self._read(self._futile))
 
     def state_dict(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class LossScaler:
         }
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
-        """Go on from what `state_dict` returned; None stands for the beginning."""
+        """Continue from what `state_dict` returned; None stands for the beginning."""
         backend = self.model.backend
         xp = backend.xp
         state = state or {"scale": self.scaling.initial, "good_steps": 0, "skipped_steps": 0}

@@ -7,7 +7,7 @@ from xnn._typing import Array
 from xnn.backends import Backend
 
 _MOST_PENDING = 1 << 14
-"""Images whose logits may wait on the device, or on NumPy for a flush: 6 MiB at 100 classes in float32."""
+"""Images whose logits may be kept before they are counted or flushed: 6 MiB at 100 classes in float32."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Metrics:
 class Sums:
     """Sums over images; means come from these alone, so they do not depend on the batch size.
 
-    `correct` and `top5` count images and are None where that has no meaning.
+    `correct` and `top5` count images; they are None if such a count has no meaning.
     """
 
     loss: float = 0.0
@@ -52,13 +52,13 @@ class Sums:
         return None if count is None else count / self.images
 
     def add(self, correct: int | None, top5: int | None) -> None:
-        """Add counts, where None stays None."""
+        """Add counts; None stays None."""
         self.correct = None if correct is None or self.correct is None else self.correct + correct
         self.top5 = None if top5 is None or self.top5 is None else self.top5 + top5
 
 
 def ranks(xp: Any, logits: Array, labels: Array) -> Array:
-    """How many classes come before each image's label when its logits are sorted, equal ones by index.
+    """Return how many classes come before each image's label when its logits are sorted, equal ones by index.
 
     logits: (n, c), labels: (n,) integer -> (n,) int64. A row with NaN counts as ranked last.
     """
@@ -77,14 +77,14 @@ class _Counted(NamedTuple):
     losses: Array
     sizes: list[int]
     hits: list[Array]
-    """How many images were right, and how many among the five best; shorter where that has no meaning."""
+    """How many labels were ranked first, and how many among the first five; shorter if that has no meaning."""
 
 
 class Meter:
     """Collects losses and logits of batches on the device and adds them to sums when asked to.
 
     Only `flush` reads from the device. Losses are added one by one in float64 on the host, so that the sums do not
-    depend on when it was called.
+    depend on when it is called.
     """
 
     def __init__(self, backend: Backend, top5: bool = False) -> None:
@@ -95,9 +95,9 @@ class Meter:
         self._images = 0
 
     def add(self, loss: Array, logits: Array, labels: Array) -> bool:
-        """Note one batch; returns whether it is time to `flush`.
+        """Note one batch; return whether it is time to `flush`.
 
-        That is so on NumPy alone, where reading costs nothing. A device counts, and lets go of the logits.
+        It never is on a device, which counts by itself and frees the logits; on NumPy reading costs nothing.
         """
         self._batches.append((loss, logits, labels))
         self._images += labels.shape[0]
@@ -114,7 +114,7 @@ class Meter:
             return []
         counted, self._counted = self._counted, []
         xp = self.backend.xp
-        # The device gets all of its work before anyone waits for it.
+        # Give the device all of its work before waiting for it.
         stacked = xp.concat([part.losses for part in counted])
         hits = [xp.stack(kind) for kind in zip(*(part.hits for part in counted), strict=True)]
         losses: list[float] = self.backend.to_numpy(stacked).tolist()

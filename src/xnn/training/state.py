@@ -1,7 +1,7 @@
 """Saving and restoring the whole state of a `Trainer`.
 
-Everything else a run depends on is a pure function of its settings and of the counts kept here: the order of an epoch's
-images, augmentation, dropout and the learning rate.
+Everything else that a run depends on (the order of an epoch's images, augmentation, dropout and the learning rate) is a
+pure function of its settings and of the counts kept here.
 """
 
 from collections.abc import Mapping
@@ -64,10 +64,10 @@ def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: M
     model.buffers.flat[...] = model.backend.asarray(arrays["buffers"])
     model.random.counter = info["random_counter"]
     if trainer.scaler is not None:
-        # A checkpoint of another precision has none.
+        # A checkpoint of another precision has no such entry.
         trainer.scaler.load_state_dict(info.get("loss_scaling"))
     trainer.optimizer.lr = info["lr"]
-    # Older checkpoints lack it: the rate that they have is the last step's, unless it was changed by hand since.
+    # Older checkpoints lack it: their `lr` is the last step's, unless somebody has changed it since.
     trainer.last_lr = info.get("last_lr", info["lr"])
     trainer.epoch, trainer.batch, trainer.step = info["epoch"], info["batch"], info["step"]
     trainer.epoch_sums, trainer.interval_sums = Sums(**info["epoch_sums"]), Sums(**info["interval_sums"])

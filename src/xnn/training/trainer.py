@@ -22,7 +22,7 @@ from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.stopwatch import Stopwatch
 
 _GLANCE = 0.25
-"""Seconds after which the running loss is read again, for those who watch."""
+"""Seconds after which the running loss is read again, for whoever is watching."""
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error
@@ -39,7 +39,7 @@ class Trainer:
     optimizer
         Of that model.
     schedule
-        Learning rate as a function of the global step; None leaves the optimizer's own.
+        Learning rate as a function of the global step; None keeps the optimizer's own.
     loss
         ``loss.forward(output, labels) -> (loss, pullback)``, a mean over the batch; softmax cross-entropy by default.
     penalty
@@ -56,12 +56,12 @@ class Trainer:
     log_every
         Steps between two `Callback.interval` calls.
     held_out
-        What the second data set of `fit` is called in the history.
+        Name of the second data set of `fit` in the history.
     evaluate_every
-        Epochs from one evaluation on it to the next; the last epoch always has one.
+        Epochs from one evaluation on that data set to the next; the last epoch always has one.
     predict
-        ``x -> output`` for `evaluate`, such as the mean over several views of each image; the model itself by default,
-        and always for the epochs' own rows.
+        ``x -> output`` for `evaluate`, such as the mean over several views of each image; by default the model itself,
+        which is also what the epochs' own rows always use.
 
     Attributes
     ----------
@@ -72,11 +72,11 @@ class Trainer:
     clock, epoch_clock : Stopwatch
         Time spent in `fit`, and in the steps of the present epoch, what came before a resume included.
     last_lr : float or None
-        Learning rate of the last step, from which the optimizer's may differ by now; None before the first.
+        Learning rate of the last step (the optimizer's may have changed since); None before the first.
     stop_reason : str or None
         Why `fit` returned before all epochs were done.
     scaler : LossScaler or None
-        What scales the loss; then an interval's row has its scale and how many steps were skipped, too.
+        What scales the loss; an interval's row then also has the scale and the number of skipped steps.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Trainer:
         Raises
         ------
         NonFiniteLoss
-            A loss became NaN or infinite; what was saved before is as it was.
+            A loss became NaN or infinite; what was saved before is unchanged.
         ValueError, TypeError
             The data does not fit the model.
         """
@@ -175,8 +175,8 @@ class Trainer:
     def request_stop(self, reason: str, *, to_resume: bool = False) -> None:
         """Make `fit` return after the step it is in; safe to call from a signal handler.
 
-        `to_resume` says that training is to be resumed some other time: then `interrupted` is true, unless all epochs
-        were done. If training is already about to stop for another reason, that reason stays.
+        With `to_resume`, training is to be resumed some other time: then `interrupted` is true, unless all epochs were
+        done. If training is already about to stop for another reason, that reason stays.
         """
         if to_resume and self.stop_reason is not None:
             return
@@ -190,7 +190,7 @@ class Trainer:
 
     @property
     def peak_lr(self) -> float:
-        """The highest learning rate of the schedule; the optimizer's own where there is none."""
+        """The highest learning rate of the schedule; without a schedule, the optimizer's own."""
         return float(getattr(self.schedule, "lr", self.optimizer.lr))
 
     def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
@@ -201,13 +201,13 @@ class Trainer:
     def state_dict(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         """Return all that `load_state_dict` needs: arrays by name, and the rest as a JSON-able dict.
 
-        Possible after any step, so also inside an epoch.
+        It may be called after any step, also in the middle of an epoch.
         """
         self._flush()
         return state.save(self)
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
-        """Go to where `state_dict` was called, for a model and optimizer made with the same settings.
+        """Return to the point where `state_dict` was called; model and optimizer must have the same settings.
 
         Which parameters are frozen is one of these settings, and not in the state: freeze them before going on.
 
@@ -217,14 +217,14 @@ class Trainer:
             The state is of another model or optimizer.
         """
         state.load(self, arrays, info)
-        # Losses that were not read yet, as after an exception, belong to the state that is left.
+        # Losses that have not been read, as after an exception, belong to the state before loading.
         self._meter = Meter(self.model.backend)
 
     def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
         return loader_of(data, batch_size, shuffle=shuffle, model=self.model, loss=self.loss)
 
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
-        """Do the rest of the present epoch; where it was not stopped, add its row and go to the next."""
+        """Do the rest of the present epoch; unless it was stopped, add its row and go to the next."""
         self._call("epoch_begin")
         with self.epoch_clock.running():
             self._train_batches(train.epoch(self.epoch, self.batch))
@@ -255,7 +255,7 @@ class Trainer:
         optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
         is_plain = self.penalty is None and scaler is None
-        # A look costs nothing on NumPy; on a device it would mean waiting.
+        # Reading costs nothing on NumPy; on a device it would mean waiting.
         glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
         for x, labels in batches:
             if schedule is not None:
@@ -291,7 +291,7 @@ class Trainer:
         self._flush()
 
     def _pull(self, loss: Array, loss_pullback: Any, pullback: Any) -> None:
-        """Fill the gradients where a penalty is added to the loss, or the loss is scaled."""
+        """Fill the gradients when a penalty is added to the loss, or the loss is scaled."""
         dloss: Any = 1.0
         dpenalty, penalty_pullback = 1.0, None
         if self.penalty is not None:
@@ -315,7 +315,7 @@ class Trainer:
         return losses
 
     def _non_finite(self, what: str, value: float | str, step: int, fault: str | None = None) -> NonFiniteLoss:
-        """Return the error; `fault` is what is known to be the reason."""
+        """Return the error; `fault` is the reason, if it is known."""
         fault = fault or what_is_not_finite(self._train, "training")
         other = ", or --precision float32" if self.model.precision == "float16" else ""
         advice = f"try a lower --lr than {self.peak_lr:g}, or --clip-norm 1{other}"

@@ -1,4 +1,4 @@
-"""Several views of each test image: the model's outputs for them are averaged."""
+"""Averaging the model's outputs over several views of each test image."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ VIEWS = (1, 2, 6)
 
 
 def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
-    """Return what maps images (n, h, w, c) to the mean of the model's outputs for several views of each.
+    """Return a function from images (n, h, w, c) to the mean of the model's outputs for several views of each.
 
     The six views are those of K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024.
 
@@ -18,9 +18,9 @@ def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
     model : Layer
         Built, for images.
     views : {1, 2, 6}
-        1: the image alone. 2: its mirror image too. 6: these two, with a weight of one half, and the same two of the
-        image moved by a pixel up and left, and down and right, with a quarter each. What moves in at the border is its
-        mirror image.
+        1: the image alone. 2: its mirror image too. 6: these two, with a weight of one half, and the same two for the
+        image moved by a pixel up and left, and down and right, with a quarter each. Pixels that move in at the border
+        are mirrored.
 
     Raises
     ------

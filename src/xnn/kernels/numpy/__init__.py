@@ -1,1 +1,1 @@
-"""Twins for NumPy: loops compiled by Numba, products by its BLAS, and the batch spread over threads."""
+"""Twins for NumPy: loops compiled by Numba, products computed by NumPy's BLAS, the batch spread over threads."""

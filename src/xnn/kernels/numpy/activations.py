@@ -1,6 +1,6 @@
-"""Twins of `xnn.functional.activations`: a pass for y, and one for dx that works f' out anew from x or y.
+"""Twins of `xnn.functional.activations`: one pass for y, and one for dx, which computes f' again from x or y.
 
-To keep f' instead would cost as much memory, and a pass that writes it even where nobody asks for a gradient.
+Keeping f' instead would cost as much memory, and a pass to write it even if nobody asks for a gradient.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def tanh(x: Array) -> tuple[Array, Pullback]:
 
 
 def _from_y(kernel: Callable[..., None], pullback: Callable[..., None], x: Array, least: int) -> tuple[Array, Pullback]:
-    """Return (y, pullback) where f' is worked out from y."""
+    """Return (y, pullback), computing f' from y."""
     y = _applied(kernel, x, least)
     return y, _pullback(pullback, y, _LEAST_SIMPLE)
 
@@ -84,7 +84,7 @@ def _is_plain(x: Array) -> bool:
 @compiled
 def _relu(x: Any, y: Any) -> None:
     for i in range(x.size):
-        # Written so that NaN stays NaN.
+        # In this form NaN stays NaN.
         y[i] = _F(0.0) if x[i] <= _F(0.0) else x[i]
 
 
@@ -128,7 +128,7 @@ def _gelu_pullback(x: Any, dy: Any, dx: Any) -> None:
 def _logistic(x: Any) -> Any:
     decay = exp(-abs(x))
     gate = _F(1.0) / (_F(1.0) + decay)
-    # 0 * x is NaN where x is.
+    # 0 * x is NaN if x is NaN.
     return (gate if x >= _F(0.0) else decay * gate) + _F(0.0) * x
 
 

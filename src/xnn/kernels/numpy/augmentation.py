@@ -1,4 +1,4 @@
-"""The path of images from a data set into a batch, in one pass: gathered, augmented and normalised."""
+"""Moving images from a data set into a batch in one pass: gathering, augmenting and normalising them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from xnn.kernels.numpy.threads import as_slice, threads
 _KINDS = {"mirror": 0, "shift": 1, "reflect": 2, "blank": 3, "window": 4}
 _MIRROR, _, _REFLECT, _BLANK, _ = _KINDS.values()
 _F = types.float32
-# Unsigned, so that no index is checked for counting from the end.
+# Unsigned, so that Numba need not check whether an index counts from the end.
 _PLACE = types.uint64
 _MOST_STEPS = 63
-"""Each has a bit of its own in a number that keeps its sign."""
+"""Each step has a bit of its own in a signed number."""
 _LEAST = 2**17
 """Fewest numbers that are worth waking a thread for."""
 _SHORT = 64
-"""Lines below are scaled all at once: a loop over few numbers is not vectorized."""
+"""Shorter lines are scaled all at once, since a loop over few numbers is not vectorized."""
 
 
 def prepare_images(
@@ -36,7 +36,7 @@ def prepare_images(
         May be a mapped file.
     indices : (m,) of int64
     draw : callable
-        Returns the steps of augmentation in turn, of `xnn.data.augmentation.Step`.
+        Returns the steps of augmentation in order, each a `xnn.data.augmentation.Step`.
     normalization : `xnn.data.Normalization`, optional
 
     Returns
@@ -54,7 +54,7 @@ def prepare_images(
     if len(steps) > _MOST_STEPS or len(factors[0]) != line:
         return None
     scale, shift = (np.asarray(each, np.float32) for each in factors)
-    # One kind of array for the compiler, whether the images are mapped or may be written to.
+    # One type of array for the compiler, whether the images are a mapped file or writable.
     flat = np.asarray(images).reshape(len(images), -1)
     flat.flags.writeable = False
     batch = empty((len(indices), math.prod(shape)))
@@ -111,10 +111,10 @@ def _change(
 
 @compiled
 def _trace(rules: Any, numbers: Any, height: int, width: int, traces: Any) -> None:
-    """Of each row, then of each column, write where it comes from, -1 for outside, and which squares it is level with.
+    """For each row, then each column, write where it comes from (-1: outside) and which blank squares cross it (bits).
 
-    The squares are bits. Later steps are the first to go back through. Of each step `rules` have the kind, the size,
-    and the height and the width of the image before it.
+    The steps are traced backwards, the last one first. For each step `rules` have the kind, the size, and the height
+    and the width of the image before it.
     """
     for i in range(numbers.shape[0]):
         for j in range(height + width):
@@ -143,9 +143,9 @@ def _trace(rules: Any, numbers: Any, height: int, width: int, traces: Any) -> No
 def _gather(
     images: Any, indices: Any, traces: Any, length: int, shape: Any, places: Any, special: Any, changed: Any
 ) -> None:
-    """Gather line by line, then blank what has to be among the columns that may be blank, which are `special`.
+    """Gather line by line, then blank pixels where necessary; the columns with such pixels are `special`.
 
-    A line of an image has `length` numbers before the steps; `shape` is an image's after them.
+    A line of an image has `length` numbers before the steps; `shape` is that of an image after them.
     """
     height, width, channels = shape
     for i in range(indices.size):

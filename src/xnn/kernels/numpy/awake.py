@@ -1,9 +1,9 @@
 """Threads of the lowest priority that keep the cores from sleeping while work comes in short bursts.
 
-Waking a thread on a sleeping core takes some 100 microseconds on a virtual machine, most of it until the core runs
-again. A core that has something to do switches to the woken thread in a few. So one thread per core spins, and stops
-when no work has come for some two milliseconds, as the threads of OpenMP do; but these are of Linux's class SCHED_IDLE
-and give way at once to any other thread of any process.
+Waking a thread on a sleeping core takes some 100 microseconds on a virtual machine, most of them until the core runs
+again. A busy core switches to the woken thread in a few microseconds. So one thread per core spins, and stops after
+some two milliseconds without work, as OpenMP's threads do; but these threads are in Linux's class SCHED_IDLE and give
+way at once to any other thread of any process.
 """
 
 import os
@@ -44,7 +44,7 @@ class Awake:
     Parameters
     ----------
     count : int
-        Threads that work; no more cores than there are stay awake.
+        Threads that work; as many cores stay awake, or all if there are fewer.
     """
 
     def __init__(self, count: int) -> None:
@@ -53,7 +53,7 @@ class Awake:
         self._spinners = [_Spinner(self._beats) for _ in range(cores)]
 
     def beat(self) -> None:
-        """Say that there is work; to be called by one thread at a time."""
+        """Announce work; only one thread at a time may call this."""
         self._beats[0] += 1
         for spinner in self._spinners:
             if spinner.sleeps:
@@ -65,7 +65,7 @@ class _Spinner:
         self._beats = beats
         self._wake = threading.Lock()
         self._wake.acquire()
-        # Until its thread says otherwise, if it could be started.
+        # Its thread changes this, if it could be started.
         self.sleeps = False
         start(self._spin, "xnn awake")
 
@@ -77,7 +77,7 @@ class _Spinner:
         try:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         except OSError:
-            # A sandbox may forbid it. With a common priority it would be in the way of those that work.
+            # A sandbox may forbid it. With normal priority this thread would slow down those that work.
             return
         while True:
             self.sleeps = True
@@ -102,7 +102,7 @@ def _read(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 @compiled
 def _watch(beats: Any) -> None:
-    """Return when there was no beat for a while."""
+    """Return after a while without a beat."""
     last, pauses = _read(beats), 0
     while pauses < _PAUSES:
         _pause()

@@ -1,16 +1,16 @@
-"""How many threads NumPy's BLAS has, at any moment and for any caller.
+"""How many threads NumPy's BLAS uses, at any moment and for any caller.
 
-OpenBLAS has one number of threads for the whole process, and the last digits of its products depend on it. So that a
-model computes the same whether or not other threads compute as well, two kinds of work never overlap: work that needs
-BLAS at one thread, and products that need all of its threads. What a thread may do depends only on the contexts that it
-has entered itself.
+OpenBLAS has one number of threads for the whole process, and the last digits of its products depend on it. A model
+should compute the same result whether or not other threads compute as well. So two kinds of work never overlap: work
+that needs BLAS at one thread, and products that need all of its threads. What a thread may do depends only on the
+contexts that it has entered itself.
 
-Products that do not ask here are not covered: those of float64 models, of models of reference functions, and of other
-programs' own NumPy. They get as many threads as BLAS has at the moment, which is one while another thread trains or
-runs a float32 model, so their last digits may differ then.
+This does not cover products that do not ask here: those of float64 models, of models with reference functions, and of
+other code that uses NumPy. They get as many threads as BLAS has at the moment: one, while another thread trains or runs
+a float32 model. Then their last digits may differ.
 
 An interrupt (Ctrl-C) may come between any two calls. So a thread's own state is restored first, with no call in
-between, and whatever else an interrupt leaves undone is made up for by the next work of any thread.
+between, and the next work of any thread makes up for whatever else an interrupt leaves undone.
 """
 
 import ctypes
@@ -25,16 +25,16 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 _PATIENCE = 0.1
-"""Seconds after which a thread checks whether its turn has come, since an interrupt may keep others from waking it."""
+"""Seconds after which a thread checks whether it is its turn, since an interrupt may keep others from waking it."""
 
 
 class Blas:
-    """The libraries that compute products, and control of their number of threads.
+    """The libraries that compute products, and control over their numbers of threads.
 
     Attributes
     ----------
     libraries : list
-        The controllers that threadpoolctl has for them.
+        Their controllers from threadpoolctl.
     """
 
     def __init__(self) -> None:
@@ -48,13 +48,13 @@ class Blas:
         self._products: set[int] = set()
         self._queue: list[Any] = []
         self._holds: set[weakref.ref[_Hold]] = set()
-        # BLAS's number of threads outside of all this; None while it has that number.
+        # BLAS's number of threads outside `alone`; None while it has that number.
         self._usual: list[int] | None = None
         self._is_at_one = False
 
     @property
     def alone(self) -> "_Hold":
-        """A context for long work such as training: BLAS has one thread, and the others are not in our threads' way."""
+        """A context for long work such as training: BLAS has one thread, so that its others do not slow down ours."""
         return _Hold(self, False)
 
     @property
@@ -101,7 +101,7 @@ class Blas:
             return self._counts()
 
     def limit(self, count: int) -> None:
-        """Have BLAS use no more than `count` threads anywhere in the process."""
+        """Limit BLAS to `count` threads anywhere in the process."""
         with self._lock:
             counts = [min(count, usual) for usual in self._counts()]
             if self._usual is None:
@@ -115,7 +115,7 @@ class Blas:
 
     def facts(self) -> dict[str, str]:
         """Return which library multiplies NumPy's matrices, for which processor, and with how many threads."""
-        # Other packages bring libraries of their own. If none lies with NumPy, take the first that was loaded.
+        # Other packages bring their own libraries. If none of them belongs to NumPy, take the first that was loaded.
         theirs = list(zip(self.libraries, self.counts(), strict=True))
         theirs.sort(key=lambda pair: not _is_numpys(Path(pair[0].filepath)))
         if not theirs:
@@ -125,7 +125,7 @@ class Blas:
         return {"BLAS": " ".join(word for word in words if word), "BLAS threads": str(count)}
 
     def before_fork(self) -> None:
-        """Wait until no other thread computes, and let none begin: its work would stop half-way in the child."""
+        """Wait until no other thread computes, and let none begin: in the child its work would stop half-way."""
         self._take_turn(get_ident(), self._lock.acquire, self._products, self._sections)
 
     def after_fork_in_parent(self) -> None:
@@ -143,7 +143,7 @@ class Blas:
         self._settle()
 
     def _hold(self, hold: "_Hold") -> None:
-        # However the block ends, a hold that is gone is taken out.
+        # A hold that no longer exists is removed, however its block ended.
         reference = weakref.ref(hold, self._holds.discard)
         with self._lock:
             self._holds.add(reference)
@@ -151,7 +151,7 @@ class Blas:
             self._settle()
 
     def _let_go(self, hold: "_Hold") -> None:
-        # Together with holds inside it that an interrupt has left.
+        # Also drop holds inside it that an interrupt has left behind.
         holds = self._mine.holds
         place = next((place for place, reference in enumerate(holds) if reference() is hold), len(holds))
         inside, self._mine.holds = holds[place:], holds[:place]
@@ -182,7 +182,7 @@ class Blas:
                 self._wake()
 
     def _take_turn(self, me: int, begin: Callable[[], object], *others: set[int]) -> None:
-        """Call `begin`, with the lock, once all that came before have begun and no other thread is in `others`."""
+        """Call `begin`, with the lock, once all earlier callers have begun and no other thread is in `others`."""
         turn = threading.Lock()
         turn.acquire()
         try:
@@ -200,14 +200,14 @@ class Blas:
                 self._wake()
 
     def _wake(self) -> None:
-        """Have those that wait look whether it's their turn; to be called with the lock."""
+        """Let the waiting threads check whether it is their turn; call this with the lock."""
         for turn in tuple(self._queue):
             if turn.locked():
                 turn.release()
 
     def _settle(self) -> None:
-        """Have BLAS use as many threads as it should; to be called with the lock."""
-        # In an order that lets the next call finish what an interrupt cut off.
+        """Make BLAS use as many threads as it should; call this with the lock."""
+        # In an order in which the next call can finish what an interrupt cut off.
         if (self._holds or self._sections) and not self._products:
             if self._usual is None:
                 self._usual = self._counts()
@@ -228,7 +228,7 @@ class Blas:
 
 
 class _Hold:
-    """What holds BLAS for as long as its block."""
+    """A context that holds BLAS for as long as its block runs."""
 
     def __init__(self, blas: Blas, products: bool) -> None:
         self._blas, self.products = blas, products
@@ -259,7 +259,7 @@ def _is_numpys(path: Path) -> bool:
 
 def _setter(library: Any) -> Callable[[int], object]:
     """Return a function that sets a library's number of threads, from any thread."""
-    # From 3.8 on, threadpoolctl lets only one thread set OpenBLAS's, the first that tried, and ignores the others.
+    # From 3.8 on, threadpoolctl lets only the first thread that tries set OpenBLAS's number, and ignores the others.
     if library.internal_api == "openblas" and library.threading_layer != "openmp":
         for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
             name = f"{prefix}openblas_set_num_threads{suffix}"
@@ -270,8 +270,8 @@ def _setter(library: Any) -> Callable[[int], object]:
     return library.set_num_threads  # type: ignore[no-any-return]  # threadpoolctl has no types
 
 
-# Made at import, which Python lets only one thread do: a second one would mistake the first one's limit for the usual
-# number.
+# Made at import, which Python lets only one thread do: a second object would take the limit set by the first for the
+# usual number.
 _THE_ONE = Blas()
 
 

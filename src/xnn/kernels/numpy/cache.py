@@ -1,8 +1,8 @@
 """Numba's cache of compiled functions, with a checksum over each file.
 
-Numba unpickles the files as they are, and runs the machine code that it finds: a file that a full disk or a crash has
-cut short fails every time until someone deletes it, and a bit that has flipped may be anything. Here a file
-that does not fit its checksum is compiled anew and written over, and a line says so.
+Numba unpickles the files as they are and runs the machine code that it finds. A file that a full disk or a crash has
+cut short fails every time until someone deletes it, and a flipped bit may have any effect. Here, if a file does not
+match its checksum, its function is compiled again, the file is overwritten, and a line says so.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class SealedCache(FunctionCache):
-    """The cache of one function; its files lie where Numba's would, under other names.
+    """The cache of one function; its files are where Numba's would be, under other names.
 
     Raises
     ------
     RuntimeError
-        There is no folder that can be written.
+        There is no writable folder.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -37,7 +37,7 @@ class SealedCache(FunctionCache):
         self._cache_file = _SealedFiles(self._cache_path, name, stamp)  # type: ignore[no-untyped-call]  # Numba's own
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep compiled code, where the disk lets us."""
+        """Keep compiled code, if the disk lets us."""
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # Numba's own
         except OSError as error:
@@ -45,13 +45,13 @@ class SealedCache(FunctionCache):
 
 
 class _SealedFiles(IndexDataCacheFile):
-    """The files of a cache: the SHA-256 of all that follows, Numba's version, a line feed, and what is pickled.
+    """The files of a cache: the SHA-256 of everything after it, Numba's version, a line feed, and the pickles.
 
-    A file of code begins with the source and the signature, which are checked before the code is unpickled.
+    In a file of code, the source's stamp and the signature come first, and are checked before the code is unpickled.
     """
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep the code of one signature: Numba's own writes the index first, which then may name older code."""
+        """Keep the code of one signature; Numba's method writes the index first, which may then name older code."""
         overloads = self._load_index()
         name = overloads.get(key) or self._unused(overloads)
         self._write(self._path(name), (self._source_stamp, key), data)
@@ -59,12 +59,12 @@ class _SealedFiles(IndexDataCacheFile):
             self._save_index(overloads | {key: name})
 
     def load(self, key: Any) -> Any:
-        """Return the code of one signature, None where there is none of this source."""
+        """Return the code of one signature, or None if there is none for this source."""
         name = self._load_index().get(key)
         content = None if name is None else self._read(self._path(name))
         if content is None:
             return None
-        # Names are used again, and another process may have written this file since.
+        # File names are reused, and another process may have written this file since.
         stream = io.BytesIO(content)
         if pickle.load(stream) != (self._source_stamp, key):  # noqa: S301 - what Numba wrote, by the checksum
             return None
@@ -88,7 +88,7 @@ class _SealedFiles(IndexDataCacheFile):
         return os.path.join(self._cache_path, name)  # noqa: PTH118 - Numba's paths are texts
 
     def _read(self, path: str) -> bytes | None:
-        """Return a file's content, None where there is none, or none of this version of Numba's."""
+        """Return a file's content, or None if there is no file, or none of this version of Numba."""
         try:
             sealed = Path(path).read_bytes()
         except FileNotFoundError:

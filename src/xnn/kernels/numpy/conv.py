@@ -1,4 +1,4 @@
-"""The twin of `xnn.functional.conv2d`: which way of computing suits a geometry."""
+"""The twin of `xnn.functional.conv2d`: choosing the algorithm that suits a geometry."""
 
 import functools
 import math
@@ -27,7 +27,7 @@ _WINOGRAD_TILES = 16
 """Fewest tiles that pay for transforming the weight."""
 
 _WINOGRAD_PRODUCT = 2**27
-"""Fewest multiplications of the plain sum, of some milliseconds, that pay for compiling it."""
+"""Fewest multiplications of the plain sum (some milliseconds) for which compiling Winograd's algorithm pays."""
 
 
 def conv2d(
@@ -58,7 +58,7 @@ def conv2d(
 def conv2d_max_pool2d(
     x: Array, conv: tuple[Any, ...], pool: tuple[Any, ...], *, large: bool = False
 ) -> tuple[Array, Pullback] | None:
-    """As `conv2d`, followed by max pooling whose windows lie side by side, where Winograd's algorithm is for it."""
+    """As `conv2d`, followed by max pooling with windows side by side, if Winograd's algorithm suits the geometry."""
     weight, bias, stride, padding, dilation, groups = conv
     if groups != 1 or not _is_plain(x, weight, bias, groups):
         return None
@@ -73,7 +73,7 @@ def conv2d_max_pool2d(
 def conv2d_relu_max_pool2d(
     x: Array, conv: tuple[Any, ...], _: tuple[()], pool: tuple[Any, ...], *, large: bool = False
 ) -> tuple[Array, Pullback] | None:
-    """As `conv2d`, followed by ReLU and max pooling: pooling first gives the same, and leaves ReLU fewer numbers."""
+    """As `conv2d`, then ReLU and max pooling; pooling first gives the same result and leaves ReLU fewer numbers."""
     pooled = conv2d_max_pool2d(x, conv, pool, large=large)
     if pooled is None:
         return None
@@ -87,7 +87,7 @@ conv2d_relu_max_pool2d_tf32 = functools.partial(conv2d_relu_max_pool2d, large=Tr
 
 
 def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
-    """Whether the arguments are ones that a twin covers; wrong ones are not, and the reference says what is wrong."""
+    """Whether a twin covers the arguments; it does not cover wrong ones, since the reference says what is wrong."""
     arrays = (x, weight) if bias is None else (x, weight, bias)
     if not all(array.dtype == np.float32 and array.flags.c_contiguous for array in arrays):
         return False
@@ -110,13 +110,13 @@ def suits_winograd(geometry: Windows, images: int, inputs: int, outputs: int) ->
     covered = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
     tiles = images * math.prod(-(-length // 4) for length in geometry.output)
     product = 9 * images * math.prod(geometry.output) * inputs * outputs
-    # With fewer images than threads the direct way has work for all of them.
+    # With fewer images than threads, the direct algorithm still has work for all threads.
     enough = images >= threads().count and tiles >= _WINOGRAD_TILES and product >= _WINOGRAD_PRODUCT
     return covered and enough and min(inputs, outputs) >= _WINOGRAD_CHANNELS and is_allowed()
 
 
 def is_allowed() -> bool:
-    """Whether ``$XNN_WINOGRAD`` allows Winograd's algorithm, 1 or not set, or asks for the plain sum of products, 0."""
+    """Whether ``$XNN_WINOGRAD`` allows Winograd's algorithm (1 or unset) or asks for the plain sum of products (0)."""
     value = os.environ.get(WINOGRAD_VARIABLE) or "1"
     if value not in ("0", "1"):
         raise SettingError(f"${WINOGRAD_VARIABLE} must be 0 or 1, not {value!r}")

@@ -1,4 +1,4 @@
-"""Whether the environment makes OpenBLAS take this processor for an older one."""
+"""Whether the environment makes OpenBLAS treat this processor as an older one."""
 
 import os
 
@@ -12,10 +12,10 @@ _WITHOUT_AVX512 = ("Prescott", "Nehalem", "Sandybridge", "Haswell", "Zen")
 def held_back() -> str | None:
     """Return a line for the user if the environment slows NumPy's products on this processor, or None."""
     asked = os.environ.get(VARIABLE)
-    # Zen 4 computes 512 bits in two halves: OpenBLAS's kernels for AVX2 are no slower there.
+    # Zen 4 computes 512 bits in two halves, so OpenBLAS's kernels for AVX2 are no slower there.
     if not asked or LANES == 8 or PROCESSOR == "znver4":
         return None
-    # An unknown name is ignored by OpenBLAS, so what it really runs decides.
+    # OpenBLAS ignores an unknown name, so look at what it really runs.
     if not blas().facts().get("BLAS", "").endswith(_WITHOUT_AVX512):
         return None
     return (

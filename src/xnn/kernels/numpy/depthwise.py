@@ -6,10 +6,10 @@ With X the padded image, m output channels to an input channel, and the taps t =
     dX[r, u, o] = Σ_t dy[(r - i d) / s, (u - j d) / s, o] w[t, o]     where both are whole, then summed over each m
     dw[t, o]    = Σ_npq dy[p, q, o] X[p s + i d, q s + j d, o // m]
 
-The first two are one loop, `correlate`: a padded image, of x or of dy, is seen through a list of taps. For dX the list
-depends on the pixel's remainders by the stride, its phase; forward has a single phase. Few multiplications meet each
-number that is read, so what counts is to read it once: a piece of an image, some of its lines, is padded into memory
-that stays in cache, each channel m times.
+The first two are one loop, `correlate`, which looks at a padded image, of x or of dy, through a list of taps. For dX
+the list depends on the pixel's phase, its remainders by the stride; forward has a single phase. There are only a few
+multiplications for each number read, so it is important to read each number once: a piece of an image, some of its
+lines, is padded into memory that stays in cache, with each channel m times.
 """
 
 import functools
@@ -29,7 +29,7 @@ from xnn.kernels.numpy.threads import as_slice, scratch, threads
 Plan: TypeAlias = tuple[Image, Result, Taps]
 
 _PIECE_NUMBERS = 2**16
-"""Numbers in a piece, about: a quarter of a megabyte."""
+"""Numbers in a piece, roughly: a quarter of a megabyte."""
 
 _LEAST_PRODUCTS = 2**17
 """Fewest multiplications that are worth waking a thread for."""
@@ -78,7 +78,7 @@ def _weight_gradient(x: Array, dy: Array, windows: Windows) -> Array:
     images, outputs = len(dy), dy.shape[3]
     plan = _forward_plan(windows, x.shape[3], outputs)
     if outputs % LANES:
-        # The last vector of channels ends behind the last number.
+        # The last vector of channels extends beyond the last number.
         longer = empty((dy.size + LANES,))
         longer[: dy.size] = dy.reshape(-1)
         longer[dy.size :] = 0.0
@@ -103,7 +103,7 @@ def _run(kernel: Any, images: int, windows: Windows, plan: Plan, source: Array, 
 
 
 def _pack(matrix: Array) -> Array:
-    """(taps, outputs) -> (vectors, taps, LANES), zeros where channels are missing."""
+    """(taps, outputs) -> (vectors, taps, LANES), with zeros for missing channels."""
     missing = -matrix.shape[1] % LANES
     if missing:
         matrix = np.pad(matrix, ((0, 0), (0, missing)))
@@ -128,7 +128,7 @@ def _forward_plan(windows: Windows, channels: int, outputs: int) -> Plan:
 @functools.lru_cache(maxsize=1024)
 def _backward_plan(windows: Windows, outputs: int) -> Plan:
     vertical, horizontal = (_phases(windows, axis) for axis in (0, 1))
-    # Lines and columns of zeros before dy and, in a line, behind it: every tap of every phase must see something.
+    # Lines and columns of zeros before dy and, in a line, after it, so that every tap of every phase sees something.
     top, left = (max(0, *(-place for phase in phases for _, place in phase)) for phases in (vertical, horizontal))
     seen = (windows.size[1] - 1 + windows.before[1]) // windows.stride[1] + 1
     phases = [
@@ -143,9 +143,9 @@ def _backward_plan(windows: Windows, outputs: int) -> Plan:
 def _plan(
     size: tuple[int, int, int], result: Result, margin: Pair, line: int, phases: list[list[tuple[int, Pair]]]
 ) -> Plan:
-    """Return the plan for images of that size, with a margin before and in all `line` pixels in a line.
+    """Return the plan for images of that size, with a margin before them and `line` pixels in a whole line.
 
-    A phase is a list of taps, (number, (line, column) that it sees for the phase's first pixel).
+    A phase is a list of taps: (number, (line, column) that the tap sees for the phase's first pixel).
     """
     repeat = result.channels // size[2]
     wide = -(-result.channels // LANES) * LANES
@@ -161,7 +161,7 @@ def _plan(
 
 
 def _phases(windows: Windows, axis: int) -> list[list[tuple[int, int]]]:
-    """For each phase along an axis, the taps (i, p): its first pixel is seen by tap i of window p."""
+    """Return the taps (i, p) of each phase along an axis: tap i of window p sees the phase's first pixel."""
     stride, dilation, before = windows.stride[axis], windows.dilation[axis], windows.before[axis]
     places = [[(i, phase + before - i * dilation) for i in range(windows.kernel[axis])] for phase in range(stride)]
     return [[(i, place // stride) for i, place in phase if place % stride == 0] for phase in places]

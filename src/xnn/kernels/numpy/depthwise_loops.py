@@ -1,4 +1,4 @@
-"""The loops of `xnn.kernels.numpy.depthwise`, a vector of channels at a time; arrays are one-dimensional."""
+"""The loops of `xnn.kernels.numpy.depthwise`, with a vector of channels at a time; arrays are one-dimensional."""
 
 from typing import Any, NamedTuple
 
@@ -11,16 +11,16 @@ from xnn.kernels.numpy.simd import LANES, copy, load, store
 _ZERO = np.float32(0.0)
 
 SPARE = 4 * LANES
-"""Numbers behind a piece that serve as working memory."""
+"""Numbers after a piece that serve as working memory."""
 
 _TOGETHER = 9
 """Taps whose sums are in registers together."""
 
 
 class Image(NamedTuple):
-    """What is read: images (height, width, channels), padded, a piece at a time.
+    """Images to read, (height, width, channels), which are padded a piece at a time.
 
-    A piece is some lines of a padded image, all channels `repeat` times: (rows, line, wide) at most.
+    A piece is some lines of a padded image, with each channel `repeat` times: (rows, line, wide) at most.
     """
 
     height: int
@@ -35,10 +35,10 @@ class Image(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What is written or, for the weight's gradient, read beside it: images (height, width, channels).
+    """Images to write or, for the weight's gradient, to read beside `Image`: (height, width, channels).
 
     A phase has every (down, right)-th pixel; from one to the next the taps move by (by_rows, by_columns) pixels. A
-    piece of the padded image serves `lines` of a phase's lines, and there are `pieces` of them.
+    piece of the padded image covers `lines` of a phase's lines, and there are `pieces` of them.
     """
 
     height: int
@@ -53,7 +53,7 @@ class Result(NamedTuple):
 
 
 class Taps(NamedTuple):
-    """Phase f has the taps ``tap[bounds[f]:bounds[f + 1]]`` of the window, each `at` so many numbers into a piece."""
+    """Phase f has the taps ``tap[bounds[f]:bounds[f + 1]]`` of the window; `at` is where each begins in a piece."""
 
     tap: Array
     at: Array
@@ -62,7 +62,7 @@ class Taps(NamedTuple):
 
 @inlined
 def _fill(x: Any, n: int, first: int, g: Image, piece: Any) -> None:
-    """Write the lines from `first` on of image n, padded, into the piece, whose margins left and right stay zero."""
+    """Write the padded lines of image n, from `first` on, into the piece; its left and right margins stay zero."""
     for i in range(g.rows):
         target, row = (i * g.line + g.left) * g.wide, first + i - g.top
         source = (n * g.height + row) * g.width * g.channels
@@ -106,9 +106,9 @@ def _line(
     piece: Any, x: int, across: int, weight: Any, shift: Any, tap: Any, at: Any,
     y: Any, to: int, along: int, length: int, count: int, tail: int,
 ) -> None:  # fmt: skip
-    """Write `length` pixels of the result, `count` channels of each, four pixels at a time: the last again if need be.
+    """Write `length` pixels of `count` channels, four pixels at a time, repeating the last one if necessary.
 
-    No function is called with an array in here: each call would count the array's owners up and down.
+    No function is called with an array in here, since each call would count the array's owners up and down.
     """
     size, last = weight.size // shift.size, length - 1
     for q in range(0, length, 4):
@@ -137,7 +137,7 @@ def _line(
 
 @compiled
 def weight_gradient(start: int, stop: int, x: Any, g: Image, piece: Any, dy: Any, r: Result, taps: Taps) -> Any:
-    """Return the sum over the pieces from `start` to `stop`, (vectors, taps, LANES), each piece's own first."""
+    """Return the sum over the pieces from `start` to `stop`, (vectors, taps, LANES), adding up each piece first."""
     at, count = taps.at, taps.at.size
     total = np.zeros(g.wide * count, np.float32)
     sums = np.empty(g.wide * count, np.float32)
@@ -160,7 +160,7 @@ def weight_gradient(start: int, stop: int, x: Any, g: Image, piece: Any, dy: Any
 def _add_line(
     piece: Any, x: int, across: int, dy: Any, to: int, r: Result, at: Any, t: int, sums: Any, place: int
 ) -> None:  # fmt: skip
-    """Add what nine taps from t on see, times a line of dy; of taps that are missing at the end, the last again."""
+    """Add what nine taps from t on see, times a line of dy; at the end the last tap stands in for missing ones."""
     last = at.size - 1
     t1, t2, t3, t4 = min(t + 1, last), min(t + 2, last), min(t + 3, last), min(t + 4, last)
     t5, t6, t7, t8 = min(t + 5, last), min(t + 6, last), min(t + 7, last), min(t + 8, last)

@@ -1,10 +1,9 @@
-"""Convolution as a product whose left matrix, what each window sees, is read where it lies.
+"""Convolution as a product whose left matrix, what each window sees, is read directly from the image.
 
 With C the matrix of columns, (pixels, taps * channels), the mathematics is that of `xnn.functional.conv2d`:
-Y = C W + b, dW = Cᵀ dY, dC = dY Wᵀ. C is never made: each of its rows is the same few runs of
-numbers, counted from some place in the image. dX, the adjoint of reading C, is such a product again: with stride s, the
-pixels of X fall into s x s phases, and those of a phase are reached by the same taps, so that each phase is a
-convolution of dY with those.
+Y = C W + b, dW = Cᵀ dY, dC = dY Wᵀ. C is never made: each of its rows consists of the same few runs of numbers, counted
+from some place in the image. dX, the adjoint of reading C, is such a product again: with stride s, the pixels of X fall
+into s x s phases, and the same taps reach all pixels of a phase, so each phase is a convolution of dY with those taps.
 """
 
 import functools
@@ -22,14 +21,14 @@ from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
 
 _BLOCK_PIXELS = 256
-"""Pixels of a product, at least: smaller images are taken several at a time."""
+"""Least number of pixels in a product: several smaller images are taken together."""
 
 _LEAST_PRODUCT = 2**20
 """Fewest multiplications that are worth waking a thread for."""
 
 
 class Frame(NamedTuple):
-    """An image and where it lies in a larger one, the rest of which is zero: (rows, line, channels)."""
+    """An image and its place in a larger one, (rows, line, channels), which is zero elsewhere."""
 
     height: int
     width: int
@@ -87,7 +86,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, windows: Windows) -> tup
 
 
 def _product(x: Array, plan: Plan, matrix: Array, bias: Array | None, y: Array) -> None:
-    """Write the rows of y that a plan gives."""
+    """Write the rows of y that a plan describes."""
     rows, columns = matrix.shape
     shift = np.zeros(panels(columns) * WIDTH, np.float32)
     if bias is not None:
@@ -173,7 +172,7 @@ def _phases(windows: Windows, inputs: int, outputs: int) -> list[Plan]:
 
 
 class _AxisPhase(NamedTuple):
-    """Pixels of x along an axis that the same taps reach: pixel n is from dy's ``origin[n] + shifts[k]`` by tap k."""
+    """Pixels of x along an axis that the same taps reach: tap k takes pixel n from dy's ``origin[n] + shifts[k]``."""
 
     pixels: Array
     origin: Array
@@ -198,7 +197,7 @@ def _phase(windows: Windows, inputs: int, outputs: int, down: _AxisPhase, right:
     frame = Frame(height, width, outputs, top, left, rows, line, True)
     at = ((down.origin[:, None] + top) * line + right.origin + left).reshape(-1) * outputs
     taps = tuple((int(i), int(j)) for i in down.taps for j in right.taps)
-    # A run over neighbouring pixels of dy, if the taps are neighbours.
+    # Taps that are neighbours make one run over neighbouring pixels of dy.
     joined = len(right.shifts) if len(right.shifts) and (np.diff(right.shifts) == 1).all() else 1
     shifts = right.shifts[::joined] if joined else right.shifts
     runs = (down.shifts[:, None] * line + shifts).reshape(-1) * outputs
@@ -207,7 +206,7 @@ def _phase(windows: Windows, inputs: int, outputs: int, down: _AxisPhase, right:
 
 
 def _margin(phase: _AxisPhase) -> tuple[int, int]:
-    """Return what to put before dy along an axis, and how long it then is."""
+    """Return the padding before dy along an axis, and the length with it."""
     if len(phase.shifts) == 0:
         return 0, int(phase.origin.max()) + 1
     before = max(-int(phase.origin.min() + phase.shifts.min()), 0)
@@ -217,7 +216,7 @@ def _margin(phase: _AxisPhase) -> tuple[int, int]:
 def _for_blocks(
     frame: Frame, at: Array, runs: Array, length: int, to: Array, step: int, taps: tuple[tuple[int, int], ...]
 ) -> Plan:
-    """Return the plan for as many images at a time as make a product long enough; results lie `step` numbers apart."""
+    """Return the plan for enough images at a time to make a product long enough; results are `step` numbers apart."""
     images = -(-_BLOCK_PIXELS // len(at))
     image = np.arange(images)[:, None]
     size = frame.rows * frame.line * frame.channels
@@ -229,7 +228,7 @@ def _multiply_images(
     x: Any, first: int, stop: int, frame: Frame, block: int, image: Any, at: Any, runs: Any, length: int,
     packed: Any, bias: Any, y: Any, y_step: int, to: Any, columns: int,
 ) -> None:  # fmt: skip
-    """Write what images [first, stop) of x give."""
+    """Write the results of images [first, stop) of x."""
     size, pixels, zero = frame.height * frame.width * frame.channels, at.size // block, np.int64(0)
     for n in range(first, stop, block):
         rows = min(block, stop - n) * pixels
@@ -245,7 +244,7 @@ def _add_gradients(
     x: Any, first: int, stop: int, frame: Frame, block: int, image: Any, rows: Any, at: Any,
     dy: Any, packed: Any, columns: int, total: Any, to: Any,
 ) -> None:  # fmt: skip
-    """Write Cᵀ dY of images [first, stop), one at least, to `total`, whose rows are whole panels."""
+    """Write Cᵀ dY of images [first, stop), at least one, to `total`, whose rows are whole panels."""
     size, pixels, zero = frame.height * frame.width * frame.channels, at.size // block, np.int64(0)
     for n in range(first, stop, block):
         count = min(block, stop - n) * pixels

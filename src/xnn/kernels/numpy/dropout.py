@@ -1,4 +1,4 @@
-"""The twin of dropout: the mask is drawn and applied in one pass, and kept as one byte a number."""
+"""The twin of dropout, which draws and applies the mask in one pass, and keeps it as one byte per number."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
 
 
 def _spread(kernel: Any, arrays: tuple[Array, ...], least: int) -> None:
-    """As `Threads.spread`, for a kernel that is told the position its part begins at."""
+    """As `Threads.spread`, for a kernel that gets the position at which its part begins."""
     flat = [array.reshape(-1) for array in arrays]
     pool = threads()
     parts = pool.parts(flat[0].size, least)
@@ -56,7 +56,7 @@ def _least_word(rate: float) -> np.uint32:
 
 @inlined
 def _mix(word: Any) -> Any:
-    """As `xnn.random._mix`; Numba widens words in products and sums, so these are cut back to 32 bits."""
+    """As `xnn.random._mix`; Numba widens words in products and sums, so they are cut back to 32 bits."""
     word = _WORD(word ^ (word >> _WORD(16)))
     word = _WORD(word * _WORD(0x21F0AAAD))
     word = _WORD(word ^ (word >> _WORD(15)))

@@ -1,7 +1,7 @@
 """exp in float32 as plain arithmetic, so that LLVM can compute it for a whole register at once.
 
-x = k ln 2 + r with |r| <= ln(2) / 2; e^r by a polynomial and 2^k by setting the exponent's bits. The polynomial and
-the two-part ln 2 are those of S. Moshier's Cephes library (`expf`), whose relative error is below 2e-7.
+x = k ln 2 + r with |r| <= ln(2) / 2; a polynomial gives e^r, and setting the exponent's bits gives 2^k. The polynomial
+and the two-part ln 2 are those of S. Moshier's Cephes library (`expf`), whose relative error is below 2e-7.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ def _as_float(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
 
 @inlined
 def exp(x: Any) -> Any:
-    """e^x for x <= 88; 0 below -87, where it would be denormal. NaN gives some number: its callers multiply by x."""
+    """e^x for x <= 88; 0 below -87, where it would be denormal. NaN gives some number, so callers multiply by x."""
     vanishes = x < _F(-87.0)
     x = min(max(x, _F(-87.0)), _F(88.0))
     shifted = x * _F(1.44269504088896341) + _F(0.5)
-    # A float32 throughout: an int32 less one would be an int64 to Numba, whose conversions are not vectorized.
+    # Keep it a float32: for Numba an int32 minus one is an int64, whose conversions are not vectorized.
     k = _F(types.int32(shifted))
     # The conversion rounds towards zero.
     k = k - _F(1.0) if k > shifted else k

@@ -1,4 +1,4 @@
-"""Twins of what `xnn.optim` does to flat vectors besides optimizing: averaging weights, clipping gradients."""
+"""Twins of what else `xnn.optim` does to flat vectors: averaging weights and clipping gradients."""
 
 import math
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ _BLOCK = 4096
 
 
 def move_average(average: Array, weights: Array, rate: float) -> None:
-    """Change `average` to ``average + rate (weights - average)``, with the reference's rounding, so bit for bit."""
+    """Change `average` to ``average + rate (weights - average)``, with the same bits as the reference."""
     factor = np.float32(rate)
     threads().spread(lambda a, w: _move(a, w, factor), (average, weights), _LEAST)
 
 
 def clip_norm(gradients: Sequence[Array], max_norm: float) -> Array:
-    """As `xnn.optim.clip_gradient_norm`, for runs of a flat vector: they are only read if the norm is small enough."""
+    """As `xnn.optim.clip_gradient_norm`, for runs of a flat vector, which are only read if the norm is small enough."""
     pool = threads()
     squares = 0.0
     for gradient in gradients:
         squares += sum(pool.run(_squares_of(gradient), pool.parts(gradient.size, _LEAST)))
     bound, norm = np.float32(max_norm), np.float32(math.sqrt(squares))
-    # Not `norm > bound`: a norm that is no number makes the gradients so.
+    # Not `norm > bound`: a norm of NaN has to make the gradients NaN too.
     if not norm <= bound:
         factor = bound / norm
         for gradient in gradients:
@@ -57,7 +57,7 @@ def _scale(vector: Any, factor: Any) -> None:
 
 @compiled
 def _sum_squares(vector: Any) -> float:
-    """Sum the squares, those of a block in float32, in four registers, and the blocks' sums in float64."""
+    """Sum the squares: within a block in float32, in four registers, then the blocks' sums in float64."""
     total = 0.0
     sums = np.empty(4 * LANES, np.float32)
     whole = vector.size - vector.size % (4 * LANES)

@@ -1,8 +1,8 @@
-"""Convolution in groups, by the twins for one group on some of the channels at a time.
+"""Convolution in groups, which uses the twins for one group on some of the channels at a time.
 
-Narrow groups are taken several at once, as one group whose weight is block-diagonal: products with a handful of columns
-cost more than multiplying the zeros does. So an infinity or NaN in one group may turn the results of its neighbours
-into NaN as well.
+Several narrow groups are computed as one group whose weight is block-diagonal: products with a handful of columns cost
+more than multiplying the zeros does. So an infinity or NaN in one group may turn the results of its neighbours into NaN
+as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,11 +18,11 @@ from xnn.kernels.numpy.threads import threads
 Convolution: TypeAlias = Callable[[Array, Array, Array | None, Windows], tuple[Array, Pullback]]
 
 _CHANNELS = 16
-"""Groups are joined up to this many channels of inputs or outputs, whichever are fewer, and twice that of the other."""
+"""Groups are joined up to this many channels of inputs or outputs, whichever are fewer, and twice as many others."""
 
 
 class _Bundle:
-    """Groups that are taken together: their share of the channels of x, `inputs`, and of y, `outputs`."""
+    """Groups that are computed together: their share of the channels of x, `inputs`, and of y, `outputs`."""
 
     def __init__(self, groups: range, group_inputs: int, group_outputs: int) -> None:
         self.count = len(groups)
@@ -30,7 +30,7 @@ class _Bundle:
         self.outputs = slice(groups.start * group_outputs, groups.stop * group_outputs)
 
     def joined(self, weight: Array) -> Array:
-        """Return the weight (kh, kw, inputs, outputs) with which one group does the same."""
+        """Return the weight (kh, kw, inputs, outputs) with which one group computes the same."""
         mine = weight[..., self.outputs]
         if self.count == 1:
             return np.ascontiguousarray(mine)
@@ -46,7 +46,7 @@ class _Bundle:
             mine[..., columns] = joined[:, :, rows, columns]
 
     def _diagonal(self) -> Iterator[tuple[slice, slice]]:
-        """Yield where the weight of each group is in that of all, as (inputs, outputs)."""
+        """Yield the place of each group's weight in the joined one, as (inputs, outputs)."""
         tall, wide = ((share.stop - share.start) // self.count for share in (self.inputs, self.outputs))
         for k in range(self.count):
             yield slice(k * tall, (k + 1) * tall), slice(k * wide, (k + 1) * wide)
@@ -57,7 +57,7 @@ def conv2d(
 ) -> tuple[Array, Pullback]:
     """Return (y, pullback) for contiguous float32 arrays; `one_group` is the twin for a single group.
 
-    The pullback holds a copy of x, by groups.
+    The pullback holds a copy of x, cut into groups.
     """
     outputs = weight.shape[3]
     bundles = _bundles(groups, weight.shape[2], outputs // groups)

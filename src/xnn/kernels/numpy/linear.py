@@ -1,8 +1,8 @@
 """The twin of the affine map.
 
-Products are BLAS's, with one thread, each of ours its own rows or columns of the result. With a few rows nearly all the
-time goes into reading the weight and writing its gradient, once each, for which one core is enough. A single row, as in
-training image by image, has kernels of its own (`xnn.kernels.numpy.single_row`).
+BLAS, held to one thread, computes the products; each of our threads computes some rows or columns of the result. With
+a few rows nearly all the time goes into reading the weight and writing its gradient once each, for which one core is
+enough. A single row, as in training image by image, has its own kernels (`xnn.kernels.numpy.single_row`).
 """
 
 from typing import Any
@@ -26,10 +26,10 @@ _LEAST_PRODUCT = 2**21
 """Fewest multiplications that are worth waking a thread for."""
 
 _TINY_PRODUCT = 2**13
-"""With fewer multiplications BLAS uses one thread anyway, and need not be told to."""
+"""With fewer multiplications, BLAS uses one thread anyway and need not be told to."""
 
 _LEAST_OUTER = 2**16
-"""Fewest numbers of a weight for which a single row takes kernels of its own, and the gradient waits as two vectors."""
+"""Fewest numbers of a weight for which a single row uses its own kernels, and the gradient waits as two vectors."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -134,7 +134,7 @@ def _shift_relu(y: Any, bias: Any) -> None:
         row = y[i]
         for j in range(row.size):
             z = row[j] + bias[j]
-            # Written so that NaN stays NaN.
+            # In this form NaN stays NaN.
             row[j] = _F(0.0) if z <= _F(0.0) else z
 
 

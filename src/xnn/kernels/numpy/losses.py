@@ -14,7 +14,7 @@ from xnn.kernels.numpy.memory import empty
 
 _F = types.float32
 _BLOCK = 2**16
-"""Numbers of a block of rows, which stays in the cache between the passes over it."""
+"""Numbers in a block of rows, which stays in the cache between the passes over it."""
 
 
 def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float = 0.0) -> tuple[Array, Pullback]:
@@ -39,7 +39,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float =
 
 @compiled
 def _cross_entropy(logits: Any, labels: Any, smoothing: float, share: float, gradient: Any) -> float:
-    """Write `share` of the gradient of the sum, and return the sum; NaN if a label is none of the classes."""
+    """Write the gradient of the sum times `share`, and return the sum: NaN if a label is not one of the classes."""
     rows, classes = logits.shape
     total = 0.0
     for i in range(rows):
@@ -54,11 +54,11 @@ def _cross_entropy(logits: Any, labels: Any, smoothing: float, share: float, gra
         if smoothing > 0.0:
             for j in range(classes):
                 total -= smoothing / classes * shifted[j]
-    # The exponentials of all rows at once, since a row may be shorter than a register.
+    # Compute the exponentials of all rows at once, since a row may be shorter than a register.
     flat = gradient.reshape(-1)
     for k in range(flat.size):
         power = exp(flat[k])
-        # What is not a number stays so.
+        # NaN stays NaN.
         flat[k] = power if flat[k] <= _F(0.0) else flat[k]
     for i in range(rows):
         row, scale = gradient[i], 0.0

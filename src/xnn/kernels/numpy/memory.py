@@ -1,11 +1,11 @@
-"""Float32 arrays whose memory is used again once nobody holds them.
+"""Float32 arrays whose memory is reused once nobody holds them.
 
-A step makes the same large arrays as the step before. Asking the system for them anew means a page fault for each 4096
-bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock, and it comes
-back when the last array that shares it is gone, as NumPy itself would free it: whoever keeps an array keeps its memory.
+A step makes the same large arrays as the step before. Asking the system for them again means a page fault for each 4096
+bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock. The memory comes
+back when the last array that shares it is gone, just when NumPy would free it: whoever keeps an array keeps its memory.
 
-It begins with a line of the cache. NumPy's large arrays begin 16 bytes after one, and then every other vector of eight
-numbers, and each of sixteen, lies in two lines, which a processor reads and writes one after the other.
+The memory begins at the start of a cache line. NumPy's large arrays begin 16 bytes later; then every other vector of
+eight numbers, and each of sixteen, lies in two lines, which a processor reads and writes one after the other.
 """
 
 import bisect
@@ -17,13 +17,13 @@ import numpy as np
 from xnn._typing import Array
 
 LINE = 64
-"""Bytes of a line of the cache."""
+"""Bytes in a cache line."""
 
 _LEAST_BYTES = 2**16
-"""Below, the allocator is fast enough."""
+"""Below this size, the allocator is fast enough."""
 
 _MOST_WASTE = 1.25
-"""How much larger than asked for memory may be."""
+"""How many times larger than requested memory may be."""
 
 _stock: dict[int, list[Array]] = {}
 _sizes: list[int] = []
@@ -31,7 +31,7 @@ _sizes: list[int] = []
 
 
 class _Loan:
-    """What NumPy takes for the owner of memory, which goes back to the stock when it dies."""
+    """An object that NumPy treats as the memory's owner; when it dies, the memory goes back to the stock."""
 
     __slots__ = ("__array_interface__", "_memory")
 
@@ -53,7 +53,7 @@ def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
 
 
 def _take(size: int) -> Array:
-    """Return memory of so many bytes or a little more: the smallest in stock, or else new."""
+    """Return memory of `size` bytes or a little more: the smallest piece in stock that fits, or else a new one."""
     for position in range(bisect.bisect_left(_sizes, size), len(_sizes)):
         if _sizes[position] > _MOST_WASTE * size:
             break
@@ -62,27 +62,27 @@ def _take(size: int) -> Array:
         except IndexError:
             continue
     if size not in _stock:
-        # In this order: another thread may look meanwhile. If it does the same at once, a size is added twice, which
-        # does no harm.
+        # In this order, since another thread may look meanwhile. If it does the same at the same time, a size is added
+        # twice, which does no harm.
         _stock.setdefault(size, [])
         bisect.insort(_sizes, size)
     return aligned(size)
 
 
 def aligned(size: int) -> Array:
-    """Return new memory of so many bytes, from the beginning of a line."""
+    """Return new memory of `size` bytes that begins at the start of a cache line."""
     memory = np.empty(size + LINE, np.uint8)
     start = -address(memory) % LINE
     return memory[start : start + size]
 
 
 def address(array: Array) -> int:
-    """Return where an array's first number lies in memory."""
+    """Return the memory address of an array's first number."""
     place: int = array.__array_interface__["data"][0]
     return place
 
 
 def release() -> None:
-    """Give the stock, all memory that is not on loan, back to the system."""
+    """Return the stock, that is, all memory that is not on loan, to the system."""
     for memory in list(_stock.values()):
         memory.clear()

@@ -1,9 +1,9 @@
-"""Twins of batch normalization: one pass for the statistics, one for y; in the pullback the same.
+"""Twins of batch normalization: one pass for the statistics and one for y, and two more in the pullback.
 
-An activation that follows is part of the passes; its derivative is worked out anew from x.
+A following activation is part of the passes; its derivative is computed again from x.
 
-A thread sums over its own rows, some hundred at a time in float32 and those sums in float64, each number less the
-first row's, so that a mean that is large beside the variance does not drown it.
+Each thread sums over its own rows: about a hundred at a time in float32, and those sums in float64. The first row is
+subtracted from all numbers, so that a mean that is large compared with the variance does not swamp it.
 """
 
 import math
@@ -77,7 +77,7 @@ def _batch_norm(
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
         dy_rows = np.ascontiguousarray(dy).reshape(rows.shape)
-        # dy before the activation; without one, dy itself.
+        # The gradient before the activation; without one, dy itself.
         dz_rows = dy_rows if activation is None else empty(x.shape).reshape(rows.shape)
 
         def sums(part: range) -> Array:
@@ -136,7 +136,7 @@ def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple
     y, _, _, _ = _normalize(activation, x, *norm)
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
-        # Rarely called: training through fixed statistics takes the reference's arithmetic.
+        # Rarely called, so training through fixed statistics uses the reference's arithmetic.
         z, reference = F.batch_norm_inference(x, *norm)
         dz = dy if activation is None else getattr(F, activation)(z)[1](dy)
         gradients: Gradients = reference(dz, needs)
@@ -148,7 +148,7 @@ def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple
 def _normalize(
     activation: str | None, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Return y, r = 1 / √(variance + ε), and what each channel is multiplied by and what is added then."""
+    """Return y, r = 1 / √(variance + ε), and each channel's factor and the number added after it."""
     r = 1.0 / np.sqrt(variance + np.float32(eps))
     scale = r if weight is None else weight * r
     shift = -mean * scale if bias is None else bias - mean * scale
@@ -202,7 +202,7 @@ def _scale_relu(rows: Any, scale: Any, shift: Any, y: Any) -> None:
     for row in range(count):
         for c in range(channels):
             z = rows[row, c] * scale[c] + shift[c]
-            # Written so that NaN stays NaN.
+            # In this form NaN stays NaN.
             y[row, c] = _F(0.0) if z <= _F(0.0) else z
 
 

@@ -1,8 +1,8 @@
 """Twins of the optimizers' update rules, which read and write each number of each vector once.
 
-The rules themselves are in `xnn.optim`; here they are in the same symbols, one position at a time. The gradient at row
-i and column j is ``left[i] * right[j]``: of a weight that saw one row it is never written, see `xnn.kernels.pending`,
-and a gradient that was is a single row, with a factor of 1.
+The rules are explained in `xnn.optim`; here they use the same symbols, one position at a time. The gradient at row i
+and column j is ``left[i] * right[j]``: that of a weight that saw one row is never written (see `xnn.kernels.pending`),
+and a gradient that was written counts as a single row, with a factor of 1.
 """
 
 import math
@@ -67,9 +67,9 @@ def _update(
     slots: Sequence[str],
     settings: Callable[[float], tuple[float, ...]],
 ) -> None:
-    """Run a kernel over all runs, with these slots and the settings that belong to their weight decay."""
+    """Run a kernel over all runs, with these slots and the settings for each run's weight decay."""
     model = optimizer.model
-    # A model that is no `xnn.nn.Layer` has only gradients that are written.
+    # A model that is not a `xnn.nn.Layer` has no pending gradients.
     gradients, pending = model.gradients.unread() if hasattr(model.gradients, "unread") else (model.gradients.flat, [])
     outers = []
     for start, stop, gradient in pending:
@@ -105,8 +105,8 @@ def _spread(kernel: Any, left: Array, right: Array, numbers: tuple[Any, ...], ve
     threads().run(compute, threads().parts(right.size if is_row else left.size, -(-_LEAST // width)))
 
 
-# Each reads all that it needs of a position before it writes there: a load that follows a store to an address with the
-# same lower twelve bits waits for it, and vectors of one length often begin at the same ones.
+# Each kernel reads all that it needs at a position before it writes there: a load that follows a store to an address
+# with the same lower twelve bits waits for it, and vectors of equal length often begin at addresses with the same bits.
 
 
 @compiled
@@ -167,7 +167,7 @@ def _rmsprop(
             g = left[i] * right[j] + decay * parameter[at]
             s = alpha * average[at] + rest * g * g
             step = g / (np.sqrt(s) + eps)
-            # Numba leaves out what is for a velocity where there is none.
+            # Without a velocity, Numba leaves out the code for it.
             if velocity is not None:
                 step += momentum * velocity[at]
             parameter[at] -= lr * step

@@ -1,4 +1,4 @@
-"""Copies of an image into and out of a larger one, the padding; all arrays are one-dimensional and contiguous."""
+"""Copying an image into and out of a larger, padded one; all arrays are one-dimensional and contiguous."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ def spread(
     x: Any, start: int, height: int, width: int, channels: int, top: int, left: int,
     rows: int, line: int, wide: int, image: Any,
 ) -> None:  # fmt: skip
-    """Copy the image at x[start] to (top, left) of a larger one, (rows, line, wide), that is zero elsewhere.
+    """Copy the image at x[start] to (top, left) of a larger one, (rows, line, wide), which is zero elsewhere.
 
-    What does not fit below or to the right is left out: no window sees it.
+    Pixels that do not fit below or to the right are left out, since no window sees them.
     """
     image[: rows * line * wide] = 0.0
     for i in range(min(height, rows - top)):
@@ -28,7 +28,7 @@ def crop(
     image: Any, rows: int, line: int, wide: int, top: int, left: int,
     x: Any, start: int, height: int, width: int, channels: int,
 ) -> None:  # fmt: skip
-    """Copy the image from (top, left) on of a larger one, (rows, line, wide), to x[start]; what it lacks is zero."""
+    """Copy the part from (top, left) on of a larger image, (rows, line, wide), to x[start]; missing pixels are zero."""
     for i in range(height):
         for j in range(width):
             target = start + (i * width + j) * channels

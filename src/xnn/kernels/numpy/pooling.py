@@ -15,7 +15,7 @@ from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
 
 MOST_TAPS = 255
-"""Of a window: which of them it was is kept in one byte."""
+"""Taps of a window, at most: the number of a tap is kept in one byte."""
 
 _LEAST = 2**17
 
@@ -35,7 +35,7 @@ class Pooling(NamedTuple):
 def max_pool2d(
     x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
 ) -> tuple[Array, Pullback]:
-    """As `xnn.functional.max_pool2d`; which tap held the largest value is kept in one byte."""
+    """As `xnn.functional.max_pool2d`; one byte records which tap held the largest value."""
     shape = _shape("max_pool2d", x, window, stride, padding)
     if shape is None:
         return F.max_pool2d(x, window, stride, padding)
@@ -54,7 +54,7 @@ def max_pool2d(
 
 
 def relu_max_pool2d(x: Array, _: tuple[()], pool: tuple[Any, ...]) -> tuple[Array, Pullback] | None:
-    """As ReLU, followed by `max_pool2d`: pooling first gives the same, and leaves ReLU fewer numbers."""
+    """As ReLU, followed by `max_pool2d`; pooling first gives the same result and leaves ReLU fewer numbers."""
     if _shape("max_pool2d", x, *pool) is None:
         return None
     z, inner = max_pool2d(x, *pool)
@@ -93,7 +93,7 @@ def avg_pool2d(
 def _shape(
     function: str, x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None, padding: Padding
 ) -> Pooling | None:
-    """Return what the kernels need to know, or None where they do not apply."""
+    """Return what the kernels need to know, or None if they do not apply."""
     if x.ndim != 4 or x.dtype != np.float32 or not x.flags.c_contiguous or x.size == 0:
         return None
     w = pooling_windows(function, x.shape[1:3], window, stride, padding)
@@ -111,14 +111,14 @@ def _each_part(kernel: Any, shape: Pooling, *arrays: Array) -> None:
 
 @compiled
 def take_largest(s: Pooling, x: Any, y: Any, taps: Any) -> None:
-    """Set y to the largest numbers of the windows of x, and taps to where in its window each is.
+    """Set y to the largest number of each window of x, and taps to its place in the window.
 
     x may have more rows, columns and channels than `s` says.
     """
     if s.window_height == s.window_width == 2:
         _take_largest_of_four(s, x, y, taps)
         return
-    # As wide as the numbers; otherwise the loop would not be vectorized.
+    # As wide as the numbers, since otherwise the loop would not be vectorized.
     held = np.empty(s.channels, np.int32)
     for n in range(x.shape[0]):
         for p in range(s.out_height):
@@ -150,14 +150,14 @@ def _take_largest_of_four(s: Pooling, x: Any, y: Any, taps: Any) -> None:
 
 @inlined
 def _larger(best: Any, held: Any, value: Any, tap: Any) -> Any:
-    """Return the larger value and its tap; the first of equal ones, and NaN is larger than all."""
+    """Return the larger value and its tap; of equal values the first wins, and NaN counts as the largest."""
     is_larger = (value > best) | (value != value)
     return (value, tap) if is_larger else (best, held)
 
 
 @compiled
 def spread_to_largest(s: Pooling, dy: Any, dx: Any, taps: Any) -> None:
-    """Adjoint of `take_largest`; channels of dx beyond those of dy are left as they are within the windows."""
+    """Adjoint of `take_largest`; within the windows, channels of dx beyond those of dy stay as they are."""
     for n in range(dy.shape[0]):
         _clear_rest(s, n, dx)
         for p in range(s.out_height):

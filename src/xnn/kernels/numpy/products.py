@@ -1,11 +1,11 @@
-"""Products of matrices whose left one is gathered: what convolutions and affine maps consist of.
+"""Products of matrices whose left one is gathered: the building blocks of convolutions and affine maps.
 
-A tile of the result, six rows by two vectors, stays in twelve registers while the terms of its sums go by. Each row of
-the left matrix is a place in memory, from which several runs of numbers are read; so the windows of a convolution are
-rows without being copied. The right matrix is in panels: two vectors of its columns, row by row, zeros for those that
-are missing, so that a term is two loads, six broadcasts and twelve multiply-adds.
+A tile of the result, six rows by two vectors, stays in twelve registers while the terms of its sums are added. Each row
+of the left matrix is a place in memory from which several runs of numbers are read, so the windows of a convolution are
+rows without being copied. The right matrix is in panels: two vectors of its columns, row by row, with zeros for missing
+ones, so that a term takes two loads, six broadcasts and twelve multiply-adds.
 
-Numba compiles a function anew for each literal it is called with: compiled callers pass numbers as `np.int64`.
+Numba compiles a function again for each literal it is called with, so compiled callers pass numbers as `np.int64`.
 """
 
 from typing import Any
@@ -17,13 +17,13 @@ from xnn.kernels.numpy.simd import LANES, load, load_splat, prefetch, splat, sto
 
 ROWS = 6
 NARROW_ROWS = 8
-"""Of one vector each. A sum's next term waits some four cycles for the one before, and two begin in a cycle."""
+"""Rows of one vector each. A sum's next term waits some four cycles for the one before, and two begin per cycle."""
 
 WIDTH = 2 * LANES
 
 
 def panels(columns: int) -> int:
-    """Return how many panels so many columns make."""
+    """Return how many panels that many columns make."""
     return -(-columns // WIDTH)
 
 
@@ -43,7 +43,7 @@ def pack(matrix: Any, start: int, step: int, rows: int, columns: int, packed: An
 
 @inlined
 def _pack_last(matrix: Any, at: int, count: int, packed: Any, to: int) -> None:
-    """Write a row of a panel that is not whole, and zeros for the columns that are missing."""
+    """Write a row of an incomplete panel, with zeros for the missing columns."""
     first = splat(np.float32(0.0))
     copied = 0
     if count >= LANES:
@@ -64,7 +64,7 @@ def multiply(
     Parameters
     ----------
     a : (numbers,)
-        Holds the rows: row m is, for each r, ``length`` numbers from ``start + at[m] + runs[r]`` on.
+        Holds the rows: row m consists, for each r, of ``length`` numbers from ``start + at[m] + runs[r]`` on.
     packed : (panels * runs * length * WIDTH,)
     bias : (panels * WIDTH,)
     y : (numbers,)
@@ -87,7 +87,7 @@ def add_transposed(
     a: Any, start: int, rows: Any, at: Any, packed: Any, length: int, columns: int, y: Any, y_start: int, to: Any,
     is_first: bool,
 ) -> None:  # fmt: skip
-    """y = aᵀ b, if it is the first to be written there, or else y += aᵀ b.
+    """y = aᵀ b if `is_first`, else y += aᵀ b.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _tile(
     a: Any, start: int, at: Any, m: int, runs: Any, length: int, packed: Any, panel: int, bias: Any, k: int,
     y: Any, y_start: int, to: Any, valid: int,
 ) -> None:  # fmt: skip
-    # Rows that are missing at the end are the last one again, computed and written twice.
+    # At the end the last row, computed and written again, stands in for missing ones.
     m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
     for row in (m, m1, m2, m3, m4, m5):
         prefetch(y, y_start + to[row])
@@ -151,7 +151,7 @@ def _narrow_tile(
     a: Any, start: int, at: Any, m: int, runs: Any, length: int, packed: Any, panel: int, bias: Any, k: int,
     y: Any, y_start: int, to: Any, valid: int,
 ) -> None:  # fmt: skip
-    """As `_tile`, for the columns of one vector or fewer."""
+    """As `_tile`, for the columns of a single vector or fewer."""
     m1, m2, m3, m4, m5 = _next_rows(m, at.size - 1)
     m6, m7 = min(m + 6, at.size - 1), min(m + 7, at.size - 1)
     c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = load(bias, k)
@@ -207,7 +207,7 @@ def _transposed_tile(
     y0, y1, y2 = y_start + to[i], y_start + to[i1], y_start + to[i2]
     y3, y4, y5 = y_start + to[i3], y_start + to[i4], y_start + to[i5]
     if not is_first:
-        # All are read before any is written, since the last rows may be the same one.
+        # Read all rows before writing any, since the last ones may be the same row.
         c00, c01 = _add_row(y, y0, c00, c01)
         c10, c11 = _add_row(y, y1, c10, c11)
         c20, c21 = _add_row(y, y2, c20, c21)
@@ -227,7 +227,7 @@ def _narrow_transposed_tile(
     a: Any, start: int, rows: Any, i: int, at: Any, packed: Any, panel: int, y: Any, y_start: int, to: Any,
     is_first: bool,
 ) -> None:  # fmt: skip
-    """As `_transposed_tile`, for the columns of one vector or fewer."""
+    """As `_transposed_tile`, for the columns of a single vector or fewer."""
     i1, i2, i3, i4, i5 = _next_rows(i, rows.size - 1)
     i6, i7 = min(i + 6, rows.size - 1), min(i + 7, rows.size - 1)
     c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = splat(np.float32(0.0))

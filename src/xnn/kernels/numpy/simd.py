@@ -1,7 +1,7 @@
 """Eight float32 numbers at once, or sixteen, for Numba.
 
-LLVM's own vectorizer gives up on a loop that reads from or writes to many places, since it would have to prove each
-pair of them apart; the transforms of a convolution do little else. So vectors are spelled out here: a Numba type for
+LLVM's own vectorizer gives up on a loop that reads from or writes to many places, since it would have to prove that no
+two of them overlap; the transforms of a convolution do little else. So vectors are spelled out here: a Numba type with
 as many lanes as suit the processor, loads and stores at an index of a one-dimensional contiguous array, and
 arithmetic. On a machine with narrower registers LLVM splits them.
 """
@@ -17,13 +17,13 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, overload, register_model
 
 _, PROCESSOR, FEATURES = cpu_target.target_context.codegen().magic_tuple()
-"""What Numba compiles for, by which its cache tells machine code apart; NUMBA_CPU_FEATURES can say otherwise."""
+"""What Numba compiles for, and what keys machine code in its cache; NUMBA_CPU_FEATURES can change it."""
 
 LANES = 16 if "+avx512f" in FEATURES.split(",") else 8
 _BYTES = 4
 _MASKED_STORE = f"llvm.masked.store.v{LANES}f32.p0"
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
-# Products and sums may be contracted to fused multiply-adds, and sums reordered; NaN and infinity keep their meaning.
+# Products and sums may be fused into multiply-adds, and sums reordered; NaN and infinity keep their meaning.
 _FLAGS = ("contract", "reassoc")
 
 
@@ -42,7 +42,7 @@ class _Model(models.PrimitiveModel):
 
 
 def instruction(kind: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function of compiled code out of one that generates LLVM's.
+    """Turn a function that generates LLVM code into one that compiled code can call.
 
     `kind` maps the types of its arguments to its signature.
     """
@@ -52,7 +52,7 @@ def instruction(kind: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
         def typed(typing: Any, *arguments: Any) -> Any:
             return kind(*arguments), generate
 
-        # Numba reads the arguments' names from it.
+        # Numba reads the arguments' names from the signature.
         signature = inspect.Signature([first, *inspect.signature(kind).parameters.values()])
         typed.__signature__ = signature  # type: ignore[attr-defined]  # functions may have one
         return cast(Callable[..., Any], intrinsic(typed))
@@ -84,7 +84,7 @@ def store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 @instruction(lambda array, index: types.none(array, types.intp))
 def prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    """prefetch(array, index): fetch the line there, which will be written."""
+    """prefetch(array, index): fetch the cache line there, in order to write it soon."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     address = builder.bitcast(_pointer(context, builder, signature.args[0], *arguments), byte)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])

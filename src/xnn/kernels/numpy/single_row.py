@@ -1,4 +1,4 @@
-"""The product of one row and a weight, whose numbers are each read once, as in training image by image."""
+"""The product of one row and a weight, as in training image by image; it reads each number of the weight once."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ LEAST = 2**18
 """Fewest numbers of a weight that are worth waking a thread for."""
 
 # A processor compares the lower twelve bits of addresses first, and a load waits for a store that may be to the same
-# place. Rows of 1024 numbers all have the same lower bits, so the sums are kept where theirs differ.
+# place. Rows of 1024 numbers all have the same lower bits, so the sums are kept at addresses whose lower bits differ.
 _PAGE = 4096
 _AWAY = 2048
 
 
 def suits(row: Array, weight: Array) -> bool:
-    """Whether `product` takes an array, as a row, and a weight; for a narrow weight BLAS is faster."""
+    """Whether `product` takes this row and this weight; for a narrow weight BLAS is faster."""
     fits = row.size == len(weight) and weight.shape[1] >= LANES
     return bool(fits and row.dtype == np.float32 and row.flags.c_contiguous and weight.flags.c_contiguous)
 
 
 def product(row: Array, weight: Array) -> Array:
-    """Return ``row weight``, (1, m), for a vector of n numbers and a weight (n, m) that `suits` accepts."""
+    """Return ``row weight``, (1, m), for a vector (n,) and a weight (n, m) that `suits` accepts."""
     rows, columns = weight.shape
     parts = threads().parts(rows, -(-LEAST // columns))
     sums = _beside(weight, len(parts))
@@ -42,7 +42,7 @@ def product(row: Array, weight: Array) -> Array:
 
 
 def _beside(weight: Array, count: int) -> list[Array]:
-    """Return vectors as long as a weight's rows, in whole lines, half a page away from the weight modulo a page."""
+    """Return vectors as long as a weight's rows, aligned to lines, half a page from the weight modulo a page."""
     length = 4 * weight.shape[1]
     step = -(-length // _PAGE) * _PAGE
     memory = empty((count * step + _PAGE,), np.uint8)

@@ -13,7 +13,7 @@ _ROWS = 128
 
 
 def sum_rows(rows: Array, out: Array | None = None) -> Array:
-    """Return the sum of the rows of (n, c), some hundred at a time in float32 and those sums in float64."""
+    """Return the sum of the rows of (n, c): about a hundred at a time in float32, and those sums in float64."""
     pool = threads()
 
     def add(part: range) -> Array:

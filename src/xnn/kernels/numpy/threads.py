@@ -1,9 +1,9 @@
 """The threads that kernels compute with.
 
-A kernel cuts its batch into as many contiguous parts as there are threads, and each thread works through its own part
-with BLAS held to one thread. OpenBLAS's own threads would spin, waiting for the next product, while ours compute. The
-parts depend only on the number of threads, so sums over the batch come out the same each time, bit for bit, even if the
-system starts fewer threads than asked for: then some do several parts.
+A kernel cuts its batch into as many contiguous parts as there are threads, and each thread works on its own part with
+BLAS held to one thread. Otherwise OpenBLAS's own threads would spin, waiting for the next product, while ours compute.
+The parts depend only on the number of threads, so sums over the batch are the same each time, bit for bit, even if the
+system starts fewer threads than requested: then some threads do several parts.
 """
 
 import itertools
@@ -26,14 +26,14 @@ from xnn.kernels.threads import count, is_set
 _local = threading.local()
 
 _PIECES = 8
-"""Pieces for each thread, at most."""
+"""Pieces per thread, at most."""
 
 _LEAST_WORK = 2**20
-"""Fewest multiplications, of some tens of microseconds, that pay for handing out several calls."""
+"""Fewest multiplications (some tens of microseconds) for which distributing several calls pays."""
 
 
 class Threads:
-    """A number of threads, and the work that is spread over them.
+    """A number of threads, and methods that spread work over them.
 
     Parameters
     ----------
@@ -53,35 +53,35 @@ class Threads:
         _all.add(self)
 
     def forget_threads(self) -> None:
-        """Start threads again at the next work; for a forked child, which has none of its parent's."""
+        """Start new threads for the next work; a forked child needs this, since it has none of its parent's."""
         self._team: _Team | None = None
-        # Held by the thread whose work is spread; another that comes meanwhile computes on its own.
+        # Held by the thread whose work is spread; any other thread computes on its own meanwhile.
         self._busy = threading.Lock()
 
     def parts(self, length: int, least: int = 1) -> list[range]:
-        """Cut ``range(length)`` into one contiguous range a thread, none shorter than `least` if there are several."""
+        """Cut ``range(length)`` into one contiguous range per thread; if several, none is shorter than `least`."""
         return _cut(length, max(min(self.count, length // max(least, 1)), 1))
 
     def pieces(self, length: int, least: int) -> list[range]:
-        """Cut ``range(length)`` into several ranges a thread, none shorter than `least`, or one a thread if it's short.
+        """Cut ``range(length)`` into several ranges per thread, none below `least`, or into one each if it is short.
 
-        They are for work without sums over the batch: a thread that the system holds up leaves the rest to the others.
+        They are for work without sums over the batch: if the system delays a thread, the others do more pieces.
         """
         count = min(_PIECES * self.count, length // max(least, 1))
         return self.parts(length) if count <= self.count or self.count == 1 else _cut(length, count)
 
     def run(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        """Return ``task(part)`` for each part, all computed at once, with BLAS at one thread.
+        """Return ``task(part)`` for each part, computed in parallel, with BLAS at one thread.
 
-        Of more parts than threads, each thread takes the next one when it is free. A single part leaves BLAS as it is,
-        since no other thread is at work.
+        If there are more parts than threads, each thread takes the next part when it is free. A single part leaves BLAS
+        as it is, since no other thread is at work.
         """
         if len(parts) == 1:
             return [task(parts[0])]
         return cast(list[Any], self.blas.one_thread(self._run, task, parts))
 
     def spread(self, kernel: Callable[..., None], arrays: Sequence[Array], least: int) -> None:
-        """Run an elementwise kernel over contiguous arrays of one shape, a part of `least` numbers or more a thread."""
+        """Run an elementwise kernel over contiguous arrays of one shape, with at least `least` numbers per thread."""
         flat = [array.reshape(-1) for array in arrays]
         size = flat[0].size
         if size < 2 * least:
@@ -90,7 +90,7 @@ class Threads:
             self.run(lambda part: kernel(*(a[part.start : part.stop] for a in flat)), self.parts(size, least))
 
     def side_by_side(self, calls: Sequence[Callable[[], object]], work: Sequence[int]) -> None:
-        """Make independent calls, each with about so many multiplications to do, the longest first.
+        """Make independent calls, the longest first; `work` says roughly how many multiplications each does.
 
         NumPy handles floating-point errors in all of them as in the calling thread.
         """
@@ -122,7 +122,7 @@ class Threads:
         left, results = deque(enumerate(parts)), [None] * len(parts)
 
         def work(_: int) -> None:
-            # A deque is safe to take from in several threads.
+            # Several threads may safely take from a deque.
             while True:
                 try:
                     number, part = left.popleft()
@@ -135,28 +135,28 @@ class Threads:
 
 
 def as_slice(part: range) -> slice:
-    """Return what cuts a part out of an array."""
+    """Return the slice that cuts a part out of an array."""
     return slice(part.start, part.stop)
 
 
 def _cut(length: int, count: int) -> list[range]:
-    """Return so many contiguous ranges."""
+    """Return `count` contiguous ranges."""
     bounds = [length * part // count for part in range(count + 1)]
     return [range(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
 class _Team:
-    """The threads beside the calling one, as many as the system starts."""
+    """The threads besides the calling one, as many as the system starts."""
 
     def __init__(self, count: int) -> None:
         made = (_Worker() for _ in range(count - 1))
         self.workers = list(itertools.takewhile(lambda worker: worker.is_there, made))
         self._awake = Awake(1 + len(self.workers))
-        # Stays false if an interrupt comes while we wait for the workers, which are then of no more use.
+        # Stays false if an interrupt comes while we wait for the workers; then they can no longer be used.
         self.is_free = True
 
     def share(self, task: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-        """Return ``task(part)`` for each part, one of the calling thread's and one of each worker's at most."""
+        """Return ``task(part)`` for each part: the calling thread does one, and each worker one at most."""
         self.is_free = False
         self._awake.beat()
         workers = self.workers[: len(parts) - 1]
@@ -173,7 +173,7 @@ class _Team:
 
 
 class _Worker:
-    """A thread that waits for a task; two locks hand it over."""
+    """A thread that waits for a task; two locks control the hand-over."""
 
     def __init__(self) -> None:
         self._begin, self._end = threading.Lock(), threading.Lock()
@@ -182,12 +182,12 @@ class _Worker:
         self.is_there = start(self._work, "xnn")
 
     def start(self, task: Callable[[Any], Any], part: Any) -> None:
-        """Have ``task(part)`` computed."""
+        """Start computing ``task(part)``."""
         self._task, self._part = task, part
         self._begin.release()
 
     def wait(self) -> None:
-        """Return when it is computed."""
+        """Return when the task is done."""
         self._end.acquire()
 
     def result(self) -> Any:
@@ -216,12 +216,12 @@ _choosing = threading.Lock()
 
 def threads() -> Threads:
     """Return the process's threads: as many as `xnn.kernels.threads.count` says."""
-    # Without the lock if possible, since every kernel comes here.
+    # Avoid the lock if possible, since every kernel calls this.
     return _chosen or _choose()
 
 
 def choose_again() -> None:
-    """Have as many threads as `xnn.kernels.threads.count` says now."""
+    """Use as many threads as `xnn.kernels.threads.count` says now."""
     global _chosen
     _chosen = None
     threads()
@@ -243,12 +243,12 @@ _all: "weakref.WeakSet[Threads]" = weakref.WeakSet()
 
 
 _takes_lock = False
-"""Whether the forking thread takes the compiler's lock for the fork, not having held it before."""
+"""Whether the forking thread takes the compiler's lock for the fork because it does not hold it already."""
 
 
 def _before_fork() -> None:
     global _takes_lock
-    # In this order: a kernel may be compiled where BLAS is held to one thread, but not the other way round.
+    # In this order: a kernel may be compiled while BLAS is held to one thread, but not the other way round.
     blas().before_fork()
     _takes_lock = not _has_compiler()
     if _takes_lock:
@@ -287,13 +287,13 @@ def _has_compiler() -> bool:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork)
-    # Twice: an interrupt during the fork surfaces as the first call begins, and Python drops it, and the call with it.
+    # Twice: an interrupt during the fork surfaces when the first call begins, and Python drops both it and that call.
     for _ in range(2):
         os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def scratch(name: str, length: int) -> Array:
-    """Return float32 working memory of this thread: the same each time, with whatever the last use left in it."""
+    """Return this thread's float32 working memory: the same each time, with whatever the last use left in it."""
     arrays = _local.__dict__
     array = arrays.get(name)
     if array is None or array.size < length:

@@ -1,18 +1,18 @@
 """Convolution by Winograd's F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 windows that move by one pixel.
 
-Or by F(8x8, 3x3), where larger errors are allowed: a sixth of them. With the maps that `winograd_tiles` describes, a
+F(8x8, 3x3) takes a sixth of them, where larger errors are allowed. With the maps that `winograd_tiles` describes, a
 convolution is, for each of the 36 or 100 positions k inside a transformed tile, a product of matrices over all tiles::
 
     D = inputs_to_planes(x)    U = weight_to_planes(w)    M_k = D_k U_k    y = planes_to_outputs(M)
 
-All steps are linear, so the pullback is their adjoints in reverse, and exact for what was computed forward::
+All steps are linear, so the pullback consists of their adjoints in reverse, and is exact for what forward computed::
 
     dM = planes_to_outputsᵀ(dy)    dU_k = D_kᵀ dM_k    dD_k = dM_k U_kᵀ
     dw = weight_to_planesᵀ(dU)      dx = inputs_to_planesᵀ(dD)
 
 Blocks of images go through all steps while they are in cache. D is made again in the pullback, not kept. The planes of
-U and dM are in panels, as `products` takes them. Positions that only outputs beyond the edge of an image depend on are
-left out of the products. Where pooling follows, images are pooled one by one, and y and dy are the pooled ones.
+U and dM are in panels, as `products` takes them. The products leave out positions that only matter for outputs beyond
+the edge of an image. If pooling follows, images are pooled one by one, and y and dy are the pooled ones.
 """
 
 import functools
@@ -41,20 +41,20 @@ from xnn.kernels.numpy.winograd_tiles import Tiling, positions, positions_along,
 from xnn.kernels.numpy.winograd_weights import plane_step, planes_to_weight, weight_to_planes
 
 _PLANE = 2**14
-"""Numbers of a block in its planes of inputs and outputs together, for one position: few enough for the cache."""
+"""Numbers in a block's planes of inputs and outputs together, for one position: few enough for the cache."""
 
 _WEIGHTS = 2**8
-"""Weights for each tile, at most: a block reads all of them, and adds to their gradients, which may be in no cache."""
+"""Weights per tile, at most: a block reads all weights and adds to their gradients, which may not be in any cache."""
 
 _TILES = 256
 """Tiles in a block, at most."""
 
 _PIECE = 2**26
-"""Multiplications, of about a millisecond, that pay for handing out a piece of the batch."""
+"""Multiplications (about a millisecond) for which handing out a piece of the batch pays."""
 
 _LEAST_VECTORS = 512
 _FEWER = 0.9
-"""Share of the positions with tiles of four that tiles of eight may have: their maps take longer."""
+"""Share of the positions of tiles of four that tiles of eight may have at most, since their maps take longer."""
 
 _NOTHING = np.zeros(0, np.float32)
 _NO_TAPS = np.zeros((0, 0, 0, 0), np.uint8)
@@ -108,7 +108,7 @@ def conv2d(
 
 
 def _length(t: Tiling) -> int:
-    """Return about how many tiles a block has."""
+    """Return roughly how many tiles a block has."""
     cached: int = positions(4) * _PLANE // (positions(t.size) * (t.inputs + t.outputs))
     return min(max(cached, t.inputs * t.outputs // _WEIGHTS), _TILES)
 
@@ -117,7 +117,7 @@ def _length(t: Tiling) -> int:
 def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair, large: bool) -> tuple[Tiling, Pooling]:
     """Return how images are cut into tiles, and pooled; (1, 1) stands for no pooling.
 
-    The last rows and columns, if they are too few for a window of the pooling, are not computed.
+    The last rows and columns are not computed if they are too few for a window of the pooling.
     """
     (height, width), (top, left) = windows.size, windows.before
     down, across = (length // window for length, window in zip(windows.output, pool, strict=True))
@@ -133,12 +133,12 @@ def _tiling(windows: Windows, inputs: int, outputs: int, pool: Pair, large: bool
 
 
 def _size(height: int, width: int) -> int:
-    """Return how many outputs along an axis a tile is to have."""
+    """Return how many outputs a tile should have along an axis."""
     return 8 if _all_positions(height, width, 8) <= _FEWER * _all_positions(height, width, 4) else 4
 
 
 def _all_positions(height: int, width: int, size: int) -> int:
-    """Return the positions of all tiles of an image: products for each pair of channels."""
+    """Return the number of positions in all tiles of an image, that is, of products per pair of channels."""
     return positions_along(*tiles_along(height, size), size) * positions_along(*tiles_along(width, size), size)
 
 
@@ -152,9 +152,9 @@ def _working_memory(tiling: Tiling, images: int) -> tuple[Array, Array, Array]:
 
 
 def _transformed(weight: Array, rows: int, t: Tiling, adjoint: bool = False) -> Array:
-    """G w Gᵀ, or that of each tap transposed: each position in panels of so many rows."""
+    """G w Gᵀ, or with each tap of w transposed; each position is in panels of `rows` rows."""
     inputs, outputs = weight.shape[2:]
-    # Rows, their distance, columns, and theirs.
+    # Rows, the distance between them, columns, and the distance between those.
     shape = (outputs, 1, inputs, outputs) if adjoint else (inputs, outputs, outputs, 1)
     planes = empty((positions(t.size) * plane_step(rows, shape[2]),))
     threads().run(
@@ -167,7 +167,7 @@ def _transformed(weight: Array, rows: int, t: Tiling, adjoint: bool = False) -> 
 
 
 def _weight_gradient(totals: list[Array], t: Tiling) -> Array:
-    """Gᵀ dU G, of the sum of what the threads found."""
+    """Gᵀ dU G for the sum of the threads' dU."""
     wide = empty((3, 3, t.wide_inputs, t.wide_outputs))
     step, tap = plane_step(t.wide_inputs, t.outputs), t.wide_inputs * t.wide_outputs
 
@@ -182,8 +182,8 @@ def _weight_gradient(totals: list[Array], t: Tiling) -> Array:
 
 @compiled
 def _distance(tiles: int, channels: int) -> int:
-    """Numbers from a plane to the next."""
-    # Planes that begin a power of two apart would all fall on the same few lines of the cache.
+    """Numbers from one plane to the next."""
+    # Planes that begin a power of two apart would all fall on the same few cache lines.
     return tiles * channels + 2 * LANES
 
 
@@ -194,18 +194,18 @@ def _steps(count: int, step: int) -> Any:
 
 @compiled
 def _channels(count: int, tiles: int) -> Any:
-    """Where in a plane each channel begins, if a vector's of all tiles come first, then the next vector's."""
+    """Where each channel begins in a plane that holds one vector of channels for all tiles, then the next vector."""
     channels = np.arange(count)
     return channels // LANES * (tiles * LANES) + channels % LANES
 
 
 @compiled
 def _order(images: int, t: Tiling) -> Any:
-    """Return which row of a plane is each tile's, (images * rows * columns,), and where three of four parts begin.
+    """Return each tile's row in a plane, (images * rows * columns,), and where the last three of four parts begin.
 
-    The last of six positions contributes only to the last of four outputs, which tiles of three do not have. So that
-    the tiles that use a position are always in one piece, those of three columns come first; then the whole ones, those
-    of three rows, and those of three of both.
+    The last of six positions contributes only to the last of four outputs, which tiles of three do not have. The tiles
+    that use a position must always be in one piece. So tiles with three columns come first, then whole ones, those with
+    three rows, and those with three of both.
     """
     high, wide = t.whole_rows, t.whole_columns
     whole = images * high * (t.columns - wide)
@@ -223,7 +223,7 @@ def _order(images: int, t: Tiling) -> Any:
 
 @compiled
 def _used(position: int, parts: Any, tiles: int, size: int) -> Any:
-    """Return the first row of a plane whose tile uses that position, and where such rows end."""
+    """Return the first row of a plane whose tile uses that position, and the end of such rows."""
     whole, low, corner = parts
     last = size + 1
     is_last_row, is_last_column = position // (size + 2) == last, position % (size + 2) == last
@@ -235,7 +235,7 @@ def _forward(
     x: Any, first: int, stop: int, block: int, t: Tiling, image: Any, inputs: Any, outputs: Any,
     kernel: Any, bias: Any, pooling: Pooling, y: Any, taps: Any,
 ) -> None:  # fmt: skip
-    """Write y; where pooling follows, which there are taps for, the pooled y and the taps."""
+    """Write y or, if there are taps, which means that pooling follows, the pooled y and the taps."""
     step = plane_step(t.wide_inputs, t.outputs)
     start, nothing = np.zeros(1, np.int64), np.zeros(t.wide_outputs, np.float32)
     for n in range(first, stop, block):
@@ -261,7 +261,7 @@ def _backward(
     x: Any, dy: Any, taps: Any, first: int, stop: int, block: int, t: Tiling, pooling: Pooling,
     image: Any, inputs: Any, outputs: Any, adjoint: Any, dx: Any, total: Any,
 ) -> None:  # fmt: skip
-    """Write dU, where there is a total for it, and dx, where there is room for it."""
+    """Write dU to `total`, and dx, leaving out either if its array is empty."""
     step, adjoint_step = plane_step(t.wide_inputs, t.outputs), plane_step(t.wide_outputs, t.inputs)
     row_places = _steps(t.wide_inputs, t.wide_outputs)
     nothing = np.zeros(-(-t.wide_inputs // WIDTH) * WIDTH, np.float32)

@@ -7,12 +7,12 @@ coefficients are Bᵀ's, to::
     r_0 = Σ f[k] d[2k]                                r_∞ = Σ f[k] d[2k + 1]
     r_±p = Σ f_p[k] d[2k + 2] ± p Σ f_p[k] d[2k + 1]
 
-outputs are y[i] = Σ_p pⁱ (m_p + (-1)ⁱ m_-p), to which m_0 is added for i = 0 and m_∞ for i = 7, and a weight's line is
+outputs are y[i] = Σ_p pⁱ (m_p + (-1)ⁱ m_-p), plus m_0 for i = 0 and m_∞ for i = 7, and a weight's line becomes
 u_±p = (w[0] ± p w[1] + p² w[2]) / (2 p² f_p(p²)), u_0 = w[0] / f(0), u_∞ = w[2]. So each pair shares its sums.
 
-How large the errors are depends on the four numbers (B. Barabasz et al., "Error analysis and improving the accuracy of
+The size of the errors depends on the four numbers (B. Barabasz et al., "Error analysis and improving the accuracy of
 Winograd convolution for deep neural networks", 2020). Of 1,890 sets of fractions tried, these are among the dozen best,
-and exact in binary. A map goes by columns into a tile in the nearest cache, and then by rows.
+and exact in binary. A map first goes by columns into a tile in the nearest cache, and then by rows.
 """
 
 from typing import Any
@@ -26,18 +26,18 @@ from xnn.kernels.numpy.winograd_tiles import Tiling, covered, place
 
 POINTS = (0.375, 0.875, 1.25, 2.5)
 HALFWAY = 100 * LANES
-"""Numbers of a half-mapped tile for a vector of channels, which lies at the end of the image's working memory."""
+"""Numbers of a half-mapped tile for a vector of channels, at the end of the image's working memory."""
 
 
 def _product(squares: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the coefficients of Π (s - square), the constant one first, without the last, which is 1."""
+    """Return the coefficients of Π (s - square), constant first, without the last one, which is 1."""
     return tuple(float(c) for c in np.poly(squares)[:0:-1])
 
 
 _SQUARES = tuple(p * p for p in POINTS)
 _P, _Q, _R, _S = POINTS
 _P2, _Q2, _R2, _S2 = _SQUARES
-# Coefficients of f; of each f_p; and what a weight's values at ±p, and at 0, are divided by.
+# Coefficients of f and of each f_p, and the factors for a weight's values at ±p and at 0.
 _F0, _F1, _F2, _F3 = _product(_SQUARES)
 (_P_0, _P_1, _P_2), (_Q_0, _Q_1, _Q_2), (_R_0, _R_1, _R_2), (_S_0, _S_1, _S_2) = (
     _product(_SQUARES[:k] + _SQUARES[k + 1 :]) for k in range(4)
@@ -194,7 +194,7 @@ def weight_line_adjoint(
 
 @inlined
 def transform_input(image: Any, t: Tiling, planes: Any, stride: int, order: Any, row: int, vector: int) -> None:
-    """Bᵀ x B of each tile of the image of all of them, into its row of the planes."""
+    """Bᵀ x B of each tile, from the image of all tiles into the tile's row of the planes."""
     channels, half = t.wide_inputs, image[image.size - HALFWAY :]
     line = covered(t, 10)[1] * channels
     for tile in range(t.rows * t.columns):
@@ -240,11 +240,11 @@ def transform_output(planes: Any, stride: int, order: Any, t: Tiling, image: Any
 
 @inlined
 def transform_output_adjoint(image: Any, t: Tiling, planes: Any, stride: int, order: Any, tiles: int) -> None:
-    """A dy Aᵀ of each tile of the image of all of them, into its row, of `tiles`, of the planes' panels."""
+    """A dy Aᵀ of each tile, from the image of all tiles into the tile's row, one of `tiles`, of the planes' panels."""
     channels, half = t.wide_outputs, image[image.size - HALFWAY :]
     line = covered(t, 8)[1] * channels
     for tile in range(t.rows * t.columns):
-        # The eighth pixel, where a tile has seven, is the next one's.
+        # If a tile has seven pixels, the eighth belongs to the next tile.
         corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
             for j in range(8):

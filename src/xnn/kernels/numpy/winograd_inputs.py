@@ -18,11 +18,11 @@ def inputs_to_planes(
     Parameters
     ----------
     order : (count * rows * columns,)
-        Which row of the planes is each tile's.
+        Each tile's row in the planes.
     image : (numbers,)
-        Working memory for one padded image, and at its end for what `winograd_eight` needs.
+        Working memory for one padded image and, at its end, for `winograd_eight`.
     stride, row, vector
-        Numbers from a plane to the next, from a row to the next, and from a vector of channels to the next.
+        Numbers from one plane to the next, from one row to the next, and from one vector of channels to the next.
     """
     tiles, (height, width) = t.rows * t.columns, covered(t, t.size + 2)
     for n in range(count):
@@ -39,7 +39,7 @@ def inputs_to_planes(
 def planes_to_inputs(
     planes: Any, stride: int, first: int, count: int, t: Tiling, order: Any, image: Any, dx: Any
 ) -> None:
-    """Adjoint of `inputs_to_planes`: `count` images of dx from `first` on."""
+    """Adjoint of `inputs_to_planes`: write `count` images of dx from `first` on."""
     tiles, (height, width) = t.rows * t.columns, covered(t, t.size + 2)
     for n in range(count):
         image[: height * width * t.wide_inputs] = 0.0
@@ -72,7 +72,7 @@ def _input_line_adjoint(r0: Any, r1: Any, r2: Any, r3: Any, r4: Any, r5: Any) ->
 
 @inlined
 def _transform_input(image: Any, t: Tiling, planes: Any, stride: int, order: Any, row: int, vector: int) -> None:
-    """Bᵀ x B of each tile of the image of all of them, into its row of the planes."""
+    """Bᵀ x B of each tile, from the image of all tiles into the tile's row of the planes."""
     channels = t.wide_inputs
     line = covered(t, 6)[1] * channels
     for tile in range(t.rows * t.columns):

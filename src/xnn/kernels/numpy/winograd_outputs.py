@@ -1,6 +1,6 @@
 """The linear maps of Winograd's algorithm for outputs: Aᵀ m A of each tile, and its adjoint; see `winograd_tiles`.
 
-Where pooling follows, each image is pooled while it is in the cache.
+If pooling follows, each image is pooled while it is in the cache.
 """
 
 from typing import Any
@@ -151,11 +151,11 @@ def _store4(image: Any, to: int, channels: int, values: Any) -> None:
 
 @inlined
 def _transform_output_adjoint(image: Any, t: Tiling, planes: Any, stride: int, order: Any, tiles: int) -> None:
-    """A dy Aᵀ of each tile of the image of all of them, into its row, of `tiles`, of the planes' panels."""
+    """A dy Aᵀ of each tile, from the image of all tiles into the tile's row, one of `tiles`, of the planes' panels."""
     channels, nothing = t.wide_outputs, splat(0.0)
     line = covered(t, 4)[1] * channels
     for tile in range(t.rows * t.columns):
-        # The fourth pixel, where a tile has three, is the next one's.
+        # If a tile has three pixels, the fourth belongs to the next tile.
         corner, is_high, is_wide = place(tile, t, line, channels)
         for c in range(0, channels, LANES):
             at = corner + c

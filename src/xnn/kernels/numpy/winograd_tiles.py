@@ -1,4 +1,4 @@
-"""The tiles of Winograd's F(4x4, 3x3) and F(8x8, 3x3), and how all of their linear maps are laid out.
+"""The tiles of Winograd's F(4x4, 3x3) and F(8x8, 3x3), and the layout that all of their linear maps use.
 
 For a 4 x 4 tile y of outputs and the 6 x 6 tile x of inputs that it sees (A. Lavin, S. Gray, "Fast algorithms for
 convolutional neural networks", 2015)::
@@ -6,14 +6,14 @@ convolutional neural networks", 2015)::
     y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ x B) ] A
 
 `winograd_inputs`, `winograd_outputs` and `winograd_weights` have the maps and their adjoints, compiled by Numba, and
-`winograd_eight` those of the larger tiles; the first two take one over all tiles of one image. Images come padded: with
-a margin, rounded up to whole tiles, and with channels rounded up to whole vectors, so that no tile is an exception. The
-transformed tiles lie in planes, one for each position inside a tile, of one row a tile, in an order that the caller
-gives; those of the adjoint of outputs in panels, as a right matrix of `products` does.
+`winograd_eight` has those of the larger tiles; the first two apply a map to all tiles of an image. Images are padded:
+with a margin, rounded up to whole tiles, and with channels rounded up to whole vectors, so that no tile is an
+exception. The transformed tiles lie in planes, one for each position inside a tile, with one row per tile, in an order
+that the caller gives; for the adjoint of outputs the planes are in panels, like a right matrix of `products`.
 
-A tile may have three outputs along an axis in place of four, and five positions in place of six: F(3x3, 3x3), by the
-same maps. The tile after it begins three pixels on, and writes over what would be the fourth. A tile of eight may have
-seven likewise, and nine positions in place of ten.
+A tile may have three outputs along an axis instead of four, and five positions instead of six: F(3x3, 3x3), with the
+same maps. The next tile begins three pixels later and overwrites what would be the fourth. In the same way, a tile of
+eight may have seven outputs, and nine positions instead of ten.
 """
 
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ class Tiling(NamedTuple):
     top, left : its margin
     out_height, out_width, outputs : of the result
     rows, columns : of tiles
-    whole_rows, whole_columns : the first of them, which have four outputs; the others have three
+    whole_rows, whole_columns : how many of them, the first ones, have `size` outputs; the others have one fewer
     wide_inputs, wide_outputs : channels, rounded up to whole vectors, and to whole panels of `products`
     size : outputs of a whole tile along an axis, 4 or 8
     """
@@ -55,12 +55,12 @@ class Tiling(NamedTuple):
 
 @compiled
 def positions(size: int) -> int:
-    """Positions inside a transformed tile of `size` x `size` outputs: planes."""
+    """Return the number of positions inside a transformed tile of `size` x `size` outputs, that is, of planes."""
     return (size + 2) ** 2
 
 
 def tiles_along(length: int, size: int) -> tuple[int, int]:
-    """Return the tiles along an axis, and how many of them are whole, with the fewest positions in all."""
+    """Return how many tiles to use along an axis, and how many of them whole, for the fewest positions in all."""
 
     def others(whole: int) -> int:
         return max(-(-(length - size * whole) // (size - 1)), 0)
@@ -71,19 +71,19 @@ def tiles_along(length: int, size: int) -> tuple[int, int]:
 
 
 def positions_along(tiles: int, whole: int, size: int) -> int:
-    """Return the positions of all tiles along an axis."""
+    """Return the number of positions in all tiles along an axis."""
     return (size + 1) * tiles + whole
 
 
 @inlined
 def begin(tile: int, whole: int, size: int) -> int:
-    """Return the first pixel of a tile along an axis, where the first `whole` ones have `size` outputs."""
+    """Return the first pixel of a tile along an axis; the first `whole` tiles have `size` outputs."""
     return size * tile - max(tile - whole, 0)
 
 
 @inlined
 def place(tile: int, t: Tiling, line: int, channels: int) -> Any:
-    """Return where a tile begins in the image of all, and whether it has `size` rows of outputs, and columns."""
+    """Return where a tile begins in the image of all tiles, and whether it has `size` rows and columns of outputs."""
     row, column = tile // t.columns, tile % t.columns
     corner = begin(row, t.whole_rows, t.size) * line + begin(column, t.whole_columns, t.size) * channels
     return corner, row < t.whole_rows, column < t.whole_columns
@@ -91,7 +91,7 @@ def place(tile: int, t: Tiling, line: int, channels: int) -> Any:
 
 @inlined
 def covered(t: Tiling, size: int) -> Any:
-    """Return the rows and columns that all tiles take up, each of so many pixels."""
+    """Return how many rows and columns all tiles take up if each has `size` pixels along an axis."""
     return begin(t.rows - 1, t.whole_rows, t.size) + size, begin(t.columns - 1, t.whole_columns, t.size) + size
 
 

@@ -1,4 +1,4 @@
-"""The linear maps of Winograd's algorithm for weights: G w Gᵀ, a plane a position, and its adjoint."""
+"""The linear maps of Winograd's algorithm for weights: G w Gᵀ, with a plane for each position, and its adjoint."""
 
 from typing import Any
 
@@ -29,8 +29,8 @@ def _weight_line_adjoint(u0: Any, u1: Any, u2: Any, u3: Any, u4: Any, u5: Any) -
 
 @compiled
 def plane_step(wide_rows: int, columns: int) -> int:
-    """Numbers from a plane of panels to the next."""
-    # A map reads or writes all planes at once: a power of two apart they would fall on the same few lines of the cache.
+    """Numbers from one plane of panels to the next."""
+    # A map reads or writes all planes at once: if a power of two apart, they would fall on the same few cache lines.
     return -(-columns // WIDTH) * WIDTH * wide_rows + 2 * LANES
 
 
@@ -46,7 +46,7 @@ def weight_to_planes(
     weight : (numbers,)
         Element (i, j) of a tap is ``weight[tap * tap_step + i * row_step + j * column_step]``.
     wide_rows : int
-        Rows of a panel; those that are missing are zero, and so are missing columns.
+        Rows of a panel; missing rows and missing columns are zero.
     start, stop : int
         Which vectors of a plane to write.
     planes : (positions * plane_step,)
@@ -94,7 +94,7 @@ def planes_to_weight(
 ) -> None:
     """Gᵀ u G of the numbers [start, stop), whole vectors, of planes `step` apart, into taps `weight_step` apart.
 
-    The first is written, others are added.
+    It is written if `is_first`, and added otherwise.
     """
     half = np.empty(HALFWAY, np.float32)
     for at in range(start, stop, LANES):
