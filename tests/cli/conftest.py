@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from tests.reporting.runs import finished
+from tests.reporting.runs import finished, of_folder
 
-__all__ = ["finished"]
+__all__ = ["finished", "of_folder"]
 
 
 @pytest.fixture(autouse=True)

@@ -90,12 +90,23 @@ def test_evaluation_on_a_folder_of_images_matches_classes_by_name(here, capsys):
         (place / f"{number}.png").write_bytes(png(test.images[number]))
     assert main(["run", "--dataset", "mine", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["images"] == 8
+    assert found["images"] == 10
     assert found["accuracy"] > 0.5
     for path in list((here / "mine").iterdir()):
         path.rename(path.with_name(f"digit {path.name}"))
     assert main(["run", "--dataset", "mine"]) == 0
     assert "taken in the same order" in capsys.readouterr().err
+
+
+def test_images_that_an_earlier_version_trained_on_are_not_its_test_images(of_folder, capsys):
+    assert main(["run", "--dataset", "folder", "--backend", "numpy"]) == 0
+    assert "folder, 4 test images" in capsys.readouterr().out
+
+    def earlier(description):
+        return {name: value for name, value in description.items() if name != "division"}
+
+    redescribe(of_folder.directory / "model.safetensors", earlier)
+    assert_refused(capsys, ["run", "--dataset", "folder"], "--dataset folder", "tested it on other images of it")
 
 
 def test_bad_input_is_one_clear_line(here, capsys):
@@ -118,16 +129,26 @@ def test_bad_input_is_one_clear_line(here, capsys):
     assert_refused(capsys, ["run", "0.png"], "there is no model in it")
 
 
+def test_pictures_of_a_folder_are_made_as_large_as_the_models(here, capsys):
+    for number in range(40):
+        pixels = load("digits").test.images[number]
+        place = here / "large" / str(load("digits").test.labels[number]) / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(png(np.kron(pixels, np.ones((2 + number % 2, 2, 1), np.uint8))))
+    assert main(["run", "--dataset", "large", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 10
+
+
 def test_data_of_another_shape_is_one_clear_line(here, capsys):
     for name in "ab":
         for number in range(5):
-            place = here / "wide" / name / f"{number}.png"
+            place = here / "colour" / name / f"{number}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(png(np.full((8, 9), number, np.uint8)))
-    assert_refused(capsys, ["run", "--dataset", "wide"], "2 classes")
+            place.write_bytes(png(np.full((8, 9, 3), number, np.uint8)))
+    assert_refused(capsys, ["run", "--dataset", "colour"], "2 classes")
     for name, digit in (("a", "3"), ("b", "4")):
-        (here / "wide" / name).rename(here / "wide" / digit)
-    assert_refused(capsys, ["run", "--dataset", "wide"], "8x9x1", "the model takes 8x8x1")
+        (here / "colour" / name).rename(here / "colour" / digit)
+    assert_refused(capsys, ["run", "--dataset", "colour"], "8x8x3", "the model takes 8x8x1")
 
 
 def test_a_decompression_bomb_is_one_clear_line(here, capsys, monkeypatch):

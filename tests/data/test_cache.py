@@ -15,14 +15,14 @@ from safetensors.numpy import load_file
 from tests.data.small_files import note_reads
 from tests.trouble import failing, umask
 from xnn.data import cache
-from xnn.data.splits import Arrays
+from xnn.data.splits import Arrays, Content
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder
 
 CLASSES = tuple("abcdefghi")
 
 
-def sample(seed: int = 0, sizes: tuple[int, int] = (7, 3), kinds: int = 1) -> Arrays:
+def sample(seed: int = 0, sizes: tuple[int, ...] = (7, 3), kinds: int = 1) -> Arrays:
     rng = np.random.default_rng(seed)
     parts = []
     for size in sizes:
@@ -32,18 +32,21 @@ def sample(seed: int = 0, sizes: tuple[int, int] = (7, 3), kinds: int = 1) -> Ar
 
 
 def same(first: Arrays, second: Arrays) -> bool:
-    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(first, second, strict=True))
+    pairs = zip(first.named().items(), second.named().items(), strict=True)
+    return all(a == b and np.array_equal(x, y) and x.dtype == y.dtype for (a, x), (b, y) in pairs)
 
 
 def load_or_build(path, lines, arrays=None, fingerprint="print"):
-    return cache.load_or_build(path, fingerprint, lambda: (arrays or sample(), CLASSES), "the source", lines.append)
+    return cache.load_or_build(
+        path, fingerprint, lambda: Content(arrays or sample(), CLASSES, ("a note",)), "the source", lines.append
+    )
 
 
 def temporary_files(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*.tmp")]
 
 
-@given(seed=st.integers(0, 99), sizes=st.tuples(st.integers(1, 40), st.integers(1, 40)), kinds=st.integers(1, 2))
+@given(seed=st.integers(0, 99), sizes=st.lists(st.integers(1, 40), min_size=2, max_size=3), kinds=st.integers(1, 2))
 def test_what_was_cached_is_mapped(seed, sizes, kinds):
     arrays = sample(seed, sizes, kinds)
     with tempfile.TemporaryDirectory() as folder:
@@ -53,8 +56,8 @@ def test_what_was_cached_is_mapped(seed, sizes, kinds):
         again = cache.load(path, lines.append)
         assert same(built.arrays, arrays)
         assert same(again.arrays, arrays)
-        assert (again.source, again.classes, again.fingerprint, again.file) == (
-            "the source", CLASSES, "print", path,
+        assert (again.source, again.classes, again.fingerprint, again.notes, again.file) == (
+            "the source", CLASSES, "print", ("a note",), path,
         )  # fmt: skip
         assert lines == []
         assert not again.arrays.train_images.flags.writeable
@@ -71,7 +74,7 @@ def test_other_tools_can_read_the_file(tmp_path):
     path = tmp_path / "set.safetensors"
     load_or_build(path, [])
     tensors = load_file(path)
-    for name, array in sample()._asdict().items():
+    for name, array in sample().named().items():
         np.testing.assert_array_equal(tensors[name], array)
 
 
@@ -150,11 +153,14 @@ def manifest(**changes):
         (entry("train_images", shape=[420]), "its images are not images"),
         (entry("train_images", shape=[0, 5, 4, 3], data_offsets=[0, 0]), "its images are not images"),
         (entry("test_images", shape=[3, 4, 5, 3]), "its images have different shapes"),
+        (lambda header: header.update(validation_images=header["test_images"]), "'validation_labels'"),
         (manifest(classes="[1, 2]"), "its classes or its source are not text"),
         (manifest(classes='"abcdefghi"'), "its classes or its source are not text"),
         (manifest(classes=7), "the JSON object must be str"),
         (manifest(classes="[" * 100_000), ""),
         (manifest(classes='["a"]'), "a label has no class"),
+        (manifest(notes='[{}]'), "its classes or its source are not text"),
+        (manifest(notes='"ab"'), "its classes or its source are not text"),
         (manifest(source=None), "its classes or its source are not text"),
         (manifest(fingerprint=3), "its classes or its source are not text"),
         (manifest(format_version=1), "its format is 1, expected 1"),
@@ -175,10 +181,11 @@ def test_a_planted_header_is_damage(tmp_path, change, complaint):
 
 
 @pytest.mark.parametrize("label", [-1, 9, 2**62])
-def test_a_planted_label_is_damage(tmp_path, label):
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_planted_label_is_damage(tmp_path, label, part):
     path, lines = tmp_path / "set", []
-    arrays = sample()
-    arrays.test_labels[1] = label
+    arrays = sample(sizes=(7, 3, 4))
+    arrays.pairs[part][1][1] = label
     load_or_build(path, [], arrays)
     assert cache.load(path, lines.append) is None
     assert "a label has no class" in lines[0]
@@ -240,7 +247,9 @@ def test_a_folder_that_goes_while_the_cache_is_written_is_reported(tmp_path, mon
 def test_classes_with_endless_names_are_not_cached(tmp_path):
     lines = []
     names = tuple("x" * 2**20 for _ in range(9))
-    assert cache.load_or_build(tmp_path / "set", "", lambda: (sample(), names), "here", lines.append).file is None
+    assert (
+        cache.load_or_build(tmp_path / "set", "", lambda: Content(sample(), names), "here", lines.append).file is None
+    )
     assert "cannot be written (the names of its classes take too much room)" in lines[0]
 
 
@@ -252,6 +261,13 @@ def test_another_version_is_made_anew(tmp_path, monkeypatch):
     assert same(load_or_build(path, lines).arrays, sample())
     assert "its format is 0, expected 1" in lines[0]
     assert len(lines) == 1
+
+
+def test_a_file_of_an_earlier_version_has_no_notes(tmp_path):
+    path, lines = tmp_path / "set", []
+    planted(path, lambda header: header["__metadata__"].pop("notes") and None)
+    assert cache.load(path, lines.append).notes == ()
+    assert lines == []
 
 
 def test_a_changed_source_is_read_anew(tmp_path):
@@ -275,6 +291,8 @@ def test_fingerprint_tells_files_apart(tmp_path):
     assert len({first, later, cache.fingerprint([file], tmp_path), cache.fingerprint([file, file], tmp_path)}) == 4
     with pytest.raises(DataError, match=r"absent: cannot be read"):
         cache.fingerprint([tmp_path / "absent"], tmp_path)
+    absent = [cache.fingerprint([tmp_path / name], tmp_path, unreadable=True) for name in ("absent", "gone")]
+    assert len({*absent, first, later, cache.fingerprint([file], tmp_path, unreadable=True)}) == 5
 
 
 def test_fingerprint_does_not_tell_where_the_folder_is(tmp_path):
@@ -293,7 +311,7 @@ def test_fingerprint_does_not_tell_where_the_folder_is(tmp_path):
 )
 def test_a_source_within_the_cache_moves_with_it_and_no_other(tmp_path, source, found):
     path = tmp_path / "a" / "set"
-    built = cache.load_or_build(path, "", lambda: (sample(), CLASSES), str(tmp_path / source), print)
+    built = cache.load_or_build(path, "", lambda: Content(sample(), CLASSES), str(tmp_path / source), print)
     assert built.source == str(tmp_path / source)
     path.parent.rename(tmp_path / "b")
     assert cache.load(tmp_path / "b" / "set", print).source == str(tmp_path / found)

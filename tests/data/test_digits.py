@@ -28,5 +28,5 @@ def test_they_are_those_of_scikit_learn():
     is_test = np.zeros(len(labels), np.bool)
     is_test[np.argsort(labels, kind="stable")[::5]] = True
     expected = images[~is_test], labels[~is_test], images[is_test], labels[is_test]
-    for ours, theirs in zip(read_digits(), expected, strict=True):
+    for ours, theirs in zip(read_digits()[:4], expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)

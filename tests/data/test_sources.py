@@ -179,6 +179,18 @@ def test_a_folder_of_any_name_has_a_cache(tmp_path, name):
     assert re.fullmatch(r"folder-[A-Za-z0-9._-]{1,50}-[0-9a-f]{12}\.safetensors", file.name)
 
 
+def test_many_pictures_are_announced(tmp_path):
+    for number in range(201):
+        path = tmp_path / "set" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2)).save(path)
+    lines = []
+    for _ in range(2):
+        load(str(tmp_path / "set"), report=lines.append)
+    assert lines[0] == "reading 201 pictures, which the cache then keeps ..."
+    assert len(lines) == 3
+
+
 @pytest.mark.parametrize("labels", ["fine", "coarse"])
 def test_cifar100_has_two_kinds_of_labels(tmp_path, labels):
     files = CifarFiles("cifar100")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from xnn.data import Dataset, Split, validation_split
@@ -14,18 +14,80 @@ def numbered(count: int) -> Split:
     return Split(images, np.arange(count) % 10)
 
 
-@given(count=st.integers(2, 200), data=st.data(), seed=st.integers(0, 2**32))
-def test_validation_split_divides_the_images(count, data, seed):
+LABELS = st.lists(st.integers(0, 6), min_size=2, max_size=120)
+
+
+def label_split(labels: list[int]) -> Split:
+    """Return a split whose images tell their own number."""
+    return Split(np.arange(len(labels)).reshape(-1, 1, 1, 1), labels)
+
+
+@given(labels=LABELS, data=st.data(), seed=st.integers(0, 2**32))
+def test_validation_split_divides_the_images(labels, data, seed):
+    count = len(labels)
     size = data.draw(st.integers(1, count - 1) | st.floats(0.6 / count, 1 - 0.6 / count))
-    train, validation = validation_split(numbered(count), size, seed)
+    train, validation = validation_split(label_split(labels), size, seed)
     first, second = train.images.ravel(), validation.images.ravel()
     assert sorted([*first, *second]) == list(range(count))
-    assert len(validation) == (size if isinstance(size, int) else round(size * count))
+    assert isinstance(size, float) or len(validation) == size
     for part in (train, validation):
         assert (np.diff(part.images.ravel()) > 0).all()
-        np.testing.assert_array_equal(part.labels, part.images.ravel() % 10)
-    again = validation_split(numbered(count), size, seed)
+        np.testing.assert_array_equal(part.labels, np.array(labels)[part.images.ravel()])
+    again = validation_split(label_split(labels), size, seed)
     np.testing.assert_array_equal(again[1].images, validation.images)
+
+
+@given(labels=LABELS, data=st.data())
+def test_every_class_gives_the_same_share(labels, data):
+    count = len(labels)
+    size = data.draw(st.integers(1, count - 1) | st.floats(0.6 / count, 1 - 0.6 / count))
+    _, validation = validation_split(label_split(labels), size)
+    share = (size if isinstance(size, int) else round(size * count)) / count
+    for label in set(labels):
+        images = labels.count(label)
+        held = int((validation.labels == label).sum())
+        if images > 1 or isinstance(size, int):
+            assert abs(held - share * images) < 1
+
+
+@given(labels=LABELS.filter(lambda labels: len(set(labels)) < len(labels)), share=st.floats(0.01, 0.99))
+def test_a_fraction_leaves_images_of_each_class_on_both_sides(labels, share):
+    assume(0 < round(share * len(labels)) < len(labels))
+    train, validation = validation_split(label_split(labels), share)
+    assert set(train.labels) == set(labels)
+    assert set(validation.labels) == {label for label in labels if labels.count(label) > 1}
+
+
+@given(labels=LABELS, share=st.floats(0.2, 0.8), seed=st.integers(0, 9))
+def test_other_classes_do_not_change_what_is_held_back_of_one(labels, share, seed):
+    """All that counts of it is how many."""
+    doubled = [*labels, *(label + 7 for label in labels)]
+    sides = []
+    for given_ in (labels, doubled):
+        _, validation = validation_split(label_split(given_), len(given_) // 2, seed)
+        sides.append([image for image in validation.images.ravel().tolist() if image < len(labels)])
+    for label in set(labels):
+        chosen = [[image for image in side if labels[image] == label] for side in sides]
+        if len(chosen[0]) == len(chosen[1]):
+            assert chosen[0] == chosen[1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size", "held"),
+    [
+        ([40, 40, 40], 0.2, [8, 8, 8]),
+        ([40, 41, 39], 24, [8, 8, 8]),
+        ([2, 2, 2, 50], 0.1, [1, 1, 1, 5]),
+        ([1, 3, 20], 0.2, [0, 1, 4]),
+        ([1, 1, 1], 2, [1, 1, 0]),
+        ([10, 10, 10], 2, [1, 1, 0]),
+        ([3, 3], 0.7, [2, 2]),
+    ],
+)
+def test_the_shares_are_rounded_by_the_largest_remainders(sizes, size, held):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    _, validation = validation_split(label_split(labels.tolist()), size)
+    assert np.bincount(validation.labels, minlength=len(sizes)).tolist() == held
 
 
 def test_validation_split_depends_on_the_seed():

@@ -8,7 +8,7 @@ from random import Random
 from PIL import Image
 
 from tests.hostile import cases, files, images, json_values, tensors
-from tests.hostile.cases import SOUND, Case, Group
+from tests.hostile.cases import SOUND, Case, Command, Group
 from tests.hostile.mutations import torn
 from tests.hostile.world import IMAGES, Place
 
@@ -16,8 +16,14 @@ from tests.hostile.world import IMAGES, Place
 def _of_folder(place: Place, random: Random, told: str) -> Case:
     """Let a command read ``work/folder``."""
     place.copy("run")
-    command = random.choice((cases.look("./folder"), cases.look("./folder"), cases.evaluate("./folder")))
+    command = random.choice(
+        (_looked_at("./folder", random), _looked_at("./folder", random), cases.evaluate("./folder"))
+    )
     return Case(told, cases.some_compared(command, random, "./folder"))
+
+
+def _looked_at(dataset: str, random: Random) -> Command:
+    return cases.look(dataset, *random.choice(((), ("--skip-bad",), ("--image-size", "5"))))
 
 
 def pictures_of_a_folder(place: Place, random: Random | None) -> Case:
@@ -119,6 +125,19 @@ def folder(place: Place, random: Random | None) -> Case:
     return _of_folder(place, random, told)
 
 
+def csv_file(place: Place, random: Random | None) -> Case:
+    """One that lists the pictures of a folder."""
+    root = place.copy("folder")
+    rows = [f"{path.relative_to(root).as_posix()},{path.parent.name}\n" for path in sorted(root.rglob("*.png"))]
+    content, told = f"path,label\n{''.join(rows)}".encode(), "nothing"
+    if random is not None:
+        content, told = torn(content, random)
+    (root / "labels.csv").write_bytes(content)
+    if random is None:
+        return Case(told, cases.train("./folder/labels.csv"), SOUND)
+    return Case(f"labels.csv {told}", _looked_at("./folder/labels.csv", random))
+
+
 def cache(place: Place, random: Random | None) -> Case:
     place.copy("run")
     source = place.world.cache_file
@@ -157,6 +176,7 @@ def kernels(place: Place, random: Random | None) -> Case:
 GROUPS = (
     Group("images", 6, pictures_of_a_folder),
     Group("folder", 3, folder),
+    Group("csv", 3, csv_file),
     Group("cache", 5, cache),
     Group("pictures", 7, pictures),
     Group("kernels", 0.15, kernels),

@@ -1,5 +1,5 @@
 """Fixtures of this folder."""
 
-from tests.reporting.runs import finished, shown
+from tests.reporting.runs import finished, of_folder, shown
 
-__all__ = ["finished", "shown"]
+__all__ = ["finished", "of_folder", "shown"]

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from xnn.reporting.contents import contents_of
+from xnn.reporting.pictures import png
 from xnn.reporting.saved import SavedRun
 from xnn.runs import Settings
 from xnn.runs.run import train
@@ -23,6 +25,18 @@ def finished(tmp_path_factory):
     """The result of a run with averaged weights and smoothed labels, which its files must account for."""
     path = tmp_path_factory.mktemp("runs") / "finished"
     return train(quick(path, hidden=32, lr=0.01, average=0.9, label_smoothing=0.1, epochs=3))
+
+
+@pytest.fixture
+def of_folder(tmp_path, monkeypatch):
+    """A finished run on a folder in the working directory, a fifth of which was its test set."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    for number in range(20):
+        path = tmp_path / "folder" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(np.full((8, 8, 1), number, np.uint8)))
+    return train(quick("run", dataset="folder", epochs=1, batch_size=4))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import xnn.data.sources
+from tests.reporting.runs import redescribe
 from xnn.errors import DataError
 from xnn.reporting.contents import contents_of, place_of_data
 from xnn.reporting.saved import SavedRun
@@ -45,6 +46,17 @@ def test_a_folder_that_the_settings_name_may_be_gone(finished, tmp_path):
     run = SavedRun.open(finished.directory)
     gone = dataclasses.replace(run, settings=dataclasses.replace(run.settings, data_dir=str(tmp_path / "gone")))
     assert "gone does not exist" in contents_of(gone, on="numpy").missing
+
+
+def test_images_that_an_earlier_version_trained_on_are_not_its_test_images(of_folder):
+    run = SavedRun.open(of_folder.directory)
+    assert contents_of(run, on="numpy").answers.images == 4
+
+    def earlier(description):
+        return {name: value for name, value in description.items() if name != "division"}
+
+    redescribe(of_folder.directory / "model.safetensors", earlier)
+    assert "tested it on other images" in contents_of(run, on="numpy").missing
 
 
 def test_torchvisions_readers_get_no_folder_that_the_settings_name():

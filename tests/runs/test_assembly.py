@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS
 from xnn.runs import Settings
 from xnn.runs.assembly import make_trainer, prepare
@@ -39,6 +40,14 @@ def test_the_schedule_keeps_the_body_slower_than_the_head(optimizer, peak):
     after = [each.lr for each in trainer.optimizer.optimizers]
     assert after[0] < before[0]
     np.testing.assert_allclose(np.divide(after, before), after[0] / before[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"), [({"early_stopping": 3}, "--early-stopping 3"), ({"keep_best": True}, "--keep-best")]
+)
+def test_the_test_set_never_chooses(options, flag):
+    with pytest.raises(SettingError, match=f"^{flag}: needs --validation, or the test set would choose"):
+        prepare(Settings(backend="numpy", **options))
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.5])

@@ -12,7 +12,7 @@ from xnn.runs import Settings
 from xnn.runs.assembly import prepare
 from xnn.runs.defaults import resolve
 
-LEFT_OPEN = {"data_dir", "run_dir", "backend", "threads", "from_"}
+LEFT_OPEN = {"image_size", "data_dir", "run_dir", "backend", "threads", "from_"}
 
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +20,8 @@ from tests.runs.rows import rows_of
 from xnn import kernels
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
-from xnn.reporting.saved import load_model
-from xnn.runs import Settings
+from xnn.reporting.saved import SavedRun, load_model
+from xnn.runs import Settings, resuming
 from xnn.runs.assembly import prepare
 from xnn.runs.directory import METRICS, RunDirectory, default_path
 from xnn.runs.reading import RunFiles
@@ -361,11 +362,11 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
-def write_images(folder, images=6, classes=("cat", "dog"), shape=(8, 8)):
+def write_images(folder, images=6, classes=("cat", "dog"), shape=(8, 8), parts=("train", "test")):
     """A folder of class/image.png, with as many test images as training images."""
 
     random = np.random.default_rng(0)
-    for part in ("train", "test"):
+    for part in parts:
         for name in classes:
             (folder / part / name).mkdir(parents=True, exist_ok=True)
             for number in range(images):
@@ -418,6 +419,59 @@ def test_resuming_over_changed_data_is_refused(images, change, message):
     first = train(of_folder("run"), callbacks=[StopAt(8)])
     change(images)
     with pytest.raises(RunError, match=f"--resume run: the data is not what the run .*{message}"):
+        resume(first.directory)
+
+
+def test_a_folder_may_come_with_images_to_validate_on(images):
+    write_images(images, images=4, parts=("val",))
+    result = train(of_folder("run", early_stopping=3, epochs=2))
+    assert None not in result.history.column("validation_loss")
+    assert "test_loss" not in result.history[0]
+    assert result.values["test_loss"] not in result.history.column("validation_loss")
+    assert SavedRun.open("run").held_out == "validation"
+    with pytest.raises(SettingError, match=r"^--validation 0.2: images comes with validation images; leave it out"):
+        train(of_folder("other", validation=0.2))
+
+
+def test_the_first_lines_count_the_classes_and_warn_where_they_are_far_apart(images):
+    write_images(images, images=40, classes=("cat",), parts=("train",))
+    lines = []
+    train(of_folder("run", validation=4, epochs=1), report=lines.append)
+    assert lines[1] == "training images of each class: cat 37, dog 5"
+    assert lines[2].startswith("warning: cat has 37 training images and dog 5, so a model may")
+
+
+def test_a_size_that_was_chosen_is_kept(images):
+    """So the run finds it again when other pictures have come."""
+    write_images(images, shape=(18, 20), classes=("dog",))
+    assert train(of_folder("run")).model is not None
+    assert json.loads(Path("run/config.json").read_text())["image_size"] == 16
+    with safe_open("run/model.safetensors", framework="np") as file:
+        description = json.loads(file.metadata()["xnn"])
+    assert (description["settings"]["image_size"], description["image_shape"]) == (16, [16, 16, 1])
+    assert resume("run", epochs=5).values["epochs"] == 5
+    assert len(list(Path("cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize("held_back", ["by the run", "in the folder", "by whoever made it"])
+def test_a_run_whose_images_were_divided_another_way_goes_on_only_if_that_does_not_matter(
+    images, monkeypatch, held_back
+):
+    """As by versions before there was a number for it."""
+    if held_back == "in the folder":
+        for path in list((images / "train").iterdir()):
+            path.rename(images / path.name)
+        for part in ("train", "test"):
+            shutil.rmtree(images / part)
+    facts = resuming.data_facts
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming, "data_facts", lambda job: {k: v for k, v in facts(job).items() if "dividing" not in k})
+        changes = {"validation": 0.25} if held_back == "by the run" else {}
+        first = train(of_folder("run", **changes), callbacks=[StopAt(3)])
+    if held_back == "by whoever made it":
+        assert resume(first.directory).values is not None
+        return
+    with pytest.raises(RunError, match=r"^--resume run: .* chose other images to hold back; go on with that version"):
         resume(first.directory)
 
 

@@ -67,8 +67,6 @@ def go_together(chosen):
         chosen = chosen | unused
     if chosen.get("validation", 0) > 1:
         chosen = chosen | {"validation": float(int(chosen["validation"]))}
-    if (chosen.get("early_stopping") or chosen.get("keep_best")) and not chosen.get("validation"):
-        chosen = chosen | {"validation": 0.25}
     if chosen.get("dtype") == "float64":
         chosen = chosen | {"precision": "float32"}
     return chosen
@@ -117,7 +115,7 @@ def test_no_number_is_negative(name):
     "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
-    counts = ("hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
+    counts = ("image_size", "hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
     assert name in (*counts, "whitening_eps", "body_lr", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
@@ -153,8 +151,6 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"checkpoint_every": "-3"}, "--checkpoint-every -3: expected a number of steps"),
         ({"checkpoint_every": "1.5"}, "--checkpoint-every 1.5: expected a number of steps"),
         ({"checkpoint_every": 500}, "--checkpoint-every 500: expected text"),
-        ({"early_stopping": 3}, "--early-stopping 3: needs --validation"),
-        ({"keep_best": True}, "--keep-best: needs --validation, or the test set would choose"),
         ({"validation": 1.5}, "--validation 1.5: expected a share below 1 or a whole number"),
     ],
 )

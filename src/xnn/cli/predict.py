@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xnn.cli.arguments import Parser
 from xnn.cli.frame import BAR, guarded, say
-from xnn.errors import SettingError
+from xnn.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from xnn.reporting.evaluation import Evaluation
@@ -106,17 +106,30 @@ def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
 
 def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     from xnn.data import load
+    from xnn.data.sources import may_be_scaled
+    from xnn.paths import expanded
     from xnn.reporting.contents import place_of_data
     from xnn.reporting.evaluation import evaluate, in_classes_of
     from xnn.reporting.saved import SavedRun
     from xnn.texts import printable
 
     settings = SavedRun.open(given.run).settings
-    same = given.dataset == settings.dataset
+    # A run has the absolute path of a folder.
+    path = expanded(given.dataset, "dataset", DataError).absolute()
+    same = settings.dataset in (given.dataset, str(path))
     labels = given.labels or (settings.labels if given.dataset == "cifar100" else "fine")
     # Downloaded if it is missing: whoever names a data set here asks for it, as with xnn-train.
     place = given.data_dir or (place_of_data(settings) if same else None)
-    dataset = load(given.dataset, data_dir=place, labels=labels)
+    # Pictures are made as large as the model wants them, as single ones are.
+    height, width, _ = saved.image_shape
+    size = height if height == width and may_be_scaled(given.dataset) else None
+    skip_bad = same and settings.skip_bad
+    dataset = load(given.dataset, data_dir=place, labels=labels, image_size=size, skip_bad=skip_bad)
+    if same and not saved.knows_test_images(dataset):
+        raise DataError(
+            f"--dataset {given.dataset}: the version of xnn that made the run tested it on other images of it, and "
+            "these were perhaps trained on; name a folder of other images"
+        )
     split, note = in_classes_of(saved, dataset, dataset.test if given.split == "test" else dataset.train)
     answers = evaluate(saved, split)
     if note is not None:

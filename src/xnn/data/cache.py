@@ -19,12 +19,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from xnn._typing import Report
-from xnn.data.splits import Arrays, HostArray
+from xnn.data.splits import Arrays, Content, HostArray
 from xnn.errors import DataError, FolderGone
 from xnn.files import Folder, open_regular
 from xnn.paths import expanded, explained, reason
@@ -44,13 +44,24 @@ _FEW, _BLOCK, _SMALL_BLOCK = 1000, 2**16, 2**12
 
 @dataclass(frozen=True, eq=False)
 class Cached:
-    """What the cache holds, or is to hold, of a data set; `file` is None until it is read from there."""
+    """What the cache holds, or is to hold, of a data set; `file` is None until it is read from there.
+
+    What `divided` tells, as in `Dataset`, is not part of the file.
+    """
 
     arrays: Arrays
     source: str
     classes: tuple[str, ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
     file: Path | None = None
+    divided: bool = False
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width = self.arrays.train_images.shape[1:3]
+        return height, width
 
 
 class DamagedCache(Exception):  # noqa: N818 - a state that is repaired here, never an error for the caller
@@ -73,7 +84,7 @@ def cache_directory(cache_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("xnn"))
 
 
-def fingerprint(paths: Iterable[Path], root: Path) -> str:
+def fingerprint(paths: Iterable[Path], root: Path, *, unreadable: bool = False) -> str:
     """Return a digest of the name, size, time of last change and content of each file; names are relative to `root`.
 
     It covers the first, the middle and the last block of each file, or all of a small file. Blocks have 64 KiB, or
@@ -82,28 +93,38 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
     Raises
     ------
     DataError
-        If a file is not there, or is a pipe or a device.
+        If a file is not there, or is a pipe or a device; with `unreadable` such a file counts by its name alone.
     """
     paths = list(paths)
     block = _BLOCK if len(paths) <= _FEW else _SMALL_BLOCK
     digest = hashlib.sha256()
     for path in paths:
-        with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
-            status = os.fstat(file.fileno())
-            digest.update(json.dumps([path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]).encode())
-            if status.st_size <= 3 * block:
-                digest.update(file.read(3 * block))
-                continue
-            for start in (0, (status.st_size - block) // 2, status.st_size - block):
-                file.seek(start)
-                digest.update(file.read(block))
+        name = path.relative_to(root).as_posix()
+        try:
+            with explained(DataError, f"{path}: cannot be read"), open_regular(path) as file:
+                _add(file, name, block, digest)
+        except DataError:
+            if not unreadable:
+                raise
+            digest.update(json.dumps([name]).encode())
     return digest.hexdigest()
+
+
+def _add(file: BinaryIO, name: str, block: int, digest: "hashlib._Hash") -> None:
+    status = os.fstat(file.fileno())
+    digest.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
+    if status.st_size <= 3 * block:
+        digest.update(file.read(3 * block))
+        return
+    for start in (0, (status.st_size - block) // 2, status.st_size - block):
+        file.seek(start)
+        digest.update(file.read(block))
 
 
 def load_or_build(
     path: Path,
     expected_fingerprint: str,
-    build: Callable[[], tuple[Arrays, tuple[str, ...]]],
+    build: Callable[[], Content],
     source: str,
     report: Report,
 ) -> Cached:
@@ -115,9 +136,10 @@ def load_or_build(
     if cached is not None:
         if cached.fingerprint == expected_fingerprint:
             return cached
-        report(f"the cache {path} was made from other files ({cached.source}); it is rebuilt from {source}")
-    arrays, classes = build()
-    built = Cached(arrays, source, classes, expected_fingerprint)
+        made = f"from other files or in another way ({cached.source})"
+        report(f"the cache {path} was made {made}; it is rebuilt from {source}")
+    content = build()
+    built = Cached(content.arrays, source, content.classes, expected_fingerprint, content.notes)
     try:
         save(path, built)
     except OSError as error:
@@ -151,7 +173,7 @@ def save(path: Path, cached: Cached) -> None:
     It first removes half-written files that killed processes left there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    blocks = {name: _storable(array) for name, array in cached.arrays._asdict().items()}
+    blocks = {name: _storable(array) for name, array in cached.arrays.named().items()}
     within = f"{path.parent}{os.sep}"
     source = _HERE + cached.source.removeprefix(within) if cached.source.startswith(within) else cached.source
     header = _header(blocks, cached, source)
@@ -184,6 +206,7 @@ def _header(blocks: dict[str, HostArray], cached: Cached, source: str) -> bytes:
             "source": source,
             "fingerprint": cached.fingerprint,
             "classes": json.dumps(cached.classes),
+            "notes": json.dumps(cached.notes),
         }
     }
     start = 0
@@ -213,16 +236,19 @@ def _parse(content: HostArray, path: Path) -> Cached:
     manifest = header["__metadata__"]
     if manifest["format_version"] != str(FORMAT_VERSION):
         raise DamagedCache(f"its format is {manifest['format_version']}, expected {FORMAT_VERSION}")
-    arrays = Arrays(*(_array(content[start:], header[name]) for name in Arrays._fields))
-    classes = json.loads(manifest["classes"])
-    texts = (*classes, manifest["source"], manifest["fingerprint"])
-    if not (isinstance(classes, list) and all(isinstance(text, str) for text in texts)):
+    pairs = ["train", "test", *(["validation"] if "validation_images" in header else [])]
+    names = [f"{pair}_{kind}" for pair in pairs for kind in ("images", "labels")]
+    arrays = Arrays(*(_array(content[start:], header[name]) for name in names))
+    # Files of earlier versions have no notes.
+    classes, notes = json.loads(manifest["classes"]), json.loads(manifest.get("notes", "[]"))
+    texts = (*classes, *notes, manifest["source"], manifest["fingerprint"])
+    if not (isinstance(classes, list) and isinstance(notes, list) and all(isinstance(text, str) for text in texts)):
         raise DamagedCache("its classes or its source are not text")
     _check_arrays(arrays, len(classes))
     source = manifest["source"]
     if source.startswith(_HERE):
         source = f"{path.parent}{os.sep}{source.removeprefix(_HERE)}"
-    return Cached(arrays, source, tuple(classes), manifest["fingerprint"], path)
+    return Cached(arrays, source, tuple(classes), manifest["fingerprint"], tuple(notes), path)
 
 
 def _array(content: HostArray, entry: dict[str, Any]) -> HostArray:
@@ -238,12 +264,12 @@ def _array(content: HostArray, entry: dict[str, Any]) -> HostArray:
 
 def _check_arrays(arrays: Arrays, classes: int) -> None:
     """Raise a DamagedCache unless the images have one shape, and each has one label or two, all of them classes."""
-    for images, labels in (arrays[:2], arrays[2:]):
+    for images, labels in arrays.pairs:
         if images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
             raise DamagedCache("its images are not images")
         if labels.dtype != np.dtype("<i8") or labels.shape not in ((len(images),), (len(images), 2)):
             raise DamagedCache("its labels do not fit its images")
         if labels.min() < 0 or labels.max() >= classes:
             raise DamagedCache("a label has no class")
-    if arrays.train_images.shape[1:] != arrays.test_images.shape[1:]:
+    if len({images.shape[1:] for images, _ in arrays.pairs}) > 1:
         raise DamagedCache("its images have different shapes")

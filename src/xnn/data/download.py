@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from xnn._few_threads import can_start
@@ -13,6 +14,9 @@ from xnn._typing import Report
 from xnn.errors import DataError
 from xnn.files import Folder
 from xnn.paths import explained
+
+if TYPE_CHECKING:
+    import requests
 
 _CHUNK = 2**16
 _SECONDS = 60
@@ -86,7 +90,7 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
             response.raise_for_status()
             # Otherwise requests would unpack them.
             response.raw.headers.pop("Content-Encoding", None)
-            for piece in response.iter_content(_CHUNK):
+            for piece in _received(response, download):
                 rest -= len(piece)
                 if rest < 0:
                     raise OSError(f"it sends more than the file's {download.size:,} bytes")
@@ -97,6 +101,19 @@ def _pieces(url: str, download: Download, advance: Callable[[int], None]) -> Ite
         raise OSError(f"it sent {download.size - rest:,} bytes, the file has {download.size:,}")
     if digest.hexdigest() != download.sha256:
         raise OSError(f"its SHA-256 is {digest.hexdigest()}, expected {download.sha256}")
+
+
+def _received(response: "requests.Response", download: Download) -> Iterator[bytes]:
+    """Yield what arrives; say how much it was if the connection breaks off."""
+    from requests import RequestException
+
+    count = 0
+    try:
+        for piece in response.iter_content(_CHUNK):
+            count += len(piece)
+            yield piece
+    except RequestException:
+        raise OSError(f"the connection broke off after {count:,} of {download.size:,} bytes") from None
 
 
 @contextlib.contextmanager

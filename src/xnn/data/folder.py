@@ -1,138 +1,126 @@
-"""Any folder of images: ``class/image.png``, or ``train/class/image.png`` and ``test/class/image.png``.
+"""Any folder of images: ``class/image.png``, or such folders within ``train``, ``val`` and ``test``.
 
-Classes are the names of the folders, in alphabetical order. A single folder is divided by a fixed seed: a fifth of its
-images are the test set.
+Classes are named by their paths, in alphabetical order: ``cat``, or ``animals/cat`` where folders are nested. A folder
+without parts is divided by a fixed seed: a fifth of each class is the test set.
 """
 
 from pathlib import Path
 
-import numpy as np
-
-from xnn.data.limits import FREELY_IN_A_FOLDER, check_room, check_unpacked
-from xnn.data.pictures import GREY_MODES, SUFFIXES, channels, decoding, open_picture
-from xnn.data.splits import Arrays, HostArray, Split, validation_split
+from xnn.data.listing import Listing, Picture, check_class
+from xnn.data.pictures import SUFFIXES
 from xnn.errors import DataError
 from xnn.paths import explained
 
-TEST_FRACTION, TEST_SEED = 0.2, 0
-_COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+PARTS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""What the folders of each part may be called."""
+_PASSED_OVER = ("__MACOSX",)
+_DEEPEST, _MOST = 8, 100_000
+"""Folders within folders, and folders in all: links may lead round and round."""
 
 
-def image_paths(root: Path) -> list[Path]:
-    """Return every image in the class folders of `root`, or of its ``train`` and ``test``, in order.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    paths = [path for part in _parts(root) for name in _classes(part) for path in _images(part / name)]
-    if not paths:
-        raise DataError(f"{root}: no images in class folders; expected files such as {root / 'CLASS' / 'image.png'}")
-    return paths
-
-
-def read_folder(root: Path) -> tuple[Arrays, tuple[str, ...]]:
-    """Return the images, all of one size, and the classes; grey images have one channel unless another is in colour.
+def list_folder(root: Path) -> Listing:
+    """Return the images in the class folders of `root`, or of its parts.
 
     Raises
     ------
     DataError
-        If a file is not an image or not of the first one's size, a class has no images or a name that is not text,
-        ``train`` and ``test`` have different classes, or all together are larger than the memory or `xnn.data.limits`
-        allow.
+        If there is none, a class has no images or a name that is not text, the parts have different classes, or one of
+        them is missing.
     """
     parts = _parts(root)
-    classes = _classes(parts[0])
-    for part in parts[1:]:
-        odd = set(_classes(part)) ^ set(classes)
+    found = {name: _classes(folder) for name, folder in parts.items()}
+    classes = sorted(found["train"])
+    if not classes:
+        raise DataError(f"{root}: no images in class folders; expected files such as {root / 'CLASS' / 'image.png'}")
+    for name, folder in parts.items():
+        odd = set(found[name]) ^ set(classes)
         if odd:
-            raise DataError(f"{root}: train and test must have the same classes, but only one has '{min(odd)}'")
-    paths: list[Path] = []
-    numbers: list[int] = []
-    for part in parts:
-        count = len(paths)  # in the end, those of train
-        for number, name in enumerate(classes):
-            images = _images(part / name)
-            if not images:
-                raise DataError(f"{part / name}: no images in this class folder; remove it or fill it")
-            paths += images
-            numbers += [number] * len(images)
-    stack, labels = _read_images(paths, root), np.array(numbers, np.int64)
-    if len(parts) == 2:
-        return Arrays(stack[:count], labels[:count], stack[count:], labels[count:]), tuple(classes)
-    if len(paths) < 5:
-        raise DataError(f"{root}: {len(paths)} images are too few to hold a fifth back for testing")
-    train, test = validation_split(Split(stack, labels), TEST_FRACTION, TEST_SEED)
-    return Arrays(train.images, train.labels, test.images, test.labels), tuple(classes)
+            first, other = parts["train"].name, folder.name
+            raise DataError(f"{root}: {first} and {other} must have the same classes, but only one has '{min(odd)}'")
+    listed = {
+        name: [Picture(path, label) for label, kind in enumerate(classes) for path in of_class[kind]]
+        for name, of_class in found.items()
+    }
+    if "test" not in parts and "validation" in parts:
+        # What is judged on while training is all that there is to be tested on.
+        listed["test"] = listed.pop("validation")
+    return Listing(root, tuple(classes), listed)
 
 
-def _read_images(paths: list[Path], root: Path) -> HostArray:
-    """Return images of one size as (n, h, w, c). All headers are looked at before anything is decoded."""
-    headers = [_read_header(path) for path in paths]
-    size = headers[0][:2]
-    for path, header in zip(paths, headers, strict=True):
-        if header[:2] != size:
-            raise DataError(another_size(str(path), header[:2], size))
-    shape = (len(paths), size[1], size[0], max(header[2] for header in headers))
-    total = int(np.prod(shape, dtype=np.int64))
-    check_unpacked(total, sum(header[3] for header in headers), str(root), freely=FREELY_IN_A_FOLDER)
-    # They are copied when they are divided.
-    check_room(2 * total, str(root))
-    stack = np.empty(shape, np.uint8)
-    for row, path in zip(stack, paths, strict=True):
-        pixels = _read_image(path)
-        if pixels.shape[:2] != shape[1:3] or pixels.shape[2] not in (1, shape[3]):
-            raise DataError(f"{path}: it was changed while it was read")
-        # A grey image among colour ones gets three equal channels.
-        row[...] = pixels
-    return stack
-
-
-def _read_header(path: Path) -> tuple[int, int, int, int]:
-    """Return an image's width, height, channels (1 or 3), and the bytes of its file."""
-    with open_picture(path, decode=False) as image:
-        if image.mode not in GREY_MODES + _COLOUR_MODES:
-            raise DataError(f"{path}: pixels of mode {image.mode}; save it with 8 bits, grey or RGB")
-        return *image.size, channels(image), path.stat().st_size
-
-
-def _read_image(path: Path) -> HostArray:
-    """Return an image as (h, w, 1) or (h, w, 3) of uint8."""
-    with open_picture(path) as image, decoding(path, image):
-        pixels = np.asarray(image.convert("L" if channels(image) == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def another_size(name: str, found: tuple[int, int], first: tuple[int, int]) -> str:
-    """Return what is wrong with an image whose width and height are not those of the first."""
-    return (
-        f"{name}: {found[0]}x{found[1]} pixels, but the first image has {first[0]}x{first[1]}; "
-        "images must have one size: resize them all, for instance with ImageMagick's "
-        f"mogrify -resize {first[0]}x{first[1]}!"
-    )
-
-
-def _parts(root: Path) -> list[Path]:
+def _parts(root: Path) -> dict[str, Path]:
+    """Return the folder of each part by its name; `root` itself is all of ``train`` where it has none."""
     with explained(DataError, f"{root}: cannot be read"):
-        present = [root / name for name in ("train", "test") if (root / name).is_dir()]
-    if len(present) == 1:
-        other = "test" if present[0].name == "train" else "train"
-        raise DataError(f"{root}: has {present[0].name}/ but no {other}/; give both, or class folders alone")
-    return present or [root]
+        present = {
+            name: [root / folder for folder in folders if (root / folder).is_dir()] for name, folders in PARTS.items()
+        }
+    for folders in present.values():
+        if len(folders) > 1:
+            raise DataError(f"{root}: has {folders[0].name}/ and {folders[1].name}/; leave one of the two")
+    parts = {name: folders[0] for name, folders in present.items() if folders}
+    if not parts:
+        return {"train": root}
+    if "train" not in parts or len(parts) == 1:
+        there = " and ".join(f"{folder.name}/" for folder in parts.values())
+        missing = "train/" if "train" not in parts else "val/ or test/"
+        raise DataError(f"{root}: has {there} but no {missing}; give both, or class folders alone")
+    return parts
 
 
-def _classes(part: Path) -> list[str]:
-    with explained(DataError, f"{part}: cannot be read"):
-        names = sorted(path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{part}: the name of its class folder {name!a} is not UTF-8; rename it") from None
-    return names
+def _classes(part: Path) -> dict[str, list[Path]]:
+    """Return the images of each class by its name, which is the path from `part` to its folder."""
+    classes: dict[str, list[Path]] = {}
+    waiting, seen = _contents(part)[1][::-1], 0
+    while waiting:
+        folder = waiting.pop()
+        names = folder.relative_to(part).parts
+        seen += 1
+        if len(names) > _DEEPEST or seen > _MOST:
+            limit = f"{_DEEPEST} folders within each other" if len(names) > _DEEPEST else f"{_MOST:,} folders"
+            raise DataError(f"{part}: has more than {limit}, as at {'/'.join(names)!a}; expected CLASS/image.png")
+        _check_text(part, names)
+        images, folders = _contents(folder)
+        if images and folders:
+            raise DataError(f"{folder}: has images and also the folder {folders[0].name}/; move one or the other away")
+        if not images and not folders:
+            raise DataError(f"{folder}: no images in this class folder; remove it or fill it")
+        if images:
+            classes[_class_name(part, names)] = images
+        waiting += folders[::-1]
+    return classes
 
 
-def _images(folder: Path) -> list[Path]:
+def _check_text(part: Path, names: tuple[str, ...]) -> None:
+    try:
+        names[-1].encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{part}: the name of its class folder {names[-1]!a} is not UTF-8; rename it") from None
+
+
+def _class_name(part: Path, names: tuple[str, ...]) -> str:
+    name = "/".join(names)
+    known = [folder for folders in PARTS.values() for folder in folders]
+    for depth, folder in enumerate(names[:-1]):
+        if folder in known:
+            inner = part.joinpath(*names[:depth])
+            raise DataError(f"{part}: has the folder {'/'.join(names[: depth + 1])}; name {inner} as the data set")
+    check_class(name, str(part))
+    return name
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the images in a folder and its folders, each sorted, without what systems put there for themselves."""
+    images, folders = [], []
     with explained(DataError, f"{folder}: cannot be read"):
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        for path in folder.iterdir():
+            if path.name.startswith(".") or path.name in _PASSED_OVER:
+                continue
+            if path.suffix.lower() in SUFFIXES:
+                images.append(path)
+            elif path.is_dir():
+                folders.append(path)
+    # By their names: paths are compared differently on Windows, and the division depends on the order.
+    return sorted(images, key=_name), sorted(folders, key=_name)
+
+
+def _name(path: Path) -> str:
+    return path.name

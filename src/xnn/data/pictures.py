@@ -32,6 +32,7 @@ MOST_PIXELS = 2**26
 """The largest cameras have 61 million. A picture of this size takes 201 MB in colour, and a second to decode."""
 _MOST_BYTES = 2**28 + 2**20
 """What that many pixels take uncompressed, with alpha and a megabyte of other things."""
+_ORIENTATION = 0x0112
 _SCANS, _BYTES_PER_SCAN = 100, 2**14
 
 _DECODING_ERRORS = (
@@ -124,7 +125,17 @@ def decoding(path: Path, image: "Image.Image | None" = None) -> Iterator[None]:
 
 def channels(image: "Image.Image") -> int:
     """Return 1 for a grey picture, 3 for any other."""
-    return 1 if image.mode in GREY_MODES else 3
+    deep_grey = image.mode == "F" or image.mode.startswith("I")
+    return 1 if deep_grey or image.mode in GREY_MODES else 3
+
+
+def orientation(image: "Image.Image") -> int:
+    """Return the EXIF orientation by which a picture is still to be turned, as far as its header tells; else 1."""
+    # Pillow turns TIFF files itself. What comes after the pixels of a PNG file can only be had by decoding them.
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return 1
+    found = image.getexif().get(_ORIENTATION, 1)
+    return found if isinstance(found, int) else 1
 
 
 def _check_size(image: "Image.Image", packed: int, path: Path) -> None:
@@ -133,7 +144,7 @@ def _check_size(image: "Image.Image", packed: int, path: Path) -> None:
         raise DataError(
             f"{path}: {width}x{height} pixels are more than the {MOST_PIXELS:,} that are allowed; make it smaller"
         )
-    check_unpacked(width * height * channels(image), packed, str(path))
+    check_unpacked(width * height * (1 if image.mode in GREY_MODES else 3), packed, str(path))
 
 
 def _check_scans(image: "Image.Image", file: BinaryIO, path: Path) -> None:

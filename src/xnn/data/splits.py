@@ -13,14 +13,42 @@ from xnn.errors import DataError, SettingError
 HostArray: TypeAlias = npt.NDArray[Any]
 """A NumPy array in the host's memory, or mapped from a file."""
 
+DIVISION = 2
+"""Which way `validation_split` goes, counted up when it changes: runs and caches know by which one they were made."""
+
 
 class Arrays(NamedTuple):
-    """What a reader finds in files: images (n, h, w, c) of uint8, labels (n,) or (n, kinds) of int64."""
+    """What a reader finds in files: images (n, h, w, c) of uint8, labels (n,) or (n, kinds) of int64.
+
+    Few data sets have images for validation.
+    """
 
     train_images: HostArray
     train_labels: HostArray
     test_images: HostArray
     test_labels: HostArray
+    validation_images: HostArray | None = None
+    validation_labels: HostArray | None = None
+
+    @property
+    def pairs(self) -> list[tuple[HostArray, HostArray]]:
+        """The images and labels of each part that is there: training, test, validation."""
+        pairs = [(self.train_images, self.train_labels), (self.test_images, self.test_labels)]
+        if self.validation_images is not None and self.validation_labels is not None:
+            pairs.append((self.validation_images, self.validation_labels))
+        return pairs
+
+    def named(self) -> dict[str, HostArray]:
+        """Return the arrays that are there by their names."""
+        return {name: array for name, array in self._asdict().items() if array is not None}
+
+
+class Content(NamedTuple):
+    """What a data set is made of: images and labels, the names of the classes, and lines on how it was read."""
+
+    arrays: Arrays
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -85,11 +113,15 @@ class Dataset:
         The name of each label.
     source : str
         Where the images were read from, for people.
+    divided : bool
+        Whether the test images were chosen here, by `validation_split`, from images that come undivided.
+    validation : Split or None
+        More images, to judge on while training, where the data set comes with them.
 
     Raises
     ------
     DataError
-        If a label has no class, or the two splits hold images of different shapes.
+        If a label has no class, or the splits hold images of different shapes.
     """
 
     name: str
@@ -97,15 +129,19 @@ class Dataset:
     test: Split
     classes: tuple[str, ...] = field(repr=False)
     source: str
+    divided: bool = False
+    validation: Split | None = None
 
     def __post_init__(self) -> None:
-        for split in (self.train, self.test):
+        held_out = {"test": self.test} | ({} if self.validation is None else {"validation": self.validation})
+        for split in (self.train, *held_out.values()):
             check_labels(split.labels, len(self.classes), self.name)
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
-            raise DataError(
-                f"{self.name}: training images of shape {self.train.images.shape[1:]} do not fit "
-                f"test images of shape {self.test.images.shape[1:]}"
-            )
+        for what, split in held_out.items():
+            if self.train.images.shape[1:] != split.images.shape[1:]:
+                raise DataError(
+                    f"{self.name}: training images of shape {self.train.images.shape[1:]} do not fit "
+                    f"{what} images of shape {split.images.shape[1:]}"
+                )
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -182,7 +218,10 @@ def check_labels(labels: HostArray | Sequence[int], classes: int, where: str) ->
 
 
 def validation_split(split: Split, size: float | int, seed: int = 0) -> tuple[Split, Split]:
-    """Hold some images back for validation.
+    """Hold some images back for validation, the same share of every class.
+
+    The shares are rounded so that each is within one image of `size`. Where a class has two images or more, each side
+    gets at least one of them: a fraction gives way to this, a count only decides among the classes.
 
     Parameters
     ----------
@@ -191,7 +230,7 @@ def validation_split(split: Split, size: float | int, seed: int = 0) -> tuple[Sp
     size : float or int
         A fraction in (0, 1), or a count of images.
     seed : int
-        Which images are held back; the same seed gives the same ones.
+        Which images are held back. They depend on nothing but the seed and the labels.
 
     Returns
     -------
@@ -203,11 +242,41 @@ def validation_split(split: Split, size: float | int, seed: int = 0) -> tuple[Sp
     SettingError
         If one of the two would be empty.
     """
-    count = round(size * len(split)) if isinstance(size, float) and 0 < size < 1 else size
+    fraction = isinstance(size, float) and 0 < size < 1
+    count = round(size * len(split)) if fraction else size
     if isinstance(count, float) or not 0 < count < len(split):
         raise SettingError(
             f"a validation set of {size} out of {len(split)} images is not possible; "
             f"give a fraction between 0 and 1, or a count from 1 to {len(split) - 1}"
         )
-    order = np.random.default_rng(seed).permutation(len(split))
-    return split.take(np.sort(order[count:])), split.take(np.sort(order[:count]))
+    held = _held_back(split.labels, count, seed, exact=not fraction)
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+
+
+def _held_back(labels: HostArray, count: int, seed: int, *, exact: bool) -> HostArray:
+    """Return for each image whether it is held back."""
+    classes, sizes = np.unique(labels, return_counts=True)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    held = np.zeros(len(labels), np.bool_)
+    for label, places, share in zip(classes, members, _shares(sizes, count, exact=exact), strict=True):
+        # A generator for each class: the choice in one does not depend on what is in the others.
+        order = np.random.default_rng([seed, int(label)]).permutation(len(places))
+        held[places[order[:share]]] = True
+    return held
+
+
+def _shares(sizes: HostArray, count: int, *, exact: bool) -> HostArray:
+    """Return how many images of each class are held back, by the largest remainders; `count` in all if `exact`."""
+    least, rest = np.divmod(sizes * count, sizes.sum())
+    most = least + (rest > 0)
+    # At least one on each side, which a class of one image does not have: it stays whole in training.
+    lower, upper = np.maximum(least, np.minimum(sizes - 1, 1)), np.minimum(most, sizes - 1)
+    if not exact and upper.any():
+        count = min(max(count, int(lower.sum())), int(upper.sum()))
+    if lower.sum() <= count <= upper.sum():
+        least, most = lower, upper
+    open_ = np.flatnonzero(least < most)
+    # Classes of one image come last.
+    order = open_[np.lexsort((open_, -rest[open_], sizes[open_] == 1))]
+    least[order[: count - int(least.sum())]] += 1
+    return least

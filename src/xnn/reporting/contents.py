@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from xnn.backends import Backend
 from xnn.data import Dataset, Split, load
@@ -69,6 +70,8 @@ def contents_of(
     filters = first_filters(saved.model.state_dict(), saved.image_shape)
     try:
         dataset = _data(settings, data_dir, download)
+        if not saved.knows_test_images(dataset):
+            raise DataError("the version of xnn that made the run tested it on other images of this data set")
     except DataError as error:
         if data_dir is not None or download:
             raise
@@ -79,13 +82,18 @@ def contents_of(
 
 def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:
     place = data_dir or place_of_data(settings)
+    options: dict[str, Any] = {
+        "labels": settings.labels,
+        "image_size": settings.image_size,
+        "skip_bad": settings.skip_bad,
+    }
     try:
-        return load(settings.dataset, data_dir=place, labels=settings.labels, download=download)
+        return load(settings.dataset, data_dir=place, download=download, **options)
     except DataError:
         if data_dir is not None or place is None or not download:
             raise
     # The run's own folder is gone, and a folder that is named is never downloaded into.
-    return load(settings.dataset, labels=settings.labels)
+    return load(settings.dataset, **options)
 
 
 def place_of_data(settings: Settings) -> str | None:

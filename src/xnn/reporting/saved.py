@@ -5,14 +5,15 @@ from pathlib import Path
 
 from xnn import nn, recipes
 from xnn.backends import Backend, backend
-from xnn.data import Normalization
+from xnn.data import Dataset, Normalization
 from xnn.data.limits import check_room
+from xnn.data.splits import DIVISION
 from xnn.runs import schema
 from xnn.runs.defaults import check_names
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
 from xnn.tasks import Task
-from xnn.training.history import History, IntervalRow
+from xnn.training.history import History, IntervalRow, judged_on
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class SavedRun:
     @property
     def held_out(self) -> str:
         """What the epochs were judged on: ``test`` or ``validation``."""
-        return "validation" if self.settings.validation else "test"
+        return judged_on(self.history)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class SavedModel:
         How its images were normalised in training.
     settings
         Those of the run that say what was computed; not where the data was.
+    division
+        The way in which the test images were chosen, if they were chosen by xnn.
     """
 
     model: nn.Sequential
@@ -86,6 +89,11 @@ class SavedModel:
     classes: tuple[str, ...]
     normalization: Normalization
     settings: Settings
+    division: int | None = None
+
+    def knows_test_images(self, dataset: Dataset) -> bool:
+        """Whether the test images of the data set that the model was trained on are still those it was not."""
+        return not dataset.divided or self.division == DIVISION
 
 
 def load_model(path: str | Path, on: Backend | str | None = None) -> SavedModel:
@@ -141,4 +149,4 @@ def _described(description: schema.Description) -> SavedModel:
         raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
     # Runs from before these settings existed lack them.
     model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming", settings.shrink or 1)
-    return SavedModel(model, shape, classes, normalization, settings)
+    return SavedModel(model, shape, classes, normalization, settings, description.get("division"))

@@ -8,6 +8,8 @@ from typing import Any
 from xnn import data, kernels, nn, optim, recipes
 from xnn._typing import Report
 from xnn.backends import Backend, backend
+from xnn.data.class_counts import class_counts
+from xnn.data.sources import may_be_scaled
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, make_optimizer
 from xnn.runs.defaults import check_names, resolve
@@ -37,7 +39,7 @@ class Job:
     settings
         With every default filled in, and absolute paths to the data.
     held_out, held_out_name
-        What epochs are judged on: the test set, or the validation images.
+        What epochs are judged on: the test set, or the validation images, be they held out here or part of the data.
     """
 
     settings: Settings
@@ -49,6 +51,11 @@ class Job:
     held_out: data.Batches
     held_out_name: str
     test: data.Batches
+
+    @property
+    def divided(self) -> bool:
+        """Whether images were held back here, for validation or for the test, rather than by whoever made the set."""
+        return bool(self.settings.validation) or self.dataset.divided
 
 
 def prepare(settings: Settings, report: Report | None = None, *, download: bool = True, starting: bool = True) -> Job:
@@ -73,13 +80,19 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
     dataset = data.load(
-        settings.dataset, data_dir=settings.data_dir, labels=settings.labels, download=download, report=report
+        settings.dataset,
+        data_dir=settings.data_dir,
+        labels=settings.labels,
+        image_size=settings.image_size,
+        skip_bad=settings.skip_bad,
+        download=download,
+        report=report,
     )
-    training, held_out, name = dataset.train, dataset.test, "test"
-    if settings.validation:
-        size = settings.validation if settings.validation < 1 else int(settings.validation)
-        training, held_out = data.validation_split(dataset.train, size, seed=settings.seed)
-        name = "validation"
+    settings = _with_image_size(settings, dataset)
+    training, held_out, name = _parts(dataset, settings)
+    if report is not None and settings.dataset not in data.names():
+        for line in class_counts(training.labels, dataset.classes):
+            report(line)
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
     asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
     if asked is None and settings.precision not in kernels.precisions(chosen):
@@ -103,6 +116,26 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
 
 
+def _parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:
+    """Return what is trained on, what epochs are judged on, and the name of that."""
+    if dataset.validation is not None:
+        if settings.validation:
+            raise SettingError(
+                f"--validation {settings.validation:g}: {settings.dataset} comes with validation images; leave it out"
+            )
+        return dataset.train, dataset.validation, "validation"
+    if settings.validation:
+        size = settings.validation if settings.validation < 1 else int(settings.validation)
+        return *data.validation_split(dataset.train, size, seed=settings.seed), "validation"
+    if settings.early_stopping:
+        raise SettingError(
+            f"--early-stopping {settings.early_stopping}: needs --validation, or the test set would choose when to stop"
+        )
+    if settings.keep_best:
+        raise SettingError("--keep-best: needs --validation, or the test set would choose which weights are tested")
+    return dataset.train, dataset.test, "test"
+
+
 def check_precision(precision: str, backend: Backend) -> None:
     """Raise a `SettingError` unless a backend offers the precision."""
     offered = kernels.precisions(backend)
@@ -117,6 +150,14 @@ def check_precision(precision: str, backend: Backend) -> None:
         f"--precision {precision}: {backend.name} does not offer it; {advice}, "
         f"or use {places.get(precision, '--backend numpy, cupy or torch')}"
     )
+
+
+def _with_image_size(settings: Settings, dataset: data.Dataset) -> Settings:
+    """Return settings that have the size that was chosen: pictures that come later must get it too."""
+    height, width, _ = dataset.image_shape
+    if height != width or not may_be_scaled(settings.dataset):
+        return settings
+    return replace(settings, image_size=height)
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:

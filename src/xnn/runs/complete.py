@@ -10,7 +10,7 @@ from xnn.runs.assembly import make_trainer, prepare
 from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, known
-from xnn.training.history import History
+from xnn.training.history import History, judged_on
 
 
 def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
@@ -69,7 +69,7 @@ def draw_curves(
             history,
             directory.read_intervals(),
             title=f"{data}, {name}: {accuracy:.2f} % of the test images",
-            held_out="validation" if settings.validation else "test",
+            held_out=judged_on(history),
         )
         directory.write_curves(picture)
     except FolderGone:

@@ -12,6 +12,7 @@ import numpy as np
 
 from xnn import kernels
 from xnn._version import __version__
+from xnn.data.splits import DIVISION
 from xnn.data.torchvision import PREFIX
 from xnn.errors import RunError
 from xnn.kernels import threads
@@ -52,7 +53,8 @@ def check_epochs(settings: Settings, saved: Saved | None) -> None:
 def data_facts(job: Job) -> dict[str, Any]:
     """Return what a checkpoint records about its data: enough to notice another data set, and cheap to compute."""
     labels = job.train.split.labels.astype("<i8")
-    return {
+    divided = {"way of dividing": DIVISION} if job.divided else {}
+    return divided | {
         "training images": job.train.images,
         "batch size": job.train.batch_size,
         "classes": len(job.dataset.classes),
@@ -62,7 +64,14 @@ def data_facts(job: Job) -> dict[str, Any]:
 
 def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
     """Raise a `RunError` if the data is not what the run began with."""
-    different = _changes(data_facts(job), saved.info.get("data", {}))
+    now, then = data_facts(job), saved.info.get("data", {})
+    # The same number of images of each class does not make them the same images.
+    if now.get("way of dividing") != then.get("way of dividing"):
+        raise RunError(
+            f"--resume {directory.path}: the version of xnn that began the run chose other images to hold back; go on "
+            "with that version, or begin a new run"
+        )
+    different = _changes(now, then)
     if different:
         raise RunError(
             f"--resume {directory.path}: the data is not what the run began with: {different}; "

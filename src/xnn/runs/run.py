@@ -13,6 +13,7 @@ from typing import Any
 from xnn import kernels
 from xnn._typing import Report
 from xnn._version import __version__
+from xnn.data.splits import DIVISION
 from xnn.errors import RunError
 from xnn.nn import saving
 from xnn.paths import expanded
@@ -178,7 +179,7 @@ def _resume(
 
 
 def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
-    if job.held_out_name == "validation":
+    if job.settings.validation:
         say(f"{job.held_out.images:,} of the training images are held out for validation")
     settings = job.settings
     say(
@@ -275,7 +276,9 @@ def _description(job: Job) -> dict[str, Any]:
     # Of folders their own names, not where they are.
     settings["dataset"] = Path(job.settings.dataset).name
     settings["from_"] = None if job.settings.from_ is None else Path(job.settings.from_).name
-    return {
+    # Which images were left for the test, where they were chosen here.
+    division = {"division": DIVISION} if job.dataset.divided else {}
+    return division | {
         "model": job.settings.model,
         "image_shape": list(job.dataset.image_shape),
         "classes": list(job.dataset.classes),

@@ -148,6 +148,7 @@ class Description(TypedDict):
     classes: Annotated[list[Name], Meta(min_length=1, max_length=MOST_CLASSES)]
     normalization: Scale
     settings: dict[Name, Any]
+    division: NotRequired[Count]
     tensors: NotRequired[tensors.Tensors]
 
 

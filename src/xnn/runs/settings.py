@@ -66,9 +66,18 @@ class Settings:
         One line that names the flag, the given value and what is allowed.
     """
 
-    dataset: str = _data(f"{', '.join(data.names())}, torchvision:NAME, or a folder of class/image.png", "digits")
+    dataset: str = _data(
+        f"{', '.join(data.names())}, torchvision:NAME, a folder of class/image.png, or a CSV file of path,label",
+        "digits",
+    )
     data_dir: str | None = _data("where the data set's files already are, so that nothing is downloaded", metavar="DIR")
     labels: str = _data("which labels of cifar100", "fine", choices=("fine", "coarse"))
+    image_size: int | None = _data(
+        "side of the squares to which pictures are scaled and cut (default: where they differ in size, the median of "
+        "their shorter sides, at most 64)",
+        check=AT_LEAST_ONE,
+    )
+    skip_bad: bool = _data("leave out files of a folder that are no pictures, or damaged, and name them", False)
     validation: float = _data(
         "share (below 1) or number of training images to hold out; epochs are then judged on these, not on the test "
         "set",
@@ -183,12 +192,6 @@ class Settings:
                 f"--precision {self.precision}: works only with --dtype float32, not {self.dtype}; "
                 "leave one of the two out"
             )
-        if self.early_stopping and not self.validation:
-            raise SettingError(
-                f"--early-stopping {self.early_stopping}: needs --validation, or the test set would choose when to stop"
-            )
-        if self.keep_best and not self.validation:
-            raise SettingError("--keep-best: needs --validation, or the test set would choose which weights are tested")
         if self.validation > 1 and self.validation != int(self.validation):
             raise SettingError(f"--validation {self.validation}: expected a share below 1 or a whole number of images")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:

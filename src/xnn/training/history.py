@@ -1,5 +1,6 @@
 """The rows that training records, one for each epoch, and one every so many steps."""
 
+from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict, cast
 
 from xnn.training.metrics import Metrics
@@ -66,6 +67,11 @@ class History(list[Row]):
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
         )
+
+
+def judged_on(rows: Iterable[Row]) -> str:
+    """Return ``validation`` if the epochs of a run were judged on such images, else ``test``."""
+    return "validation" if any(row.get("validation_loss") is not None for row in rows) else "test"
 
 
 def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, lr: float | None, seconds: float) -> Row:

@@ -1,0 +1,71 @@
+"""A picture as the input of a model: the same steps for the files of a data set and for a user's own picture.
+
+In order:
+
+1. the first frame, turned upright as its EXIF orientation says;
+2. 16-bit grey is divided by 257, floats are taken as 0 to 1 where none is above 1 and as 0 to 255 elsewhere;
+3. what is transparent is laid on white;
+4. grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B) or RGB;
+5. scaled by Lanczos' filter, which averages when it shrinks, until it covers the image's shape, and cut around its
+   centre. A picture that has the size already keeps every pixel.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xnn.data.splits import HostArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MODES = {1: "L", 3: "RGB"}
+"""Pillow's names of grey and of colour, by the number of channels."""
+
+
+def prepared(picture: "Image.Image", image_shape: tuple[int, int, int]) -> HostArray:
+    """Return a decoded picture as an image of uint8.
+
+    Call it within `xnn.data.pictures.decoding`: the orientation is read from tags, which may be damaged.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        It is turned upright in place.
+    image_shape : tuple of int
+        Height, width, and 1 channel or 3.
+    """
+    from PIL import Image, ImageOps
+
+    height, width, channels = image_shape
+    ImageOps.exif_transpose(picture, in_place=True)
+    plain = _on_white(_in_bytes(picture)).convert(MODES[channels])
+    if plain.size != (width, height):
+        plain = ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(plain).reshape(image_shape)
+
+
+def _in_bytes(picture: "Image.Image") -> "Image.Image":
+    """Bring pixels of more than 8 bits to 8, some rows at a time: as float64 they take eight times the memory."""
+    from PIL import Image
+
+    if picture.mode != "F" and not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture)
+    of_floats = 1.0 if (values > 1.0).any() else 255.0
+    scale = of_floats if picture.mode == "F" else 1.0 / 257.0
+    rows = max(2**20 // values.shape[1], 1)
+    pixels = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), rows):
+        part = slice(start, start + rows)
+        pixels[part] = np.clip(np.rint(np.nan_to_num(values[part].astype(np.float64)) * scale), 0, 255)
+    return Image.fromarray(pixels)
+
+
+def _on_white(picture: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer)
