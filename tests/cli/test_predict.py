@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import refusal_by
-from tests.reporting.runs import redescribe
+from tests.reporting.runs import StopAfter, quick, redescribe
 from xnn.cli.predict import main
 from xnn.data import load, pictures
 from xnn.reporting.evaluation import evaluate
 from xnn.reporting.pictures import png, read_picture
 from xnn.reporting.saved import load_model
+from xnn.runs.run import train
 
 assert_refused = refusal_by(main, silent=True)
 
@@ -121,6 +122,15 @@ def test_paths_come_from_standard_input(here, capsys, monkeypatch):
     assert found == ["0.png", "1.png", "b/a name.png", "2.png"]
     assert "nowhere.png" in error
     assert "1 of 5 pictures" in error
+
+
+def test_an_interrupted_run_answers_and_says_how_far_it_was(here, capsys):
+    train(quick(here / "stopped"), callbacks=[StopAfter(30)])
+    assert main(["stopped", "0.png", "--top", "1"]) == 0
+    out, error = capsys.readouterr()
+    assert out.startswith("0.png\n")
+    assert error == "xnn-predict: stopped is not complete: its model is as it was after epoch 1 of 2, batch 7\n"
+    assert main(["stopped", "--dataset", "digits"]) == 0
 
 
 def test_csv_has_a_row_for_each_picture(here, capsys):

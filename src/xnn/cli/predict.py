@@ -68,6 +68,11 @@ def _run(given: argparse.Namespace) -> None:
     from xnn.reporting.saved import load_model
 
     saved = load_model(given.run, given.backend)
+    if saved.moment is not None:
+        print(
+            f"xnn-predict: {printable(given.run)} is not complete: its model is as it was {saved.moment}",
+            file=sys.stderr,
+        )
     if given.dataset is None:
         _predict(given, saved, top)
     else:

@@ -202,6 +202,7 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -
             resuming.data_facts(job),
             every=settings.checkpoint_every,
             made_with=resuming.made_with(job),
+            model=_description(job),
         )
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
 

@@ -36,6 +36,8 @@ class Checkpoint(Callback):
         never.
     made_with
         JSON-able facts about what computes, kept under ``made_with`` likewise.
+    model
+        A JSON-able description of the model, kept under ``model`` likewise: what it takes to use the checkpoint alone.
     """
 
     def __init__(
@@ -46,13 +48,13 @@ class Checkpoint(Callback):
         *,
         every: str = "0",
         made_with: Mapping[str, Any] | None = None,
+        model: Mapping[str, Any] | None = None,
     ) -> None:
         _checks.count("keep", keep, 1)
         self.directory = directory if isinstance(directory, Folder) else Path(directory)
         self.keep = keep
-        self.data = data
         self.every = Every.parse(every)
-        self.made_with = made_with
+        self.facts = {"data": data, "made_with": made_with, "model": model}
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
@@ -92,10 +94,7 @@ class Checkpoint(Callback):
                 f"a weight became NaN or infinite in epoch {info['epoch'] + 1}, step {info['step']}: "
                 f"try a lower --lr than {trainer.peak_lr:g}, or --clip-norm 1"
             )
-        if self.data is not None:
-            info["data"] = dict(self.data)
-        if self.made_with is not None:
-            info["made_with"] = dict(self.made_with)
+        info |= {name: dict(facts) for name, facts in self.facts.items() if facts is not None}
         path = checkpoints.save(self.directory, arrays, info)
         checkpoints.prune(self.directory, self.keep, path)
         self._wait()

@@ -145,6 +145,8 @@ class State(TypedDict):
     loss_scaling: NotRequired[LossScale]
     data: NotRequired[dict[Name, Count]]
     made_with: NotRequired[dict[Name, Name]]
+    model: NotRequired[dict[str, Any]]
+    """A `Description`, which is checked where it is used: to go on, none is needed."""
 
 
 class Scale(TypedDict):
@@ -155,7 +157,7 @@ class Scale(TypedDict):
 
 
 class Description(TypedDict):
-    """What it takes to use model.safetensors."""
+    """What it takes to use model.safetensors, or a checkpoint."""
 
     model: Name
     image_shape: tuple[Size, Size, Size]
