@@ -15,6 +15,12 @@ class History(list[Row]):
     accuracies on it under ``validation_`` (or the trainer's other `held_out` name).
     """
 
+    def __repr__(self) -> str:
+        if not self:
+            return "History(no epochs)"
+        last = ", ".join(f"{name} {_cell(value)}" for name, value in self[-1].items() if name != "epoch")
+        return f"History({len(self):,} epoch{'s' * (len(self) != 1)}; the last: {last})"
+
     def column(self, name: str) -> list[Any]:
         """Return one value of each row, None where a row has none."""
         return [row.get(name) for row in self]
