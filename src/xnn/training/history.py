@@ -11,8 +11,8 @@ class History(list[Row]):
     """A list with one dict for each epoch.
 
     Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
-    (spent on the training steps) and ``images_per_second``; and, where there is data to judge by, the loss and the
-    accuracies on it under ``validation_`` (or the trainer's other `held_out` name).
+    (spent on the training steps, but not on compiling kernels) and ``images_per_second``; and, where there is data to
+    judge by, the loss and the accuracies on it under ``validation_`` (or the trainer's other `held_out` name).
     """
 
     def __repr__(self) -> str:
