@@ -72,6 +72,7 @@ BAD_ARGUMENTS = {
     "too long a run directory": (["--run-dir", "x" * 300], "--run-dir xxx", "File name too long"),
     "resume with other settings": (["--resume", "nowhere", "--lr", "3"], "--lr", "keeps its settings"),
     "summary of a resumed run": (["--resume", "nowhere", "--summary"], "--summary"),
+    "warming up for a resumed run": (["--resume", "nowhere", "--warm-up"], "--warm-up", "not together with --resume"),
 }
 
 
@@ -197,6 +198,23 @@ def test_summary_shows_the_layers_and_writes_nothing(here, capsys):
     assert list(here.iterdir()) == []
 
 
+def test_warming_up_compiles_all_that_the_run_needs_and_writes_nothing_else(here, tmp_path):
+    pytest.importorskip("numba")
+    variables = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "XNN_NUM_THREADS": "1"}
+    arguments = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--backend", "numpy"]
+    out, error = start(here, *arguments, "--warm-up", **variables).communicate(timeout=120)
+    assert error == ""
+    _, compiling, compiled = out.splitlines()
+    assert compiling == "compiling the kernels that this run needs (once) ..."
+    assert re.fullmatch(r"compiled .*normalization.* in \d+\.\d s; later runs find them in a cache", compiled)
+    assert list(here.iterdir()) == []
+    out, error = start(here, *arguments, "--run-dir", "run", **variables).communicate(timeout=120)
+    assert (error, out.splitlines()[-1]) == ("", "results are in run")
+    assert "compil" not in out
+    out, error = start(here, *arguments, "--warm-up", **variables).communicate(timeout=120)
+    assert (error, out.splitlines()[-1]) == ("", "there is nothing left to compile")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_and_version_go_to_stdout(arguments, capsys):
     with pytest.raises(SystemExit) as left:
@@ -208,7 +226,7 @@ def test_help_and_version_go_to_stdout(arguments, capsys):
     else:
         titles = [line[:-1] for line in shown.splitlines() if re.fullmatch(r"\w[^\n]*:", line)]
         assert [title.partition(" (")[0] for title in titles] == ["options", "data", "model", "training", "muon", "run"]
-        assert len(shown.splitlines()) <= 100
+        assert len(shown.splitlines()) <= 120
 
 
 def test_divergence_is_one_line_and_its_own_exit_code(here, capsys):

@@ -40,13 +40,14 @@ class Parser(argparse.ArgumentParser):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a command line asks for: a new run, the rest of an earlier one, or the table of layers."""
+    """What a command line asks for: a new run, the rest of an earlier one, the table of layers, or compiling."""
 
     settings: Settings
     changes: dict[str, Any]
     resume: str | None
     summary: bool
     download: bool
+    warm_up: bool
 
 
 def parse(argv: Sequence[str] | None = None) -> Command:
@@ -62,18 +63,21 @@ def parse(argv: Sequence[str] | None = None) -> Command:
     if unknown:
         _refuse(unknown[0], parser)
     given = vars(values)
-    resume, summary, download = (given.pop(name, None) for name in ("resume", "summary", "download"))
+    resume, summary, download, warm_up = (
+        given.pop(name, None) for name in ("resume", "summary", "download", "warm_up")
+    )
     if resume is not None:
         for name in given:
             if name not in BESIDE_RESUME:
                 allowed = ", ".join(map(flag, BESIDE_RESUME))
                 raise SettingError(f"{flag(name)}: a resumed run keeps its settings; only {allowed} may change")
-        if summary:
-            raise SettingError("--summary: not together with --resume")
+        for name, is_given in (("--summary", summary), ("--warm-up", warm_up)):
+            if is_given:
+                raise SettingError(f"{name}: not together with --resume")
     elif download:
         raise SettingError("--download: is for --resume; a new run downloads its data set where it is missing")
     chosen = {name: read_option(name, value) for name, value in given.items()}
-    return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download))
+    return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download), bool(warm_up))
 
 
 def _parser() -> Parser:
@@ -89,6 +93,7 @@ def _parser() -> Parser:
     groups["run"].add_argument("--resume", metavar="RUN_DIR", help="go on with an earlier run from its last checkpoint")
     groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
+    groups["run"].add_argument("--warm-up", action="store_true", help="compile all that this run would need and exit")
     return parser
 
 

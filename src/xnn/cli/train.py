@@ -50,11 +50,15 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     # Imported only now: they load what draws and prints, which --help and a mistyped flag do not need.
     from xnn.runs import progress, run
     from xnn.runs.assembly import prepare
+    from xnn.runs.warming import warm_up
 
     console = make_console(quiet=command.settings.quiet)
     report = partial(progress.print_line, console)
     if command.summary:
         print(prepare(command.settings, report).model.summary())
+        return 0
+    if command.warm_up:
+        warm_up(command.settings, report)
         return 0
     shown = progress.reporter(console)
     heard: dict[str, Any] = {"report": report, "warn": _warn}
