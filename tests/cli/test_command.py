@@ -74,6 +74,7 @@ BAD_ARGUMENTS = {
     "summary of a resumed run": (["--resume", "nowhere", "--summary"], "--summary"),
     "learning rate of a resumed run": (["--resume", "nowhere", "--find-lr"], "--find-lr: not together with --resume"),
     "picture in no folder": (["--find-lr", "nowhere/a.png"], "--find-lr nowhere/a.png", "no folder nowhere"),
+    "warming up for a resumed run": (["--resume", "nowhere", "--warm-up"], "--warm-up", "not together with --resume"),
 }
 
 
@@ -139,7 +140,8 @@ def test_plain_lines_where_there_is_no_terminal(here, capsys):
     assert main([*QUICK, "--run-dir", "run"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    lines = captured.out.splitlines()
+    # A machine's first tests compile.
+    lines = [line for line in captured.out.splitlines() if not line.startswith("compil")]
     assert "\x1b" not in captured.out
     assert re.match(r"digits: 1437 training and 360 test images of 8x8x1", lines[0])
     assert re.match(r"mlp: 698 parameters, adamw, step size 0.002, batches of 64, on numpy .* on the CPU", lines[1])
@@ -206,6 +208,23 @@ def test_summary_shows_the_layers_and_writes_nothing(here, capsys):
     assert "Conv2d" in shown
     assert "parameters" in shown
     assert list(here.iterdir()) == []
+
+
+def test_warming_up_compiles_all_that_the_run_needs_and_writes_nothing_else(here, tmp_path):
+    pytest.importorskip("numba")
+    variables = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "XNN_NUM_THREADS": "1"}
+    arguments = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--backend", "numpy"]
+    out, error = start(here, *arguments, "--warm-up", **variables).communicate(timeout=120)
+    assert error == ""
+    _, compiling, compiled = out.splitlines()
+    assert compiling == "compiling the kernels that this run needs (once) ..."
+    assert re.fullmatch(r"compiled .*normalization.* in \d+\.\d s; later runs find them in a cache", compiled)
+    assert list(here.iterdir()) == []
+    out, error = start(here, *arguments, "--run-dir", "run", **variables).communicate(timeout=120)
+    assert (error, out.splitlines()[-1]) == ("", "results are in run")
+    assert "compil" not in out
+    out, error = start(here, *arguments, "--warm-up", **variables).communicate(timeout=120)
+    assert (error, out.splitlines()[-1]) == ("", "there is nothing left to compile")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

@@ -1,5 +1,6 @@
 """``xnn-predict`` as a person uses it."""
 
+import csv
 import io
 import json
 import re
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import refusal_by
-from tests.reporting.runs import redescribe
+from tests.reporting.runs import StopAfter, quick, redescribe
 from xnn.cli.predict import main
 from xnn.data import load, pictures
 from xnn.reporting.evaluation import evaluate
-from xnn.reporting.pictures import png
+from xnn.reporting.pictures import png, read_picture
 from xnn.reporting.saved import load_model
+from xnn.runs.run import train
 
 assert_refused = refusal_by(main, silent=True)
 
@@ -70,6 +72,112 @@ def test_ink_on_paper_can_be_inverted(here, capsys):
     assert json.loads(capsys.readouterr().out)[0]["top"] == straight
 
 
+@pytest.mark.parametrize(
+    ("form", "answered"),
+    [
+        ([], lambda out: re.findall(r"^\S.*", out, re.MULTILINE)),
+        (["--json"], lambda out: [answer["image"] for answer in json.loads(out)]),
+        (["--csv"], lambda out: [row["image"] for row in csv.DictReader(io.StringIO(out))]),
+    ],
+    ids=["lines", "json", "csv"],
+)
+def test_a_bad_picture_is_named_and_the_others_are_answered(here, capsys, form, answered):
+    (here / "text.png").write_text("hello")
+    assert main(["run", "0.png", "text.png", "nowhere.png", "1.png", *form]) == 2
+    out, error = capsys.readouterr()
+    assert answered(out) == ["0.png", "1.png"]
+    first, second, last = error.splitlines()
+    assert first.startswith("xnn-predict: text.png: not a readable picture")
+    assert second.startswith("xnn-predict: picture nowhere.png") or second.startswith("xnn-predict: nowhere.png")
+    assert last == "xnn-predict: error: 2 of 4 pictures could not be read"
+
+
+@pytest.mark.parametrize(
+    ("form", "nothing"), [([], ""), (["--json"], "[]\n"), (["--csv", "--top", "1"], "image,class_1,probability_1\n")]
+)
+def test_nothing_is_a_document_too(here, capsys, form, nothing):
+    assert main(["run", "nowhere.png", "nor-here.png", *form]) == 2
+    out, error = capsys.readouterr()
+    assert out == nothing
+    assert error.endswith("xnn-predict: error: 2 of 2 pictures could not be read\n")
+
+
+def test_a_folder_stands_for_its_pictures(here, capsys):
+    for name in ("b/2.PNG", "b/a/0.png", "b/1.png", "b/.hidden.png", "b/__MACOSX/1.png", "b/notes.txt"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(here / "0.png", here / name)
+    assert main(["run", "b", "1.png", "--json"]) == 0
+    found = [answer["image"].replace("\\", "/") for answer in json.loads(capsys.readouterr().out)]
+    assert found == ["b/1.png", "b/2.PNG", "b/a/0.png", "1.png"]
+
+
+def test_paths_come_from_standard_input(here, capsys, monkeypatch):
+    odd = here / "b" / "a name.png"
+    odd.parent.mkdir()
+    shutil.copy(here / "0.png", odd)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"1.png\r\n\nb\nnowhere.png\n2.png")))
+    assert main(["run", "0.png", "-", "--json"]) == 2
+    out, error = capsys.readouterr()
+    found = [answer["image"].replace("\\", "/") for answer in json.loads(out)]
+    assert found == ["0.png", "1.png", "b/a name.png", "2.png"]
+    assert "nowhere.png" in error
+    assert "1 of 5 pictures" in error
+
+
+def test_an_interrupted_run_answers_and_says_how_far_it_was(here, capsys):
+    train(quick(here / "stopped"), callbacks=[StopAfter(30)])
+    assert main(["stopped", "0.png", "--top", "1"]) == 0
+    out, error = capsys.readouterr()
+    assert out.startswith("0.png\n")
+    assert error == "xnn-predict: stopped is not complete: its model is as it was after epoch 1 of 2, batch 7\n"
+    assert main(["stopped", "--dataset", "digits"]) == 0
+
+
+def test_csv_has_a_row_for_each_picture(here, capsys):
+    assert main(["run", "0.png", "1.png", "--json", "--top", "2"]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert main(["run", "0.png", "1.png", "--csv", "--top", "2"]) == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0] == ["image", "class_1", "probability_1", "class_2", "probability_2"]
+    assert rows[1:] == [
+        [answer["image"], *(str(entry[key]) for entry in answer["top"] for key in ("class", "probability"))]
+        for answer in answers
+    ]
+    assert main(["run", "0.png", "--csv", "--top", "99"]) == 0
+    header, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert len(header) == len(row) == 21
+
+
+def test_pictures_are_answered_before_the_last_one_is_named(here, monkeypatch, capsys):
+    """A batch at a time, so that neither pictures nor answers fill the memory."""
+    monkeypatch.setattr("xnn.reporting.answers._MOST_IN_BATCH", 2)
+    seen = []
+
+    class Names(io.BytesIO):
+        def readline(self, most=-1):
+            seen.append(capsys.readouterr().out)
+            return super().readline(most)
+
+    monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": Names(b"0.png\n1.png\n2.png\n0.png\n1.png\n")}))
+    assert main(["run", "-", "--csv", "--top", "1"]) == 0
+    text = [seen[0], *seen[1:], capsys.readouterr().out]
+    assert [part.count("\n") for part in text] == [0, 0, 3, 0, 2, 0, 1]
+
+
+def test_nobody_is_answered_who_has_stopped_reading(here, monkeypatch):
+    monkeypatch.setattr("xnn.reporting.answers._MOST_IN_BATCH", 1)
+    read = []
+    monkeypatch.setattr("xnn.reporting.answers.read_picture", lambda *a, **b: read.append(a) or read_picture(*a, **b))
+
+    class Left(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("sys.stdout", Left())
+    assert main(["run", "0.png", "1.png", "2.png", "--csv"]) == 0
+    assert len(read) == 1
+
+
 def test_evaluation_agrees_with_the_run(here, finished, capsys):
     assert main(["run", "--dataset", "digits", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -112,11 +220,14 @@ def test_images_that_an_earlier_version_trained_on_are_not_its_test_images(of_fo
 def test_bad_input_is_one_clear_line(here, capsys):
     (here / "text.png").write_text("hello")
     (here / "empty").mkdir()
-    assert_refused(capsys, ["run"], "expected an IMAGE")
+    assert_refused(capsys, ["run"], "expected one IMAGE")
     assert_refused(capsys, [], "RUN_DIR")
     assert_refused(capsys, ["run", "text.png"], "text.png: not a readable picture")
-    assert_refused(capsys, ["run", "0.png", "nowhere.png"], "nowhere.png", "No such file")
+    assert_refused(capsys, ["run", "nowhere.png"], "nowhere.png", "No such file")
     assert_refused(capsys, ["run", "x" * 300], "File name too long")
+    assert_refused(capsys, ["run", "empty"], "empty: there is no picture in this folder")
+    assert_refused(capsys, ["run", "0.png", "--csv", "--json"], "--csv: not together with --json")
+    assert_refused(capsys, ["run", "--dataset", "digits", "--csv"], "--csv: not together with --dataset")
     assert_refused(capsys, ["nowhere", "0.png"], "nowhere", "no such folder")
     assert_refused(capsys, ["empty", "0.png"], "no run in it")
     assert_refused(capsys, ["run", "0.png", "--dataset", "digits"], "--dataset digits", "not together")
@@ -185,6 +296,14 @@ def test_json_has_the_names_as_they_are(odd_classes, capsys):
     out = capsys.readouterr().out
     assert json.loads(out)["classes"] == odd_classes
     assert out.isascii()
+
+
+def test_csv_has_controls_as_escapes(odd_classes, capsys):
+    assert main(["run", "0.png", "--csv"]) == 0
+    out = capsys.readouterr().out
+    assert r"\x1b]0;title\x07\u202e\n" in out
+    assert out.replace("\n", "").isprintable()
+    assert out.count("\n") == 2
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "mnist"])

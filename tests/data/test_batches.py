@@ -187,3 +187,13 @@ def test_images_of_another_byte_order_are_taken(backend):
         batches = Batches(Split(images.astype(kind), [0, 1]), 2, backend=backend, shuffle=False)
         ((x, _),) = batches.epoch(0)
         np.testing.assert_array_equal(backend.to_numpy(x), images)
+
+
+def test_they_say_what_they_hold():
+    split = Split(np.zeros((50, 8, 6, 1), np.uint8), np.arange(50) % 10)
+    shuffled = Batches(split, 16, backend=NUMPY)
+    assert repr(shuffled) == (
+        "Batches(4 batches of 16, shuffled, float32 on numpy, from Split(50 images of 8x6x1, uint8, 10 classes))"
+    )
+    whole = Batches(split, 1000, backend=NUMPY, shuffle=False, dtype="float64")
+    assert repr(whole).startswith("Batches(1 batch of 1,000, in order, float64 on numpy, from ")

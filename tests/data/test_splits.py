@@ -179,3 +179,9 @@ def test_dataset_refuses_splits_that_do_not_fit():
     with pytest.raises(DataError, match=r"shapes: training images"):
         Dataset("shapes", good, other, ("a", "b", "c"), "here")
     assert Dataset("shapes", good, good, ("a", "b", "c"), "here").image_shape == (2, 2, 1)
+
+
+def test_a_split_says_what_it_holds():
+    images = np.zeros((1437, 8, 6, 1), np.uint8)
+    assert repr(Split(images, np.arange(1437) % 10)) == "Split(1,437 images of 8x6x1, uint8, 10 classes)"
+    assert repr(Split(np.zeros((1, 5)), [3])) == "Split(1 image of 5, float64, 1 class)"

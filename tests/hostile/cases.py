@@ -53,8 +53,8 @@ def report(*more: str) -> Command:
     return Command("report", ("run", *more), () if "--no-html" in more else (PAGE,))
 
 
-def predict(*images: str) -> Command:
-    return Command("predict", ("run", *images))
+def predict(*images: str, of: str = "run") -> Command:
+    return Command("predict", (of, *images))
 
 
 def evaluate(dataset: str, *more: str) -> Command:

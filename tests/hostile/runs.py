@@ -105,7 +105,10 @@ def checkpoints(place: Place, random: Random | None) -> Case:
     more = random.choice(((), (), ("--epochs", "3"), ("--epochs", "1"), ("--dtype", "float64")))
     if more[:2] == ("--epochs", "1"):
         expected = CODES
-    return Case(f"{len(chosen)} of {len(files)} checkpoints: {told}", cases.resume(*more), expected)
+    told = f"{len(chosen)} of {len(files)} checkpoints: {told}"
+    if random.random() < 0.3:
+        return Case(told, cases.predict(PICTURE, of="stopped"))
+    return Case(told, cases.resume(*more), expected)
 
 
 def page(place: Place, random: Random | None) -> Case:

@@ -12,6 +12,18 @@ from xnn.reporting.pictures import png
 from xnn.reporting.saved import SavedRun
 from xnn.runs import Settings
 from xnn.runs.run import train
+from xnn.training import Callback
+
+
+class StopAfter(Callback):
+    """Interrupts a run after a step, as a signal does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def step_end(self, trainer):
+        if trainer.step == self.step:
+            trainer.request_stop("a test", to_resume=True)
 
 
 def quick(path, **changes):

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tests.reporting.runs import redescribe
+from tests.reporting.runs import StopAfter, quick, redescribe
 from xnn.errors import RunError
 from xnn.reporting.saved import SavedRun, load_model
+from xnn.runs import checkpoints
+from xnn.runs.assembly import prepare
+from xnn.runs.run import resume, train
 
 
 def test_the_model_is_the_one_that_was_saved(finished):
@@ -43,6 +46,84 @@ def test_a_run_under_way_has_no_result(finished, tmp_path):
     assert (run.result, run.history, run.intervals) == (None, [], [])
     with pytest.raises(RunError, match=r"there is no model in it .*--resume"):
         load_model(tmp_path)
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.9], ids=["plain", "averaged"])
+def interrupted(request, tmp_path_factory):
+    """A run of 23 steps an epoch that was stopped inside its second one."""
+    path = tmp_path_factory.mktemp("interrupted") / "run"
+    return train(quick(path, average=request.param, validation=0.1), callbacks=[StopAfter(30)]).directory
+
+
+def newest(directory):
+    return max((directory / "checkpoints").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+
+def held_by(path):
+    """The vectors that a checkpoint is to be judged by."""
+    arrays = checkpoints.load(path).arrays
+    prefix = "average/" if "average/parameters" in arrays else ""
+    return arrays[f"{prefix}parameters"], arrays[f"{prefix}buffers"]
+
+
+def assert_holds(saved, path):
+    for flat, expected in zip((saved.model.parameters.flat, saved.model.buffers.flat), held_by(path), strict=True):
+        np.testing.assert_array_equal(flat, expected)
+
+
+def test_an_interrupted_run_has_the_model_of_its_last_checkpoint(interrupted):
+    saved = load_model(interrupted, "numpy")
+    assert newest(interrupted).name.startswith("step-")
+    assert_holds(saved, newest(interrupted))
+    assert saved.moment == "after epoch 1 of 2, batch 9"
+    assert saved.classes == tuple("0123456789")
+    assert saved.normalization == prepare(SavedRun.open(interrupted).settings).normalization
+    arrays = checkpoints.load(newest(interrupted)).arrays
+    assert ("average/parameters" in arrays) == bool(saved.settings.average)
+
+
+def test_a_damaged_checkpoint_is_passed_over(interrupted, tmp_path):
+    shutil.copytree(interrupted, tmp_path / "run")
+    path = newest(tmp_path / "run")
+    path.write_bytes(path.read_bytes()[:-5])
+    saved = load_model(tmp_path / "run", "numpy")
+    assert saved.moment == "after epoch 1 of 2"
+    assert_holds(saved, tmp_path / "run" / "checkpoints" / "epoch-00001.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda info: info.pop("model"), "is of an earlier version"),
+        (lambda info: info["model"].update(classes=["one"]), "do not have the"),
+        (lambda info: info["model"].update(image_shape=[9, 8, 1]), "do not have the"),
+        (lambda info: info["model"]["settings"].update(hidden=1_000_000), "do not have the"),
+        (lambda info: info["model"].update(normalization={}), "normalization"),
+        (lambda info: info["layout"].reverse(), "its parameters are not those of its model"),
+    ],
+    ids=["none", "classes", "shape", "width", "normalization", "layout"],
+)
+def test_a_checkpoint_that_does_not_describe_its_model_is_named(interrupted, tmp_path, change, word):
+    shutil.copytree(interrupted, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        saved = checkpoints.load(path)
+        change(saved.info)
+        checkpoints.save(path.parent, saved.arrays, saved.info)
+    with pytest.raises(RunError, match="no model in it, nor a checkpoint") as caught:
+        load_model(tmp_path / "run", "numpy")
+    assert word in str(caught.value)
+    assert "xnn-train --resume" in str(caught.value)
+
+
+def test_a_prolonged_run_is_judged_by_its_checkpoint_and_not_by_the_model_of_its_first_end(finished, tmp_path):
+    shutil.copytree(finished.directory, tmp_path / "run")
+    resume(tmp_path / "run", epochs=5, callbacks=[StopAfter(23 * 4 + 1)])
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    saved = load_model(tmp_path / "run", "numpy")
+    assert saved.moment == "after epoch 4 of 5, batch 1"
+    assert_holds(saved, newest(tmp_path / "run"))
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    assert load_model(tmp_path / "run", "numpy").moment is None
 
 
 def test_what_is_no_run_is_named(tmp_path):

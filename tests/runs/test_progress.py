@@ -1,6 +1,8 @@
 """What is shown: the bar on a terminal, lines elsewhere, the table at the end."""
 
 import io
+import re
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.training import small
+from xnn.kernels.compiling import Compilations
 from xnn.runs.progress import Bar, Lines, clock_time, epoch_line, print_line, print_result, reporter
 from xnn.training import Callback
 
@@ -53,6 +56,56 @@ def test_the_bar_shows_where_training_is_and_goes_away():
     assert "epoch 1/2: train loss" in lines
     assert "epoch 2/2: train loss" in lines
     bar.close()
+
+
+@pytest.fixture
+def compiling(monkeypatch):
+    """What is compiled here alone; between `begin` and `end` lie 10 seconds."""
+    now, found = [0.0], Compilations()
+    monkeypatch.setattr("xnn.kernels.compiling.perf_counter", lambda: perf_counter() + now[0])
+    monkeypatch.setattr("xnn.runs.progress.compilations", found)
+
+    def compile_it(*names, look=lambda: None):
+        for name in names:
+            found.begin(name)
+            now[0] += 10.0
+            look()
+            found.end()
+
+    return compile_it
+
+
+def test_the_bar_says_what_is_compiled(compiling):
+    console = terminal()
+    bar = Bar(console)
+    trainer = small.make_trainer(callbacks=[bar])
+    bar.fit_begin(trainer)
+    compiling("winograd", look=lambda: bar._progress.refresh())
+    bar.close()
+    assert "compiling (once): winograd" in console.file.getvalue()
+    assert "compiling the kernels" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize("kind", [Bar, Lines])
+def test_a_line_says_what_was_compiled_and_how_long_that_took(compiling, kind):
+    console = terminal(300) if kind is Bar else Console(file=io.StringIO(), width=300)
+
+    class Compile(Callback):
+        def epoch_begin(self, trainer):
+            if not trainer.epoch:
+                compiling("pooling", "winograd", "pooling")
+
+    shown = kind(console)
+    trainer = small.make_trainer(callbacks=[shown, Compile()])
+    trainer.fit(small.make_batches(trainer), epochs=2)
+    compiling("linear")  # after the end, which is no matter of this run's
+    text = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", console.file.getvalue())
+    told = re.findall(
+        r"compiling the kernels.*|compiled .*? in .*? s; later runs find them in a cache|epoch ./2: train", text
+    )
+    before = ["compiling the kernels that this run needs (once) ..."] if kind is Lines else []
+    compiled = "compiled pooling, winograd in 30.0 s; later runs find them in a cache"
+    assert told == [*before, compiled, "epoch 1/2: train", "epoch 2/2: train"]
 
 
 def test_the_bar_says_when_it_evaluates():

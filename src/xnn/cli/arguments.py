@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a command line asks for: a new run, the rest of an earlier one, the table of layers, or a learning rate."""
+    """What a command line asks for: a new run, the rest of an earlier one, or one of the flags that train nothing."""
 
     settings: Settings
     changes: dict[str, Any]
@@ -48,6 +48,7 @@ class Command:
     summary: bool
     download: bool
     find_lr: str | None
+    warm_up: bool
 
 
 def parse(argv: Sequence[str] | None = None) -> Command:
@@ -63,21 +64,21 @@ def parse(argv: Sequence[str] | None = None) -> Command:
     if unknown:
         _refuse(unknown[0], parser)
     given = vars(values)
-    resume, summary, download, find_lr = (
-        given.pop(name, None) for name in ("resume", "summary", "download", "find_lr")
+    resume, summary, download, find_lr, warm_up = (
+        given.pop(name, None) for name in ("resume", "summary", "download", "find_lr", "warm_up")
     )
     if resume is not None:
         for name in given:
             if name not in BESIDE_RESUME:
                 allowed = ", ".join(map(flag, BESIDE_RESUME))
                 raise SettingError(f"{flag(name)}: a resumed run keeps its settings; only {allowed} may change")
-        for name, asked in (("--summary", summary), ("--find-lr", find_lr)):
+        for name, asked in (("--summary", summary), ("--find-lr", find_lr), ("--warm-up", warm_up)):
             if asked:
                 raise SettingError(f"{name}: not together with --resume")
     elif download:
         raise SettingError("--download: is for --resume; a new run downloads its data set where it is missing")
     chosen = {name: read_option(name, value) for name, value in given.items()}
-    return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download), find_lr)
+    return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download), find_lr, bool(warm_up))
 
 
 def _parser() -> Parser:
@@ -100,6 +101,7 @@ def _parser() -> Parser:
         help="suggest a learning rate, draw how the loss goes with it, and exit",
     )
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
+    groups["run"].add_argument("--warm-up", action="store_true", help="compile all that this run would need and exit")
     return parser
 
 

@@ -1,16 +1,22 @@
 """``xnn-predict``: what a trained model sees in a picture, or how good it is on a data set."""
 
 import argparse
+import csv
+import io
 import json
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from xnn.cli.arguments import Parser
-from xnn.cli.frame import BAR, guarded, say
+from xnn.cli.frame import BAR, MOST_OF_ERROR, guarded, say
 from xnn.errors import DataError, SettingError
+from xnn.texts import printable
 
 if TYPE_CHECKING:
+    from xnn.reporting.answers import Answer
     from xnn.reporting.evaluation import Evaluation
     from xnn.reporting.saved import SavedModel
 
@@ -25,12 +31,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="xnn-predict",
-        usage="%(prog)s RUN_DIR IMAGE... [--top K] [--invert] [--json]\n"
+        usage="%(prog)s RUN_DIR IMAGE... [--top K] [--invert] [--csv | --json]\n"
         "       %(prog)s RUN_DIR --dataset NAME [--data-dir DIR] [--split NAME] [--json]",
         description="Say what pictures show, or evaluate a run's model on a data set.",
     )
     parser.add_argument("run", metavar="RUN_DIR", help="a directory that xnn-train wrote")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture files of any size")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="picture files of any size, folders of them, or - for a list on standard input",
+    )
     parser.add_argument("--top", metavar="K", default="3", help="how many classes to name (default: 3)")
     parser.add_argument(
         "--invert",
@@ -46,6 +57,7 @@ def _parser() -> Parser:
     parser.add_argument("--labels", metavar="NAME", help="which labels of cifar100 (default: those of the run)")
     parser.add_argument("--split", metavar="NAME", default="test", help="which images of it: test (default) or train")
     parser.add_argument("--backend", metavar="NAME", help="as for xnn-train")
+    parser.add_argument("--csv", action="store_true", help="print a line of comma-separated values for each picture")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -56,6 +68,11 @@ def _run(given: argparse.Namespace) -> None:
     from xnn.reporting.saved import load_model
 
     saved = load_model(given.run, given.backend)
+    if saved.moment is not None:
+        print(
+            f"xnn-predict: {printable(given.run)} is not complete: its model is as it was {saved.moment}",
+            file=sys.stderr,
+        )
     if given.dataset is None:
         _predict(given, saved, top)
     else:
@@ -68,6 +85,8 @@ def _checked(given: argparse.Namespace) -> int:
         raise SettingError("expected one IMAGE or more after RUN_DIR, or --dataset NAME")
     if given.dataset is not None and given.images:
         raise SettingError(f"--dataset {given.dataset}: not together with pictures such as {given.images[0]}")
+    if given.csv and (given.json or given.dataset is not None):
+        raise SettingError(f"--csv: not together with {'--json' if given.json else '--dataset'}")
     for name in ("data_dir", "labels"):
         if given.dataset is None and getattr(given, name) is not None:
             raise SettingError(f"--{name.replace('_', '-')}: only together with --dataset")
@@ -79,29 +98,93 @@ def _checked(given: argparse.Namespace) -> int:
 
 
 def _predict(given: argparse.Namespace, saved: "SavedModel", top: int) -> None:
-    import numpy as np
+    from xnn.reporting.answers import answers, pictures_named
 
-    from xnn.reporting.evaluation import probabilities
-    from xnn.reporting.pictures import read_picture
+    tally = _Tally(given.images)
+    paths = pictures_named(given.images, tally.refuse, getattr(sys.stdin, "buffer", None))
+    batches = tally.counted(answers(saved, paths, top, tally.refuse, invert=given.invert))
+    if given.csv:
+        _print_csv(batches, saved, top)
+    elif given.json:
+        _print_json(batches, saved)
+    else:
+        _print_bars(batches, saved)
+    tally.complain()
+
+
+class _Tally:
+    """Counts the answers, and names and counts the pictures that have none."""
+
+    def __init__(self, images: list[str]) -> None:
+        self._images = images
+        self._answered = self._refused = 0
+
+    def counted(self, batches: "Iterable[list[Answer]]") -> "Iterator[list[Answer]]":
+        """Give the answers, as long as somebody reads what is printed of them."""
+        for batch in batches:
+            self._answered += len(batch)
+            yield batch
+            sys.stdout.flush()
+            if getattr(sys.stdout, "lost", None) is not None:
+                return
+
+    def refuse(self, path: str, error: DataError) -> None:
+        """Print what is wrong with a picture; raise it if no other was asked for."""
+        if self._images == [path]:
+            raise error
+        self._refused += 1
+        print(printable(f"xnn-predict: {error}", MOST_OF_ERROR), file=sys.stderr)
+
+    def complain(self) -> None:
+        """Raise a `DataError` if some have no answer."""
+        if self._refused:
+            raise DataError(f"{self._refused:,} of {self._answered + self._refused:,} pictures could not be read")
+
+
+def _print_bars(batches: "Iterable[list[Answer]]", saved: "SavedModel") -> None:
     from xnn.reporting.values import short
 
-    pictures = [read_picture(path, saved.image_shape, invert=given.invert) for path in given.images]
-    # One by one: a batch might round differently from a single picture.
-    rows = [probabilities(saved, picture[None])[0] for picture in pictures]
-    found = [[(int(i), float(row[i])) for i in np.argsort(-row, kind="stable")[:top]] for row in rows]
-    if given.json:
-        answers = [
-            {"image": path, "top": [{"class": saved.classes[i], "index": i, "probability": p} for i, p in pairs]}
-            for path, pairs in zip(given.images, found, strict=True)
-        ]
-        print(json.dumps(answers, indent=2))
-        return
-    names = {i: short(saved.classes[i]) for pairs in found for i, _ in pairs}
-    width = max(map(len, names.values()))
-    for path, pairs in zip(given.images, found, strict=True):
-        say(path)
-        for i, p in pairs:
-            say(f"  {names[i].ljust(width)}  {100 * p:6.2f} %  {BAR * round(_WIDTH * p)}".rstrip())
+    for batch in batches:
+        names = {i: short(saved.classes[i]) for answer in batch for i, _ in answer.top}
+        width = max(map(len, names.values()))
+        for answer in batch:
+            say(answer.image)
+            for i, p in answer.top:
+                say(f"  {names[i].ljust(width)}  {100 * p:6.2f} %  {BAR * round(_WIDTH * p)}".rstrip())
+
+
+def _print_json(batches: "Iterable[list[Answer]]", saved: "SavedModel") -> None:
+    """Print one document, piece by piece."""
+    before = "[\n"
+    for batch in batches:
+        for answer in batch:
+            top = [{"class": saved.classes[i], "index": i, "probability": p} for i, p in answer.top]
+            text = json.dumps({"image": answer.image, "top": top}, indent=2)
+            print(before + textwrap.indent(text, "  "), end="")
+            before = ",\n"
+    print("[]" if before == "[\n" else "\n]")
+
+
+def _print_csv(batches: "Iterable[list[Answer]]", saved: "SavedModel", top: int) -> None:
+    """Print a line for each picture, below a header."""
+    columns = ["image"]
+    for number in range(1, min(top, len(saved.classes)) + 1):
+        columns += [f"class_{number}", f"probability_{number}"]
+    is_new = True
+    for batch in chain(batches, [[]]):  # the header stands even above nothing
+        for row in [columns] * is_new + [[answer.image, *_cells(answer, saved)] for answer in batch]:
+            say(_csv_line(row))
+        is_new = False
+
+
+def _cells(answer: "Answer", saved: "SavedModel") -> list[str]:
+    return [text for i, p in answer.top for text in (saved.classes[i], repr(p))]
+
+
+def _csv_line(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(map(printable, cells))
+    return line.getvalue()
 
 
 def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
@@ -111,7 +194,6 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     from xnn.reporting.contents import place_of_data
     from xnn.reporting.evaluation import evaluate, in_classes_of
     from xnn.reporting.saved import SavedRun
-    from xnn.texts import printable
 
     settings = SavedRun.open(given.run).settings
     # A run has the absolute path of a folder.

@@ -52,6 +52,7 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
     # Imported only now: they load libraries that draw and print, which --help and a mistyped flag do not need.
     from xnn.runs import progress, run
     from xnn.runs.assembly import prepare
+    from xnn.runs.warming import warm_up
 
     console = make_console(quiet=command.settings.quiet)
     report = partial(progress.print_line, console)
@@ -60,6 +61,9 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         return 0
     if command.find_lr is not None:
         return _find_lr(command.settings, command.find_lr, report)
+    if command.warm_up:
+        warm_up(command.settings, report)
+        return 0
     shown = progress.reporter(console)
     heard: dict[str, Any] = {"report": report, "warn": _warn}
     try:

@@ -102,6 +102,11 @@ class Batches:
         """Return the number of batches in an epoch."""
         return -(-self.images // self.batch_size)
 
+    def __repr__(self) -> str:
+        order = "shuffled" if self.shuffle else "in order"
+        count = f"{len(self):,} batch{'es' * (len(self) != 1)} of {self.batch_size:,}"
+        return f"Batches({count}, {order}, {self.dtype} on {self.backend.name}, from {self.split!r})"
+
     def first_not_finite(self) -> int | None:
         """Return the first image of the split, from 0, that holds NaN, infinity, or more than `dtype` can; or None."""
         images = self.split.images

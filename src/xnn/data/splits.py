@@ -76,8 +76,8 @@ class Split:
         If there is no image, if the two counts differ, if the images are not numbers, or if the labels are not classes.
     """
 
-    images: HostArray = field(repr=False)
-    labels: HostArray = field(repr=False)
+    images: HostArray
+    labels: HostArray
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", _as_array(self.images, "images"))
@@ -93,6 +93,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        count, classes = len(self), len(np.unique(self.labels))
+        images = f"{count:,} image{'s' * (count != 1)} of {'x'.join(map(str, self.images.shape[1:]))}"
+        return f"Split({images}, {self.images.dtype}, {classes:,} class{'es' * (classes != 1)})"
 
     def take(self, indices: HostArray) -> "Split":
         """Return a copy of the images and labels at `indices`."""

@@ -1,6 +1,7 @@
 """What the user sees while a model trains: a bar on a terminal, plain lines elsewhere, and a table at the end."""
 
 from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xnn._few_threads import can_start
+from xnn.kernels.compiling import compilations
 from xnn.texts import printable
 from xnn.training.callbacks import Callback
 from xnn.training.history import Row
@@ -29,17 +31,46 @@ def reporter(console: Console) -> "Lines":
 
 
 class Lines(Callback):
-    """Prints a line an epoch."""
+    """Prints a line an epoch, and one on what had to be compiled for it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._listening = ExitStack()
+        self._compiled: list[str] = []
+        self._told = 0.0
+
+    def fit_begin(self, trainer: "Trainer") -> None:
+        """Begin to listen to what is compiled."""
+        self._told = compilations.seconds
+        self._listening.enter_context(compilations.heard(self._hear))
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
         """Print the epoch's line."""
+        if self._compiled:
+            seconds = compilations.seconds
+            line = (
+                f"compiled {', '.join(self._compiled)} in {seconds - self._told:.1f} s; later runs find them in a cache"
+            )
+            print_line(self.console, line)
+            self._compiled, self._told = [], seconds
         print_line(self.console, epoch_line(row, trainer.epochs, trainer.held_out))
+
+    def fit_end(self, trainer: "Trainer") -> None:
+        """Listen no more."""
+        self.close()
 
     def close(self) -> None:
         """Take away what is shown for the moment, also after an error."""
+        self._listening.close()
+
+    def _hear(self, name: str) -> None:
+        if not self._compiled:
+            self._announce()
+        if name not in self._compiled:
+            self._compiled.append(name)
+
+    def _announce(self) -> None:
+        print_line(self.console, "compiling the kernels that this run needs (once) ...")
 
 
 class Bar(Lines):
@@ -54,21 +85,22 @@ class Bar(Lines):
 
     def fit_begin(self, trainer: "Trainer") -> None:
         """Show the bar."""
-        left = _Column(_left, trainer, trainer.step, trainer.clock.elapsed)
+        super().fit_begin(trainer)
+        left = _Column(_left, trainer, trainer.step, compilations.working_time())
         columns = (_Column(_epoch, trainer), BarColumn(bar_width=30), _Column(_now, trainer), left)
         self._progress = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
         self._progress.add_task("train", total=None)
         self._progress.start()
 
-    def fit_end(self, trainer: "Trainer") -> None:
-        """Take the bar away."""
-        self.close()
-
     def close(self) -> None:
         """Take the bar away."""
+        super().close()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+    def _announce(self) -> None:
+        """Leave it to the bar."""
 
 
 class _Column(ProgressColumn):
@@ -91,6 +123,9 @@ def _epoch(task: Task, trainer: "Trainer") -> Text:
 
 
 def _now(task: Task, trainer: "Trainer") -> Text:
+    compiling = compilations.now
+    if compiling is not None:
+        return Text(f"compiling (once): {compiling}")
     if trainer.evaluating:
         return Text(f"looking at the {trainer.held_out} images")
     sums, seconds = trainer.epoch_sums, trainer.epoch_clock.elapsed
@@ -101,12 +136,12 @@ def _now(task: Task, trainer: "Trainer") -> Text:
     return Text(f"loss {now.loss:.4f}{accuracy}  {sums.images / seconds:,.0f} images/s")
 
 
-def _left(task: Task, trainer: "Trainer", first_step: int, before: float) -> Text:
+def _left(task: Task, trainer: "Trainer", first_step: int, began: float) -> Text:
     done = trainer.step - first_step
     if not done:
         return Text("")
     left = (trainer.epochs - trainer.epoch) * trainer.batches - trainer.batch
-    return Text(f"{clock_time((trainer.clock.elapsed - before) / done * left)} left", style="cyan")
+    return Text(f"{clock_time((compilations.working_time() - began) / done * left)} left", style="cyan")
 
 
 def clock_time(seconds: float) -> str:

@@ -150,11 +150,7 @@ class RunFiles:
         RunError
             There were checkpoints, but no sound one is left.
         """
-        saved, damaged = None, list[str]()
-        with schema.reading(self.path / "checkpoints"):
-            if self.folder.exists("checkpoints"):
-                with self.folder.child("checkpoints") as folder:
-                    saved, damaged = checkpoints.newest_valid(folder, check)
+        saved, damaged = self.sound_checkpoint(check)
         if saved is None and damaged:
             raise RunError(f"--resume {self.path}: no sound checkpoint is left: {some(damaged, '; ')}")
         if saved is None and self.read_metrics():
@@ -172,6 +168,22 @@ class RunFiles:
         name = checkpoints.of_epoch(epoch)
         with schema.reading(self.path / "checkpoints" / name), self.folder.child("checkpoints") as folder:
             return checkpoints.load_from(folder, name)
+
+    def sound_checkpoint(
+        self, check: Callable[[checkpoints.Saved], object] | None = None
+    ) -> tuple[checkpoints.Saved | None, list[str]]:
+        """Return what `newest_checkpoint` does, and None as well where no sound one is left.
+
+        Raises
+        ------
+        RunError
+            The folder cannot be looked into.
+        """
+        with schema.reading(self.path / "checkpoints"):
+            if self.folder.exists("checkpoints"):
+                with self.folder.child("checkpoints") as folder:
+                    return checkpoints.newest_valid(folder, check)
+        return None, []
 
     def has(self, path: Path) -> bool:
         """Whether there is such a file; a model is there once the run is complete, and the curves soon after.

@@ -205,6 +205,7 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -
             made_with=resuming.made_with(job),
             best=best.column(job),
             at_start=settings.from_ is not None,
+            model=_description(job),
         )
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
 

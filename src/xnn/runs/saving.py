@@ -40,6 +40,8 @@ class Checkpoint(Callback):
         Name of a column of the history: the checkpoint of the epoch that has its lowest value is kept too.
     at_start
         Whether to save before the first step too, for a run that begins with weights that may be gone later.
+    model
+        A JSON-able description of the model, kept under ``model`` likewise: what it takes to use the checkpoint alone.
     """
 
     def __init__(
@@ -52,15 +54,15 @@ class Checkpoint(Callback):
         made_with: Mapping[str, Any] | None = None,
         best: str | None = None,
         at_start: bool = False,
+        model: Mapping[str, Any] | None = None,
     ) -> None:
         _checks.count("keep", keep, 1)
         self.directory = directory if isinstance(directory, Folder) else Path(directory)
         self.keep = keep
-        self.data = data
         self.every = Every.parse(every)
-        self.made_with = made_with
         self.best = best
         self.at_start = at_start
+        self.facts = {"data": data, "made_with": made_with, "model": model}
         self._due = math.inf
 
     def fit_begin(self, trainer: Trainer) -> None:
@@ -102,10 +104,7 @@ class Checkpoint(Callback):
                 f"a weight became NaN or infinite in epoch {info['epoch'] + 1}, step {info['step']}: "
                 f"try a lower --lr than {trainer.peak_lr:g}, or --clip-norm 1"
             )
-        if self.data is not None:
-            info["data"] = dict(self.data)
-        if self.made_with is not None:
-            info["made_with"] = dict(self.made_with)
+        info |= {name: dict(facts) for name, facts in self.facts.items() if facts is not None}
         path = checkpoints.save(self.directory, arrays, info)
         best = None if self.best is None else trainer.history.best(self.best)
         checkpoints.prune(self.directory, self.keep, path, None if best is None else checkpoints.of_epoch(best))

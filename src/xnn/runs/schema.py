@@ -131,6 +131,8 @@ class State(TypedDict):
     loss_scaling: NotRequired[LossScale]
     data: NotRequired[dict[Name, Count]]
     made_with: NotRequired[dict[Name, Name]]
+    model: NotRequired[dict[str, Any]]
+    """A `Description`, which is checked where it is used: to go on, none is needed."""
 
 
 class Scale(TypedDict):
@@ -141,7 +143,7 @@ class Scale(TypedDict):
 
 
 class Description(TypedDict):
-    """What it takes to use model.safetensors."""
+    """What it takes to use model.safetensors, or a checkpoint."""
 
     model: Name
     image_shape: tuple[Size, Size, Size]

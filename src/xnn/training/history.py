@@ -40,9 +40,16 @@ class History(list[Row]):
     """A list with one dict for each epoch.
 
     Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
-    (spent on the training steps) and ``images_per_second``; and, where there is data to judge by, the loss and the
-    accuracies on it under ``validation_`` (or the trainer's other `held_out` name), and so the trainer's `metrics`.
+    (spent on the training steps, but not on compiling kernels) and ``images_per_second``; and, where there is data to
+    judge by, the loss, the accuracies and the trainer's `metrics` on it under ``validation_`` (or the trainer's other
+    `held_out` name).
     """
+
+    def __repr__(self) -> str:
+        if not self:
+            return "History(no epochs)"
+        last = ", ".join(f"{name} {_cell(value)}" for name, value in self[-1].items() if name != "epoch")
+        return f"History({len(self):,} epoch{'s' * (len(self) != 1)}; the last: {last})"
 
     def column(self, name: str) -> list[Any]:
         """Return one value of each row, None where a row has none."""

@@ -13,7 +13,7 @@ import numpy as np
 from xnn.errors import some
 from xnn.training.history import History
 from xnn.training.metrics import Sums
-from xnn.training.stopwatch import Stopwatch
+from xnn.training.stopwatch import Stopwatch, working_clock
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
@@ -66,7 +66,7 @@ def load(trainer: "Trainer", arrays: Mapping[str, np.ndarray[Any, Any]], info: M
     trainer.last_lr = info.get("last_lr", info["lr"])
     trainer.epoch, trainer.batch, trainer.step = info["epoch"], info["batch"], info["step"]
     trainer.epoch_sums, trainer.interval_sums = Sums(**info["epoch_sums"]), Sums(**info["interval_sums"])
-    trainer.clock, trainer.epoch_clock = Stopwatch(info["seconds"]), Stopwatch(info["epoch_seconds"])
+    trainer.clock, trainer.epoch_clock = Stopwatch(info["seconds"]), working_clock(info["epoch_seconds"])
     trainer.history = History(row.copy() for row in info["history"])
 
 

@@ -21,7 +21,7 @@ from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.scores import Metric, check_names
-from xnn.training.stopwatch import Stopwatch
+from xnn.training.stopwatch import Stopwatch, working_clock
 
 _GLANCE = 0.25
 """Seconds after which the running loss is read again, for whoever is watching."""
@@ -82,7 +82,8 @@ class Trainer:
     history : History
         One row for each whole epoch.
     clock, epoch_clock : Stopwatch
-        Time spent in `fit`, and in the steps of the present epoch, what came before a resume included.
+        Time spent in `fit`, and in the steps of the present epoch, what came before a resume included. The second
+        stands still while kernels are compiled, which happens once and says nothing of a step.
     last_lr : float or None
         Learning rate of the last step (the optimizer's may have changed since); None before the first.
     stop_reason : str or None
@@ -137,7 +138,7 @@ class Trainer:
         self.epochs = self.batches = self.first_epoch = 0
         self.last_lr: float | None = None
         self.history = History()
-        self.clock, self.epoch_clock = Stopwatch(), Stopwatch()
+        self.clock, self.epoch_clock = Stopwatch(), working_clock()
         self.stop_reason: str | None = None
         self._to_resume = False
         self._train: Loader | None = None
@@ -289,7 +290,7 @@ class Trainer:
         self.history.append(row)
         self.epoch += 1
         self.batch = 0
-        self.epoch_sums, self.epoch_clock = Sums(), Stopwatch()
+        self.epoch_sums, self.epoch_clock = Sums(), working_clock()
 
     def _train_batches(self, batches: Iterable[tuple[Array, ...]]) -> None:
         """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from numba import njit
+from numba.core import event
 
 from xnn._notes import note
+from xnn.kernels.compiling import compilations
 from xnn.kernels.numpy.cache import SealedCache
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -25,3 +27,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function that is only called by compiled ones, and becomes part of them."""
     return cast(Callable[..., Any], njit(forceinline=True, **_OPTIONS)(function))
+
+
+class _Listener(event.Listener):
+    """Passes on what Numba compiles, which it announces for what is not in the cache alone, holding a lock."""
+
+    def on_start(self, event: Any) -> None:
+        """Name the kernel after its module, as in ``winograd inputs``."""
+        module = event.data["dispatcher"].py_func.__module__
+        compilations.begin(module.rpartition(".")[2].replace("_", " "))
+
+    def on_end(self, event: Any) -> None:
+        """Say that it is done."""
+        compilations.end()
+
+
+event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]  # Numba's own

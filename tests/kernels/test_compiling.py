@@ -1,0 +1,100 @@
+"""What compiling takes, and a clock that leaves it out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.training import small
+from xnn.kernels import compiling
+from xnn.kernels.compiling import Compilations, compilations
+from xnn.training import Callback
+from xnn.training.stopwatch import Stopwatch
+
+EVENT = st.tuples(st.sampled_from(["begin", "end", "pass"]), st.integers(0, 9))
+
+
+@given(st.lists(EVENT, max_size=30))
+def test_each_second_is_either_work_or_compiling(events):
+    now = [100.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "perf_counter", lambda: now[0])
+        found, depth, compiled, worked = Compilations(), 0, 0.0, 0.0
+        for kind, seconds in events:
+            if kind == "begin":
+                found.begin("a")
+                depth += 1
+            elif kind == "end" and depth:
+                found.end()
+                depth -= 1
+            now[0] += seconds
+            compiled, worked = compiled + seconds * (depth > 0), worked + seconds * (depth == 0)
+            assert found.seconds == compiled
+            assert found.working_time() == 100.0 + worked
+            assert (found.now is None) == (depth == 0)
+
+
+def test_only_what_is_asked_for_is_named():
+    """A kernel's parts are compiled within it."""
+    found, heard = Compilations(), []
+    with found.heard(heard.append):
+        for name in ("a", "b", "a"):
+            found.begin(name)
+            found.begin("part")
+            assert found.now == name
+            found.end()
+            found.end()
+    found.begin("c")
+    assert heard == ["a", "b", "a"]
+    assert found.names == ["b", "a", "c"]
+
+
+def test_numba_tells_what_it_compiles_and_what_it_finds_it_does_not(tmp_path):
+    pytest.importorskip("numba")
+    from xnn.kernels.numpy.compiled import compiled
+
+    source = tmp_path / "some_kernel.py"
+    source.write_text("def double(x):\n    for i in range(x.shape[0]):\n        x[i] *= 2\n")
+
+    def kernel():
+        namespace = {"__name__": "some_kernel"}
+        exec(compile(source.read_text(), source, "exec"), namespace)
+        return compiled(namespace["double"])
+
+    heard, before = [], compilations.seconds
+    with compilations.heard(heard.append):
+        first = kernel()
+        first(np.ones(3))
+        assert heard == ["some kernel"]
+        taken = compilations.seconds - before
+        assert taken > 0
+        first(np.ones(3))
+        kernel()(np.ones(3))
+    assert heard == ["some kernel"]
+    assert compilations.seconds - before == taken
+    assert compilations.now is None
+
+
+def test_an_epochs_seconds_are_those_of_its_steps(monkeypatch):
+    """Not those of a kernel that was compiled meanwhile; all of it is in the run's own."""
+    now = [0.0]
+    for module in ("xnn.kernels.compiling", "xnn.training.stopwatch"):
+        monkeypatch.setattr(f"{module}.perf_counter", lambda: now[0])
+
+    class Compile(Callback):
+        def step_end(self, trainer):
+            now[0] += 1.0
+            if trainer.step == 1:
+                compilations.begin("a")
+                now[0] += 50.0
+                compilations.end()
+
+    trainer = small.make_trainer(callbacks=[Compile()])
+    row = trainer.fit(small.make_batches(trainer, batch_size=8), epochs=1)[0]
+    assert row["seconds"] == 6.0
+    assert row["images_per_second"] == 8.0
+    assert trainer.clock.elapsed == 56.0
+    clock = Stopwatch()
+    with clock.running():
+        now[0] += 1.0
+    assert clock.elapsed == 1.0
