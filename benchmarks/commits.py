@@ -33,7 +33,7 @@ from benchmarks.timing import calls_in, turn
 
 ROOT = Path(__file__).resolve().parent.parent
 AGREEING = 7
-"""A row fails only if at most one of so many pairs disagrees."""
+"""A row fails only if at most one in this many pairs disagrees."""
 Turns: TypeAlias = dict[tuple[str, Task], dict[str, list[float]]]
 """The seconds of a step, a turn each, of the old and the new commit in each row."""
 

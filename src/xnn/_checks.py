@@ -50,7 +50,7 @@ def integer(name: str, value: Any) -> int:
 
 
 def is_size(value: object, least: int) -> bool:
-    """Whether `value` can be a length in a shape: an int of Python's own, of at least `least`."""
+    """Whether `value` can be a length in a shape: a Python int of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -68,7 +68,7 @@ def no_list(name: str, value: Any) -> None:
 
 
 def _number(name: str, value: Any, expected: str, allowed: Any) -> float:
-    # A bool is an int to Python, but as a rate it is always a mistake.
+    # Python treats a bool as an int, but as a rate it is always a mistake.
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not math.isfinite(value) or not allowed(value):
         raise ValueError(f"{name} must be {expected}, not {value!r}")

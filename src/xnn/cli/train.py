@@ -108,7 +108,7 @@ def _find_lr(settings: Any, picture: str, report: Report) -> int:
 
 
 def _forgive(out: Outlet, end: str) -> None:
-    """Say on standard error that output was lost; the exit code stays, since the run is what counts."""
+    """Say on standard error if output was lost; the exit code stays, since the run is what counts."""
     lost = out.settle()
     if lost is not None:
         _warn(f"some of the output could not be written ({reason(lost)}); {end}")

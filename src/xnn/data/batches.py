@@ -108,7 +108,7 @@ class Batches:
         return f"Batches({count}, {order}, {self.dtype} on {self.backend.name}, from {self.split!r})"
 
     def first_not_finite(self) -> int | None:
-        """Return the first image of the split, from 0, that holds NaN, infinity, or more than `dtype` can; or None."""
+        """Return the first image, counted from 0, with NaN, infinity or a number beyond `dtype`'s range, or None."""
         images = self.split.images
         if images.dtype.kind != "f":
             return None

@@ -31,7 +31,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 MOST_PIXELS = 2**26
 """The largest cameras have 61 million. A picture of this size takes 201 MB in colour, and a second to decode."""
 _MOST_BYTES = 2**28 + 2**20
-"""What that many pixels take uncompressed, with alpha and a megabyte of other things."""
+"""The size of that many pixels, uncompressed, with alpha and a megabyte of other things."""
 _ORIENTATION = 0x0112
 _SCANS, _BYTES_PER_SCAN = 100, 2**14
 

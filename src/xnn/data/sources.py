@@ -212,7 +212,7 @@ def _load_listing(request: _Request, listing: Listing, folder: Path) -> cache.Ca
     root, paths = listing.root, listing.paths
     if root != folder:  # a file that lists them: the labels are in it
         paths = [root, *paths]
-    # A folder may have any name; this makes it one that a file can have.
+    # A folder may have any name; turn it into one that a file can have.
     stem = f"folder-{re.sub(r'[^a-zA-Z0-9._-]', '_', root.name)[:40]}"
     mark = f"{cache.fingerprint(paths, folder, unreadable=request.skip_bad)}, division {DIVISION}"
     if request.skip_bad:
@@ -259,7 +259,7 @@ def _load_torchvision(request: _Request) -> cache.Cached:
         request,
         f"torchvision-{kind}",
         request.data_dir,
-        # Each folder that is named has a cache file of its own, and only torchvision knows the files.
+        # Each given folder has its own cache file, and only torchvision knows the files.
         request.name,
         read,
         f"{root} (torchvision)",

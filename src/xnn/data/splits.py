@@ -117,7 +117,7 @@ class Dataset:
     classes : tuple of str
         The name of each label.
     source : str
-        Where the images were read from, for people.
+        Where the images were read from, as text for people.
     divided : bool
         Whether the test images were chosen here, by `validation_split`, from images that come undivided.
     validation : Split or None

@@ -127,7 +127,7 @@ class Layer(Model):
         return 0
 
     def parameter(self, name: str, shape: Shape, initializer: Initializer, decay: bool = True) -> Parameter:
-        """Declare a parameter; to be called in `initialize`."""
+        """Declare a parameter; call this in `initialize`."""
         check_initializer(f"{type(self).__name__}: the initializer of {name}", initializer)
         self._parameters[name] = Parameter(shape, initializer, decay)
         return self._parameters[name]
@@ -145,7 +145,7 @@ class Layer(Model):
     def connect(self, result: tuple[Array, Pullback], *parameters: Parameter | None) -> tuple[Array, Pullback]:
         """Turn a function's (y, pullback) into the layer's.
 
-        `parameters` are those that the function was called with, in its order, after the input.
+        `parameters` are those that the function was called with after its input, in the same order.
         """
         if not isinstance(result, tuple):
             raise TypeError(f"{type(self).__name__}: connect takes a tuple (y, pullback), not {type(result).__name__}")
@@ -226,7 +226,7 @@ class Layer(Model):
         return shown(self)
 
     def __copy__(self) -> Self:
-        """Return a model of its own: parts that two models shared could not be views of both models' vectors."""
+        """Return an independent model: parts that two models shared could not be views of both models' vectors."""
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class Layer(Model):
         return held, sum(math.prod(layer.output_shape) for layer in layers)
 
     def __call__(self, x: Array) -> Array:
-        """Return the output for x ``(batch, *input_shape)``, as in inference: no dropout, running statistics."""
+        """Return the output for x ``(batch, *input_shape)`` in inference: no dropout, running statistics."""
         _checks.no_list("x", x)
         y, _ = self.forward(x)
         return y
@@ -322,7 +322,7 @@ class Layer(Model):
         save(self, path)
 
     def computing(self) -> AbstractContextManager[None]:
-        """Return a context for many calls, such as training; a call outside it enters it by itself where that matters.
+        """Return a context for many calls, such as training; a call outside it enters it on its own where needed.
 
         See `xnn.kernels.Computing`.
         """

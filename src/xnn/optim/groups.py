@@ -87,7 +87,7 @@ def last_layer(model: Model) -> Rule:
 
 
 class Groups(Optimizer):
-    """Optimizers of the parts of a model, as one.
+    """Optimizers of a model's parts, used as one optimizer.
 
     For example AdamW for the biases and norms, and SGD for the weights::
 

@@ -92,7 +92,7 @@ def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download:
     except DataError:
         if data_dir is not None or place is None or not download:
             raise
-    # The run's own folder is gone, and a folder that is named is never downloaded into.
+    # The run's own folder is gone, and nothing is ever downloaded into a given folder.
     return load(settings.dataset, **options)
 
 

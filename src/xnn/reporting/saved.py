@@ -65,7 +65,7 @@ class SavedRun:
 
     @property
     def held_out(self) -> str:
-        """What the epochs were judged on: ``test`` or ``validation``."""
+        """Name of the images on which the epochs were evaluated: ``test`` or ``validation``."""
         return judged_on(self.history)
 
 
@@ -84,7 +84,7 @@ class SavedModel:
     normalization
         How its images were normalised in training.
     settings
-        Those of the run that say what was computed; not where the data was.
+        The run's settings about what was computed, but not those about where the data was.
     division
         The way in which the test images were chosen, if they were chosen by xnn.
     moment
@@ -198,7 +198,7 @@ def _build(saved: SavedModel, chosen: Backend, found: int, count: int) -> None:
 
 
 def _described(description: schema.Description) -> SavedModel:
-    """Return the model that a file describes, not yet built."""
+    """Return the model that a file describes; it is not built yet."""
     settings = Settings.from_dict(description["settings"])
     check_names(settings)
     if settings.hidden is None:

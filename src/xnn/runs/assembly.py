@@ -161,7 +161,7 @@ def _with_image_size(settings: Settings, dataset: data.Dataset) -> Settings:
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:
-    """Return settings whose data is found from any working directory: a run may be resumed from another one."""
+    """Return settings whose data is found from any working directory, since a run may be resumed from another one."""
 
     def absolute(path: str) -> str:
         return str(Path(path).expanduser().absolute())
@@ -296,7 +296,7 @@ def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:
 
 
 def _schedule(settings: Settings, lr: float, batches: int) -> optim.Schedule:
-    """The learning rate by step."""
+    """Return the learning rate's schedule."""
     total = known(settings.epochs) * batches
     warmup = min(round((settings.warmup or 0.0) * batches), total - 1)
     return SCHEDULES[known(settings.schedule)](lr, total, warmup_steps=warmup)

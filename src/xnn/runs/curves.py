@@ -33,7 +33,7 @@ def draw(history: History, intervals: Sequence[IntervalRow] = (), *, title: str 
     title
         Shown above.
     held_out
-        Prefix of the columns that do not belong to the training set.
+        Prefix of the columns for the held-out data.
     """
     with plain_figure((12.0, 4.2)) as figure:
         return _picture(figure, history, intervals, title, held_out)

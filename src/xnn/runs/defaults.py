@@ -36,7 +36,7 @@ COMMON: dict[str, Any] = {
 
 
 def check_names(settings: Settings) -> None:
-    """Raise a `SettingError` if no recipe or model has the name that is given, or the two do not belong together."""
+    """Raise a `SettingError` if no recipe or model has the given name, or if the two do not belong together."""
     if settings.model is None:
         raise SettingError(f"--model: is not given; choose one of {', '.join(RECIPES)}")
     if settings.recipe is not None:

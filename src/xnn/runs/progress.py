@@ -60,7 +60,7 @@ class Lines(Callback):
         self.close()
 
     def close(self) -> None:
-        """Take away what is shown for the moment, also after an error."""
+        """Remove anything shown temporarily, also after an error."""
         self._listening.close()
 
     def _hear(self, name: str) -> None:
@@ -178,7 +178,7 @@ def table(
 
 
 def print_result(console: Console, result: Mapping[str, Any]) -> None:
-    """Print the table that sums a run up, the lab's columns first."""
+    """Print the table that sums up a run, the lab's columns first."""
     best = f", the best {result['best_epoch']}" if "best_epoch" in result else ""
     rows = {
         "data set": printable(result["dataset"]),

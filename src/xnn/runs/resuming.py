@@ -63,7 +63,7 @@ def data_facts(job: Job) -> dict[str, Any]:
 
 
 def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
-    """Raise a `RunError` if the data is not what the run began with."""
+    """Raise a `RunError` if the data is not the data that the run began with."""
     now, then = data_facts(job), saved.info.get("data", {})
     # The same number of images of each class does not make them the same images.
     if now.get("way of dividing") != then.get("way of dividing"):

@@ -260,7 +260,7 @@ def known(value: T | None) -> T:
 
 
 def flag(name: str) -> str:
-    """Return the command line's name of a setting."""
+    """Return a setting's name on the command line."""
     # A name that is a word of Python's, such as `from_`, ends in "_".
     return "--" + name.rstrip("_").replace("_", "-")
 

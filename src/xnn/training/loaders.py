@@ -137,7 +137,7 @@ class ArrayBatches:
         return -(-self.images // self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, ...]]:
-        """Yield the batches of an epoch beginning with batch `start`."""
+        """Yield the batches of an epoch, beginning with batch `start`."""
         xp = self._backend.xp
         order = None
         if self._shuffle:

@@ -87,7 +87,7 @@ def _load_slots(name: str, part: Any, arrays: Mapping[str, np.ndarray[Any, Any]]
 
 
 def _stepped(trainer: "Trainer") -> dict[str, Any]:
-    """What counts steps and keeps flat vectors: the optimizer, and the average where there is one."""
+    """Return the parts that count steps and keep flat vectors: the optimizer and, if there is one, the average."""
     parts: dict[str, Any] = {"optimizer": trainer.optimizer}
     if trainer.average is not None:
         parts["average"] = trainer.average

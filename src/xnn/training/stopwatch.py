@@ -11,7 +11,7 @@ class Stopwatch:
     """Seconds that passed while it was running, beginning from `elapsed`, by a clock; by default the system's."""
 
     def __init__(self, elapsed: float = 0.0, clock: Callable[[], float] | None = None) -> None:
-        # One tuple, replaced as a whole: the bar's thread may read it at any moment.
+        # One tuple, replaced as a whole: the progress bar's thread may read it at any moment.
         self._state: tuple[float, float | None] = (elapsed, None)
         self._now = clock or (lambda: perf_counter())
 

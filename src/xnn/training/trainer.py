@@ -75,7 +75,7 @@ class Trainer:
     Attributes
     ----------
     epoch, batch, step : int
-        Whole epochs done, batches done of the next one, steps done in all.
+        Whole epochs done, batches done in the next epoch, and steps done in all.
     epochs, first_epoch : int
         Of the present `fit`: after how many epochs in all it ends, and how many of them earlier calls did. Before the
         first call both are 0; with `until` the second is 0, since that goes on with what was begun.
@@ -385,7 +385,7 @@ class Trainer:
         self._call("interval", row)
 
     def _evaluate(self, data: Loader, predict: Callable[[Array], Array], *, interruptible: bool) -> Metrics:
-        """Pass over `data` without training; raises `_Interrupted` when asked to stop on the way."""
+        """Pass over `data` without training; raise `_Interrupted` if asked to stop on the way."""
         sums, meter, metrics = Sums(), Meter(self.model.backend, top5=True), copy.deepcopy(self.metrics)
         self.evaluating = True
         try:

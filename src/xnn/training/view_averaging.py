@@ -45,7 +45,7 @@ def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
 
 
 def _moved(model: Layer, x: Array, offset: int) -> Array:
-    """Return images seen through a window that is moved by 1 or -1 along both axes."""
+    """Return images seen through a window moved by 1 or -1 along both axes."""
     for axis in (1, 2):
         last = x.shape[axis] - 1
         # -1 -> 1 at one end, n -> n - 2 at the other; a single line stays.

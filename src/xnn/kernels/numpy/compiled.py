@@ -25,7 +25,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that is only called by compiled ones, and becomes part of them."""
+    """Compile a function that only compiled functions call, and that becomes part of them."""
     return cast(Callable[..., Any], njit(forceinline=True, **_OPTIONS)(function))
 
 
