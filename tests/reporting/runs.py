@@ -6,16 +6,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tests.runs.rows import quick
 from xnn.reporting.contents import contents_of
 from xnn.reporting.saved import SavedRun
-from xnn.runs import Settings
 from xnn.runs.run import train
-
-
-def quick(path, **changes):
-    """Settings for a run of a quarter of a second."""
-    chosen = {"model": "mlp", "hidden": 8, "epochs": 2, "batch_size": 64, "backend": "numpy", "log_every": 5}
-    return Settings(**(chosen | {"run_dir": str(path)} | changes))
 
 
 @pytest.fixture(scope="session")
