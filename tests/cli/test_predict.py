@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import refusal_by
-from tests.reporting.runs import StopAfter, quick, redescribe
+from tests.reporting.runs import StopAfter, redescribe
+from tests.runs.rows import quick
 from xnn.cli.predict import main
 from xnn.data import load, pictures
 from xnn.reporting.evaluation import evaluate

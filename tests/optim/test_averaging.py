@@ -135,22 +135,15 @@ def test_a_model_without_buffers_will_do(backend):
 
 def test_a_single_pass_moves_it_where_there_is_one(monkeypatch):
     asked, moved = [], []
-
-    def single_pass(*what):
-        asked.append(what)
-        return lambda average, weights, share: moved.append((average.copy(), weights.copy(), share))
-
-    monkeypatch.setattr(kernels, "single_pass", single_pass)
+    move = lambda average, weights, share: moved.append((average.copy(), weights.copy(), share))  # noqa: E731 - one line
+    monkeypatch.setattr(kernels, "single_pass", lambda *what: asked.append(what) or move)
     model = FlatModel(make_backend("numpy"), np.ones(2), [2])
     average = ExponentialMovingAverage(model, 0.75)
-    average.update()
-    model.parameters.flat[...] = 3.0
-    average.update()
+    for value in (1.0, 3.0):
+        model.parameters.flat[...] = value
+        average.update()
     assert asked == [(model.backend, "float64", "move_average")]
-    assert [share for *_, share in moved] == [0.25] * 2
-    expected = ((np.ones(2), np.full(2, 3.0)), (np.array([0.0, 1.0]),) * 2)
-    for vectors, pair in zip(moved, expected, strict=True):
-        np.testing.assert_array_equal(vectors[:2], pair)
+    assert str(moved) == str([(np.ones(2), np.full(2, 3.0), 0.25), (np.array([0.0, 1.0]),) * 2 + (0.25,)])
 
 
 def test_nothing_is_read_back_to_the_host(device_without_host_reads):

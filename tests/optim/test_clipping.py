@@ -72,13 +72,9 @@ def test_a_gradient_that_is_not_a_number_is_not_hidden(backend):
 
 
 def test_a_single_pass_does_it_where_there_is_one(monkeypatch):
-    model = nn.Linear(3).build((2,), backend="numpy")
+    model, asked = nn.Linear(3).build((2,), backend="numpy"), []
     model.gradients.flat[...] = 1.0
-
-    def clip(gradients, max_norm):
-        return [run.tolist() for run in gradients], max_norm
-
-    asked = []
+    clip = lambda gradients, max_norm: ([run.tolist() for run in gradients], max_norm)  # noqa: E731 - one line
     monkeypatch.setattr(kernels, "single_pass", lambda *what: asked.append(what) or clip)
     # Weights and biases are one run.
     assert clip_gradient_norm(model, 0.5) == ([[1.0] * 9], 0.5)

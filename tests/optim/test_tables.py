@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from xnn import nn, optim
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, make_optimizer, takers
 
-RATES, DECAYS = st.floats(1e-4, 1.0), st.floats(0.0, 1.0)
-MOMENTA = st.floats(0.0, 0.99)
+RATES, DECAYS, MOMENTA = st.floats(1e-4, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 0.99)
 
 
 def made(name, backend, decay_all=True, **changes):

@@ -7,10 +7,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tests.runs.rows import quick
 from xnn.reporting.contents import contents_of
 from xnn.reporting.pictures import png
 from xnn.reporting.saved import SavedRun
-from xnn.runs import Settings
 from xnn.runs.run import train
 from xnn.training import Callback
 
@@ -24,12 +24,6 @@ class StopAfter(Callback):
     def step_end(self, trainer):
         if trainer.step == self.step:
             trainer.request_stop("a test", to_resume=True)
-
-
-def quick(path, **changes):
-    """Settings for a run of a quarter of a second."""
-    chosen = {"model": "mlp", "hidden": 8, "epochs": 2, "batch_size": 64, "backend": "numpy", "log_every": 5}
-    return Settings(**(chosen | {"run_dir": str(path)} | changes))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tests.reporting.runs import StopAfter, quick, redescribe
+from tests.reporting.runs import StopAfter, redescribe
+from tests.runs.rows import quick
 from xnn.errors import RunError
 from xnn.reporting.saved import SavedRun, load_model
 from xnn.runs import checkpoints

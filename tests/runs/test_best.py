@@ -7,7 +7,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from tests.runs.test_run import StopAt, quick
+from tests.runs.rows import quick
+from tests.training.small import StopAt
 from xnn.runs import checkpoints
 from xnn.runs.assembly import make_trainer, prepare
 from xnn.runs.run import resume, train

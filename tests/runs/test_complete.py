@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.runs.test_run import quick
+from tests.runs.rows import quick
 from xnn.errors import FolderGone, RunError
 from xnn.runs.run import resume, train
 from xnn.training import Callback

@@ -16,7 +16,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import xnn
-from tests.runs.rows import rows_of
+from tests.runs.rows import quick, rows_of
+from tests.training.small import StopAt, without_times
 from xnn import kernels
 from xnn.errors import NonFiniteLoss, RunError, SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES
@@ -32,28 +33,6 @@ RESULT = {
     *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
     *("seconds", "peak_memory_mib", "parameters", "seed", "versions"),
 }
-TIMES = ("seconds", "images_per_second")
-
-
-def quick(path, **changes):
-    """Settings for a run of a quarter of a second: 23 steps an epoch."""
-    chosen = {"model": "mlp", "hidden": 8, "epochs": 2, "batch_size": 64, "backend": "numpy", "log_every": 5}
-    return Settings(**(chosen | {"run_dir": str(path)} | changes))
-
-
-class StopAt(Callback):
-    """Interrupts a run after a step, as a signal does."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def interval(self, trainer, row):
-        if row["step"] == self.step:
-            trainer.request_stop("a test", to_resume=True)
-
-
-def rows_without_times(path):
-    return [{name: row[name] for name in row if name not in TIMES} for row in rows_of(path)]
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +132,8 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(whole, tmp_path, stop):
     assert any("goes on after epoch" in line for line in said)
     for name in ("model.safetensors", "intervals.jsonl"):
         assert (second.directory / name).read_bytes() == (whole.directory / name).read_bytes()
-    assert rows_without_times(second.directory / "metrics.jsonl") == rows_without_times(
-        whole.directory / "metrics.jsonl"
+    assert without_times(rows_of(second.directory / "metrics.jsonl")) == without_times(
+        rows_of(whole.directory / "metrics.jsonl")
     )
     assert second.values["seconds"] > 0
     assert not list(second.directory.rglob("*.tmp"))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.runs.test_run import StopAt, quick
+from tests.runs.rows import quick
+from tests.training.small import StopAt
 from xnn.cli import train as command
 from xnn.errors import RunError, SettingError
 from xnn.runs import Settings

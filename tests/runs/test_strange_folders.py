@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runs.rows import rows_of
-from tests.runs.test_run import StopAt, quick
+from tests.runs.rows import quick, rows_of
+from tests.training.small import StopAt
 from xnn.errors import DataError, FolderGone, RunError, SettingError
 from xnn.reporting.saved import SavedRun, load_model
 from xnn.runs import checkpoints

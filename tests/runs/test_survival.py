@@ -13,7 +13,8 @@ import pytest
 from hypothesis import settings
 
 from tests.runs.full_disk import fill_disk
-from tests.runs.test_run import StopAt, quick
+from tests.runs.rows import quick
+from tests.training.small import StopAt
 from xnn.errors import RunError
 from xnn.files import Folder
 from xnn.runs import checkpoints, lock, resuming

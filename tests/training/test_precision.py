@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.optim.table import WITH_MUON
-from tests.reporting.runs import quick
+from tests.runs.rows import quick
 from tests.training.small import StopAt, comparable
 from xnn import data, nn, optim
 from xnn import functional as F
