@@ -57,7 +57,7 @@ def test_numba_tells_what_it_compiles_and_what_it_finds_it_does_not(tmp_path):
     source.write_text("def double(x):\n    for i in range(x.shape[0]):\n        x[i] *= 2\n")
 
     def kernel():
-        namespace = {"__name__": "some_kernel"}
+        namespace = {"__name__": "xnn.kernels.numpy.some_kernel"}
         exec(compile(source.read_text(), source, "exec"), namespace)
         return compiled(namespace["double"])
 
@@ -72,6 +72,20 @@ def test_numba_tells_what_it_compiles_and_what_it_finds_it_does_not(tmp_path):
         kernel()(np.ones(3))
     assert heard == ["some kernel"]
     assert compilations.seconds - before == taken
+    assert compilations.now is None
+
+
+@pytest.mark.parametrize("namespace", [{}, {"__name__": "theirs"}])
+def test_other_peoples_functions_are_compiled_and_not_named(namespace):
+    """Not even one that has no module, as after `exec`."""
+    numba = pytest.importorskip("numba")
+    exec("def add(x):\n    return x + 1", namespace)
+    if "__name__" not in namespace:
+        assert namespace["add"].__module__ in (None, "builtins")
+    heard = []
+    with compilations.heard(heard.append):
+        assert numba.njit(namespace["add"])(1) == 2
+    assert heard == []
     assert compilations.now is None
 
 

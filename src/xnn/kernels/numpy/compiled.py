@@ -30,16 +30,23 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Listener(event.Listener):
-    """Passes on what Numba compiles, which it announces for what is not in the cache alone, holding a lock."""
+    """Passes on which of our kernels Numba compiles, which it announces, holding a lock, for those not in the cache."""
 
     def on_start(self, event: Any) -> None:
         """Name the kernel after its module, as in ``winograd inputs``."""
-        module = event.data["dispatcher"].py_func.__module__
-        compilations.begin(module.rpartition(".")[2].replace("_", " "))
+        if module := _ours(event):
+            compilations.begin(module.rpartition(".")[2].replace("_", " "))
 
     def on_end(self, event: Any) -> None:
         """Say that it is done."""
-        compilations.end()
+        if _ours(event):
+            compilations.end()
+
+
+def _ours(event: Any) -> str:
+    """Return the module of the function that is compiled; "" for other people's, which may even lack one."""
+    module = event.data["dispatcher"].py_func.__module__ or ""
+    return module if module.startswith("xnn.kernels.") else ""
 
 
 event.register("numba:compile", _Listener())  # type: ignore[no-untyped-call]  # Numba's own
