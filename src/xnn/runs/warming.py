@@ -50,7 +50,7 @@ def _touch(job: Job) -> None:
     trainer.fit(train, held_out, epochs=1)
     if epochs > 1:
         trainer.epoch = epochs - 1
-        trainer.fit(train, held_out, epochs=epochs)
+        trainer.fit(train, held_out, until=epochs)
     trainer.evaluate(_some_of(job.test))
 
 
