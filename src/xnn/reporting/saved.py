@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnn import nn, recipes
+from xnn import nn
 from xnn.backends import Backend, backend
 from xnn.data import Dataset, Normalization
 from xnn.data.limits import check_room
@@ -13,11 +13,10 @@ from xnn.data.splits import DIVISION
 from xnn.errors import RunError, some
 from xnn.runs import resuming, schema
 from xnn.runs.checkpoints import Saved
-from xnn.runs.defaults import check_names
+from xnn.runs.described import network_of
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
 from xnn.strict_json import checked
-from xnn.tasks import Task
 from xnn.training.history import History, IntervalRow, judged_on
 
 
@@ -199,17 +198,12 @@ def _build(saved: SavedModel, chosen: Backend, found: int, count: int) -> None:
 
 def _described(description: schema.Description) -> SavedModel:
     """Return the model that a file describes; it is not built yet."""
-    settings = Settings.from_dict(description["settings"])
-    check_names(settings)
+    settings, model = network_of(description)
     if settings.hidden is None:
         raise ValueError("it lacks the width of its hidden layers")
-    shape, classes = description["image_shape"], tuple(description["classes"])
-    # The number of training images only affects defaults, and these settings have no defaults left to fill in.
-    task = Task(settings.dataset, shape, len(classes), images=0)
-    numbers = description["normalization"]
+    shape, numbers = description["image_shape"], description["normalization"]
     normalization = Normalization(tuple(numbers["mean"]), tuple(numbers["std"]))
     if not len(normalization.mean) == len(normalization.std) == shape[2]:
         raise ValueError(f"it normalises {len(normalization.mean)} channels, its images have {shape[2]}")
-    # Runs from before these settings existed lack them.
-    model = recipes.network(settings.model, task, settings.hidden, settings.init or "kaiming", settings.shrink or 1)
+    classes = tuple(description["classes"])
     return SavedModel(model, shape, classes, normalization, settings, description.get("division"))

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from xnn import nn, optim, recipes
+from xnn import nn, optim
 from xnn._typing import Report
 from xnn.errors import SettingError, some
 from xnn.runs import schema
-from xnn.runs.defaults import check_names
+from xnn.runs.described import network_of
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings
-from xnn.tasks import Task
 from xnn.tensors import Arrays
 
 
@@ -50,15 +49,8 @@ class Start:
         with RunFiles.existing(path, "--from") as directory:
             description = directory.read_description()
             with schema.reading(directory.model):
-                settings = Settings.from_dict(description["settings"])
-                check_names(settings)
-                shape, classes = description["image_shape"], tuple(description["classes"])
-                # As `xnn.reporting.saved` makes it, to know how many numbers there are; not built.
-                task = Task(settings.dataset, shape, len(classes), images=0)
-                network = recipes.network(
-                    settings.model, task, settings.hidden, settings.init or "kaiming", settings.shrink or 1
-                )
-                count, _ = network.count(shape)
+                settings, network = network_of(description)
+                count, _ = network.count(description["image_shape"])
             arrays = directory.read_model(description, count)
             with schema.reading(directory.model):
                 if sum(array.size for array in arrays.values()) != count:
@@ -66,7 +58,7 @@ class Start:
                 for name, array in arrays.items():
                     if array.dtype.kind != "f" or not np.isfinite(array).all():
                         raise ValueError(f"'{name}' does not hold finite numbers")
-        return cls(directory.path, settings, classes, arrays)
+        return cls(directory.path, settings, tuple(description["classes"]), arrays)
 
     def filled_in(self, settings: Settings) -> Settings:
         """Return settings with this run's model where none is given, and with its width where that is not."""
