@@ -40,7 +40,7 @@ def parsed(content: bytes | str) -> Any:
 
 
 def checked(value: Any, kind: Any) -> Any:
-    """Return `value` as one of the descriptions above, checked.
+    """Return `value` as a description for msgspec says it is, checked.
 
     Raises
     ------

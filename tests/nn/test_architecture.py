@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 
 import numpy as np
 import pytest
@@ -10,45 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.documents import places, replaced
-from tests.nn.examples import EXAMPLES
-from tests.tasks import DIGITS
-from xnn import nn, recipes
+from tests.nn.remaking import by_description
+from xnn import nn
 from xnn.nn import architecture, initializers
 from xnn.nn.architecture import described, made, name_of
-from xnn.testing.strategies import networks
-
-
-def again(layer):
-    """Return the layer that a layer's description, as text, is one of."""
-    return made(json.loads(json.dumps(described(layer), allow_nan=False)))
-
-
-def same(a, b, shape):
-    """Compare what two layers draw and compute."""
-    x = np.random.default_rng(0).standard_normal((2, *shape))
-    outputs = [layer.build(shape, backend="numpy", seed=4, dtype="float64")(x) for layer in (a, b)]
-    np.testing.assert_array_equal(*outputs)
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_every_layer_is_made_again(example):
-    layer = example.make()
-    twin = again(layer)
-    assert type(twin) is type(layer)
-    assert described(twin) == described(layer)
-    same(layer, twin, example.input_shape)
-
-
-@given(case=networks(smooth=False))
-def test_every_network_is_made_again(case):
-    network, shape = case
-    same(network, again(network), shape)
-
-
-@pytest.mark.parametrize("name", recipes.RECIPES)
-def test_every_named_model_is_made_again(name):
-    model = recipes.network(name, DIGITS, hidden=4)
-    same(model, again(model), (8, 8, 1))
 
 
 def test_a_description_is_what_it_is_documented_to_be():
@@ -91,7 +55,7 @@ class Holding(nn.Layer):
 
 def test_a_layer_of_ones_own_is_known_by_its_class():
     assert name_of(Mine) == f"{__name__}.Mine"
-    twin = again(Mine((0.5, 1), nn.Tanh(), mode="x"))
+    twin = by_description(Mine((0.5, 1), nn.Tanh(), mode="x"))
     assert type(twin) is Mine
     assert type(twin.inner) is nn.Tanh
     assert (twin.rates, twin._mode) == ([0.5, 1], "x")
@@ -140,7 +104,7 @@ def test_what_cannot_be_described_is_named(layer, message):
 def test_an_initializer_of_ones_own_is_not_known_afterwards():
     layer = nn.Linear(2, weight_initializer=lambda shape, random: np.ones(shape))
     assert described(layer)["arguments"]["weight_initializer"] == {"initializer": None}
-    twin = again(layer)
+    twin = by_description(layer)
     assert described(twin) == described(layer)
     with pytest.raises(ValueError, match="own initializer is not known here, so it cannot be built anew"):
         twin.build((3,), backend="numpy")

@@ -1,51 +1,12 @@
-"""What `repr` says of a layer makes it again."""
+"""What `repr` says of a layer."""
 
 import functools
 
 import numpy as np
 import pytest
-from hypothesis import given
 
-from tests.nn.examples import EXAMPLES
-from tests.tasks import DIGITS
-from xnn import nn, recipes
+from xnn import nn
 from xnn.nn import initializers
-from xnn.testing import networks as drawn
-from xnn.testing.strategies import networks
-
-NAMES = {**vars(nn), "partial": functools.partial, "_Depthwise": drawn._Depthwise}
-
-
-def made_again(layer):
-    return eval(repr(layer), NAMES)
-
-
-def same(a, b, shape):
-    """Compare two layers by what they draw and compute."""
-    x = np.random.default_rng(0).standard_normal((2, *shape))
-    outputs = [layer.build(shape, backend="numpy", seed=4, dtype="float64")(x) for layer in (a, b)]
-    np.testing.assert_array_equal(*outputs)
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_every_layer_is_made_again(example):
-    layer = example.make()
-    again = made_again(layer)
-    assert type(again) is type(layer)
-    assert repr(again) == repr(layer)
-    same(layer, again, example.input_shape)
-
-
-@given(case=networks(smooth=False))
-def test_every_network_is_made_again(case):
-    network, shape = case
-    same(network, made_again(network), shape)
-
-
-@pytest.mark.parametrize("name", recipes.RECIPES)
-def test_every_named_model_is_made_again(name):
-    model = recipes.network(name, DIGITS, hidden=4)
-    same(model, made_again(model), (8, 8, 1))
 
 
 @pytest.mark.parametrize(
