@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import xnn
 from xnn import backends
 from xnn.errors import BackendError
+from xnn.memory import LINE, address
 from xnn.testing.strategies import arrays, shapes
 
 
@@ -27,6 +28,16 @@ def test_arrays_go_to_the_device_and_come_back(backend, data, dtype):
     np.testing.assert_array_equal(backend.to_numpy(on_device), x)
     assert backend.to_numpy(backend.asarray(on_device, dtype="float64")).dtype == np.float64
     backend.synchronize()
+
+
+@given(length=st.integers(0, 3000), dtype=st.sampled_from(["float32", "float64", "int64"]))
+def test_zeros_are_on_the_device_and_begin_at_a_cache_line(backend, length, dtype):
+    x = backend.zeros(length, dtype)
+    assert x.dtype == backend.dtype(dtype)
+    assert x.device == backend.asarray([0.0]).device
+    np.testing.assert_array_equal(backend.to_numpy(x), np.zeros(length))
+    if backend.library == "numpy":
+        assert address(x) % LINE == 0
 
 
 def test_read_only_memory_can_be_brought_to_the_device(backend):

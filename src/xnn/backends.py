@@ -19,6 +19,7 @@ import numpy.typing as npt
 from xnn import _tf32
 from xnn._typing import Array, Namespace
 from xnn.errors import BackendError, suggest
+from xnn.memory import aligned
 
 ENVIRONMENT_VARIABLE = "XNN_BACKEND"
 TWINS_VARIABLE = "XNN_TWINS"
@@ -81,6 +82,13 @@ class Backend:
             # PyTorch has no read-only tensors, and warns about read-only memory such as a mapped file's.
             x = x.copy()
         return self.xp.asarray(x, dtype=wanted, device=self.device)
+
+    def zeros(self, length: int, dtype: str) -> Array:
+        """Return a vector of so many zeros on the device; in NumPy's memory it begins at the start of a cache line."""
+        kind = self.dtype(dtype)
+        if self.library == "numpy":
+            return aligned(length * np.dtype(kind).itemsize, np.zeros).view(kind)
+        return self.xp.zeros((length,), dtype=kind, device=self.device)
 
     def to_numpy(self, x: Array, copy: bool = False) -> npt.NDArray[Any]:
         """Return `x` as a NumPy array on the host; unless it is a copy, it may share memory with `x`.

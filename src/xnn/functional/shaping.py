@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Array, Namespace, Pullback, Shape
 from xnn.functional._common import check_array, check_floating, namespace, sum_axis
 
 
@@ -19,12 +19,7 @@ def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
         As many elements as x; one entry may be -1, to be inferred.
     """
     xp = check_array("reshape", "x", x)
-    before = x.shape
-
-    def pullback(dy: Array) -> Array:
-        return xp.reshape(dy, before)
-
-    return xp.reshape(x, _inferred(before, shape)), pullback
+    return _reshaped(xp, x, _inferred(x.shape, shape))
 
 
 def flatten(x: Array) -> tuple[Array, Pullback]:
@@ -32,10 +27,19 @@ def flatten(x: Array) -> tuple[Array, Pullback]:
 
     y and dx may be views of x and dy.
     """
-    check_array("flatten", "x", x)
+    xp = check_array("flatten", "x", x)
     if x.ndim == 0:
         raise ValueError("flatten: x must have a batch axis")
-    return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+    return _reshaped(xp, x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+def _reshaped(xp: Namespace, x: Array, shape: Shape) -> tuple[Array, Pullback]:
+    before = x.shape
+
+    def pullback(dy: Array) -> Array:
+        return xp.reshape(dy, before)
+
+    return xp.reshape(x, shape), pullback
 
 
 def add(a: Array, b: Array) -> tuple[Array, Pullback]:

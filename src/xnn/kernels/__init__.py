@@ -196,7 +196,8 @@ class Computing:
     @property
     def is_needed(self) -> bool:
         """Whether a single call has to enter it; without convolutions, only inside another model's context."""
-        current = _current.computing
+        entered = _current.entered
+        current = entered[-1] if entered else None
         return current is not self and (current is not None or self._spreads or self.backend.has_tf32)
 
     @contextmanager

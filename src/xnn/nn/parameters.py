@@ -115,7 +115,7 @@ class Views(Mapping[str, Array]):
         xp = backend.xp
         sizes = [math.prod(shaped[name].shape) for name in order]
         self.starts = dict(zip(order, itertools.accumulate(sizes, initial=0), strict=False))
-        self._flat = xp.zeros((sum(sizes),), dtype=backend.dtype(dtype), device=backend.device)
+        self._flat = backend.zeros(sum(sizes), dtype)
         self._views = {}
         for name, entry in shaped.items():
             start = self.starts[name]

@@ -147,7 +147,8 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} has no update rule: it must implement _update")
 
     def _add_slot(self, name: str) -> None:
-        self.slots[name] = self.model.backend.xp.zeros_like(self.model.parameters.flat)
+        model = self.model
+        self.slots[name] = model.backend.zeros(model.parameters.flat.shape[0], model.dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Return ``{"steps": int, "slots": {name: NumPy array}}``, as copies, without the hyper-parameters."""

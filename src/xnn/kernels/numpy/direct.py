@@ -14,11 +14,12 @@ import numpy as np
 from xnn._typing import Array, Gradients, Pullback
 from xnn.functional.windows import Windows
 from xnn.kernels.numpy.compiled import compiled
-from xnn.kernels.numpy.memory import aligned, empty
+from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.padding import spread
 from xnn.kernels.numpy.products import WIDTH, add_transposed, multiply, pack, panels
 from xnn.kernels.numpy.sums import sum_rows
 from xnn.kernels.numpy.threads import scratch, threads
+from xnn.memory import aligned
 
 _BLOCK_PIXELS = 256
 """Least number of pixels in a product: several smaller images are taken together."""

@@ -4,8 +4,7 @@ A step makes the same large arrays as the step before. Asking the system for the
 bytes, which costs more than the pass that fills them. `empty` therefore hands out memory from a stock. The memory comes
 back when the last array that shares it is gone, just when NumPy would free it: whoever keeps an array keeps its memory.
 
-The memory begins at the start of a cache line. NumPy's large arrays begin 16 bytes later; then every other vector of
-eight numbers, and each of sixteen, lies in two lines, which a processor reads and writes one after the other.
+The memory begins at the start of a cache line; see `xnn.memory`.
 """
 
 import bisect
@@ -15,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from xnn._typing import Array
-
-LINE = 64
-"""Bytes in a cache line."""
+from xnn.memory import aligned
 
 _LEAST_BYTES = 2**16
 """Below this size, the allocator is fast enough."""
@@ -67,19 +64,6 @@ def _take(size: int) -> Array:
         _stock.setdefault(size, [])
         bisect.insort(_sizes, size)
     return aligned(size)
-
-
-def aligned(size: int) -> Array:
-    """Return new memory of `size` bytes that begins at the start of a cache line."""
-    memory = np.empty(size + LINE, np.uint8)
-    start = -address(memory) % LINE
-    return memory[start : start + size]
-
-
-def address(array: Array) -> int:
-    """Return the memory address of an array's first number."""
-    place: int = array.__array_interface__["data"][0]
-    return place
 
 
 def release() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 
 from xnn._typing import Array
 from xnn.kernels.numpy.compiled import compiled
-from xnn.kernels.numpy.memory import LINE, address, empty
+from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.simd import LANES, load, load_splat, store
 from xnn.kernels.numpy.threads import as_slice, threads
+from xnn.memory import LINE, address
 
 LEAST = 2**18
 """Fewest numbers of a weight that are worth waking a thread for."""

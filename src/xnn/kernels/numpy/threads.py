@@ -20,8 +20,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from xnn._typing import Array
 from xnn.kernels.numpy.awake import Awake, start
 from xnn.kernels.numpy.blas import blas
-from xnn.kernels.numpy.memory import aligned
 from xnn.kernels.threads import count, is_set
+from xnn.memory import aligned
 
 _local = threading.local()
 
