@@ -3,7 +3,8 @@
 Usage: ``python -m benchmarks.commits OLD NEW [--pairs N] [--seconds S] [--threads N] [--only TEXT] [--json FILE]``. OLD
 and NEW are commits of the clone that this is run in, which are checked out into folders for the time being, or folders
 that are checkouts. A pair is a process of each, in which every row has a turn: how a process comes to lie in memory
-makes some rows faster or slower by a tenth, for as long as it lives. Two commits take some 15 minutes on two cores, of
+makes some rows faster or slower by a tenth, for as long as it lives. A turn is repeated if the machine's host has moved
+its cores away from each other (see `benchmarks.core_distance`). Two commits take some 15 minutes on two cores, of
 which compiling takes a few.
 
 Prints a Markdown table. A row fails if NEW's time is more than 3 % above OLD's by the median over pairs, and NEW is
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks import machine, table
+from benchmarks.core_distance import Cores
 from benchmarks.peers_xnn import xnn_task
 from benchmarks.tasks import Task, tasks
 from benchmarks.timing import calls_in, turn
@@ -86,8 +88,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             "new": stack.enter_context(checkout(arguments.new)),
         }
         turns: Turns = {}
+        cores = Cores(arguments.threads)
         for pair in range(arguments.pairs):
-            time_a_pair(folders, pair, arguments.only, arguments.seconds, turns)
+            time_a_pair(folders, pair, arguments.only, arguments.seconds, turns, cores)
             if not turns:
                 parser.error(f"--only {arguments.only}: no network of both commits has a name that holds this")
             print(f"pair {pair + 1} of {arguments.pairs} is timed", file=sys.stderr, flush=True)
@@ -210,14 +213,14 @@ def rows_of_both(old: dict[str, list[Task]], new: dict[str, list[Task]], only: s
     return [(name, task) for name in names for task in new[name] if task in old[name]]
 
 
-def time_a_pair(folders: dict[str, Path], pair: int, only: str, seconds: float, turns: Turns) -> None:
+def time_a_pair(folders: dict[str, Path], pair: int, only: str, seconds: float, turns: Turns, cores: Cores) -> None:
     """Add a turn of both checkouts to each row's; every second pair begins with the other one of the two."""
     with ExitStack() as stack:
         both = {name: stack.enter_context(worker(folder)) for name, folder in folders.items()}
         for row in rows_of_both(both["old"].networks, both["new"].networks, only):
             times = turns.setdefault(row, {"old": [], "new": []})
             for name in list(both)[:: -1 if pair % 2 else 1]:
-                times[name].append(both[name].turn(*row, seconds))
+                times[name].append(cores.while_near(partial(both[name].turn, *row, seconds)))
 
 
 def judged(network: str, task: Task, old: list[float], new: list[float]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ compile (torch.compile), sklearn (MLPClassifier), jax, keras (on JAX), or all. A
 is not installed.
 
 Prints a Markdown table of milliseconds, medians over the turns. A step is forward, loss, backward and an update in
-float32, by plain SGD unless stated otherwise. Ratios are PyTorch's time over xnn's: above one, xnn is faster. The first
+float32, by plain SGD unless stated otherwise. A turn is repeated if the machine's host has moved its cores away from
+each other (see `benchmarks.core_distance`). Ratios are PyTorch's time over xnn's: above one, xnn is faster. The first
 ratio is for PyTorch's fastest variant; steps with momentum and with Adam also have one for its default optimizer and
 one for its fused optimizer.
 """
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core_distance import Cores
 from benchmarks.machine import cores, describe, pin
 from benchmarks.peers_torch import FUSED
 from benchmarks.peers_xnn import xnn_task
@@ -80,12 +82,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     record |= {"repeats": arguments.repeats, "seconds": arguments.seconds, "rows": []}
 
     lines: list[str] = []
+    near = Cores(arguments.threads)
     for line in heading(record, peers):
         say(line, lines)
     for name, network in networks.items():
         for task in tasks(network):
             row = {"network": name, "what": task.title, **task._asdict()}
-            row |= compare(network, task, peers, arguments.repeats, arguments.seconds)
+            row |= compare(network, task, peers, arguments.repeats, arguments.seconds, near)
             record["rows"].append(row)
             say(table_line(row, peers), lines)
             warn_of_spread(row)
@@ -130,7 +133,9 @@ def is_there(name: str) -> bool:
     return True
 
 
-def compare(network: Any, task: Task, peers: dict[str, Peer], repeats: int, seconds: float) -> Any:
+def compare(
+    network: Any, task: Task, peers: dict[str, Peer], repeats: int, seconds: float, cores: Cores
+) -> dict[str, Any]:
     """Time one task of one network.
 
     Returns
@@ -150,7 +155,7 @@ def compare(network: Any, task: Task, peers: dict[str, Peer], repeats: int, seco
         variants[name] = list(titled)
         functions |= titled
         steps |= dict.fromkeys(titled, module.STEPS)
-    times = alternate(functions, repeats, seconds, steps)
+    times = alternate(functions, repeats, seconds, steps, cores.while_near)
     medians = {variant: 1e3 * statistics.median(turns) for variant, turns in times.items()}
     pytorch = [variant for name in PYTORCH for variant in variants.get(name, [])]
     ratios = {variant: median_ratio(times[variant], times["xnn"]) for variant in pytorch}

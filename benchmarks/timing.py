@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 
 def alternate(
@@ -10,6 +11,7 @@ def alternate(
     repeats: int,
     seconds: float,
     steps: Mapping[str, int] | None = None,
+    while_near: Callable[[Callable[[], float]], float] = lambda timed: timed(),
 ) -> dict[str, list[float]]:
     """Time each function in turn, `repeats` times, and return a list of the seconds of one step for each function.
 
@@ -22,6 +24,8 @@ def alternate(
     ----------
     steps
         How many steps a call does, for functions that do several; for functions not named here, one.
+    while_near
+        Takes a turn and returns its seconds, as `benchmarks.core_distance.Cores.while_near` does.
     """
     steps = steps or {}
     calls = {}
@@ -32,7 +36,8 @@ def alternate(
     for repeat in range(repeats):
         first = repeat % len(names)
         for name in names[first:] + names[:first]:
-            times[name].append(turn(functions[name], calls[name]) / steps.get(name, 1))
+            seconds_of_a_call = while_near(partial(turn, functions[name], calls[name]))
+            times[name].append(seconds_of_a_call / steps.get(name, 1))
     return times
 
 

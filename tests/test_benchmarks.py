@@ -4,6 +4,7 @@ torch.compile is not tested here: it takes 20 seconds for one network.
 """
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from benchmarks import (
     chart,
     commits,
+    core_distance,
     data_size,
     machine,
     memory,
@@ -25,6 +27,7 @@ from benchmarks import (
     peers,
     peers_torch,
     peers_xnn,
+    ping_pong,
     sklearn_epoch,
     tasks,
     timing,
@@ -325,6 +328,50 @@ def test_turns_rotate_and_steps_are_divided(monkeypatch):
     # To find how often each fits, then each repeat's.
     assert order == [*"abc", *"abc", *"bca", *"cab"]
     assert [log.count(name) for name in "abc"] == [4 + 3 * (40 + 2), 4 + 3 * (20 + 1), 4 + 3 * (10 + 1)]
+
+
+@given(distances=st.lists(st.sampled_from([50.0, 80.0, 120.0, 340.0, 400.0]), min_size=40, max_size=40))
+def test_a_turn_counts_only_if_the_cores_were_near_before_and_after_it(distances):
+    found, turns = iter([40.0, *distances, *itertools.repeat(40.0)]), []
+    cores = core_distance.Cores(2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "_cores", [0, 1])
+        patch.setattr(ping_pong, "distance", lambda one, other: turns.append(next(found)) or turns[-1])
+        patch.setattr(core_distance.time, "sleep", lambda seconds: None)
+        assert cores.while_near(lambda: float(len(turns))) == len(turns) - 1
+    # The last two distances are around the turn that counts; no earlier turn had near ones around it.
+    assert max(turns[-2:]) <= 120.0
+    assert all(max(pair) > 120.0 for pair in around_turns(turns[:-2]))
+
+
+def around_turns(distances):
+    """Yield the distances before and after each turn: a near one is followed by a turn, and by the one after it."""
+    rest = iter(distances)
+    for before in rest:
+        if before <= 120.0 and (after := next(rest, None)) is not None:
+            yield before, after
+
+
+def test_a_turn_is_taken_at_last_even_if_the_cores_stay_apart(monkeypatch):
+    found = iter([40.0, 400.0, *itertools.repeat(350.0)])
+    cores = core_distance.Cores(2, patience=3)
+    monkeypatch.setattr(cores, "_cores", [0, 1])
+    monkeypatch.setattr(ping_pong, "distance", lambda one, other: next(found))
+    monkeypatch.setattr(core_distance.time, "sleep", lambda seconds: None)
+    assert cores.while_near(lambda: 2.0) == 2.0
+
+
+def test_with_one_thread_no_distance_is_measured(monkeypatch):
+    monkeypatch.setattr(ping_pong, "distance", None)
+    assert core_distance.Cores(1).while_near(lambda: 3.0) == 3.0
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda pid: [0])(0)) < 2, reason="needs two cores")
+def test_a_message_between_cores_takes_time():
+    one, other = sorted(os.sched_getaffinity(0))[:2]
+    assert 1 < ping_pong.distance(one, other) < 1e6
+    # The pinned threads are gone, and the process is where it was.
+    assert {one, other} <= os.sched_getaffinity(0)
 
 
 def test_the_ratio_is_of_pairs():
