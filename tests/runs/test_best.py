@@ -57,6 +57,15 @@ def test_the_model_and_the_test_are_of_the_best_epoch(whole):
     assert plain.evaluate(job.test).accuracy == pytest.approx(whole.values["test_accuracy"])
 
 
+def test_the_best_is_one_of_the_epochs_that_were_evaluated(tmp_path):
+    """And patience counts those."""
+    chosen = {"evaluate_every": 2, "early_stopping": 1, "epochs": 9}
+    result = train(settings(tmp_path / "run", **chosen), callbacks=[Worsen()])
+    assert [loss is not None for loss in result.history.column("validation_loss")] == [False, True, False, True]
+    assert (result.values["epochs"], result.values["best_epoch"]) == (4, 2)
+    assert names(result) == [checkpoints.of_epoch(2), checkpoints.of_epoch(4)]
+
+
 @pytest.mark.parametrize("step", [10, 50, 90])
 def test_a_run_that_was_stopped_ends_with_the_same_best(whole, tmp_path, step):
     first = train(settings(tmp_path / "run"), callbacks=[Worsen(), StopAt(step)])

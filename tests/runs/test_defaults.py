@@ -35,6 +35,13 @@ def test_a_recipe_fills_in_what_is_not_given_and_nothing_else(name, task):
 
 
 @every_recipe
+@pytest.mark.parametrize("choice", [{"early_stopping": 3}, {"keep_best": True}])
+def test_what_chooses_among_epochs_has_each_evaluated_unless_told_otherwise(name, choice):
+    assert resolve(Settings(recipe=name, **choice), CIFAR10).evaluate_every == 1
+    assert resolve(Settings(recipe=name, evaluate_every=5, **choice), CIFAR10).evaluate_every == 5
+
+
+@every_recipe
 def test_a_models_name_stands_for_the_recipe_of_that_name(name):
     settings = resolve(Settings(model=name), CIFAR10)
     assert dataclasses.replace(settings, recipe=name) == resolve(Settings(recipe=name), CIFAR10)

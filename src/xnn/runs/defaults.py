@@ -69,6 +69,9 @@ def resolve(settings: Settings, task: Task) -> Settings:
     own = COMMON | OPTIMIZERS[optimizer].settings | own
     if settings.dtype != "float32":
         own["precision"] = "float32"
+    if settings.early_stopping or settings.keep_best:
+        # Both choose among the evaluations, and recipes leave most of them out to save time.
+        own["evaluate_every"] = 1
     _check_halves(settings, own)
     missing = {name: value for name, value in own.items() if getattr(settings, name) is None}
     resolved = replace(settings, **missing)

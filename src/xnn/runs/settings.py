@@ -163,7 +163,7 @@ class Settings:
         choices=PRECISIONS,
     )
     early_stopping: int = _training(
-        "stop after N epochs without a better validation loss, 0 for never", 0, check=AT_LEAST_ZERO
+        "stop after N evaluations without a better validation loss, 0 for never", 0, check=AT_LEAST_ZERO
     )
     keep_best: bool = _training("end with the weights of the lowest validation loss", False)
     seed: int = _training("seed of weights, shuffles and augmentation", 0, check=AT_LEAST_ZERO)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from xnn import _checks
 from xnn._notes import note
 from xnn._typing import Array
-from xnn.training.history import History, IntervalRow, Row
+from xnn.training.history import History, IntervalRow, Row, is_judged
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
@@ -39,23 +39,30 @@ class Callback:
 
 
 class EarlyStopping(Callback):
-    """Stops when a metric has not improved for some epochs.
+    """Stops when a metric has not improved for some evaluations.
 
-    It looks at the history each time, so there is no state to save. Epochs of earlier calls of `fit` count only if
-    this one goes on with them, by ``until``.
+    Epochs without an evaluation, as the trainer's `evaluate_every` has them, are passed over. It looks at the history
+    each time, so there is no state to save. Epochs of earlier calls of `fit` count only if this one goes on with them,
+    by ``until``.
 
     Parameters
     ----------
     patience
-        Epochs to wait for a better value.
+        Evaluations to wait for a better value. One without a value, None or NaN in the history, is not
+        better.
     metric
         Name of a column of the history.
     rises
         Whether larger values are better. By default they are for accuracies, and for everything else smaller ones.
     restore_best
-        Give the model the weights of the best epoch at the end, whether training was stopped or not; the average of the
-        weights too, where there is one. They are kept in memory: if the best epoch was before a resume in another
-        process, the last weights stay, and a line of the logger ``xnn`` says so.
+        Give the model the weights of the best epoch that was evaluated at the end, whether training was stopped or not;
+        the average of the weights too, where there is one. They are kept in memory: if the best epoch was before a
+        resume in another process, the last weights stay, and a line of the logger ``xnn`` says so.
+
+    Raises
+    ------
+    ValueError
+        By `fit`, after the first evaluation, if the history has no such column.
     """
 
     def __init__(
@@ -78,8 +85,10 @@ class EarlyStopping(Callback):
         self._judge(trainer)
 
     def epoch_end(self, trainer: "Trainer", row: Row) -> None:
-        """Stop if the best value is `patience` epochs old."""
-        if row.get(self.metric) is None:
+        """Stop if the best value is `patience` evaluations old."""
+        if self.metric not in row:
+            if not is_judged(row["epoch"], trainer.evaluate_every, trainer.epochs):
+                return
             raise ValueError(f"early stopping watches '{self.metric}'; the history has {', '.join(row)}")
         if self.restore_best and self._best(trainer) == row["epoch"]:
             copy = trainer.model.backend.xp.asarray
@@ -103,12 +112,9 @@ class EarlyStopping(Callback):
 
     def _judge(self, trainer: "Trainer") -> None:
         best = self._best(trainer)
-        if best is None:
-            return
-        # Epochs without validation do not count.
-        age = sum(value is not None for value in trainer.history.column(self.metric)[best:])
-        if age >= self.patience:
-            trainer.request_stop(f"{self.metric} has not improved for {age} epochs")
+        since = trainer.history[trainer.first_epoch if best is None else best :]
+        if sum(self.metric in row for row in since) >= self.patience:
+            trainer.request_stop(f"{self.metric} has not improved for {len(since)} epochs")
 
 
 def _mark(row: Row) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """The rows that training records, one for each epoch, and one every so many steps."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict, cast
 
@@ -58,11 +59,11 @@ class History(list[Row]):
     def best(self, name: str, *, rises: bool = False) -> int | None:
         """Return the epoch, from 1, that has the lowest value of a column, or the highest; None where none has one.
 
-        Of equal ones the first.
+        Of equal ones the first; NaN is no value.
         """
         sign = -1.0 if rises else 1.0
         values = zip(self.column(name), self, strict=True)
-        known = [(sign * value, row["epoch"]) for value, row in values if value is not None]
+        known = [(sign * value, row["epoch"]) for value, row in values if value is not None and not math.isnan(value)]
         return min(known)[1] if known else None
 
     def table(self) -> str:
@@ -79,6 +80,11 @@ class History(list[Row]):
 def judged_on(rows: Iterable[Row]) -> str:
     """Return ``validation`` if the epochs of a run were judged on such images, else ``test``."""
     return "validation" if any(row.get("validation_loss") is not None for row in rows) else "test"
+
+
+def is_judged(epoch: int, every: int, last: int) -> bool:
+    """Return whether held-out data is evaluated after an epoch, counted from 1: each `every`-th one, and the last."""
+    return epoch % every == 0 or epoch == last
 
 
 def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, lr: float | None, seconds: float) -> Row:

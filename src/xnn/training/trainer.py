@@ -16,7 +16,7 @@ from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
 from xnn.training import state
 from xnn.training.callbacks import Callback
-from xnn.training.history import History, IntervalRow, epoch_row
+from xnn.training.history import History, IntervalRow, epoch_row, is_judged
 from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
@@ -275,7 +275,7 @@ class Trainer:
             self.model.backend.synchronize()
         if self.batch < len(train):
             return
-        is_due = (self.epoch + 1) % self.evaluate_every == 0 or self.epoch + 1 == self.epochs
+        is_due = is_judged(self.epoch + 1, self.evaluate_every, self.epochs)
         try:
             held_out = None
             if validation is not None and is_due:
