@@ -1,8 +1,10 @@
 import itertools
 import os
 import re
+import shutil
 import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,7 +215,7 @@ def test_folders_that_are_no_data_set(tmp_path):
     with pytest.raises(DataError, match=r"has train/ but no val/ or test/; give both, or class folders alone$"):
         read_folder(tmp_path)
     save(tmp_path / "test/b/0.png", pixels(0))
-    with pytest.raises(DataError, match=r"train and test must have the same classes, but only one has 'a'"):
+    with pytest.raises(DataError, match=r"train/ has the class 'a', but test/ has not; both need the same"):
         read_folder(tmp_path)
     save(tmp_path / "test/a/0.png", pixels(0))
     (tmp_path / "train/b").mkdir()
@@ -332,10 +334,21 @@ def test_bad_files_are_left_out_if_asked_for_and_named(tmp_path):
     content = read_listing(list_folder(tmp_path), skip_bad=True)
     images = np.concatenate([content.arrays.train_images, content.arrays.test_images])
     assert sorted(map(bytes, images)) == sorted(bytes(pixels(number)) for number in range(12))
-    (note,) = content.notes
-    assert note.startswith("left out, by --skip-bad: 3 of the files: ")
+    count, *notes = content.notes
+    assert count == "--skip-bad leaves out 3 of 15 pictures:"
+    assert len(notes) == 3
     for name in ("7.png", "8.jpg", "9.png"):
-        assert note.count(f"{tmp_path / 'a' / name}: not a readable picture (") == 1
+        assert sum(note.startswith(f"  {Path('a', name)}: not a readable picture (") for note in notes) == 1
+
+
+def test_of_many_bad_files_five_are_named(tmp_path):
+    spoil(tmp_path)
+    for number in range(20, 25):
+        (tmp_path / f"b/{number}.png").write_bytes(b"")
+    notes = read_listing(list_folder(tmp_path), skip_bad=True).notes
+    assert notes[0] == "--skip-bad leaves out 8 of 20 pictures:"
+    assert len(notes) == 7
+    assert notes[-1] == "  ... and 3 more"
 
 
 def test_what_was_left_out_is_named_from_the_cache_too_and_only_if_asked_for(tmp_path):
@@ -347,7 +360,7 @@ def test_what_was_left_out_is_named_from_the_cache_too_and_only_if_asked_for(tmp
         assert len(dataset.train) + len(dataset.test) == 12
         told.append(lines)
     assert told[0] == told[1]
-    assert len(told[0]) == 2
+    assert len(told[0]) == 5
     with pytest.raises(DataError, match=r"a/9.png: cannot be read"):
         load(str(tmp_path / "set"), cache_dir=tmp_path / "cache")
 
@@ -356,8 +369,14 @@ def test_a_class_of_which_nothing_is_left_is_named(tmp_path):
     fill(tmp_path)
     for path in (tmp_path / "b").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DataError, match=r"no image of the class 'b' in train can be read"):
+    with pytest.raises(DataError, match=r"no image of the class 'b' can be read"):
         read_folder(tmp_path, skip_bad=True)
+    for part in ("train", "test"):
+        shutil.copytree(tmp_path / "a", tmp_path / "set" / part / "a")
+        save(tmp_path / "set" / part / "b/0.png", pixels(0))
+    (tmp_path / "set/test/b/0.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no image of the class 'b' in test can be read"):
+        read_folder(tmp_path / "set", skip_bad=True)
 
 
 @pytest.mark.parametrize("closed", ["", "a"])

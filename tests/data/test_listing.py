@@ -137,6 +137,7 @@ KINDS = {
     "float.tif": lambda path: save(path, Image.fromarray(noise(5, 8, 8).astype(np.float32))),
     "print.tif": lambda path: save(path, Image.fromarray(noise(6, 8, 8, 3)).convert("CMYK")),
     "turned.jpg": lambda path: lying(noise(7, 8, 8), path),
+    "large.jpg": lambda path: lying(noise(8, 96, 72, 3), path),
 }
 
 

@@ -18,7 +18,16 @@ from tests.hostile import images
 from tests.hostile.images import header
 from tests.trouble import failing, memory_below
 from xnn.data import pictures
-from xnn.data.pictures import FORMATS, MOST_PIXELS, SUFFIXES, channels, decoding, open_picture
+from xnn.data.pictures import (
+    FORMATS,
+    MOST_PIXELS,
+    SUFFIXES,
+    channels,
+    decoding,
+    is_passed_over,
+    is_picture,
+    open_picture,
+)
 from xnn.errors import DataError
 
 RGB = 2
@@ -58,6 +67,26 @@ def test_every_format_is_read(tmp_path, suffix):
     with open_picture(tmp_path / f"a{suffix}") as picture:
         assert picture.format in FORMATS
         assert (picture.size, channels(picture)) == ((5, 4), 3 if picture.mode in ("P", "RGB") else 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "passed_over", "picture"),
+    [
+        ("1.png", False, True),
+        ("1.JPEG", False, True),
+        ("a.b.tif", False, True),
+        ("png", False, False),
+        ("Thumbs.db", False, False),
+        ("._1.png", True, False),
+        (".png", True, False),
+        (".DS_Store", True, False),
+        ("__MACOSX", True, False),
+        ("__MACOSX_of_mine", False, False),
+        ("__MACOSX.png", False, True),
+    ],
+)
+def test_what_systems_put_beside_pictures_is_passed_over(name, passed_over, picture):
+    assert (is_passed_over(name), is_picture(name)) == (passed_over, picture)
 
 
 def test_a_link_to_a_picture_is_followed(tmp_path):

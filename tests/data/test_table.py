@@ -136,7 +136,8 @@ def test_a_file_that_is_missing_is_named_and_left_out_only_if_asked_for(tmp_path
     lines = []
     dataset = read(tmp_path, text, skip_bad=True, report=lines.append)
     assert len(dataset.train) + len(dataset.test) == 10
-    assert "left out, by --skip-bad: 1 of the files: " in lines[1]
+    assert lines[1] == "--skip-bad leaves out 1 of 11 pictures:"
+    assert lines[2].startswith(f"  {Path('pictures', '99.png')}: ")
 
 
 def test_one_class_is_refused(tmp_path):

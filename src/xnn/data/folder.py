@@ -7,13 +7,12 @@ without parts is divided by a fixed seed: a fifth of each class is the test set.
 from pathlib import Path
 
 from xnn.data.listing import Listing, Picture, check_class
-from xnn.data.pictures import SUFFIXES
+from xnn.data.pictures import SUFFIXES, is_passed_over, is_picture
 from xnn.errors import DataError
 from xnn.paths import explained
 
 PARTS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 """What the folders of each part may be called."""
-_PASSED_OVER = ("__MACOSX",)
 _DEEPEST, _MOST = 8, 100_000
 """Folders within folders, and folders in all: links may lead round and round."""
 
@@ -33,10 +32,10 @@ def list_folder(root: Path) -> Listing:
     if not classes:
         raise DataError(f"{root}: no images in class folders; expected files such as {root / 'CLASS' / 'image.png'}")
     for name, folder in parts.items():
-        odd = set(found[name]) ^ set(classes)
-        if odd:
-            first, other = parts["train"].name, folder.name
-            raise DataError(f"{root}: {first} and {other} must have the same classes, but only one has '{min(odd)}'")
+        odd = min(set(found[name]) ^ set(classes), default=None)
+        if odd is not None:
+            has, lacks = (folder.name, "train") if odd in found[name] else ("train", folder.name)
+            raise DataError(f"{root}: {has}/ has the class '{odd}', but {lacks}/ has not; both need the same classes")
     listed = {
         name: [Picture(path, label) for label, kind in enumerate(classes) for path in of_class[kind]]
         for name, of_class in found.items()
@@ -82,7 +81,7 @@ def _classes(part: Path) -> dict[str, list[Path]]:
         if images and folders:
             raise DataError(f"{folder}: has images and also the folder {folders[0].name}/; move one or the other away")
         if not images and not folders:
-            raise DataError(f"{folder}: no images in this class folder; remove it or fill it")
+            raise DataError(f"{folder}: no images in this class folder ({', '.join(SUFFIXES)}); remove it or fill it")
         if images:
             classes[_class_name(part, names)] = images
         waiting += folders[::-1]
@@ -112,11 +111,9 @@ def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
     images, folders = [], []
     with explained(DataError, f"{folder}: cannot be read"):
         for path in folder.iterdir():
-            if path.name.startswith(".") or path.name in _PASSED_OVER:
-                continue
-            if path.suffix.lower() in SUFFIXES:
+            if is_picture(path.name):
                 images.append(path)
-            elif path.is_dir():
+            elif path.is_dir() and not is_passed_over(path.name):
                 folders.append(path)
     # By their names: paths are compared differently on Windows, and the division depends on the order.
     return sorted(images, key=_name), sorted(folders, key=_name)

@@ -4,28 +4,29 @@ All headers are looked at before anything is decoded. Where the pictures have on
 of several sizes, or of all sizes where one is asked for, become squares.
 """
 
+import os
 import statistics
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from xnn.data.limits import FREELY_IN_A_FOLDER, check_room, check_unpacked
-from xnn.data.pictures import channels, decoding, open_picture, orientation
-from xnn.data.preparing import prepared
+from xnn.data.pictures import LYING, channels, decoding, open_picture, orientation
+from xnn.data.preparing import prepared_file
 from xnn.data.splits import Arrays, Content, HostArray, Split, validation_split
-from xnn.errors import DataError, some
+from xnn.errors import DataError
 
 TEST_FRACTION, TEST_SEED = 0.2, 0
 MOST_SIDE = 8192
 """The most that an image's side is scaled to: as large as the largest pictures."""
 _AUTOMATIC, _STEP = 64, 8
-_LYING = (5, 6, 7, 8)
-"""The orientations that exchange width and height."""
-
+_SHOWN = 5
+"""Bad files that are named."""
 _LONGEST = 1000
 """Letters in the name of a class, which the files of a run keep."""
 
@@ -83,7 +84,8 @@ class Listing:
         for name, part in self.parts.items():
             gone = {picture.label for picture in part} - {picture.label for picture in left[name]}
             if gone:
-                raise DataError(f"{self.root}: no image of the class '{self.classes[min(gone)]}' in {name} can be read")
+                where = f" in {name}" if len(self.parts) > 1 else ""
+                raise DataError(f"{self.root}: no image of the class '{self.classes[min(gone)]}'{where} can be read")
         return replace(self, parts=left)
 
 
@@ -130,6 +132,7 @@ def read_listing(listing: Listing, image_size: int | None = None, *, skip_bad: b
     for picture in listing.pictures:
         with _skipping(picture, faults if skip_bad else None):
             headers.append(_read_header(picture.path))
+    given = len(listing.pictures)
     listing = listing.without(faults)
     check_unpacked(
         sum(header.size[0] * header.size[1] * header.channels for header in headers),
@@ -144,11 +147,11 @@ def read_listing(listing: Listing, image_size: int | None = None, *, skip_bad: b
     stack, count = np.empty((len(headers), *shape), np.uint8), 0
     for picture, header in zip(listing.pictures, headers, strict=True):
         with _skipping(picture, faults if skip_bad else None):
-            stack[count] = _read_image(picture.path, header, shape)
+            stack[count] = prepared_file(picture.path, shape, header.stored)
             count += 1
     if faults:
+        notes += (f"--skip-bad leaves out {len(faults):,} of {given:,} pictures:", *_shown(faults, listing.root))
         listing = listing.without(faults)
-        notes += (f"left out, by --skip-bad: {len(faults):,} of the files: {some(faults.values(), '; ')}",)
     return Content(_in_parts(listing, stack[:count]), listing.classes, notes)
 
 
@@ -161,6 +164,13 @@ def _skipping(picture: Picture, faults: dict[Picture, str] | None) -> Iterator[N
         if faults is None:
             raise DataError(f"{error}; --skip-bad leaves such files out") from None
         faults[picture] = str(error)
+
+
+def _shown(faults: dict[Picture, str], root: Path) -> list[str]:
+    """Return a line for each of the first five, which names its picture within the folder of the data set."""
+    folder = root if root.is_dir() else root.parent
+    lines = [f"  {fault.removeprefix(f'{folder}{os.sep}')}" for fault in islice(faults.values(), _SHOWN)]
+    return lines if len(faults) <= _SHOWN else [*lines, f"  ... and {len(faults) - _SHOWN:,} more"]
 
 
 def automatic_size(sizes: list[tuple[int, int]]) -> int:
@@ -197,15 +207,8 @@ def image_size_of(sizes: list[tuple[int, int]], asked: int | None) -> tuple[tupl
 def _read_header(path: Path) -> _Header:
     with open_picture(path, decode=False) as image, decoding(path, image):
         stored = image.size
-        size = stored[::-1] if orientation(image) in _LYING else stored
+        size = stored[::-1] if orientation(image) in LYING else stored
         return _Header(size, stored, channels(image), path.stat().st_size)
-
-
-def _read_image(path: Path, header: _Header, shape: tuple[int, int, int]) -> HostArray:
-    with open_picture(path) as image, decoding(path, image):
-        if image.size != header.stored:
-            raise DataError(f"{path}: it was changed while it was read")
-        return prepared(image, shape)
 
 
 def _in_parts(listing: Listing, images: HostArray) -> Arrays:

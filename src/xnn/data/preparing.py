@@ -8,12 +8,17 @@ In order:
 4. grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B) or RGB;
 5. scaled by Lanczos' filter, which averages when it shrinks, until it covers the image's shape, and cut around its
    centre. A picture that has the size already keeps every pixel.
+
+JPEG files of at least six times the image's size are decoded at a smaller one, see `xnn.data.pictures.open_picture`;
+torchvision, which opens its own files, decodes them at full size.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xnn.data.pictures import decoding, open_picture
 from xnn.data.splits import HostArray
 
 if TYPE_CHECKING:
@@ -21,6 +26,27 @@ if TYPE_CHECKING:
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's names of grey and of colour, by the number of channels."""
+
+
+def prepared_file(path: Path, image_shape: tuple[int, int, int], stored: tuple[int, int] | None = None) -> HostArray:
+    """Return a picture file as an image of uint8.
+
+    Parameters
+    ----------
+    path : Path
+    image_shape : tuple of int
+        Height, width, and 1 channel or 3.
+    stored : (width, height), optional
+        What an earlier look at its header found, if there was one.
+
+    Raises
+    ------
+    DataError
+        For what `xnn.data.pictures.open_picture` refuses.
+    """
+    height, width, _ = image_shape
+    with open_picture(path, stored=stored, least=(width, height)) as picture, decoding(path, picture):
+        return prepared(picture, image_shape)
 
 
 def prepared(picture: "Image.Image", image_shape: tuple[int, int, int]) -> HostArray:

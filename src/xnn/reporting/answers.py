@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from xnn.data.pictures import SUFFIXES
+from xnn.data.pictures import SUFFIXES, is_passed_over, is_picture
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 from xnn.paths import expanded, reason
@@ -133,9 +133,9 @@ def _in_folder(folder: Path, refuse: Callable[[str, DataError], None]) -> Iterat
         refuse(str(fault.filename), DataError(f"{fault.filename}: cannot be read: {reason(fault)}"))
 
     for place, folders, files in os.walk(folder, onerror=complain):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+            if is_picture(name):
                 is_empty = False
                 yield str(Path(place) / name)
     if is_empty:

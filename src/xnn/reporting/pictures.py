@@ -10,8 +10,7 @@ import os
 
 import numpy as np
 
-from xnn.data.pictures import decoding, open_picture
-from xnn.data.preparing import MODES, prepared
+from xnn.data.preparing import MODES, prepared_file
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 from xnn.paths import expanded
@@ -37,9 +36,7 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
     channels = image_shape[2]
     if channels not in MODES:
         raise DataError(f"{path}: the model takes images of {channels} channels; a picture has 1 (grey) or 3 (RGB)")
-    place = expanded(path, "picture", DataError)
-    with open_picture(place) as picture, decoding(place, picture):
-        pixels = prepared(picture, image_shape)
+    pixels = prepared_file(expanded(path, "picture", DataError), image_shape)
     return 255 - pixels if invert else pixels
 
 
