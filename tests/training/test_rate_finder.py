@@ -26,8 +26,10 @@ def test_everything_is_as_it_was_afterwards(backend, optimizer):
     found = find_lr(trainer, batches, steps=30)
     assert small.comparable(*trainer.state_dict()) == before
     assert log.rows == rows
-    for name in ("schedule", "callbacks", "log_every", "epochs", "batches", "first_epoch", "stop_reason"):
-        assert getattr(trainer, name) == kept[name]
+    # The state, compared above, is put back as new objects; everything else is the same object.
+    changed = {name for name, value in vars(trainer).items() if value is not kept[name]}
+    assert changed <= {"epoch_sums", "interval_sums", "clock", "epoch_clock", "history", "_meter", "last_lr"}
+    assert vars(trainer).keys() == kept.keys()
     assert trainer.interrupted
     assert len(found.rates) == len(found.losses) == len(found.smoothed) >= 9
 

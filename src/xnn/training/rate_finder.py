@@ -1,5 +1,6 @@
 """The learning-rate range test: how the loss goes as the rate rises from step to step."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,34 +82,21 @@ def find_lr(
         raise ValueError(f"highest must be above lowest={lowest:g}, not {highest:g}")
     _checks.count("steps", steps, 20)
     recorder = _Recorder(trainer.step, steps)
-    kept = {name: getattr(trainer, name) for name in _CHANGED}
     saved = trainer.state_dict()
-    trainer.schedule = lambda step: lowest * (highest / lowest) ** ((step - recorder.first) / (steps - 1))
-    trainer.callbacks, trainer.log_every = [recorder], 1
+    # What training counts is a copy's; the weights and the optimizer's state are put back.
+    trial = copy.copy(trainer)
+    trial.load_state_dict(*saved)
+    trial.schedule = lambda step: lowest * (highest / lowest) ** ((step - recorder.first) / (steps - 1))
+    trial.callbacks, trial.log_every = [recorder], 1
     try:
-        trainer.fit(train, epochs=steps, batch_size=batch_size)
+        trial.fit(train, epochs=steps, batch_size=batch_size)
     except NonFiniteLoss:
         # How the test ends where the rate becomes too high; at the lowest rates something else is wrong.
         if len(recorder.losses) < _FEWEST:
             raise
     finally:
         trainer.load_state_dict(*saved)
-        for name, value in kept.items():
-            setattr(trainer, name, value)
     return _result(recorder.rates, recorder.losses)
-
-
-_CHANGED = (
-    "schedule",
-    "callbacks",
-    "log_every",
-    "epochs",
-    "batches",
-    "first_epoch",
-    "stop_reason",
-    "_to_resume",
-    "_train",
-)
 
 
 class _Recorder(Callback):
