@@ -1,5 +1,7 @@
 """What compiling takes, and a clock that leaves it out."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from xnn.kernels.compiling import Compilations, compilations
 from xnn.training import Callback
 from xnn.training.stopwatch import Stopwatch
 
-EVENT = st.tuples(st.sampled_from(["begin", "end", "pass"]), st.integers(0, 9))
+EVENT = st.tuples(st.sampled_from(["begin", "keep", "end", "pass"]), st.integers(0, 9))
 
 
 @given(st.lists(EVENT, max_size=30))
@@ -19,19 +21,22 @@ def test_each_second_is_either_work_or_compiling(events):
     now = [100.0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "perf_counter", lambda: now[0])
-        found, depth, compiled, worked = Compilations(), 0, 0.0, 0.0
+        found, ends, compiled, worked = Compilations(), [], 0.0, 0.0
         for kind, seconds in events:
             if kind == "begin":
                 found.begin("a")
-                depth += 1
-            elif kind == "end" and depth:
-                found.end()
-                depth -= 1
+                ends.append(found.end)
+            elif kind == "keep":
+                stack = ExitStack()
+                stack.enter_context(found.keeping())
+                ends.append(stack.close)
+            elif kind == "end" and ends:
+                ends.pop()()
             now[0] += seconds
-            compiled, worked = compiled + seconds * (depth > 0), worked + seconds * (depth == 0)
+            compiled, worked = compiled + seconds * bool(ends), worked + seconds * (not ends)
             assert found.seconds == compiled
             assert found.working_time() == 100.0 + worked
-            assert (found.now is None) == (depth == 0)
+            assert (found.now is None) == (not ends or not found.names)
 
 
 def test_only_what_is_asked_for_is_named():
@@ -49,9 +54,19 @@ def test_only_what_is_asked_for_is_named():
     assert found.names == ["b", "a", "c"]
 
 
-def test_numba_tells_what_it_compiles_and_what_it_finds_it_does_not(tmp_path):
+def test_numba_tells_what_it_compiles_and_what_it_finds_it_does_not(tmp_path, monkeypatch):
+    """Writing machine code into the cache is a part of it."""
     pytest.importorskip("numba")
+    from xnn.kernels.numpy.cache import _SealedFiles
     from xnn.kernels.numpy.compiled import compiled
+
+    save, during = _SealedFiles.save, []
+
+    def watched(*arguments):
+        during.append(compilations.now)
+        save(*arguments)
+
+    monkeypatch.setattr(_SealedFiles, "save", watched)
 
     source = tmp_path / "some_kernel.py"
     source.write_text("def double(x):\n    for i in range(x.shape[0]):\n        x[i] *= 2\n")
@@ -65,7 +80,7 @@ def test_numba_tells_what_it_compiles_and_what_it_finds_it_does_not(tmp_path):
     with compilations.heard(heard.append):
         first = kernel()
         first(np.ones(3))
-        assert heard == ["some kernel"]
+        assert heard == during == ["some kernel"]
         taken = compilations.seconds - before
         assert taken > 0
         first(np.ones(3))

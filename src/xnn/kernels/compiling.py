@@ -33,17 +33,16 @@ class Compilations:
     @property
     def now(self) -> str | None:
         """What is being compiled, None where nothing is."""
-        return None if self._state[1] is None else self.names[-1]
+        return None if self._state[1] is None or not self.names else self.names[-1]
 
     def begin(self, name: str) -> None:
         """Note that something is to be compiled; what it needs itself may be announced within."""
-        self._depth += 1
+        self._start()
         if self._depth > 1:
             return
         if name in self.names:
             self.names.remove(name)
         self.names.append(name)
-        self._state = (self._state[0], perf_counter())
         for listener in self._listeners:
             listener(name)
 
@@ -52,6 +51,20 @@ class Compilations:
         self._depth -= 1
         if not self._depth:
             self._state = (self.seconds, None)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Count the time of a ``with`` block too, in which what has been compiled is kept for other processes."""
+        self._start()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def _start(self) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            self._state = (self._state[0], perf_counter())
 
     @contextmanager
     def heard(self, listener: Callable[[str], None]) -> Iterator[None]:

@@ -18,6 +18,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.serialize import dumps
 
 from xnn._notes import note
+from xnn.kernels.compiling import compilations
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -39,7 +40,8 @@ class SealedCache(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code, if the disk lets us."""
         try:
-            super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # Numba's own
+            with compilations.keeping():
+                super().save_overload(sig, data)  # type: ignore[no-untyped-call]  # Numba's own
         except OSError as error:
             note(f"compiled kernels cannot be kept in {self.cache_path} ({error.strerror}): each process compiles anew")
 
