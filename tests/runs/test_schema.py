@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tests.documents import places, replaced
 from xnn.runs import schema
 from xnn.strict_json import checked
+from xnn.training import history
 
 ROW = {
     **{"epoch": 1, "train_loss": 0.5, "train_accuracy": None, "test_loss": 0.25, "test_accuracy": 0.75},
@@ -111,3 +113,11 @@ def test_what_a_callback_adds_to_a_row_stays(added):
     row = ROW | added
     assert json.dumps(schema.epoch_row(row)) == json.dumps(row)
     assert schema.state(STATE | {"history": [row]})["history"] == [row]
+
+
+@pytest.mark.parametrize("name", ["EpochRow", "IntervalRow"])
+def test_rows_are_described_as_training_makes_them(name):
+    """Training does not know the schema, which adds the ranges of the numbers."""
+    described, made = getattr(schema, name), getattr(history, name.removeprefix("Epoch"))
+    assert get_type_hints(described) == get_type_hints(made)
+    assert described.__required_keys__ == made.__required_keys__
