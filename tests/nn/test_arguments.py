@@ -5,8 +5,10 @@ import functools
 import numpy as np
 import pytest
 
+from tests.nn.examples import EXAMPLES
 from xnn import nn
 from xnn.nn import initializers
+from xnn.nn.arguments import _OTHERS
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,25 @@ def test_a_layer_of_ones_own_is_shown_as_far_as_it_is_known():
     assert repr(Odd(0.5, [1, 2])) == "Odd(0.5, [1, 2], lost=...)"
     assert repr(Odd(0.5, "x", function=np.abs)) == "Odd(0.5, 'x', lost=..., function=absolute)"
     assert len(repr(Odd(0.5, list(range(9999))))) < 1100
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_what_building_adds_is_known_to_be_no_argument(example):
+    layer = example.make()
+    before = vars(layer).keys() - _OTHERS
+    layer.build(example.input_shape, backend="numpy")
+    added = {name for name in vars(layer).keys() - before if name.startswith("_")}
+    assert added <= _OTHERS
+
+
+def test_an_argument_may_be_called_like_something_that_building_adds():
+    class Mine(nn.Sequential):
+        def __init__(self, *layers, steps=1, outermost=1):
+            super().__init__(*layers)
+            self.steps, self.outermost = steps, outermost
+
+    model = Mine(nn.Linear(2), steps=5, outermost=6)
+    before = repr(model)
+    assert "steps=5" in before
+    assert "outermost=6" in before
+    assert repr(model.build((3,), backend="numpy")) == before

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.nn.examples import EXAMPLES
 from tests.tasks import DIGITS
 from xnn import nn, optim, recipes
+from xnn.nn.building import named_layers
 from xnn.testing.strategies import networks
 
 WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda value: pickle.loads(pickle.dumps(value))}  # noqa: S301 - our own
@@ -107,3 +109,18 @@ def test_a_copy_keeps_its_precision(backend, way):
     twin = WAYS[way](model)
     assert twin.precision == "float16"
     np.testing.assert_array_equal(backend.to_numpy(twin(x)), backend.to_numpy(model(x)))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_what_is_kept_of_a_layer_is_small_and_what_is_not_is_made_anew(example):
+    """Nothing that is kept refers to the flat vectors of the model that is copied."""
+    layer = example.make().build(example.input_shape, backend="numpy")
+    twin = copy.deepcopy(layer)
+    assert vars(twin).keys() == vars(layer).keys()
+    vectors = [views.flat for views in (layer.parameters, layer.gradients, layer.buffers)]
+    for inside in named_layers(twin).values():
+        for value in vars(inside).values():
+            arrays = value.values() if isinstance(value, Mapping) else [value]
+            for array in arrays:
+                held = getattr(array, "value", array)
+                assert not any(isinstance(held, np.ndarray) and np.shares_memory(held, each) for each in vectors)

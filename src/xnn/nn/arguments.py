@@ -11,6 +11,7 @@ from inspect import Parameter
 from typing import Any
 
 from xnn.nn import initializers
+from xnn.nn.copying import MADE_ANEW
 from xnn.nn.model import Model
 
 MISSING: Any = object()
@@ -35,7 +36,7 @@ def arguments(layer: Model) -> Iterator[tuple[Parameter, Any]]:
             yield parameter, getattr(layer, parameter.name, MISSING)
 
 
-_OTHERS = frozenset(("_parameters", "_buffers", "_children", "_steps", "_segments", "_computing", "_linked"))
+_OTHERS = frozenset(("_parameters", "_buffers", "_children", *MADE_ANEW))
 """Attributes of every layer that are not arguments."""
 
 

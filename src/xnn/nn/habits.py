@@ -1,11 +1,13 @@
-"""Constructors of layers that are called as in another library: what to write instead, in one line."""
+"""Layers that are made or built as in another library: what to write instead, in one line."""
 
 import functools
 import inspect
 import reprlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+from xnn._typing import Shape
 from xnn.nn.promises import is_of_the_call
 
 _INFERRED = "build infers the inputs"
@@ -71,3 +73,14 @@ def _explanation(kind: str, init: Callable[..., None], arguments: tuple[Any, ...
     ]
     advice = renamed or ([_ADVICE[kind]] if kind in _ADVICE else [])
     return "; ".join([f"{kind}({', '.join(shown)}) does not fit {kind}({', '.join(names)})", *advice])
+
+
+def warn_of_channels_first(shape: Shape) -> None:
+    """Warn where a shape can hardly be an image's of this library, and looks like one of PyTorch's."""
+    if len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] >= 8:
+        likely = (*shape[1:], shape[0])
+        warnings.warn(
+            f"input_shape {shape} looks like (channels, height, width), but here channels come last: give {likely}, "
+            "and images of that shape",
+            stacklevel=3,
+        )

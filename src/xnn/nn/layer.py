@@ -3,24 +3,22 @@
 import copy
 import math
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
 
-from xnn import _checks, functional, kernels
+from xnn import functional, kernels
 from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
 from xnn.backends import backend as make_backend
 from xnn.nn.arguments import shown
+from xnn.nn.building import named_layers, unite
 from xnn.nn.computing import outermost
-from xnn.nn.habits import explained
+from xnn.nn.copying import restore, state_of
+from xnn.nn.habits import explained, warn_of_channels_first
 from xnn.nn.initializers import Initializer, check_initializer, zeros
 from xnn.nn.model import Model
 from xnn.nn.parameters import Buffer, Parameter
-from xnn.nn.precision import LOWER, Boundary, check_precision, lower
-from xnn.nn.predicting import outputs_of, probabilities_of
+from xnn.nn.precision import check_precision
 from xnn.nn.promises import broken_needs, is_of_the_call, kept
 from xnn.nn.summary import Summary, summarize
 from xnn.random import Random
@@ -84,9 +82,7 @@ class Layer(Model):
     precision: str
     random: Random
     functions: kernels.Functions
-    input_shape: Shape
-    output_shape: Shape
-    _computing: kernels.Computing
+    _outermost: kernels.Computing
 
     @explained
     def __init__(self) -> None:
@@ -223,11 +219,11 @@ class Layer(Model):
             raise ValueError(
                 f"input_shape must be a tuple of positive integers, such as (28, 28, 1), not {input_shape!r}"
             )
-        _warn_of_channels_first(tuple(input_shape))
+        warn_of_channels_first(tuple(input_shape))
         backend = make_backend(backend)
         check_precision(precision, backend, dtype)
         self._prepare(tuple(input_shape))
-        self._connect(backend, dtype, precision, Random(backend, seed, "layers"))
+        unite(self, backend, dtype, precision, Random(backend, seed, "layers"))
         self._draw(seed)
         return self
 
@@ -239,21 +235,10 @@ class Layer(Model):
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what `copy.deepcopy` and `pickle` keep; a built layer's arrays are copied to the host one by one."""
-        state = {name: value for name, value in self.__dict__.items() if name not in _MADE_ANEW}
-        if "backend" in state:
-            state["_arrays"] = [self.backend.to_numpy(entry.value, copy=True) for entry in self._own_entries()]
-        return state
+        return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make a built layer a model of its own; a model around it then takes it over."""
-        arrays = state.pop("_arrays", None)
-        self.__dict__.update(state)
-        if arrays is None:
-            return
-        for entry, array in zip(self._own_entries(), arrays, strict=True):
-            entry.value = array
-        self._connect(self.backend, self.dtype, self.precision, self.random)
+        restore(self, state)
 
     def count(self, input_shape: Shape) -> tuple[int, int]:
         """Return how many numbers a model for such inputs would hold, without making them.
@@ -266,51 +251,9 @@ class Layer(Model):
             In all layers' outputs for one image.
         """
         self._prepare(tuple(input_shape))
-        layers = self._named_layers().values()
+        layers = named_layers(self).values()
         held = sum(math.prod(entry.shape) for layer in layers for entry in layer._own_entries())
         return held, sum(math.prod(layer.output_shape) for layer in layers)
-
-    def __call__(self, x: Array) -> Array:
-        """Return the output for x ``(batch, *input_shape)`` in inference: no dropout, running statistics."""
-        _checks.no_list("x", x)
-        y, _ = self.forward(x)
-        return y
-
-    def predict(self, x: Any, batch_size: int = 256) -> Array:
-        """Return the outputs for x ``(n, *input_shape)``, as in inference, computed batch by batch.
-
-        The outputs are the model's own, such as the scores (logits) of classes; `predict_proba` makes them
-        probabilities, and ``model.predict(x).argmax(-1)`` the classes.
-
-        Parameters
-        ----------
-        x : array or nested list of numbers
-            Of any length. Numbers are cast to the model's dtype, and are not normalized: give them as the model was
-            trained on them.
-        batch_size : int
-            How many inputs are computed at once: what bounds the memory.
-
-        Returns
-        -------
-        array
-            Of the model's library, where x is; otherwise of NumPy.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If x is no batch, or does not hold numbers.
-        """
-        return outputs_of(self, x, batch_size)
-
-    def predict_proba(self, x: Any, batch_size: int = 256) -> Array:
-        """Return the probabilities of classes: the softmax of `predict` along the last axis.
-
-        Raises
-        ------
-        ValueError
-            If the model's outputs are not scores of two or more classes, or are probabilities already.
-        """
-        return probabilities_of(self, x, batch_size)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model into a file, from which `xnn.load` makes it again.
@@ -330,16 +273,9 @@ class Layer(Model):
 
         save(self, path)
 
-    def computing(self) -> AbstractContextManager[None]:
-        """Return a context for many calls, such as training; a call outside it enters it on its own where needed.
-
-        See `xnn.kernels.Computing`.
-        """
-        return self._computing.entered()
-
     def summary(self) -> Summary:
         """Return a table of the model's layers: output shapes, parameters and FLOPs."""
-        return summarize(self, self._named_layers())
+        return summarize(self, named_layers(self))
 
     # How `build` works -------------------------------------------------------------------------------------
 
@@ -348,48 +284,6 @@ class Layer(Model):
         self.input_shape = shape
         self.output_shape = self.initialize(shape)
         return self.output_shape
-
-    def _named_layers(self) -> "dict[str, Layer]":
-        """Return this layer, under the name "", and all layers inside it, in order."""
-        layers: dict[str, Layer] = {}
-        names: dict[int, str] = {}
-        for name, layer in self._walk(""):
-            if id(layer) in names:
-                raise ValueError(
-                    f"layer {type(layer).__name__} stands at both '{names[id(layer)]}' and '{name}'; "
-                    "parameters cannot be shared: make two layers"
-                )
-            layers[name], names[id(layer)] = layer, name
-        return layers
-
-    def _own_entries(self) -> list[Buffer]:
-        return [*self._parameters.values(), *self._buffers.values()]
-
-    def _walk(self, prefix: str) -> "Iterator[tuple[str, Layer]]":
-        yield prefix, self
-        for name, layer in self._children.items():
-            yield from layer._walk(f"{prefix}.{name}".removeprefix("."))
-
-    def _connect(self, backend: Backend, dtype: str, precision: str, random: Random) -> None:
-        """Make what all layers of a model share, once everything in it has been declared."""
-        layers = self._named_layers()
-        names = {type(layer).function for layer in layers.values()}
-        computing = kernels.Computing(backend, dtype, precision, names)
-        for layer in layers.values():
-            # Left over from an earlier build.
-            layer.__dict__.pop("_outermost", None)
-            if isinstance(vars(layer).get("forward"), Boundary):
-                del layer.forward
-            layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
-            layer.functions, layer._computing = computing.functions, computing
-        self._adopt_arrays(layers)
-        if precision in LOWER:
-            lower(self, layers, self._all_parameters, precision)
-        for layer in layers.values():
-            layer._link()
-        if computing.matters:
-            self._outermost = computing
-        self._refresh()
 
     def _link(self) -> None:
         """Look up what the layer calls, once its functions and all layers inside it are ready."""
@@ -400,31 +294,5 @@ class Layer(Model):
                 raise ValueError(f"{kind.__name__}: xnn.functional has no function {name!r}")
         self._linked: list[Any] = [self.functions.linked(name) if name else None for name in names]
 
-    def __getattr__(self, name: str) -> Any:
-        # Called only for attributes that are missing: before `build`, nearly all of them.
-        if "_children" in self.__dict__:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
-
 
 _SEVERAL = (tuple, list)
-
-
-def _warn_of_channels_first(shape: Shape) -> None:
-    """Warn where a shape can hardly be an image's of this library, and looks like one of PyTorch's."""
-    if len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] >= 8:
-        likely = (*shape[1:], shape[0])
-        warnings.warn(
-            f"input_shape {shape} looks like (channels, height, width), but here channels come last: give {likely}, "
-            "and images of that shape",
-            stacklevel=3,
-        )
-
-
-_MADE_ANEW = frozenset(
-    (
-        *("parameters", "gradients", "buffers", "functions", "forward"),
-        *("_all_parameters", "_all_buffers", "_segments", "_computing", "_linked", "_outermost", "_steps"),
-    )
-)
-"""Attributes of a built layer that a copy makes anew."""

@@ -1,19 +1,24 @@
-"""A model's access to its parameters and buffers: their state, their names, and which of them are trained."""
+"""What a model offers besides `forward`: predictions, and access to its parameters and buffers by their names."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from xnn import _checks
+from xnn._typing import Array, Pullback, Shape
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
 from xnn.nn.parameters import Buffer, Gradients, Misfits, Parameter, Segment, Views, misfits_of, segments
+from xnn.nn.predicting import outputs_of, probabilities_of
 from xnn.random import Random
 
 if TYPE_CHECKING:
+    from xnn.kernels import Computing
     from xnn.nn.layer import Layer
 
 
 class Model:
-    """The part of `Layer` that works with arrays by name and knows nothing of functions."""
+    """The part of `Layer` that uses `forward` and works with arrays by name, but knows nothing of functions."""
 
     backend: Backend
     dtype: str
@@ -21,9 +26,65 @@ class Model:
     gradients: Gradients
     buffers: Views
     trainable: bool
+    input_shape: Shape
+    output_shape: Shape
+    _computing: "Computing"
     _parameters: dict[str, Parameter]
     _buffers: dict[str, Buffer]
     _children: "dict[str, Layer]"
+
+    def forward(self, x: Array, train: bool = False) -> tuple[Array, Pullback]:
+        """Return (y, pullback); see `Layer.forward`."""
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        """Return the output for x ``(batch, *input_shape)`` in inference: no dropout, running statistics."""
+        _checks.no_list("x", x)
+        y, _ = self.forward(x)
+        return y
+
+    def predict(self, x: Any, batch_size: int = 256) -> Array:
+        """Return the outputs for x ``(n, *input_shape)``, as in inference, computed batch by batch.
+
+        The outputs are the model's own, such as the scores (logits) of classes; `predict_proba` makes them
+        probabilities, and ``model.predict(x).argmax(-1)`` the classes.
+
+        Parameters
+        ----------
+        x : array or nested list of numbers
+            Of any length. Numbers are cast to the model's dtype, and are not normalized: give them as the model was
+            trained on them.
+        batch_size : int
+            How many inputs are computed at once: what bounds the memory.
+
+        Returns
+        -------
+        array
+            Of the model's library, where x is; otherwise of NumPy.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If x is no batch, or does not hold numbers.
+        """
+        return outputs_of(self, x, batch_size)
+
+    def predict_proba(self, x: Any, batch_size: int = 256) -> Array:
+        """Return the probabilities of classes: the softmax of `predict` along the last axis.
+
+        Raises
+        ------
+        ValueError
+            If the model's outputs are not scores of two or more classes, or are probabilities already.
+        """
+        return probabilities_of(self, x, batch_size)
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Return a context for many calls, such as training; a call outside it enters it on its own where needed.
+
+        See `xnn.kernels.Computing`.
+        """
+        return self._computing.entered()
 
     def segments(self, decay_all: bool = False) -> list[Segment]:
         """Return the runs of trainable parameters in ``parameters.flat``, split by whether weight decay applies.
@@ -102,6 +163,9 @@ class Model:
     def _all_entries(self) -> dict[str, Buffer]:
         return {**self._all_parameters, **self._all_buffers}
 
+    def _own_entries(self) -> list[Buffer]:
+        return [*self._parameters.values(), *self._buffers.values()]
+
     def _draw(self, seed: int) -> None:
         host = make_backend("numpy")
         for name, entry in self._all_entries.items():
@@ -129,6 +193,12 @@ class Model:
         inside = [layer._mark_trainable() for layer in self._children.values()]
         self.trainable = any(inside) or any(p.trainable for p in self._parameters.values())
         return self.trainable
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only for attributes that are missing: before `build`, nearly all of them.
+        if "_children" in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r} yet: call build(input_shape) first")
 
 
 def _named(layers: "Mapping[str, Layer]", kind: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from xnn.backends import Backend
 from xnn.backends import backend as make_backend
 
 if TYPE_CHECKING:
-    from xnn.nn.layer import Layer
+    from xnn.nn.model import Model
 
 
-def outputs_of(model: "Layer", x: Any, batch_size: int) -> Array:
+def outputs_of(model: "Model", x: Any, batch_size: int) -> Array:
     """Return what `Layer.predict` promises."""
     _checks.count("batch_size", batch_size, 1)
     # What is given in the host's memory comes back there, whatever the model computes on.
@@ -36,14 +36,14 @@ def outputs_of(model: "Layer", x: Any, batch_size: int) -> Array:
     return outputs
 
 
-def probabilities_of(model: "Layer", x: Any, batch_size: int) -> Array:
+def probabilities_of(model: "Model", x: Any, batch_size: int) -> Array:
     """Return what `Layer.predict_proba` promises."""
     if model.output_shape[-1:] in ((), (1,)):
         raise ValueError(
             f"predict_proba is for models with a score for each of two or more classes, not outputs of shape "
             f"{model.output_shape}: take predict"
         )
-    last = model
+    last: Any = model
     while isinstance(getattr(last, "layers", None), tuple):
         last = last.layers[-1]
     if type(last).function in ("softmax", "log_softmax"):
@@ -51,7 +51,7 @@ def probabilities_of(model: "Layer", x: Any, batch_size: int) -> Array:
     return F.softmax(outputs_of(model, x, batch_size))[0]
 
 
-def _check(model: "Layer", x: Array, home: Backend) -> None:
+def _check(model: "Model", x: Array, home: Backend) -> None:
     """Raise an error that says what to give unless x is a batch of numbers."""
     if not home.xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"predict takes numbers, not an array of {x.dtype}")

@@ -17,6 +17,7 @@ from xnn.backends import backend as make_backend
 from xnn.errors import RunError
 from xnn.files import Folder
 from xnn.nn.architecture import UnknownLayer, described, made
+from xnn.nn.building import unite
 from xnn.nn.layer import Layer
 from xnn.nn.precision import check_precision
 from xnn.paths import expanded, explained
@@ -108,7 +109,7 @@ def load(
             )
             precision = "float32"
         check_precision(precision, chosen, said["dtype"])
-        model._connect(chosen, said["dtype"], precision, Random(chosen, 0, "layers"))
+        unite(model, chosen, said["dtype"], precision, Random(chosen, 0, "layers"))
         model.load_state_dict(arrays)
     return model
 
