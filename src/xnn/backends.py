@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnn import _tf32
-from xnn._typing import Array, Namespace
+from xnn._typing import Array, ArrayLike, ArrayObject, Namespace
 from xnn.errors import BackendError, suggest
 from xnn.memory import aligned
 
@@ -72,7 +72,7 @@ class Backend:
         self._free_memory = free_memory
         self._make_products = make_products
 
-    def asarray(self, x: Any, dtype: str | None = None) -> Array:
+    def asarray(self, x: ArrayLike | complex, dtype: str | None = None) -> Array:
         """Return `x` (a NumPy array, a nested list, or an array of this library) on the device.
 
         `dtype` is a name such as ``"float32"``; without it the array keeps its own. May share memory with `x`.
@@ -90,7 +90,7 @@ class Backend:
             return aligned(length * np.dtype(kind).itemsize, np.zeros).view(kind)
         return self.xp.zeros((length,), dtype=kind, device=self.device)
 
-    def to_numpy(self, x: Array, copy: bool = False) -> npt.NDArray[Any]:
+    def to_numpy(self, x: ArrayObject, copy: bool = False) -> npt.NDArray[Any]:
         """Return `x` as a NumPy array on the host; unless it is a copy, it may share memory with `x`.
 
         This waits for the device.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from xnn._typing import Array, Shape
+from xnn._typing import Array, ArrayObject, Shape
 from xnn.errors import SettingError
 from xnn.random import Random
 
@@ -49,7 +49,7 @@ class Drawn(ABC):
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw what to do to each image of an array of shape (n, h, w, c)."""
 
-    def __call__(self, x: Array, random: Random) -> Array:
+    def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Return x (n, h, w, c) with each image changed; only `RandomWindow` returns another height and width."""
         return _applied(x, self.draw(x.shape, random), random)
 
@@ -172,7 +172,7 @@ class Compose:
 
     augmentations: tuple[Augmentation, ...]
 
-    def __call__(self, x: Array, random: Random) -> Array:
+    def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Return x (n, h, w, c) after all augmentations."""
         for augmentation in self.augmentations:
             x = augmentation(x, random)

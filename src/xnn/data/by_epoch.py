@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from xnn._typing import Array
+from xnn._typing import Array, ArrayObject
 from xnn.data.augmentation import Augmentation, Compose, Mirror
 from xnn.data.splits import HostArray
 from xnn.errors import SettingError
@@ -39,7 +39,7 @@ class AlternatingFlip:
         """Return the augmentation in an epoch for images for which `begins_mirrored` returned `begins` (n,)."""
         return Mirror((begins + epoch) % 2)
 
-    def __call__(self, x: Array, random: Random) -> Array:
+    def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Raise a TypeError: which images are mirrored depends on their indices and on the epoch."""
         raise TypeError("AlternatingFlip needs the images' indices and the epoch; use it in Batches, or call its of()")
 
@@ -62,7 +62,7 @@ class FirstEpochs:
         if self.epochs < 0:
             raise SettingError(f"the epochs of FirstEpochs must be 0 or more, not {self.epochs}")
 
-    def __call__(self, x: Array, random: Random) -> NoReturn:
+    def __call__(self, x: ArrayObject, random: Random) -> NoReturn:
         """Raise a TypeError: what to do depends on the epoch."""
         raise TypeError("FirstEpochs needs the epoch; use it in Batches")
 

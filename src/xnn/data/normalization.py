@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from xnn._typing import Array
+from xnn._typing import Array, ArrayObject
 from xnn.data.splits import Split
 
 # Small enough that the sum of squares of a pixel over a chunk is exact in float32: 256 * 255**2 < 2**24.
@@ -57,7 +57,7 @@ class Normalization:
         shift = [mean / std for mean, std in zip(self.mean, self.std, strict=True)] * width
         return scale, shift
 
-    def __call__(self, x: Array, dtype: str = "float32") -> Array:
+    def __call__(self, x: ArrayObject, dtype: str = "float32") -> Array:
         """Return ``(x / 255 - mean) / std`` for x (..., channels) of uint8, computed in `dtype` on its device.
 
         It is computed as ``x * (1 / (255 std)) - mean / std``: two passes.

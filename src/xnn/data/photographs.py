@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xnn._typing import Array
+from xnn._typing import Array, ArrayObject
 from xnn.errors import SettingError
 from xnn.random import Random
 
@@ -46,7 +46,7 @@ class RandomResizedCrop:
         if not 0.0 < low <= high < math.inf:
             raise SettingError(f"the ratio of RandomResizedCrop must be two numbers above 0, not {self.ratio}")
 
-    def __call__(self, x: Array, random: Random) -> Array:
+    def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Return x (n, h, w, c) with a rectangle of each image in its place."""
         xp = random.backend.xp
         count, height, width, _ = x.shape
@@ -82,7 +82,7 @@ class RandomRotation:
         if not 0.0 <= self.degrees <= 180.0:
             raise SettingError(f"the degrees of RandomRotation must be from 0 to 180, not {self.degrees}")
 
-    def __call__(self, x: Array, random: Random) -> Array:
+    def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Return x (n, h, w, c) with each image turned."""
         xp, device = random.backend.xp, random.backend.device
         count, height, width, _ = x.shape
@@ -126,7 +126,7 @@ class ColourJitter:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise SettingError(f"the {name} of ColourJitter must be from 0 to 1, not {getattr(self, name)}")
 
-    def __call__(self, x: Array, random: Random) -> Array:
+    def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Return x (n, h, w, c) of uint8 with each image's colours changed.
 
         Raises

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from xnn._typing import ArrayLike
 from xnn.errors import DataError, SettingError
 
 HostArray: TypeAlias = npt.NDArray[Any]
@@ -78,6 +79,10 @@ class Split:
 
     images: HostArray
     labels: HostArray
+
+    if TYPE_CHECKING:
+        # More is taken than is kept.
+        def __init__(self, images: ArrayLike, labels: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", _as_array(self.images, "images"))

@@ -2,12 +2,12 @@
 
 import math
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_floating, namespace
 from xnn.functional._normal import normal_cdf
 
 
-def relu(x: Array) -> tuple[Array, Pullback]:
+def relu(x: ArrayObject) -> tuple[Array, Pullback]:
     """Rectifier y = max(x, 0); dx = [x > 0] dy, so the gradient at 0 is 0."""
     check_floating("relu", x=x)
     xp = namespace(x)
@@ -20,7 +20,7 @@ def relu(x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def leaky_relu(x: Array, slope: float = 0.01) -> tuple[Array, Pullback]:
+def leaky_relu(x: ArrayObject, slope: float = 0.01) -> tuple[Array, Pullback]:
     """Leaky rectifier y = x where x > 0, slope x elsewhere; dx = dy or slope dy."""
     check_floating("leaky_relu", x=x)
     xp = namespace(x)
@@ -33,7 +33,7 @@ def leaky_relu(x: Array, slope: float = 0.01) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def elu(x: Array, alpha: float = 1.0) -> tuple[Array, Pullback]:
+def elu(x: ArrayObject, alpha: float = 1.0) -> tuple[Array, Pullback]:
     """Exponential linear unit y = x where x > 0, α (eˣ - 1) elsewhere; dx = dy or α eˣ dy.
 
     D. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by ELUs", 2015.
@@ -51,7 +51,7 @@ def elu(x: Array, alpha: float = 1.0) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def sigmoid(x: Array) -> tuple[Array, Pullback]:
+def sigmoid(x: ArrayObject) -> tuple[Array, Pullback]:
     """Logistic function y = 1 / (1 + e⁻ˣ); dx = y (1 - y) dy."""
     check_floating("sigmoid", x=x)
     y = _logistic(x)
@@ -62,7 +62,7 @@ def sigmoid(x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def tanh(x: Array) -> tuple[Array, Pullback]:
+def tanh(x: ArrayObject) -> tuple[Array, Pullback]:
     """Hyperbolic tangent y = tanh x; dx = (1 - y²) dy."""
     check_floating("tanh", x=x)
     y = namespace(x).tanh(x)
@@ -73,7 +73,7 @@ def tanh(x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def softplus(x: Array) -> tuple[Array, Pullback]:
+def softplus(x: ArrayObject) -> tuple[Array, Pullback]:
     """Smooth rectifier y = log(1 + eˣ) = max(x, 0) + ``log(1 + e^-|x|)``, which cannot overflow; dx = σ(x) dy."""
     check_floating("softplus", x=x)
     xp = namespace(x)
@@ -85,7 +85,7 @@ def softplus(x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def silu(x: Array) -> tuple[Array, Pullback]:
+def silu(x: ArrayObject) -> tuple[Array, Pullback]:
     """Sigmoid linear unit (swish) y = x σ(x); dx = σ(x) (1 + x (1 - σ(x))) dy.
 
     S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units for neural network function approximation", 2017.
@@ -100,7 +100,7 @@ def silu(x: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def gelu(x: Array, approximate: str = "none") -> tuple[Array, Pullback]:
+def gelu(x: ArrayObject, approximate: str = "none") -> tuple[Array, Pullback]:
     """Gaussian error linear unit.
 
     Exact: y = x Φ(x) with the normal distribution's Φ; since Φ' = φ, dx = (Φ(x) + x φ(x)) dy, φ(x) = e^(-x²/2) /

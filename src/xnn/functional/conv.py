@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from xnn._checks import is_size
-from xnn._typing import Array, Gradients, Pullback
+from xnn._typing import Array, ArrayObject, Gradients, Pullback
 from xnn.functional._common import check_axes, check_floating, check_shape, namespace, rows, sum_dtype, sum_rows
 from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
@@ -13,9 +13,9 @@ _BLOCK_ELEMENTS = 2**20
 
 
 def conv2d(
-    x: Array,
-    weight: Array,
-    bias: Array | None = None,
+    x: ArrayObject,
+    weight: ArrayObject,
+    bias: ArrayObject | None = None,
     stride: int | Sequence[int] = 1,
     padding: Padding = 0,
     dilation: int | Sequence[int] = 1,

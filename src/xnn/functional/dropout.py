@@ -1,12 +1,12 @@
 """Dropout."""
 
 from xnn import _checks
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_floating, namespace
 from xnn.random import Random
 
 
-def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
+def dropout(x: ArrayObject, rate: float, random: Random) -> tuple[Array, Pullback]:
     """Set each number to zero with probability `rate`, and scale the others so that the expectation stays the same.
 
     With a mask m of independent [u >= rate], u uniform in [0, 1)::

@@ -1,10 +1,10 @@
 """The affine map."""
 
-from xnn._typing import Array, Gradients, Pullback
+from xnn._typing import Array, ArrayObject, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, rows, sum_rows
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+def linear(x: ArrayObject, weight: ArrayObject, bias: ArrayObject | None = None) -> tuple[Array, Pullback]:
     """Affine map y = x W + b.
 
     With X and dY flattened to two axes, y_ij = Σ_k x_ik w_kj + b_j, so for a loss L with dY = ∂L/∂Y::

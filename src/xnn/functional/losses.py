@@ -7,18 +7,18 @@ into, ``pullback(dloss)``; if nothing follows the loss, ``pullback()`` is enough
 import math
 
 from xnn import _checks
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_array, check_axes, check_floating, check_shape, namespace
 from xnn.functional.activations import sigmoid
 from xnn.functional.softmax import log_softmax
 
 
 def softmax_cross_entropy(
-    logits: Array,
-    labels: Array,
+    logits: ArrayObject,
+    labels: ArrayObject,
     label_smoothing: float = 0.0,
-    class_weight: Array | None = None,
-    sample_weight: Array | None = None,
+    class_weight: ArrayObject | None = None,
+    sample_weight: ArrayObject | None = None,
 ) -> tuple[Array, Pullback]:
     """Mean cross-entropy between softmax(logits) and the labels.
 
@@ -83,7 +83,7 @@ def softmax_cross_entropy(
 
 
 def binary_cross_entropy_with_logits(
-    logits: Array, targets: Array, sample_weight: Array | None = None
+    logits: ArrayObject, targets: ArrayObject, sample_weight: ArrayObject | None = None
 ) -> tuple[Array, Pullback]:
     """Mean cross-entropy between σ(logits) and targets in [0, 1].
 
@@ -116,7 +116,9 @@ def binary_cross_entropy_with_logits(
     return loss, pullback
 
 
-def mse(prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
+def mse(
+    prediction: ArrayObject, target: ArrayObject, sample_weight: ArrayObject | None = None
+) -> tuple[Array, Pullback]:
     """Mean squared error.
 
     With N numbers in all, loss = (1/N) Σ (prediction - target)² and dprediction = dloss 2 (prediction - target) / N.
@@ -149,7 +151,7 @@ def mse(prediction: Array, target: Array, sample_weight: Array | None = None) ->
 
 
 def huber(
-    prediction: Array, target: Array, delta: float = 1.0, sample_weight: Array | None = None
+    prediction: ArrayObject, target: ArrayObject, delta: float = 1.0, sample_weight: ArrayObject | None = None
 ) -> tuple[Array, Pullback]:
     """Mean Huber loss: quadratic up to an error of δ, linear beyond.
 
@@ -186,7 +188,7 @@ def huber(
     return loss, pullback
 
 
-def l2_penalty(weight: Array, strength: float) -> tuple[Array, Pullback]:
+def l2_penalty(weight: ArrayObject, strength: float) -> tuple[Array, Pullback]:
     """Quadratic penalty on a weight: loss = (strength / 2) Σ weight², so dweight = dloss strength weight.
 
     Parameters
@@ -210,6 +212,7 @@ def l2_penalty(weight: Array, strength: float) -> tuple[Array, Pullback]:
     return loss, pullback
 
 
+# NumPy's sums and means are numbers, which have less than an `ArrayObject`: any may be given.
 def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
     """Sum of losses, or a single loss itself; each gets the gradient of the sum.
 

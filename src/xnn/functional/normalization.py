@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 
-from xnn._typing import Array, Gradients, Pullback
+from xnn._typing import Array, ArrayObject, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
 
 
-def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
+def batch_norm_statistics(x: ArrayObject) -> tuple[Array, Array]:
     """Return each channel's mean and (biased) variance over all other axes.
 
     Parameters
@@ -27,11 +27,11 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
 
 
 def batch_norm(
-    x: Array,
-    weight: Array | None = None,
-    bias: Array | None = None,
+    x: ArrayObject,
+    weight: ArrayObject | None = None,
+    bias: ArrayObject | None = None,
     eps: float = 1e-5,
-    statistics: tuple[Array, Array] | None = None,
+    statistics: tuple[ArrayObject, ArrayObject] | None = None,
 ) -> tuple[Array, Pullback]:
     """Normalize each channel to mean 0 and variance 1 over the batch, then scale and shift.
 
@@ -65,7 +65,12 @@ def batch_norm(
 
 
 def batch_norm_inference(
-    x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float = 1e-5
+    x: ArrayObject,
+    weight: ArrayObject | None,
+    bias: ArrayObject | None,
+    mean: ArrayObject,
+    variance: ArrayObject,
+    eps: float = 1e-5,
 ) -> tuple[Array, Pullback]:
     """Normalize each channel by a given mean and variance, which are constants here.
 
@@ -102,7 +107,7 @@ def batch_norm_inference(
 
 
 def layer_norm(
-    x: Array, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+    x: ArrayObject, weight: ArrayObject | None = None, bias: ArrayObject | None = None, eps: float = 1e-5
 ) -> tuple[Array, Pullback]:
     """Normalize the last axis of each position to mean 0 and variance 1, then scale and shift.
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Array, ArrayObject, Pullback, Shape
 from xnn.functional._common import check_axes, check_floating, namespace, sum_rows
 from xnn.functional.windows import Padding, Windows, scatter, take, windows
 
 
 def max_pool2d(
-    x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
+    x: ArrayObject, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
 ) -> tuple[Array, Pullback]:
     """Largest value of each window and channel; padding counts as minus infinity.
 
@@ -47,7 +47,7 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    x: Array, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
+    x: ArrayObject, window: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: Padding = 0
 ) -> tuple[Array, Pullback]:
     """Mean of each window and channel; padding counts as zeros, which the mean includes.
 
@@ -77,7 +77,7 @@ def avg_pool2d(
     return y, pullback
 
 
-def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
+def global_max_pool2d(x: ArrayObject) -> tuple[Array, Pullback]:
     """Largest value of each channel over all pixels.
 
     `max_pool2d` with a window as large as the image: dx is dy at the maximum (the first in row-major order, if several
@@ -107,7 +107,7 @@ def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
     return xp.max(pixels, axis=1), pullback
 
 
-def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:
+def global_avg_pool2d(x: ArrayObject) -> tuple[Array, Pullback]:
     """Mean of each channel over all pixels.
 
     y_nc = (1 / hw) Σ_pq x_npqc, so dx_npqc = dy_nc / hw.

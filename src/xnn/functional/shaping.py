@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from xnn._typing import Array, Namespace, Pullback, Shape
+from xnn._typing import Array, ArrayObject, Namespace, Pullback, Shape
 from xnn.functional._common import check_array, check_floating, namespace, sum_axis
 
 
-def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
+def reshape(x: ArrayObject, shape: Shape) -> tuple[Array, Pullback]:
     """Give x another shape, in row-major order; the pullback gives dy the old one.
 
     y and dx may be views of x and dy.
@@ -22,7 +22,7 @@ def reshape(x: Array, shape: Shape) -> tuple[Array, Pullback]:
     return _reshaped(xp, x, _inferred(x.shape, shape))
 
 
-def flatten(x: Array) -> tuple[Array, Pullback]:
+def flatten(x: ArrayObject) -> tuple[Array, Pullback]:
     """Join all axes but the first: (n, ...) -> (n, m).
 
     y and dx may be views of x and dy.
@@ -42,7 +42,7 @@ def _reshaped(xp: Namespace, x: Array, shape: Shape) -> tuple[Array, Pullback]:
     return xp.reshape(x, shape), pullback
 
 
-def add(a: Array, b: Array) -> tuple[Array, Pullback]:
+def add(a: ArrayObject, b: ArrayObject) -> tuple[Array, Pullback]:
     """Sum of two arrays, broadcast to one shape; the residual connection.
 
     Each operand gets dy, summed over the axes along which it was broadcast. The gradient of an operand that was not
@@ -66,7 +66,7 @@ def add(a: Array, b: Array) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def concatenate(arrays: Sequence[Array], axis: int = -1) -> tuple[Array, Pullback]:
+def concatenate(arrays: Sequence[ArrayObject], axis: int = -1) -> tuple[Array, Pullback]:
     """Join arrays along an axis; the pullback cuts dy at the seams, into views of dy.
 
     Parameters

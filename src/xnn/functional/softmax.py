@@ -1,10 +1,10 @@
 """Softmax and its logarithm."""
 
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_floating, namespace, sum_axis
 
 
-def softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
+def softmax(x: ArrayObject, axis: int = -1) -> tuple[Array, Pullback]:
     """Softmax y_i = e^(x_i) / Σ_j e^(x_j) along an axis.
 
     The largest x is subtracted first, which changes nothing (y is invariant to shifts) and keeps every exponential
@@ -33,7 +33,7 @@ def softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def log_softmax(x: Array, axis: int = -1) -> tuple[Array, Pullback]:
+def log_softmax(x: ArrayObject, axis: int = -1) -> tuple[Array, Pullback]:
     """Logarithm of softmax, y_i = x_i - log Σ_j e^(x_j), along an axis.
 
     From ∂y_i/∂x_j = [i = j] - softmax(x)_j::

@@ -11,7 +11,7 @@ import array_api_compat
 
 from xnn import _checks, kernels
 from xnn import functional as F
-from xnn._typing import Array, Pullback
+from xnn._typing import Array, ArrayObject, Pullback
 from xnn.nn.layer import Layer
 
 
@@ -32,7 +32,9 @@ class SoftmaxCrossEntropy:
         self.class_weight = None if class_weight is None else _class_weight(class_weight)
         self._placed: tuple[Any, Array] | None = None
 
-    def forward(self, logits: Array, labels: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
+    def forward(
+        self, logits: ArrayObject, labels: ArrayObject, sample_weight: ArrayObject | None = None
+    ) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
         functions = kernels.functions_of(logits)
         weight = None if self.class_weight is None else self._class_weight_beside(logits)
@@ -67,7 +69,9 @@ def _class_weight(given: Sequence[float]) -> tuple[float, ...]:
 class BinaryCrossEntropyWithLogits:
     """Mean cross-entropy between σ(logits) and targets in [0, 1]."""
 
-    def forward(self, logits: Array, targets: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
+    def forward(
+        self, logits: ArrayObject, targets: ArrayObject, sample_weight: ArrayObject | None = None
+    ) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dlogits."""
         return F.binary_cross_entropy_with_logits(logits, targets, sample_weight)
 
@@ -75,7 +79,9 @@ class BinaryCrossEntropyWithLogits:
 class MSE:
     """Mean squared error."""
 
-    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
+    def forward(
+        self, prediction: ArrayObject, target: ArrayObject, sample_weight: ArrayObject | None = None
+    ) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dprediction."""
         return F.mse(prediction, target, sample_weight)
 
@@ -88,7 +94,9 @@ class Huber:
             raise ValueError(f"Huber: delta must be positive, not {delta}")
         self.delta = delta
 
-    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[Array, Pullback]:
+    def forward(
+        self, prediction: ArrayObject, target: ArrayObject, sample_weight: ArrayObject | None = None
+    ) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> dprediction."""
         return F.huber(prediction, target, self.delta, sample_weight)
 

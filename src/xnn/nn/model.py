@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from xnn import _checks
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Array, ArrayLike, ArrayObject, Pullback, Shape
 from xnn.backends import Backend
 from xnn.backends import backend as make_backend
 from xnn.nn.parameters import Buffer, Gradients, Misfits, Parameter, Segment, Views, misfits_of, segments
@@ -37,13 +37,13 @@ class Model:
         """Return (y, pullback); see `Layer.forward`."""
         raise NotImplementedError
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: ArrayObject) -> Array:
         """Return the output for x ``(batch, *input_shape)`` in inference: no dropout, running statistics."""
         _checks.no_list("x", x)
         y, _ = self.forward(x)
         return y
 
-    def predict(self, x: Any, batch_size: int = 256) -> Array:
+    def predict(self, x: ArrayLike, batch_size: int = 256) -> Array:
         """Return the outputs for x ``(n, *input_shape)``, as in inference, computed batch by batch.
 
         The outputs are the model's own, such as the scores (logits) of classes; `predict_proba` makes them
@@ -69,7 +69,7 @@ class Model:
         """
         return outputs_of(self, x, batch_size)
 
-    def predict_proba(self, x: Any, batch_size: int = 256) -> Array:
+    def predict_proba(self, x: ArrayLike, batch_size: int = 256) -> Array:
         """Return the probabilities of classes: the softmax of `predict` along the last axis.
 
         Raises

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from array_api_compat import array_namespace, device
 
 from xnn import _checks, kernels
-from xnn._typing import Array
+from xnn._typing import Array, ArrayObject
 from xnn.errors import some
 from xnn.optim.groups import Rule
 from xnn.optim.optimizer import Model, Optimizer, Run
@@ -149,7 +149,7 @@ class Muon(Optimizer):
         return 0.2 * math.sqrt(max(inputs, outputs)) if self.adjust == "match_rms_adamw" else 1.0
 
 
-def orthogonalize(matrix: Array, iterations: int = 5) -> Array:
+def orthogonalize(matrix: ArrayObject, iterations: int = 5) -> Array:
     """Return a matrix with the singular vectors of the given one, and singular values near 1.
 
     For M = U S Vᵀ the result is near U Vᵀ, the orthogonal matrix closest to M. Each iteration maps every singular value

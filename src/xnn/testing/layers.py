@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from xnn._typing import Array, Pullback, Shape
+from xnn._typing import Array, ArrayObject, Pullback, Shape
 from xnn.backends import Backend
 from xnn.nn.layer import Layer
 from xnn.testing.gradients import STEP, check_pullback
@@ -16,7 +16,7 @@ def check_layer(
     *,
     batch: int = 3,
     train: bool = True,
-    x: Any = None,
+    x: ArrayObject | None = None,
     backend: Backend | str = "numpy",
     seed: int = 0,
     step: float = STEP,

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from xnn import _checks, nn
-from xnn._typing import Array
+from xnn._typing import Array, ArrayLike, ArrayObject
 from xnn.backends import Backend
 from xnn.data.batches import Batches
 from xnn.data.splits import HostArray, class_labels
@@ -33,7 +33,7 @@ class Loader(Protocol):
 _LOOKED_AT = 1024
 """Examples that are checked together."""
 
-Data: TypeAlias = Loader | tuple[Array, ...]
+Data: TypeAlias = Loader | tuple[ArrayLike, ...]
 """Batches, or arrays (x, labels) or (x, labels, sample_weight) to be cut into some."""
 
 
@@ -68,13 +68,13 @@ class ArrayBatches:
 
     def __init__(
         self,
-        x: Array,
-        labels: Array,
+        x: ArrayObject,
+        labels: ArrayObject,
         batch_size: int,
         *,
         backend: Backend,
         dtype: str = "float32",
-        sample_weight: Array | None = None,
+        sample_weight: ArrayObject | None = None,
         shuffle: bool = True,
         seed: int = 0,
         classes: int | None = None,

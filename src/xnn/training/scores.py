@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import array_api_compat
 
 from xnn import _checks
-from xnn._typing import Array
+from xnn._typing import Array, ArrayObject
 from xnn.training.metrics import is_classification, ranks
 
 
@@ -38,7 +38,7 @@ class TopKAccuracy:
         self._hits: Any = 0
         self._images = 0
 
-    def update(self, output: Array, labels: Array) -> None:
+    def update(self, output: ArrayObject, labels: ArrayObject) -> None:
         """Take in a batch: logits (n, classes), labels (n,) of class indices."""
         xp = _namespace(self, output, labels)
         self._hits = self._hits + xp.sum(xp.astype(ranks(xp, output, labels) < self.k, xp.int64))
@@ -55,7 +55,7 @@ class _Macro:
     def __init__(self) -> None:
         self._counts: Any = 0
 
-    def update(self, output: Array, labels: Array) -> None:
+    def update(self, output: ArrayObject, labels: ArrayObject) -> None:
         """Take in a batch: logits (n, classes), labels (n,) of class indices."""
         xp = _namespace(self, output, labels)
         index = xp.arange(output.shape[1], dtype=xp.int64, device=output.device)[None, :]
