@@ -187,7 +187,8 @@ def test_evaluation_agrees_with_the_run(here, finished, capsys):
     assert np.trace(found["confusion"]) == round(found["accuracy"] * found["images"])
     assert main(["run", "--dataset", "digits", "--split", "train"]) == 0
     shown = capsys.readouterr().out
-    assert "digits, 1,437 train images" in shown
+    assert found["views"] == 1
+    assert "digits, 1,437 train images\n" in shown
     assert "confusion: rows are what an image is" in shown
 
 

@@ -103,6 +103,16 @@ def test_its_numbers_are_the_runs(read, shown):
     assert str(shown.run.path.parent) not in read.text
 
 
+def test_a_page_says_which_accuracy_is_of_how_many_views(shown):
+    assert "view" not in Reader(page([shown])).text.replace("test-views", "").replace("test views", "")
+    run = dataclasses.replace(shown.run, result=shown.run.result | {"test_views": 6})
+    text = Reader(page([dataclasses.replace(shown, run=run)])).text
+    assert "test accuracy, 6 views" in text
+    assert "trainingtest, one view" in text  # the legends
+    assert "test accuracy, one view" in text  # the epochs' table
+    assert "averaged over 6 views" in text
+
+
 def test_a_run_under_way_shows_what_there_is(finished, tmp_path):
     shutil.copy(finished.directory / "config.json", tmp_path)
     text = Reader(page([contents_of(SavedRun.open(tmp_path))])).text

@@ -18,12 +18,22 @@ def test_a_complete_run(finished):
     row = summary(SavedRun.open(finished.directory))
     assert list(row) == [
         *("run", "data set", "model", "epochs", "step size"),
-        *("final training loss", "test accuracy", "parameters", "seconds"),
+        *("final training loss", "test accuracy", "test views", "parameters", "seconds"),
     ]
     result = finished.values
     assert row["test accuracy"] == f"{100 * result['test_accuracy']:.2f} %"
+    assert row["test views"] == "1"
     assert row["final training loss"] == f"{result['final_train_loss']:.4f}"
     assert (row["run"], row["data set"], row["model"], row["epochs"]) == ("finished", "digits", "mlp", "3")
+
+
+def test_the_views_of_a_result_that_does_not_tell_them_are_those_of_the_settings(finished):
+    run = SavedRun.open(finished.directory)
+    before = {name: value for name, value in run.result.items() if name != "test_views"}
+    for views in (None, 1, 6):
+        settings = dataclasses.replace(run.settings, test_views=views)
+        assert summary(dataclasses.replace(run, settings=settings, result=before))["test views"] == str(views or 1)
+        assert summary(dataclasses.replace(run, settings=settings))["test views"] == "1"
 
 
 def test_a_run_under_way(finished):
@@ -43,7 +53,7 @@ def test_markdown_has_a_line_a_run_with_all_its_cells(finished, names):
     assert len(lines) == len(names) + 2
     for line in lines:
         bars = line.replace("\\\\", "").replace("\\|", "").count("|")
-        assert bars == 10
+        assert bars == 11
 
 
 def test_markdown_takes_no_name_for_html_a_link_or_code(finished):

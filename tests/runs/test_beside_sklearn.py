@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from xnn.errors import SettingError, UserError
+from xnn.reporting.pictures import png
 from xnn.runs import Settings
 from xnn.runs.beside_sklearn import Entrant, classifier_class, compare, markdown, plain_settings
 
@@ -107,3 +108,19 @@ def test_the_markdown_table():
     assert markdown([Entrant("xnn", "64-8-10", 1.234, 0.5, 0.987)]).splitlines()[2] == (
         "| xnn | 64-8-10 | 1.23 | 0.5000 | 98.70 % |"
     )
+
+
+@needs_sklearn
+def test_both_see_one_view_of_a_test_image_and_the_model_as_it_is_says_how_many(monkeypatch, tmp_path):
+    """scikit-learn has no views; the recipe of colour images has six."""
+    monkeypatch.setattr("xnn.runs.beside_sklearn.classifier_class", lambda: Recorder)
+    monkeypatch.setenv("XNN_CACHE_DIR", str(tmp_path / "cache"))
+    for number in range(20):
+        path = tmp_path / "folder" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(np.full((8, 8, 3), 12 * number, np.uint8)))
+    lines = []
+    entrants = compare(Settings(model="mlp", dataset=str(tmp_path / "folder"), **(FAST | {"epochs": 1})), lines.append)
+    assert [entrant.test_views for entrant in entrants] == [1, 1, 6]
+    assert [line.count("% of the test images, 6 views, ") for line in lines[-3:]] == [0, 0, 1]
+    assert [line.count("views") for line in markdown(entrants).splitlines()] == [0, 0, 0, 0, 1]

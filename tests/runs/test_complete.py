@@ -7,6 +7,7 @@ import pytest
 
 from tests.runs.rows import quick
 from xnn.errors import FolderGone, RunError
+from xnn.runs import curves
 from xnn.runs.run import resume, train
 from xnn.training import Callback
 
@@ -105,6 +106,23 @@ def test_a_picture_that_cannot_be_written_is_a_line(tmp_path):
     assert result.values is not None
     assert len(warned) == 1
     assert warned[0].startswith(f"no curves.png: cannot write {tmp_path / 'run' / 'curves.png'}: ")
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_picture_and_the_result_say_over_how_many_views_its_accuracy_is(tmp_path, monkeypatch, views):
+    drawn = []
+    draw = curves.draw
+    monkeypatch.setattr("xnn.runs.curves.draw", lambda *rows, **more: drawn.append(more) or draw(*rows, **more))
+    result = train(quick(tmp_path / "run", test_views=views))
+    assert result.values["test_views"] == views
+    title = f"digits, mlp: {100 * result.values['test_accuracy']:.2f} % of the test images"
+    assert (drawn[0]["title"], drawn[0]["views"]) == (title if views == 1 else f"{title}, 2 views", views)
+    # A result of an earlier version does not say it.
+    path = result.directory / "result.json"
+    path.write_text(json.dumps({name: value for name, value in result.values.items() if name != "test_views"}))
+    (result.directory / "curves.png").unlink()
+    resume(result.directory)
+    assert drawn[1] == drawn[0]
 
 
 def test_a_folder_that_is_gone_is_no_matter_of_the_picture(tmp_path, monkeypatch):

@@ -75,6 +75,21 @@ def test_the_users_settings_neither_change_the_picture_nor_are_changed(tmp_path)
     assert pixels(tmp_path / "curves.png") == pixels(tmp_path / "plain.png")
 
 
+def words(monkeypatch, **options):
+    """The texts of a picture."""
+    found = []
+    monkeypatch.setattr("matplotlib.text.Text.draw", lambda text, *rest, **more: found.append(text.get_text()))
+    row = ONE_EPOCH[0] | {"test_loss": 0.8, "test_accuracy": 0.6}
+    curves.draw(History([row]), **options)
+    return set(found)
+
+
+def test_where_the_title_is_of_several_views_the_legends_say_that_they_are_of_one(monkeypatch):
+    assert {"test", "best test: 60.00 % (epoch 1)"} <= words(monkeypatch)
+    assert {"test, one view", "best test, one view: 60.00 % (epoch 1)"} <= words(monkeypatch, views=2)
+    assert not [text for text in words(monkeypatch) if "view" in text]
+
+
 def test_a_letter_that_the_font_does_not_have_is_no_warning(tmp_path, recwarn):
     (tmp_path / "curves.png").write_bytes(curves.draw(ONE_EPOCH, title="\u6f22"))
     assert not recwarn.list

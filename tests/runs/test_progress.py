@@ -13,6 +13,7 @@ from tests.training import small
 from xnn.kernels.compiling import Compilations
 from xnn.runs.progress import Bar, Lines, clock_time, epoch_line, print_line, print_result, reporter
 from xnn.training import Callback
+from xnn.training.view_averaging import predictor
 
 RESULT = {
     "dataset": "digits",
@@ -21,6 +22,7 @@ RESULT = {
     "lr": 0.1,
     "final_train_loss": 0.25,
     "test_accuracy": 0.875,
+    "test_views": 1,
     "parameters": 12345,
     "seconds": 4.56,
 }
@@ -131,6 +133,21 @@ def test_lines_line_up_and_leave_out_what_is_not_known():
     assert epoch_line(row, 12, "test") == "epoch  3/12: train loss 1.5000; 2.0 s, 1,234 images/s"
     row |= {"test_loss": 0.5, "test_accuracy": 0.25}
     assert "; test loss 0.5000, accuracy 25.00 %; " in epoch_line(row, 12, "test")
+
+
+@pytest.mark.parametrize("views", [1, 2, 6])
+def test_where_the_result_is_of_several_views_both_accuracies_say_so(views):
+    console = Console(file=io.StringIO())
+    trainer = small.make_trainer(callbacks=[Lines(console)])
+    trainer.predict = predictor(trainer.model, views)
+    batches = small.make_batches(trainer)
+    trainer.fit(batches, batches, epochs=1)
+    print_result(console, RESULT | {"test_views": views})
+    line, *table = console.file.getvalue().splitlines()
+    assert ("% (one view); " in line) == (views > 1)
+    assert line.count("view") == (views > 1)
+    (told,) = [row.strip() for row in table if "test accuracy" in row]
+    assert told.split("  ")[0] == ("test accuracy" if views == 1 else f"test accuracy, {views} views")
 
 
 @given(st.integers(0, 10**6))

@@ -31,7 +31,7 @@ from xnn.training import Callback
 
 RESULT = {
     *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
-    *("seconds", "peak_memory_mib", "parameters", "seed", "versions"),
+    *("test_views", "seconds", "peak_memory_mib", "parameters", "seed", "versions"),
 }
 
 

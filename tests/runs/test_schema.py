@@ -24,7 +24,7 @@ STATE = {
     **{"epoch_sums": SUMS, "interval_sums": SUMS, "history": [ROW], "dtype": "float32", "optimizer_steps": 10},
     "layout": [{"name": "0.weight", "shape": [2, 3], "start": 0}],
 }
-RESULT = {"dataset": "digits", "epochs": 1, "test_accuracy": 0.5, "versions": {"xnn": "0.1"}}
+RESULT = {"dataset": "digits", "epochs": 1, "test_accuracy": 0.5, "test_views": 2, "versions": {"xnn": "0.1"}}
 DESCRIPTION = {
     **{"model": "cnn", "image_shape": [8, 8, 1], "classes": ["0", "1"], "settings": {"seed": 0}},
     "normalization": {"mean": [0.5], "std": [0.25]},
@@ -77,6 +77,7 @@ def test_an_odd_value_is_refused_or_taken_and_nothing_else(kind, data):
         ("state", ("batch",), 3),
         ("state", ("layout", 0, "shape"), [1] * 33),
         ("result", ("versions", "xnn"), {}),
+        ("result", ("test_views",), 0),
         ("description", ("image_shape",), [8, 8]),
         ("description", ("classes",), []),
         ("description", ("normalization", "std"), [0.0]),

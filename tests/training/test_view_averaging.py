@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from xnn import nn
 from xnn.backends import backend as make_backend
-from xnn.training.view_averaging import VIEWS, predictor
+from xnn.training.view_averaging import VIEWS, of_one_view, over_views, predictor, views_of
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.integers(1, 3))
 
@@ -61,3 +61,14 @@ def test_one_view_is_the_model_itself():
     assert predictor(model, 1) is model
     with pytest.raises(ValueError, match=r"^views must be one of 1, 2, 6, not 3$"):
         predictor(model, 3)
+
+
+def test_a_predictor_knows_its_views_and_anything_else_has_one():
+    model = linear(make_backend("numpy"), (2, 2, 1))
+    assert [views_of(predictor(model, views)) for views in VIEWS] == list(VIEWS)
+    assert views_of(lambda x: model(x)) == 1
+
+
+def test_only_where_there_are_several_views_a_figure_says_how_many():
+    assert [over_views("accuracy", views) for views in VIEWS] == ["accuracy", "accuracy, 2 views", "accuracy, 6 views"]
+    assert [of_one_view("test", views) for views in VIEWS] == ["test", "test, one view", "test, one view"]

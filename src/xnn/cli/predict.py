@@ -216,19 +216,21 @@ def _evaluate(given: argparse.Namespace, saved: "SavedModel") -> None:
     answers = evaluate(saved, split)
     if note is not None:
         print(f"xnn-predict: {printable(note)}", file=sys.stderr)
+    views = saved.settings.test_views or 1
     if given.json:
-        print(json.dumps(_as_json(given, answers), indent=2))
+        print(json.dumps(_as_json(given, answers, views), indent=2))
     else:
-        _show(given, answers)
+        _show(given, answers, views)
 
 
-def _as_json(given: argparse.Namespace, answers: "Evaluation") -> dict[str, Any]:
+def _as_json(given: argparse.Namespace, answers: "Evaluation", views: int) -> dict[str, Any]:
     from xnn.reporting.evaluation import MOST_COUNTED
 
     return {
         "dataset": given.dataset,
         "split": given.split,
         "images": answers.images,
+        "views": views,
         "loss": answers.loss,
         "accuracy": answers.accuracy,
         "top5_accuracy": answers.top5_accuracy,
@@ -237,10 +239,11 @@ def _as_json(given: argparse.Namespace, answers: "Evaluation") -> dict[str, Any]
     }
 
 
-def _show(given: argparse.Namespace, answers: "Evaluation") -> None:
+def _show(given: argparse.Namespace, answers: "Evaluation", views: int) -> None:
     from xnn.reporting.values import short
+    from xnn.training.view_averaging import over_views
 
-    say(f"{given.dataset}, {answers.images:,} {given.split} images")
+    say(over_views(f"{given.dataset}, {answers.images:,} {given.split} images", views))
     say(f"  accuracy  {100 * answers.accuracy:.2f} %")
     if answers.top5_accuracy is not None and len(answers.classes) > 10:
         say(f"  top 5     {100 * answers.top5_accuracy:.2f} %")

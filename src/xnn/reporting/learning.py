@@ -10,6 +10,8 @@ from xnn.reporting import charts
 from xnn.reporting.charts import Line
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.values import number, real
+from xnn.runs.complete import views_behind
+from xnn.training.view_averaging import of_one_view
 
 MOST_ROWS = 1000
 """Most rows in the table; if there are more epochs, it shows a selection at even distances."""
@@ -17,14 +19,15 @@ MOST_ROWS = 1000
 
 def learning(run: SavedRun) -> Markup:
     """Return the charts of a run's epochs and intervals, and the table of its epochs."""
-    rows, held_out = run.history, run.held_out
+    rows, held_out, views = run.history, run.held_out, views_behind(run.result, run.settings)
+    judged = of_one_view(held_out, views)
     if not rows and not run.intervals:
         return Markup("<p>No epoch is done yet.</p>")
     epochs, interval = partial(_points, rows, "epoch"), partial(_points, run.intervals, "passes")
-    loss = [Line("training", "train", epochs("train_loss")), Line(held_out, "held-out", epochs(f"{held_out}_loss"))]
+    loss = [Line("training", "train", epochs("train_loss")), Line(judged, "held-out", epochs(f"{held_out}_loss"))]
     accuracy = [
         Line("training", "train", epochs("train_accuracy", 100.0)),
-        Line(held_out, "held-out", epochs(f"{held_out}_accuracy", 100.0)),
+        Line(judged, "held-out", epochs(f"{held_out}_accuracy", 100.0)),
     ]
     steps = f"mean over {run.settings.log_every} steps" if run.settings.log_every > 1 else "each step"
     intervals = [
@@ -38,7 +41,13 @@ def learning(run: SavedRun) -> Markup:
         _figure("Accuracy", accuracy, unit="%"),
         _figure("Learning rate", rates, from_zero=True, whole_x=False),
     ]
-    return Markup('<div class="charts">{}</div>{}').format(Markup("").join(figures), _table(run))
+    note = Markup("")
+    if views > 1:
+        note = Markup(
+            '<p class="quiet">The epochs were judged by one view of each {} image, the image as it is; the test '
+            "accuracy at the end is that of the answers averaged over {} views.</p>"
+        ).format(held_out, views)
+    return Markup('{}<div class="charts">{}</div>{}').format(note, Markup("").join(figures), _table(run, views))
 
 
 def _points(rows: Iterable[Mapping[str, Any]], x: str, y: str, scale: float = 1.0) -> list[tuple[float, float]]:
@@ -54,7 +63,7 @@ def _figure(title: str, lines: list[Line], **options: Any) -> Markup:
     return Markup("<figure><figcaption>{}</figcaption>{}{}</figure>").format(title, key, drawn)
 
 
-def _table(run: SavedRun) -> Markup:
+def _table(run: SavedRun, views: int) -> Markup:
     """Return the same numbers as text, folded away."""
     if not run.history:
         return Markup("")
@@ -63,8 +72,8 @@ def _table(run: SavedRun) -> Markup:
         "epoch": ("epoch", "{}"),
         "train_loss": ("training loss", "{:.4f}"),
         "train_accuracy": ("training accuracy", "{:.2%}"),
-        f"{held_out}_loss": (f"{held_out} loss", "{:.4f}"),
-        f"{held_out}_accuracy": (f"{held_out} accuracy", "{:.2%}"),
+        f"{held_out}_loss": (of_one_view(f"{held_out} loss", views), "{:.4f}"),
+        f"{held_out}_accuracy": (of_one_view(f"{held_out} accuracy", views), "{:.2%}"),
         "lr": ("learning rate", "{:.3g}"),
         "seconds": ("seconds", "{:.1f}"),
         "images_per_second": ("images/s", "{:,.0f}"),

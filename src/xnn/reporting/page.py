@@ -29,9 +29,11 @@ from xnn.reporting.learning import learning
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.table import TEXT_COLUMNS, summary
 from xnn.reporting.values import plain, real, short
+from xnn.runs.complete import views_behind
 from xnn.runs.run import PLACES
 from xnn.runs.settings import Settings
 from xnn.texts import printable
+from xnn.training.view_averaging import over_views
 
 
 def write_page(path: Path, shown: Sequence[Contents]) -> None:
@@ -132,8 +134,9 @@ def _article(shown: Contents, anchor: str, several: bool) -> Markup:
 
 
 def _tiles(run: SavedRun, answers: Evaluation | None) -> Markup:
-    row = summary(run)
-    values = {name: row[name] for name in ("test accuracy", "final training loss", "epochs", "parameters", "seconds")}
+    row, views = summary(run), views_behind(run.result, run.settings)
+    values = {over_views("test accuracy", views): row["test accuracy"]}
+    values |= {name: row[name] for name in ("final training loss", "epochs", "parameters", "seconds")}
     if answers is not None and answers.top5_accuracy is not None and len(answers.classes) > 10:
         values["among the five likeliest"] = f"{100 * answers.top5_accuracy:.2f} %"
     return Markup('<dl class="tiles">{}</dl>').format(_terms(values))

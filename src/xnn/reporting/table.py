@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.values import number, real, short
+from xnn.runs.complete import views_behind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +19,8 @@ TEXT_COLUMNS = ("run", "data set", "model")
 def summary(run: SavedRun) -> dict[str, str]:
     """Return a run's row: column to text, with a dash for values that are not known yet.
 
-    Test accuracy is that of result.json; a run that is not complete has none, and its other values are those of its
-    last whole epoch.
+    Test accuracy is that of result.json, averaged over the test views; a run that is not complete has none, and its
+    other values are those of its last whole epoch.
     """
     settings, result = run.settings, run.result or {}
     last: Mapping[str, Any] = run.history[-1] if run.history else {}
@@ -34,6 +35,7 @@ def summary(run: SavedRun) -> dict[str, str]:
         "step size": "-" if settings.lr is None else f"{settings.lr:g}",
         "final training loss": number(result.get("final_train_loss", last.get("train_loss")), "{:.4f}"),
         "test accuracy": number(result.get("test_accuracy"), "{:.2%}").replace("%", " %"),
+        "test views": number(views_behind(run.result, settings), "{}"),
         "parameters": number(result.get("parameters"), "{:,}"),
         "seconds": number(result.get("seconds", sum(known) if known else None), "{:,.1f}"),
     }

@@ -24,6 +24,7 @@ from xnn.kernels import threads
 from xnn.runs.assembly import Job, make_trainer, prepare
 from xnn.runs.defaults import check_names
 from xnn.runs.settings import Settings, known
+from xnn.training.view_averaging import over_views, views_of
 
 OPTIMIZERS = ("sgd", "adam")
 """Optimizers that both libraries have."""
@@ -51,6 +52,8 @@ class Entrant:
         Mean over the last epoch.
     accuracy
         On the test images.
+    test_views
+        Over how many views of each test image it is averaged.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Entrant:
     seconds: float
     train_loss: float
     accuracy: float
+    test_views: int = 1
 
 
 def classifier_class() -> Any:
@@ -91,7 +95,7 @@ def plain_settings(given: Settings) -> Settings:
     optimizer = given.optimizer or ("sgd" if given.model == "lab6" else "adam")
     if optimizer not in OPTIMIZERS:
         raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
-    plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",)}
+    plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",), "test_views": 1}
     if given.model != "lab6" or given.l2 is not None:  # by default lab6 has weight decay, which is the lab's penalty
         plain["weight_decay"] = 0.0
     return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)
@@ -144,7 +148,8 @@ def compare(given: Settings, report: Report | None = None) -> list[Entrant]:
 
 
 def _line(entrant: Entrant) -> str:
-    return f"{entrant.name}: {100 * entrant.accuracy:.2f} % of the test images, {entrant.seconds:.1f} s"
+    told = over_views(f"{100 * entrant.accuracy:.2f} % of the test images", entrant.test_views)
+    return f"{entrant.name}: {told}, {entrant.seconds:.1f} s"
 
 
 def _plain_job(job: Job) -> Job:
@@ -172,7 +177,8 @@ def _by_xnn(job: Job, name: str, network: str) -> Entrant:
     history = trainer.fit(job.train, epochs=epochs)
     seconds = time.perf_counter() - start
     accuracy = trainer.evaluate(job.test).accuracy
-    return Entrant(name, network, seconds, history[-1]["train_loss"], float(accuracy or 0.0))
+    views = views_of(trainer.predict)
+    return Entrant(name, network, seconds, history[-1]["train_loss"], float(accuracy or 0.0), views)
 
 
 def _compile(job: Job) -> None:
@@ -233,5 +239,5 @@ def markdown(entrants: list[Entrant]) -> str:
 
 def cells_of(entrant: Entrant) -> tuple[str, ...]:
     """Return an entrant's row as text."""
-    accuracy = f"{100 * entrant.accuracy:.2f} %"
+    accuracy = over_views(f"{100 * entrant.accuracy:.2f} %", entrant.test_views)
     return entrant.name, entrant.network, f"{entrant.seconds:.2f}", f"{entrant.train_loss:.4f}", accuracy

@@ -11,6 +11,7 @@ from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, known
 from xnn.training.history import History, judged_on
+from xnn.training.view_averaging import over_views
 
 
 def result_of(directory: RunFiles, epochs: int | None) -> schema.Result | None:
@@ -58,18 +59,26 @@ def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say
     return history
 
 
+def views_behind(result: schema.Result | None, settings: Settings) -> int:
+    """Return over how many views of each image a run's test accuracy is averaged."""
+    # Results of earlier versions do not say it, and settings from before there were views have none.
+    return (result or {}).get("test_views") or settings.test_views or 1
+
+
 def draw_curves(
     directory: RunDirectory, settings: Settings, history: History, result: schema.Result, warn: Report
 ) -> None:
     """Write curves.png; if that fails, the run is complete without it, and `warn` gets a line."""
     name = settings.recipe or settings.model
-    data, accuracy = Path(settings.dataset).name, 100 * result["test_accuracy"]
+    views = views_behind(result, settings)
+    told = over_views(f"{100 * result['test_accuracy']:.2f} % of the test images", views)
     try:
         picture = curves.draw(
             history,
             directory.read_intervals(),
-            title=f"{data}, {name}: {accuracy:.2f} % of the test images",
+            title=f"{Path(settings.dataset).name}, {name}: {told}",
             held_out=judged_on(history),
+            views=views,
         )
         directory.write_curves(picture)
     except FolderGone:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xnn.training.history import History, IntervalRow
+from xnn.training.view_averaging import of_one_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,14 @@ _ALONE = threading.Lock()
 """Matplotlib's settings belong to the whole process."""
 
 
-def draw(history: History, intervals: Sequence[IntervalRow] = (), *, title: str = "", held_out: str = "test") -> bytes:
+def draw(
+    history: History,
+    intervals: Sequence[IntervalRow] = (),
+    *,
+    title: str = "",
+    held_out: str = "test",
+    views: int = 1,
+) -> bytes:
     """Return the picture of loss, accuracy and learning rate over the epochs, as the bytes of a PNG file.
 
     Parameters
@@ -34,9 +42,12 @@ def draw(history: History, intervals: Sequence[IntervalRow] = (), *, title: str 
         Shown above.
     held_out
         Prefix of the columns for the held-out data.
+    views
+        Over how many views of each image the accuracy in the title is averaged. If there are several, the legends say
+        that the curves are of one.
     """
     with plain_figure((12.0, 4.2)) as figure:
-        return _picture(figure, history, intervals, title, held_out)
+        return _picture(figure, history, intervals, title, held_out, of_one_view(held_out, views))
 
 
 @contextlib.contextmanager
@@ -83,12 +94,14 @@ def _import_matplotlib() -> None:
             matplotlib.rcParams["backend"] = name
 
 
-def _picture(figure: "Figure", history: History, intervals: Sequence[IntervalRow], title: str, held_out: str) -> bytes:
+def _picture(
+    figure: "Figure", history: History, intervals: Sequence[IntervalRow], title: str, held_out: str, label: str
+) -> bytes:
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, parse_math=False)
-    _draw_loss(loss, history, intervals, held_out)
-    _draw_accuracy(accuracy, history, held_out)
+    _draw_loss(loss, history, intervals, held_out, label)
+    _draw_accuracy(accuracy, history, held_out, label)
     _draw_rate(rate, history, intervals)
     for axes in (loss, accuracy, rate):
         _dress(axes, len(history))
@@ -97,14 +110,14 @@ def _picture(figure: "Figure", history: History, intervals: Sequence[IntervalRow
     return buffer.getvalue()
 
 
-def _draw_loss(axes: "Axes", history: History, intervals: Sequence[IntervalRow], held_out: str) -> None:
+def _draw_loss(axes: "Axes", history: History, intervals: Sequence[IntervalRow], held_out: str, label: str) -> None:
     axes.set_title("loss")
     losses = [row["interval_loss"] for row in intervals]
     if len(intervals) > 1:
         positions = [row["passes"] for row in intervals]
         axes.plot(positions, losses, color=FAINT, linewidth=1.0, label="train, by interval", zorder=1)
     _line(axes, history, "train_loss", TRAIN, "train, whole epoch")
-    _line(axes, history, f"{held_out}_loss", HELD_OUT, held_out)
+    _line(axes, history, f"{held_out}_loss", HELD_OUT, label)
     drawn = losses + history.column("train_loss") + history.column(f"{held_out}_loss")
     known = [loss for loss in drawn if loss is not None]
     if needs_logarithm(known):
@@ -124,10 +137,10 @@ def needs_logarithm(values: Sequence[float]) -> bool:
     return bool(values) and min(values) >= 1e-300 and 20.0 * min(values) < max(values) < 1e6 * min(values)
 
 
-def _draw_accuracy(axes: "Axes", history: History, held_out: str) -> None:
+def _draw_accuracy(axes: "Axes", history: History, held_out: str, label: str) -> None:
     axes.set_title("accuracy (%)")
     _line(axes, history, "train_accuracy", TRAIN, "train", 100.0)
-    _line(axes, history, f"{held_out}_accuracy", HELD_OUT, held_out, 100.0)
+    _line(axes, history, f"{held_out}_accuracy", HELD_OUT, label, 100.0)
     accuracies = zip(history.column(f"{held_out}_accuracy"), history, strict=True)
     known = [(accuracy, row["epoch"]) for accuracy, row in accuracies if accuracy]
     if known:
@@ -139,7 +152,7 @@ def _draw_accuracy(axes: "Axes", history: History, held_out: str) -> None:
             markersize=11,
             markerfacecolor="none",
             color=HELD_OUT,
-            label=f"best {held_out}: {100 * best:.2f} % (epoch {epoch})",
+            label=f"best {label}: {100 * best:.2f} % (epoch {epoch})",
             clip_on=False,
         )
     if len(history) == 1:

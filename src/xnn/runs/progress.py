@@ -14,6 +14,7 @@ from xnn.kernels.compiling import compilations
 from xnn.texts import printable
 from xnn.training.callbacks import Callback
 from xnn.training.history import Row
+from xnn.training.view_averaging import over_views, views_of
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
@@ -53,7 +54,7 @@ class Lines(Callback):
             )
             print_line(self.console, line)
             self._compiled, self._told = [], seconds
-        print_line(self.console, epoch_line(row, trainer.epochs, trainer.held_out))
+        print_line(self.console, epoch_line(row, trainer.epochs, trainer.held_out, views_of(trainer.predict)))
 
     def fit_end(self, trainer: "Trainer") -> None:
         """Listen no more."""
@@ -151,11 +152,12 @@ def clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def epoch_line(row: Mapping[str, Any], epochs: int, held_out: str) -> str:
-    """Return an epoch's row as a line for people."""
+def epoch_line(row: Mapping[str, Any], epochs: int, held_out: str, views: int = 1) -> str:
+    """Return an epoch's row as a line for people, which says that it is of one view where the result is of several."""
     parts = [_pair("train", row["train_loss"], row["train_accuracy"])]
     if f"{held_out}_loss" in row:
-        parts.append(_pair(held_out, row[f"{held_out}_loss"], row[f"{held_out}_accuracy"]))
+        pair = _pair(held_out, row[f"{held_out}_loss"], row[f"{held_out}_accuracy"])
+        parts.append(pair if views == 1 else f"{pair} (one view)")
     parts.append(f"{row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s")
     number = str(row["epoch"]).rjust(len(str(epochs)))
     return f"epoch {number}/{epochs}: {'; '.join(parts)}"
@@ -186,7 +188,7 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
         "epochs": f"{result['epochs']}{best}",
         "step size": f"{result['lr']:g}",
         "final training loss": f"{result['final_train_loss']:.4f}",
-        "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
+        over_views("test accuracy", result["test_views"]): f"{100 * result['test_accuracy']:.2f} %",
         "parameters": f"{result['parameters']:,}",
         "seconds": f"{result['seconds']:.1f}",
     }

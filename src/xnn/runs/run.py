@@ -256,6 +256,7 @@ def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -
         "final_train_loss": last["train_loss"],
         "test_loss": test["loss"],
         "test_accuracy": test["accuracy"],
+        "test_views": known(settings.test_views),
         "seconds": trainer.clock.elapsed,
         "peak_memory_mib": _peak_memory(),
         "parameters": int(job.model.parameters.flat.shape[0]),

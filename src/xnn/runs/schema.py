@@ -25,6 +25,7 @@ Positive = Annotated[float, Meta(gt=0, le=1e300)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e300)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(max_length=10_000)]
+Views = Annotated[int, Meta(ge=1, le=1000)]
 
 MOST_CLASSES = 100_000
 
@@ -78,6 +79,7 @@ class Result(TypedDict, total=False):
     final_train_loss: Number
     test_loss: Number
     test_accuracy: Share
+    test_views: Views
     seconds: NonNegative
     peak_memory_mib: NonNegative | None
     parameters: Count

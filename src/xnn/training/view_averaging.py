@@ -1,11 +1,37 @@
 """Averaging the model's outputs over several views of each test image."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from xnn._typing import Array
 from xnn.nn import Layer
 
 VIEWS = (1, 2, 6)
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged:
+    """What `predictor` returns for several views.
+
+    Attributes
+    ----------
+    model : Layer
+    views : {2, 6}
+    """
+
+    model: Layer
+    views: int
+
+    def __call__(self, x: Array) -> Array:
+        """Return the mean of the model's outputs for several views of images (n, h, w, c)."""
+        if self.views == 2:
+            return self._both(x)
+        model = self.model
+        return (self._both(x) + (self._both(_moved(model, x, 1)) + self._both(_moved(model, x, -1))) / 2.0) / 2.0
+
+    def _both(self, x: Array) -> Array:
+        mirrored = _take(self.model, x, list(range(x.shape[2]))[::-1], axis=2)
+        return (self.model(x) + self.model(mirrored)) / 2.0
 
 
 def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
@@ -29,19 +55,22 @@ def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
     """
     if views not in VIEWS:
         raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, not {views!r}")
-    if views == 1:
-        return model
+    return model if views == 1 else Averaged(model, views)
 
-    def mirrored(x: Array) -> Array:
-        return _take(model, x, list(range(x.shape[2]))[::-1], axis=2)
 
-    def both(x: Array) -> Array:
-        return (model(x) + model(mirrored(x))) / 2.0
+def views_of(predict: Callable[[Array], Array]) -> int:
+    """Return how many views of each image a function looks at: 1 unless `predictor` made it for more."""
+    return predict.views if isinstance(predict, Averaged) else 1
 
-    def six(x: Array) -> Array:
-        return (both(x) + (both(_moved(model, x, 1)) + both(_moved(model, x, -1))) / 2.0) / 2.0
 
-    return both if views == 2 else six
+def over_views(name: str, views: int) -> str:
+    """Return the name of a figure with the number of views it is averaged over, if that is more than one."""
+    return name if views == 1 else f"{name}, {views} views"
+
+
+def of_one_view(name: str, views: int) -> str:
+    """Return the name of a figure that is of one view, and says so where another one is averaged over `views`."""
+    return name if views == 1 else f"{name}, one view"
 
 
 def _moved(model: Layer, x: Array, offset: int) -> Array:
