@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="xnn-report",
-        description="Show finished runs: a table here, and a page with curves, confusion matrix, mistakes and filters.",
+        description="Show finished runs: a table here, and a page with curves, confusion matrix, mistakes, augmented "
+        "images and filters.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument(

@@ -8,6 +8,7 @@ from xnn.backends import Backend
 from xnn.data import Dataset, Split, load
 from xnn.data.torchvision import PREFIX
 from xnn.errors import DataError
+from xnn.reporting.augmented import Augmented, augmented, is_augmented
 from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of
 from xnn.reporting.filters import Filters, first_filters
 from xnn.reporting.saved import SavedRun, load_model
@@ -16,7 +17,7 @@ from xnn.runs.settings import Settings
 
 @dataclass(frozen=True)
 class Contents:
-    """A run and, if it has a model, the model's answers for the test images.
+    """A run, what it does to training images and, if it has a model, the model's answers for the test images.
 
     Attributes
     ----------
@@ -26,14 +27,17 @@ class Contents:
         The model's answers, and the images and labels that they are about.
     filters
         Those of the first layer; None if it has none that can be drawn.
+    augmented
+        Training images as the network gets them; None if it gets them as they are.
     missing
-        The reason, if the run has a model but its data is not here.
+        The reason, if something needs the data, but it is not here.
     """
 
     run: SavedRun
     answers: Evaluation | None = None
     split: Split | None = None
     filters: Filters | None = None
+    augmented: Augmented | None = None
     missing: str | None = None
 
 
@@ -46,7 +50,8 @@ def contents_of(
 ) -> Contents:
     """Evaluate a run's model on the test images of its data set, if the run is complete and the data is here.
 
-    The run's own settings never lead to the network, since a run directory may come from a stranger.
+    Some of its training images are augmented, if the run does that, also while it is under way. The run's
+    own settings never lead to the network, since a run directory may come from a stranger.
 
     Parameters
     ----------
@@ -63,21 +68,24 @@ def contents_of(
     UserError
         The model is damaged, or does not fit the data; or the data cannot be read from `data_dir`, or downloaded.
     """
-    if not run.has_model():
+    settings, saved, filters = run.settings, None, None
+    if run.has_model():
+        saved = load_model(run.path, on)
+        filters = first_filters(saved.model.state_dict(), saved.image_shape)
+    elif not is_augmented(settings):
         return Contents(run)
-    settings = run.settings
-    saved = load_model(run.path, on)
-    filters = first_filters(saved.model.state_dict(), saved.image_shape)
     try:
         dataset = _data(settings, data_dir, download)
-        if not saved.knows_test_images(dataset):
+        if saved is not None and not saved.knows_test_images(dataset):
             raise DataError("the version of xnn that made the run tested it on other images of this data set")
     except DataError as error:
         if data_dir is not None or download:
             raise
         return Contents(run, filters=filters, missing=str(error))
+    if saved is None:
+        return Contents(run, augmented=augmented(settings, dataset))
     split, _ = in_classes_of(saved, dataset, dataset.test)
-    return Contents(run, evaluate(saved, split), split, filters)
+    return Contents(run, evaluate(saved, split), split, filters, augmented(settings, dataset))
 
 
 def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:

@@ -127,6 +127,8 @@ def _article(shown: Contents, anchor: str, several: bool) -> Markup:
             section("classes", "Accuracy of each class", sections.classes(answers)),
             section("mistakes", "Most confident mistakes", sections.mistakes(answers, split)),
         ]
+    if shown.augmented is not None:
+        parts.append(section("augmented", "What the network sees in training", sections.augmented(shown.augmented)))
     if shown.filters is not None:
         parts.append(section("filters", "First layer", sections.filters(shown.filters)))
     parts.append(section("settings", "Settings and versions", _settings(run)))
@@ -150,16 +152,17 @@ def _terms(values: Mapping[str, str]) -> Markup:
 def _notes(shown: Contents) -> Markup:
     """Return what a reader must know to understand the rest correctly."""
     note, run, answers = Markup('<p class="note">{}</p>'), shown.run, shown.answers
+    notes = []
     if run.result is None:
-        return note.format(
-            "This run is not complete: it was stopped, or is under way. What needs its model is missing here."
-        )
+        notes.append("This run is not complete: it was stopped, or is under way. What needs its model is missing here.")
     if shown.missing is not None:
         # The reason names folders on somebody's disk, which are nobody else's concern.
-        return note.format(
+        notes.append(
             "The data set was not found when this page was made, so what needs its images is missing here: "
             "xnn-report with --data-dir or --download adds it."
         )
+    if run.result is None or notes:
+        return Markup("").join(map(note.format, notes))
     told = real(run.result.get("test_accuracy"))
     if answers is None or told is None or abs(answers.accuracy - told) < 0.5 / answers.images:
         return Markup("")

@@ -1,12 +1,14 @@
-"""The parts of a page about a model's answers and weights: confusion, classes, mistakes, filters."""
+"""The parts of a page about a model's answers and weights: confusion, classes, mistakes, training images, filters."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
 
 from xnn.data import Split
 from xnn.data.splits import HostArray
+from xnn.reporting.augmented import Augmented
 from xnn.reporting.evaluation import MOST_COUNTED, Evaluation
 from xnn.reporting.filters import ADDS, SUBTRACTS, Filters
 from xnn.reporting.pictures import data_uri
@@ -19,6 +21,8 @@ MOST_LISTED = 1000
 MOST_MISTAKES = 24
 MOST_PIXELS = 256
 """Largest height or width of a picture in the page; larger ones lose rows and columns."""
+MOST_PIXELS_OF_MANY = 128
+"""The same where there are dozens."""
 STRONGEST = 50
 """Percent of colour in the strongest cell: text stays readable on it in both colour schemes."""
 FAINTEST = 8
@@ -168,14 +172,43 @@ def _visible(image: HostArray) -> HostArray:
     return image if image.shape[-1] in (1, 3) else image[..., :1]
 
 
-def _small(image: HostArray) -> HostArray:
-    """Return an image with no more pixels than a page has room for."""
-    stride = -(-max(image.shape[:2]) // MOST_PIXELS)
+def _small(image: HostArray, most: int = MOST_PIXELS) -> HostArray:
+    """Return an image with no more pixels along a side than a page has room for."""
+    stride = -(-max(image.shape[:2]) // most)
     return image[::stride, ::stride]
 
 
 def _percent(value: float) -> str:
     return f"{value:.1f} %" if value < 99.95 else "more than 99.9 %"
+
+
+def augmented(found: Augmented) -> Markup:
+    """Return a table with a column for each training image: as it is, and below how it looks in some epochs."""
+    rows = [_versions("as it is", found.names, found.images, found.images.shape)]
+    rows += [
+        _versions(f"epoch {epoch:,}", found.names, images, found.images.shape)
+        for epoch, images in found.versions.items()
+    ]
+    title = Markup('<th scope="col">{}</th>')
+    return Markup(
+        "<p>Some training images as they are and, below, as they are changed in training: anew in each epoch, by the "
+        "run's own augmentation and seed.</p>"
+        '<div class="scroll" role="region" aria-label="Training images" tabindex="0"><table class="augmented">'
+        "<thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(Markup("").join(title.format(short(name)) for name in found.names), Markup("").join(rows))
+
+
+def _versions(title: str, names: Sequence[str], images: HostArray, shape: Sequence[int]) -> Markup:
+    """Return a row of images, with their size if it is not that of the first row's."""
+    size = Markup("")
+    if images.shape != shape:
+        size = Markup(' <span class="quiet">{}x{}</span>').format(*images.shape[1:3])
+    cell = Markup('<td><img src="{}" alt="{}, {}"></td>')
+    cells = (
+        cell.format(data_uri(_small(_visible(image), MOST_PIXELS_OF_MANY)), short(name), title)
+        for name, image in zip(names, images, strict=True)
+    )
+    return Markup('<tr><th scope="row">{}{}</th>{}</tr>').format(title, size, Markup("").join(cells))
 
 
 def filters(found: Filters) -> Markup:

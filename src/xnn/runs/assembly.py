@@ -110,7 +110,7 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     def batches(split: data.Split, size: int, **options: Any) -> data.Batches:
         return data.Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
 
-    train = batches(training, known(settings.batch_size), seed=settings.seed, augment=_augment(settings))
+    train = batches(training, known(settings.batch_size), seed=settings.seed, augment=augmentation(settings))
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
@@ -302,7 +302,8 @@ def _schedule(settings: Settings, lr: float, batches: int) -> optim.Schedule:
     return SCHEDULES[known(settings.schedule)](lr, total, warmup_steps=warmup)
 
 
-def _augment(settings: Settings) -> data.Compose | None:
+def augmentation(settings: Settings) -> data.Compose | None:
+    """Return the random changes to training images; None if they stay as they are."""
     makers: dict[str, Callable[[], Any]] = {
         "flip": data.HorizontalFlip,
         "alternating-flip": data.AlternatingFlip,
