@@ -29,11 +29,11 @@ COMMON = [
     *("--keep", "2", "--checkpoint-every", "4", "--log-every", "5"),
 ]
 RUNS = {
-    "mlp": ["--model", "mlp", "--hidden", "8", "--augment", "crop", *COMMON],
+    "mlp": ["--model", "mlp", "--hidden", "8", "--augment", "crop,mixup", *COMMON],
     "speed": [
         *("--recipe", "speed", "--hidden", "2", "--first-bias-epochs", "1", "--test-views", "6"),
         *("--window", "6", "--window-share", "0.5"),
-        *("--augment", "alternating-flip,shift", *COMMON),
+        *("--augment", "alternating-flip,shift,cutmix", *COMMON),
     ],
 }
 """23 steps an epoch, so a checkpoint after steps 4, 8, 12, 16, 20, after the epoch, after 24, ..."""

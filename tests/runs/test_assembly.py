@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from xnn import data
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS
 from xnn.runs import Settings
@@ -68,3 +69,33 @@ def test_balanced_weights_are_of_the_training_part_and_only_training_is_weighted
     assert trainer.held_out_loss.class_weight is None
     plain = make_trainer(prepare(dataclasses.replace(settings, class_weights=None)), [])
     assert plain.loss.class_weight is None
+
+
+@pytest.mark.parametrize(
+    ("names", "mix"),
+    [
+        (("none",), None),
+        (("flip", "mixup"), data.MixUp(0.3)),
+        (("cutmix", "shift"), data.CutMix(2.0)),
+        (("cutmix", "mixup"), data.RandomChoice((data.MixUp(0.3), data.CutMix(2.0)))),
+    ],
+)
+def test_what_mixes_batches_is_apart_from_what_changes_images(names, mix):
+    alphas = {f"{name}_alpha": alpha for name, alpha in (("mixup", 0.3), ("cutmix", 2.0)) if name in names}
+    job = prepare(Settings(model="mlp", hidden=2, augment=names, backend="numpy", **alphas))
+    assert (job.train.mix, job.train.classes) == (mix, 10)
+    assert (job.held_out.mix, job.test.mix) == (None, None)
+    others = [name for name in names if name not in ("none", "mixup", "cutmix")]
+    assert len(job.train.augment.augmentations if job.train.augment else ()) == len(others)
+
+
+@pytest.mark.parametrize(("name", "others"), [("mixup", "cutmix"), ("cutmix", "flip")])
+def test_an_alpha_of_what_is_not_done_is_refused(name, others):
+    with pytest.raises(SettingError, match=f"^--{name}-alpha 0.5: needs {name} in --augment$"):
+        prepare(Settings(model="mlp", augment=(others,), backend="numpy", **{f"{name}_alpha": 0.5}))
+
+
+def test_settings_from_before_there_was_mixing_have_none():
+    old = Settings(model="mlp", hidden=2).to_dict()
+    del old["mixup_alpha"], old["cutmix_alpha"]
+    assert prepare(Settings.from_dict(old)).train.mix is None

@@ -39,7 +39,7 @@ RESULT = {
 def whole(tmp_path_factory):
     """An undisturbed run with an average, a penalty and augmentation."""
     path = tmp_path_factory.mktemp("runs") / "whole"
-    return train(quick(path, average=0.9, l2=1e-3, augment=("crop",), epochs=3))
+    return train(quick(path, average=0.9, l2=1e-3, augment=("crop", "mixup", "cutmix"), epochs=3))
 
 
 def test_a_run_writes_all_its_files(whole):
@@ -117,7 +117,7 @@ def test_the_picture_is_a_picture(whole):
 @pytest.mark.parametrize("stop", [5, 20, 25, 65])
 def test_an_interrupted_run_ends_as_an_undisturbed_one(whole, tmp_path, stop):
     """23 steps an epoch: inside the first, near its end, in the second, in the last."""
-    settings = quick(tmp_path / "run", average=0.9, l2=1e-3, augment=("crop",), epochs=3)
+    settings = quick(tmp_path / "run", average=0.9, l2=1e-3, augment=("crop", "mixup", "cutmix"), epochs=3)
     first = train(settings, callbacks=[StopAt(stop)])
     assert first.values is None
     assert not (first.directory / "result.json").exists()
@@ -175,7 +175,10 @@ def test_fewer_epochs_than_are_done_are_refused(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(whole, tmp_path):
-    first = train(quick(tmp_path / "run", average=0.9, l2=1e-3, augment=("crop",), epochs=3), callbacks=[StopAt(30)])
+    first = train(
+        quick(tmp_path / "run", average=0.9, l2=1e-3, augment=("crop", "mixup", "cutmix"), epochs=3),
+        callbacks=[StopAt(30)],
+    )
     newest = first.directory / "checkpoints" / "step-00000030.safetensors"
     newest.write_bytes(newest.read_bytes()[:-5])
     said = []
@@ -521,7 +524,13 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
     + [{"schedule": name, "warmup": 0.3} for name in SCHEDULES]
     + [
         {"augment": names}
-        for names in (("flip", "crop", "cutout"), ("alternating-flip", "shift"), ("resized-crop", "rotate", "colour"))
+        for names in (
+            ("flip", "crop", "cutout"),
+            ("alternating-flip", "shift"),
+            ("resized-crop", "rotate", "colour"),
+            ("mixup",),
+            ("cutmix", "flip"),
+        )
     ]
     + [{"model": "cnn", "init": "dirac"}, {"decay": "all"}, {"test_views": 2}]
     + [{"clip_norm": 0.1}, {"label_smoothing": 0.1}, {"dtype": "float64"}],

@@ -14,6 +14,7 @@ from xnn.optim.tables import TAKEN, takers
 from xnn.runs import Settings
 from xnn.runs.settings import (
     ABOVE_ZERO,
+    ALPHA,
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
     BELOW_ONE,
@@ -52,10 +53,9 @@ def values(field):
     elif wanted is int:
         found = st.integers(0 if check == AT_LEAST_ZERO else 1, 10**6 if check == WIDTH else 10**9)
     elif wanted is float:
-        found = st.floats(
-            0, 1 if check == BELOW_ONE else 1e6, exclude_max=check == BELOW_ONE, exclude_min=check == ABOVE_ZERO
-        )
-        assert check in (ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE)
+        below_one = check == BELOW_ONE
+        found = st.floats(0, 1 if below_one else 1e6, exclude_max=below_one, exclude_min=check in (ABOVE_ZERO, ALPHA))
+        assert check in (ABOVE_ZERO, ALPHA, AT_LEAST_ZERO, BELOW_ONE)
     else:
         found = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
     return found if field.default is not None else st.none() | found
@@ -112,11 +112,12 @@ def test_no_number_is_negative(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, WIDTH)]
+    "name",
+    [n for n, field in FIELDS.items() if field.metadata["check"] in (AT_LEAST_ONE, ABOVE_ZERO, ALPHA, WIDTH)],
 )
 def test_zero_is_refused_where_it_makes_no_sense(name):
     counts = ("image_size", "hidden", "epochs", "batch_size", "keep", "log_every", "evaluate_every", "threads")
-    assert name in (*counts, "whitening_eps", "body_lr", *TAKEN)
+    assert name in (*counts, "whitening_eps", "body_lr", "mixup_alpha", "cutmix_alpha", *TAKEN)
     with pytest.raises(SettingError, match=f"^{flag(name)} 0(.0)?: expected "):
         Settings(**{name: 0})
 
@@ -143,6 +144,8 @@ def test_zero_is_refused_where_it_makes_no_sense(name):
         ({"decay": "some"}, "--decay some: expected one of weights, all"),
         ({"augment": ("none", "flip")}, "--augment none,flip: 'none' cannot be combined with others"),
         ({"augment": "flip"}, "--augment 'flip': expected a list of names"),
+        ({"mixup_alpha": 0.0}, "--mixup-alpha 0.0: expected a number above 0, at most 1000000"),
+        ({"cutmix_alpha": 2e6}, "--cutmix-alpha 2000000.0: expected a number above 0, at most 1000000"),
         ({"optimizer": "adamw", "momentum": 0.9}, "--momentum 0.9: adamw does not take it"),
         (
             {"checkpoint_every": "soon"},

@@ -16,6 +16,7 @@ from xnn.training import Trainer
 STEPS, EPOCHS = 4, 2
 SHAPE, CLASSES = (6, 5, 2), 7
 AUGMENT = data.Compose((data.AlternatingFlip(), data.RandomCrop(1, "reflect"), data.Cutout(2)))
+MIX = data.RandomChoice((data.MixUp(), data.CutMix()))
 # Whole runs, of each optimizer on each backend.
 FEW = settings(max_examples=max(settings().max_examples // 5, 1))
 optimizers = pytest.mark.parametrize("optimizer", WITH_MUON)
@@ -45,7 +46,7 @@ def make(backend, split, optimizer, dtype="float64", stop=None):
         callbacks=[StopAt(stop)],
     )
     options = {"backend": backend, "normalization": data.Normalization.of(split), "dtype": dtype, "seed": 2}
-    return trainer, data.Batches(split, 5, augment=AUGMENT, **options)
+    return trainer, data.Batches(split, 5, augment=AUGMENT, mix=MIX, classes=CLASSES, **options)
 
 
 def passed_on(trainer, to, folder):

@@ -102,6 +102,22 @@ def test_targets_that_are_no_classes_have_no_accuracy(logits, targets):
     assert sums.metrics().loss == 1.0
 
 
+@given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4), top5=st.booleans())
+def test_a_distribution_stands_for_its_likeliest_class(backend, seed, sizes, top5):
+    random, found = np.random.default_rng(seed), []
+    batches = list(batches_of(seed, sizes, 7))
+    for soften in (False, True):
+        meter, sums = Meter(backend, top5=top5, distributions=soften), Sums()
+        for loss, logits, labels in batches:
+            # More than half of each row is the label's.
+            targets = 0.51 * np.eye(7)[labels] + 0.49 * random.dirichlet(np.ones(7), len(labels)) if soften else labels
+            meter.add(*(backend.asarray(np.asarray(each)) for each in (loss, logits, targets)))
+        meter.flush(sums)
+        found.append(sums)
+    assert found[0] == found[1]
+    assert found[0].correct is not None
+
+
 def test_the_meter_asks_for_a_flush_before_memory_grows():
     meter = Meter(make_backend("numpy"))
     labels = np.zeros(5000, dtype="int64")

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.training import small
 from tests.training.small import StopAt, without_times
 from xnn import nn, optim
+from xnn.backends import backend as make_backend
+from xnn.data import Batches, MixUp, Split
 from xnn.errors import NonFiniteLoss
 from xnn.runs import checkpoints
 from xnn.training import Callback, Trainer, metrics
@@ -274,13 +276,53 @@ def test_the_weights_of_classes_are_in_the_training_loss_and_not_in_the_held_out
 
 def test_labels_that_are_distributions_train_as_the_classes_do():
     x, labels = small.separable(0)
-    losses = []
+    # Accuracies are of the likeliest class.
+    columns = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+    found = []
     for targets in (labels, np.eye(3)[labels]):
         trainer = small.make_trainer()
         history = trainer.fit((x, targets), (x, targets), epochs=2)
-        losses.append(history.column("train_loss") + history.column("validation_loss"))
-    assert losses[1] == pytest.approx(losses[0], rel=1e-10)
-    assert history.column("train_accuracy") == [None, None]
+        found.append([value for name in columns for value in history.column(name)])
+    assert found[1] == pytest.approx(found[0], rel=1e-10)
+    softened = 0.6 * np.eye(3)[labels] + 0.4 * np.eye(3)[(labels + 1) % 3]
+    assert trainer.evaluate((x, softened)).accuracy == trainer.evaluate((x, labels)).accuracy
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 0.5)])
+def test_mixed_batches_train_on_their_mixed_labels(backend, weights):
+    """With frozen weights the row can be computed by hand; evaluation has whole images."""
+    x, labels = small.separable(0)
+    split = Split(x, labels)
+    options = {"backend": backend, "dtype": "float64"}
+    batches = Batches(split, 7, mix=MixUp(1.0), **options)
+    model = nn.Sequential(nn.Linear(3)).build((5,), backend=backend, dtype="float64")
+    model.freeze()
+    loss = nn.SoftmaxCrossEntropy(0.1, class_weight=weights)
+    trainer = Trainer(model, optim.SGD(model, 1.0), loss=loss, held_out_loss=nn.SoftmaxCrossEntropy())
+    row = trainer.fit(batches, Batches(split, 48, shuffle=False, **options), epochs=1)[0]
+    losses, right = 0.0, 0
+    for batch in batches.epoch(0):
+        images, shares = (backend.to_numpy(each) for each in batch)
+        logits = backend.to_numpy(model(batch[0]))
+        log_probability = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        weight = np.ones(3) if weights is None else np.asarray(weights)
+        terms = (weight * (0.9 * shares + 0.1 / 3) * log_probability).sum()
+        losses -= len(images) * terms / (weight * shares).sum()
+        right += (np.argmax(logits, axis=1) == np.argmax(shares, axis=1)).sum()
+    assert row["train_loss"] == pytest.approx(losses / 48, rel=1e-10)
+    assert row["train_accuracy"] == right / 48
+    plain = trainer.evaluate((x, labels))
+    assert (row["validation_loss"], row["validation_accuracy"]) == pytest.approx((plain.loss, plain.accuracy))
+
+
+@pytest.mark.parametrize(
+    "loss", [nn.MSE(), nn.Huber(), nn.BinaryCrossEntropyWithLogits()], ids=lambda loss: type(loss).__name__
+)
+def test_other_losses_refuse_mixed_labels(loss):
+    batches = Batches(Split(*small.separable(0)), 7, backend=make_backend("numpy"), mix=MixUp())
+    said = f"^MixUp makes labels that are distributions .*, for which {type(loss).__name__} is no loss; train with nn"
+    with pytest.raises(ValueError, match=said):
+        small.make_trainer(loss=loss).fit(batches, epochs=1)
 
 
 @pytest.mark.parametrize("given", [{"epochs": 1}, {}])

@@ -58,12 +58,16 @@ def image_batches(backend, augment=None, resident=None):
     """A whole training split in blocks, and a held-out one."""
     split = data.Split(*random_images(34, SHAPE, 7))
     options = {"backend": backend, "normalization": data.Normalization.of(split), "resident": resident}
-    return data.Batches(split, 5, augment=augment, **options), data.Batches(split, 8, shuffle=False, **options)
+    mix = None if augment is None else MIX
+    return data.Batches(split, 5, augment=augment, mix=mix, classes=7, **options), data.Batches(
+        split, 8, shuffle=False, **options
+    )
 
 
 AUGMENT = data.Compose(
     (data.AlternatingFlip(), data.HorizontalFlip(), data.RandomCrop(1), data.RandomCrop(1, "reflect"), data.Cutout(3))
 )
+MIX = data.RandomChoice((data.MixUp(), data.CutMix()))
 SCHEDULES = {
     "none": None,
     "constant": schedules.Constant(0.01, warmup_steps=2),

@@ -3,6 +3,7 @@
 from xnn.data.augmentation import Compose, Cutout, HorizontalFlip, RandomCrop, RandomWindow
 from xnn.data.batches import Batches
 from xnn.data.by_epoch import AlternatingFlip, FirstEpochs
+from xnn.data.mixing import CutMix, MixUp, RandomChoice
 from xnn.data.normalization import Normalization
 from xnn.data.photographs import ColourJitter, RandomResizedCrop, RandomRotation
 from xnn.data.sources import load, names
@@ -14,11 +15,14 @@ __all__ = [
     "Batches",
     "ColourJitter",
     "Compose",
+    "CutMix",
     "Cutout",
     "Dataset",
     "FirstEpochs",
     "HorizontalFlip",
+    "MixUp",
     "Normalization",
+    "RandomChoice",
     "RandomCrop",
     "RandomResizedCrop",
     "RandomRotation",

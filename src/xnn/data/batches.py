@@ -12,6 +12,7 @@ from xnn._typing import Array
 from xnn.backends import Backend
 from xnn.data.augmentation import Augmentation, Step, drawn, parts
 from xnn.data.by_epoch import for_images
+from xnn.data.mixing import Mixing, mixer_within, one_hot
 from xnn.data.normalization import Normalization, scaled
 from xnn.data.residence import RESIDENT_DTYPES, DeviceCopy, DeviceSource, HostSource, Source, device_copy
 from xnn.data.splits import HostArray, Split
@@ -58,6 +59,11 @@ class Batches:
         Whether the split goes to the device as a whole. By default it does if its images take no more than half of the
         device's free memory, or 1 GiB if that is unknown, as on PyTorch's CPU. The batches are the same either way. On
         NumPy it makes no difference.
+    mix : callable, optional
+        Such as `xnn.data.MixUp`, which mixes the images of a batch with one another after all else is done to them.
+        Labels are then distributions over the classes, (b, classes) of `dtype`.
+    classes : int, optional
+        How many there are, for `mix`; by default one more than the largest label of the split.
 
     Attributes
     ----------
@@ -67,10 +73,11 @@ class Batches:
     Raises
     ------
     SettingError
-        If the batch size is not positive, or larger than the split with `drop_last`.
+        If the batch size is not positive, or larger than the split with `drop_last`; if there is a `mix` and a
+        label is not below `classes`.
     TypeError
         If a normalization is given for images that are not uint8, or if `resident` images are of a type that is neither
-        uint8 nor one that models compute in.
+        uint8 nor one that models compute in; if what mixes whole batches is given as `augment`.
     """
 
     split: Split
@@ -84,6 +91,8 @@ class Batches:
     augment: Augmentation | None = None
     drop_last: bool = False
     resident: bool | None = None
+    mix: Mixing | None = None
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         split, batch_size = self.split, self.batch_size
@@ -95,8 +104,22 @@ class Batches:
             raise TypeError(f"a normalization needs uint8 images, not {split.images.dtype}; leave it out")
         if self.resident and split.images.dtype.name not in RESIDENT_DTYPES:
             raise TypeError(f"resident images must be of {', '.join(RESIDENT_DTYPES)}, not {split.images.dtype}")
+        self._check_mixing()
         self._known_factors: dict[int, tuple[Array, Array]] = {}
         self.images = len(split) // batch_size * batch_size if self.drop_last else len(split)
+
+    def _check_mixing(self) -> None:
+        misplaced = mixer_within(self.augment)
+        if misplaced is not None:
+            raise TypeError(f"{type(misplaced).__name__} mixes whole batches and their labels; give it as mix=")
+        if self.mix is None:
+            return
+        needed = int(np.max(self.split.labels)) + 1
+        if self.classes is not None and self.classes < needed:
+            raise SettingError(
+                f"the split has a label of {needed - 1}, so classes must be {needed} or more, not {self.classes}"
+            )
+        self._classes = needed if self.classes is None else self.classes
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -123,7 +146,8 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Return the batches of an epoch from number `start` on: images (b, h, w, c) and labels (b,) of int64.
 
-        They are the same batches as when starting at 0 and leaving out the first ones.
+        They are the same batches as when starting at 0 and leaving out the first ones. With `mix` the labels are
+        distributions (b, classes).
 
         Raises
         ------
@@ -148,7 +172,14 @@ class Batches:
             count = block_stop - block_start
             for first in range(max(first_image - block_start, 0), count, size):
                 last = min(first + size, count)
-                yield x[first:last, ...], labels[first:last]
+                yield self._mixed(x[first:last, ...], labels[first:last], epoch, (block_start + first) // size)
+
+    def _mixed(self, x: Array, labels: Array, epoch: int, number: int) -> tuple[Array, Array]:
+        """Return a batch after `mix`: a pure function of the seed, the epoch, the batch and its number."""
+        if self.mix is None:
+            return x, labels
+        random = Random(self.backend, self.seed, f"mix/{epoch}/{number}")
+        return self.mix(x, one_hot(labels, self._classes, x.dtype, random), random)
 
     @functools.cached_property
     def _copy(self) -> DeviceCopy | None:

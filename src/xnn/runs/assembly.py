@@ -9,11 +9,12 @@ from xnn import data, kernels, nn, optim, recipes
 from xnn._typing import Report
 from xnn.backends import Backend, backend
 from xnn.data.class_counts import class_counts
+from xnn.data.mixing import Mixing
 from xnn.data.sources import may_be_scaled
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, make_optimizer
 from xnn.runs.defaults import check_names, resolve
-from xnn.runs.settings import Settings, flag, known
+from xnn.runs.settings import FIELDS, MIXINGS, Settings, flag, known
 from xnn.runs.starting import Start
 from xnn.tasks import Task
 from xnn.training import class_weights
@@ -102,6 +103,7 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     model = _build(settings, task, chosen)
     _check_window(model, settings, task)
     _check_shift(settings, task)
+    _check_alphas(settings)
     _prepare_first_layer(model, settings, training, normalization)
     if start is not None:
         start.give(model, dataset.classes, report or (lambda line: None))
@@ -110,7 +112,8 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     def batches(split: data.Split, size: int, **options: Any) -> data.Batches:
         return data.Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
 
-    train = batches(training, known(settings.batch_size), seed=settings.seed, augment=augmentation(settings))
+    changes = {"augment": augmentation(settings), "mix": _mix(settings), "classes": len(dataset.classes)}
+    train = batches(training, known(settings.batch_size), seed=settings.seed, **changes)
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
@@ -199,6 +202,15 @@ def _check_shift(settings: Settings, task: Task) -> None:
             f"--augment shift: moves images by {SHIFT} pixels, and those of {height}x{width} are too small for that; "
             "leave it out, for example with --augment none"
         )
+
+
+def _check_alphas(settings: Settings) -> None:
+    """Raise a `SettingError` if an alpha was given for something that is not done."""
+    for name in MIXINGS:
+        field = FIELDS[f"{name}_alpha"]
+        value = getattr(settings, field.name)
+        if value != field.default and name not in (settings.augment or ()):
+            raise SettingError(f"{flag(field.name)} {value:g}: needs {name} in --augment")
 
 
 def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
@@ -314,8 +326,17 @@ def augmentation(settings: Settings) -> data.Compose | None:
         "rotate": data.RandomRotation,
         "colour": data.ColourJitter,
     }
-    chosen = [makers[name]() for name in settings.augment or () if name != "none"]
+    chosen = [makers[name]() for name in settings.augment or () if name not in ("none", *MIXINGS)]
     epochs = int(known(settings.epochs) * (settings.window_share or 0.0))
     if settings.window and epochs:
         chosen.append(data.FirstEpochs(data.RandomWindow(settings.window), epochs))
     return data.Compose(tuple(chosen)) if chosen else None
+
+
+def _mix(settings: Settings) -> Mixing | None:
+    makers: dict[str, Mixing] = {
+        "mixup": data.MixUp(settings.mixup_alpha),
+        "cutmix": data.CutMix(settings.cutmix_alpha),
+    }
+    chosen = tuple(makers[name] for name in MIXINGS if name in (settings.augment or ()))
+    return data.RandomChoice(chosen) if len(chosen) > 1 else next(iter(chosen), None)

@@ -96,6 +96,7 @@ def plain_settings(given: Settings) -> Settings:
     if optimizer not in OPTIMIZERS:
         raise SettingError(f"--optimizer {optimizer}: both libraries have {' and '.join(OPTIMIZERS)}; choose one")
     plain: dict[str, Any] = {"schedule": "constant", "label_smoothing": 0.0, "augment": ("none",), "test_views": 1}
+    plain |= {"mixup_alpha": Settings.mixup_alpha, "cutmix_alpha": Settings.cutmix_alpha}
     if given.model != "lab6" or given.l2 is not None:  # by default lab6 has weight decay, which is the lab's penalty
         plain["weight_decay"] = 0.0
     return dataclasses.replace(given, optimizer=optimizer, average=0.0, backend="numpy", **plain)

@@ -14,13 +14,16 @@ from typing import Any, Final, TypeVar
 
 from xnn import data, recipes
 from xnn.backends import PRECISIONS
+from xnn.data.mixing import MOST_ALPHA
 from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, TAKEN, takers
 from xnn.runs.every import FORM
 
+MIXINGS: Final = ("mixup", "cutmix")
 AUGMENTATIONS: Final = (
     *("flip", "alternating-flip", "crop", "shift", "cutout"),
     *("resized-crop", "rotate", "colour"),
+    *MIXINGS,
     "none",
 )
 DTYPES: Final = ("float32", "float64")
@@ -41,6 +44,7 @@ EVERY: Final[Check] = (
 )
 SHRINKS: Final[Check] = ("1, 2, 4 or 8", lambda value: value in (1, 2, 4, 8))
 VIEWS: Final[Check] = ("1, 2 or 6", lambda value: value in (1, 2, 6))
+ALPHA: Final[Check] = ("a number above 0, at most 1000000", lambda value: 0 < value <= MOST_ALPHA)
 BELOW_ONE: Final[Check] = ("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
@@ -85,6 +89,12 @@ class Settings:
         check=AT_LEAST_ZERO,
     )
     augment: tuple[str, ...] | None = _data("random changes to training images", choices=AUGMENTATIONS)
+    mixup_alpha: float = _data(
+        "of --augment mixup: the shares of two images are drawn from Beta(A, A)", 0.2, metavar="A", check=ALPHA
+    )
+    cutmix_alpha: float = _data(
+        "of --augment cutmix: the shares of two images' areas are drawn from Beta(A, A)", 1.0, metavar="A", check=ALPHA
+    )
     window: int | None = _data(
         "the first epochs train on squares of this side, cut at random from the training images; 0 for none",
         check=AT_LEAST_ZERO,

@@ -26,7 +26,7 @@ class Loader(Protocol):
         """Yield the batches of an epoch (from 0) beginning with batch `start`: a pure function of its arguments.
 
         A batch is ``(x, labels)``, or ``(x, labels, sample_weight)`` with a weight for each example, which the loss is
-        given too.
+        given too. Labels may be distributions over the classes, as after `xnn.data.MixUp`.
         """
 
 
@@ -177,6 +177,7 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
         if not hasattr(data, "epoch"):
             kind = type(data).__name__
             raise TypeError(f"data must be a pair of arrays, as in fit((x, labels), epochs=5), or Batches, not {kind}")
+        _check_mixing(data, loss)
         return data
     if len(data) not in (2, 3):
         raise ValueError(f"data must be (x, labels) or (x, labels, sample_weight), not {len(data)} arrays")
@@ -198,6 +199,16 @@ def loader_of(data: Data, batch_size: int, *, shuffle: bool, model: nn.Layer, lo
         seed=model.random.seed,
         classes=model.output_shape[-1] if indices else None,
     )
+
+
+def _check_mixing(data: Loader, loss: Any) -> None:
+    """Refuse losses that do not take both forms of a label: mixed ones, and the classes that evaluation has."""
+    others = nn.BinaryCrossEntropyWithLogits, nn.MSE, nn.Huber
+    if isinstance(data, Batches) and data.mix is not None and isinstance(loss, others):
+        raise ValueError(
+            f"{type(data.mix).__name__} makes labels that are distributions over the classes, for which "
+            f"{type(loss).__name__} is no loss; train with nn.SoftmaxCrossEntropy, or leave out mix="
+        )
 
 
 def what_is_not_finite(data: Loader | None, name: str) -> str | None:

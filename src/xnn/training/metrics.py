@@ -20,7 +20,8 @@ class Metrics:
     loss
         Mean over the images.
     accuracy
-        Share of images whose largest logit is their label's; None when the targets are not class indices.
+        Share of images whose largest logit is their label's. A label that is a distribution over the classes, as after
+        mixup, stands for the class with the greatest share, the first of equal ones. None if the targets are neither.
     top5_accuracy
         Share of images whose label is among the five largest logits; None with five classes or fewer.
     images
@@ -88,12 +89,14 @@ class Meter:
     """Collects losses and logits of batches on the device and adds them to sums when asked to.
 
     Only `flush` reads from the device. Losses are added one by one in float64 on the host, so that the sums do not
-    depend on when it is called.
+    depend on when it is called. With `distributions`, labels (n, c) of floats are distributions over the classes;
+    without, they are targets of another kind, which have no accuracy.
     """
 
-    def __init__(self, backend: Backend, top5: bool = False) -> None:
+    def __init__(self, backend: Backend, top5: bool = False, distributions: bool = False) -> None:
         self.backend = backend
         self.top5 = top5
+        self.distributions = distributions
         self._counted: list[_Counted] = []
         self._batches: list[tuple[Array, Array, Array]] = []
         self._images = 0
@@ -142,6 +145,8 @@ class Meter:
 
     def _hits(self, all_logits: tuple[Array, ...], all_labels: tuple[Array, ...]) -> list[Array]:
         xp = self.backend.xp
+        if self.distributions:
+            all_labels = tuple(_likeliest(xp, labels) for labels in all_labels)
         if not is_classification(xp, all_logits[0], all_labels[0]):
             return []
         logits, labels = xp.concat(all_logits), xp.concat(all_labels)
@@ -154,6 +159,12 @@ class Meter:
 def is_classification(xp: Any, logits: Array, labels: Array) -> bool:
     """Whether `labels` are class indices for `logits` (n, c)."""
     return logits.ndim == 2 and labels.ndim == 1 and bool(xp.isdtype(labels.dtype, "integral"))
+
+
+def _likeliest(xp: Any, labels: Array) -> Array:
+    """Return labels (n,) as they are, and of distributions (n, c) the class with the greatest share."""
+    is_distribution = labels.ndim == 2 and xp.isdtype(labels.dtype, "real floating")
+    return xp.argmax(labels, axis=1) if is_distribution else labels
 
 
 def _total(xp: Any, mask: Array) -> Array:

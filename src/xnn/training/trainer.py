@@ -144,7 +144,7 @@ class Trainer:
         self._train: Loader | None = None
         self.evaluating = False
         self.epoch_sums, self.interval_sums = Sums(), Sums()
-        self._meter = Meter(model.backend)
+        self._meter = self._new_meter()
         self._add_losses = nn.LossSum().forward
 
     def fit(
@@ -262,7 +262,11 @@ class Trainer:
         """
         state.load(self, arrays, info)
         # Losses that have not been read, as after an exception, belong to the state before loading.
-        self._meter = Meter(self.model.backend)
+        self._meter = self._new_meter()
+
+    def _new_meter(self, top5: bool = False) -> Meter:
+        # What other losses take may look alike and be no distribution.
+        return Meter(self.model.backend, top5, distributions=isinstance(self.loss, nn.SoftmaxCrossEntropy))
 
     def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
         return loader_of(data, batch_size, shuffle=shuffle, model=self.model, loss=self.loss)
@@ -386,7 +390,7 @@ class Trainer:
 
     def _evaluate(self, data: Loader, predict: Callable[[Array], Array], *, interruptible: bool) -> Metrics:
         """Pass over `data` without training; raise `_Interrupted` if asked to stop on the way."""
-        sums, meter, metrics = Sums(), Meter(self.model.backend, top5=True), copy.deepcopy(self.metrics)
+        sums, meter, metrics = Sums(), self._new_meter(top5=True), copy.deepcopy(self.metrics)
         self.evaluating = True
         try:
             with nullcontext() if self.average is None else self.average.applied():
