@@ -330,35 +330,35 @@ def test_turns_rotate_and_steps_are_divided(monkeypatch):
     assert [log.count(name) for name in "abc"] == [4 + 3 * (40 + 2), 4 + 3 * (20 + 1), 4 + 3 * (10 + 1)]
 
 
-@given(distances=st.lists(st.sampled_from([50.0, 80.0, 120.0, 340.0, 400.0]), min_size=40, max_size=40))
+class Host:
+    """Stands in for a host that moves the cores: near at first, then as it is told, then near again."""
+
+    def __init__(self, monkeypatch, distances):
+        self.seen = []
+        rest = itertools.chain([40.0], distances, itertools.repeat(40.0))
+        monkeypatch.setattr(ping_pong, "distance", lambda one, other: self.seen.append(next(rest)) or self.seen[-1])
+        monkeypatch.setattr(core_distance, "_PAUSE", 0.0)
+        self.cores = core_distance.Cores(2, patience=20)
+        self.cores._cores = [0, 1]
+
+
+@given(distances=st.lists(st.sampled_from([40.0, 80.0, 119.0, 121.0, 400.0]), max_size=19))
 def test_a_turn_counts_only_if_the_cores_were_near_before_and_after_it(distances):
-    found, turns = iter([40.0, *distances, *itertools.repeat(40.0)]), []
-    cores = core_distance.Cores(2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cores, "_cores", [0, 1])
-        patch.setattr(ping_pong, "distance", lambda one, other: turns.append(next(found)) or turns[-1])
-        patch.setattr(core_distance.time, "sleep", lambda seconds: None)
-        assert cores.while_near(lambda: float(len(turns))) == len(turns) - 1
-    # The last two distances are around the turn that counts; no earlier turn had near ones around it.
-    assert max(turns[-2:]) <= 120.0
-    assert all(max(pair) > 120.0 for pair in around_turns(turns[:-2]))
-
-
-def around_turns(distances):
-    """Yield the distances before and after each turn: a near one is followed by a turn, and by the one after it."""
-    rest = iter(distances)
-    for before in rest:
-        if before <= 120.0 and (after := next(rest, None)) is not None:
-            yield before, after
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        host, turns = Host(monkeypatch, distances), []
+        # A turn tells how many distances were seen before it.
+        counted = host.cores.while_near(lambda: turns.append(len(host.seen)) or turns[-1])
+    assert counted == turns[-1] == len(host.seen) - 1
+    assert max(host.seen[-2:]) < 120
+    # Each turn began with the cores near, and those before the last did not end so.
+    assert all(host.seen[turn - 1] < 120 <= host.seen[turn] for turn in turns[:-1])
 
 
 def test_a_turn_is_taken_at_last_even_if_the_cores_stay_apart(monkeypatch):
-    found = iter([40.0, 400.0, *itertools.repeat(350.0)])
-    cores = core_distance.Cores(2, patience=3)
-    monkeypatch.setattr(cores, "_cores", [0, 1])
-    monkeypatch.setattr(ping_pong, "distance", lambda one, other: next(found))
-    monkeypatch.setattr(core_distance.time, "sleep", lambda seconds: None)
-    assert cores.while_near(lambda: 2.0) == 2.0
+    host, turns = Host(monkeypatch, [400.0] * 30), []
+    assert host.cores.while_near(lambda: turns.append(1.0) or 2.0) == 2.0
+    # One began with the cores near, one is taken in the end.
+    assert len(turns) == 2
 
 
 def test_with_one_thread_no_distance_is_measured(monkeypatch):

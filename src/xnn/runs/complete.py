@@ -61,8 +61,9 @@ def tidy(directory: RunDirectory, settings: Settings, result: schema.Result, say
 
 def views_behind(result: schema.Result | None, settings: Settings) -> int:
     """Return over how many views of each image a run's test accuracy is averaged."""
+    told = (result or {}).get("test_views")
     # Results of earlier versions do not say it, and settings from before there were views have none.
-    return (result or {}).get("test_views") or settings.test_views or 1
+    return told if isinstance(told, int) and told > 0 else settings.test_views or 1
 
 
 def draw_curves(
