@@ -7,7 +7,7 @@ from xnn.nn.conv import Conv2d
 from xnn.nn.layer import Call, Layer
 from xnn.nn.linear import Linear
 from xnn.nn.losses import MSE, BinaryCrossEntropyWithLogits, Huber, L2Penalty, LossSum, SoftmaxCrossEntropy
-from xnn.nn.normalization import BatchNorm, LayerNorm
+from xnn.nn.normalization import BatchNorm, LayerNorm, renew_statistics
 from xnn.nn.parameters import Buffer, Misfits, Parameter, Segment, Views
 from xnn.nn.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from xnn.nn.shaping import Dropout, Flatten, Reshape
@@ -55,4 +55,5 @@ __all__ = [
     "Tanh",
     "Views",
     "initializers",
+    "renew_statistics",
 ]

@@ -1,9 +1,11 @@
 """Normalization layers."""
 
 import math
+from collections.abc import Iterable
 
 from xnn import _checks
 from xnn._typing import Array, Shape
+from xnn.nn.building import named_layers
 from xnn.nn.initializers import ones, zeros
 from xnn.nn.layer import Call, Layer
 
@@ -86,3 +88,44 @@ class LayerNorm(_Norm):
 
     def __init__(self, *, eps: float = 1e-5, scale: bool = True, shift: bool = True) -> None:
         super().__init__(eps=eps, scale=scale, shift=shift)
+
+
+def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
+    """Take the running statistics of all batch normalization in a model anew, for the weights that it has now.
+
+    Running averages lag behind the weights, and after a few dozen steps they still remember how they began. Here they
+    become the means, weighted by size, of the statistics of the given batches, as each layer sees them in training.
+    Nothing else in the model changes (Y. Wu, J. Johnson, "Rethinking 'Batch' in BatchNorm", 2021).
+
+    Parameters
+    ----------
+    model : Layer
+        Built.
+    batches : iterable of arrays (b, ...)
+        Inputs like those that the model is trained on, in batches of much the same size.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch.
+    """
+    layers = [layer for layer in named_layers(model).values() if isinstance(layer, BatchNorm)]
+    if not layers:
+        return
+    momentums, draws, seen = [layer.momentum for layer in layers], model.random.counter, 0
+    try:
+        for x in batches:
+            seen += x.shape[0]
+            for layer in layers:
+                if seen == x.shape[0]:
+                    # A first difference to 0 is exact, so nothing remains of what was there before.
+                    layer.running_mean.value[...] = 0.0
+                    layer.running_variance.value[...] = 0.0
+                layer.momentum = x.shape[0] / seen
+            model.forward(x, train=True)
+    finally:
+        for layer, momentum in zip(layers, momentums, strict=True):
+            layer.momentum = momentum
+        model.random.counter = draws
+    if not seen:
+        raise ValueError("renew_statistics needs a batch of inputs, as the statistics are taken over them")

@@ -20,6 +20,7 @@ from xnn.tasks import Task
 from xnn.training import class_weights
 from xnn.training.callbacks import Callback, EarlyStopping
 from xnn.training.freezing import FadeOut
+from xnn.training.renewing import RenewStatistics
 from xnn.training.trainer import Trainer
 from xnn.training.view_averaging import predictor
 
@@ -29,6 +30,9 @@ SHIFT = 2
 """Most pixels by which --augment shift moves an image."""
 WHITENING_IMAGES = 5000
 """Number of training images, the first ones, whose patches determine the whitening."""
+
+FEW_STEPS = 100
+"""Steps of a run below which running statistics are taken anew: they would lag too far behind the weights."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +277,8 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
     settings = job.settings
     if settings.early_stopping:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
+    if known(settings.epochs) * len(job.train) < FEW_STEPS:
+        callbacks = [RenewStatistics(job.train), *callbacks]
     if settings.first_bias_epochs:
         callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
     optimizer = _optimizer(job.model, settings)
