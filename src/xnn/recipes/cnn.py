@@ -4,8 +4,12 @@ from typing import Any
 
 from xnn import nn
 from xnn.nn.initializers import Initializer
-from xnn.recipes.recipe import Recipe
+from xnn.recipes.recipe import Recipe, long_enough
 from xnn.tasks import Task
+
+_FEW = 1000
+"""Images below which batches and learning rate are smaller, and training takes at least `_STEPS` steps."""
+_STEPS = 600
 
 
 def layers(task: Task, hidden: int, initializer: Initializer, shrink: int = 1) -> nn.Sequential:
@@ -43,16 +47,17 @@ def settings(task: Task) -> dict[str, Any]:
     """
     hidden = 16 if task.tiny else 48 if task.grey else 64
     if task.small:
+        pace: dict[str, Any] = {"lr": 0.1, "batch_size": 32, "epochs": 10}
+        if task.images < _FEW:
+            pace = {"lr": 0.03, "batch_size": 16, **long_enough(task.images, 16, 10, _STEPS)}
         return {
             "hidden": hidden,
             "shrink": _shrink(task),
             "optimizer": "sgd",
             "momentum": 0.9,
-            "lr": 0.1,
             "weight_decay": 5e-4,
             "schedule": "one-cycle",
-            "batch_size": 32,
-            "epochs": 10,
+            **pace,
             "augment": ("none",) if task.grey else ("alternating-flip", "crop"),
         }
     return {

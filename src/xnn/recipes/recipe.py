@@ -29,3 +29,12 @@ class Recipe:
     settings: Callable[[Task], dict[str, Any]]
     layers: Callable[..., nn.Sequential]
     convolutions: bool = False
+
+
+def long_enough(images: int, batch_size: int, epochs: int, steps: int) -> dict[str, int]:
+    """Return the settings ``"epochs"`` and ``"evaluate_every"`` of training that has at least so many steps.
+
+    Few images take more epochs than `epochs`, of which then as many are judged as there would be without.
+    """
+    needed = -(-steps // -(-images // batch_size))
+    return {"epochs": max(epochs, needed), "evaluate_every": max(1, needed // epochs)}
