@@ -2,19 +2,25 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from tests.runs.rows import quick
 from tests.training.small import StopAt
+from xnn import recipes
 from xnn.cli import train as command
 from xnn.errors import RunError, SettingError
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
 from xnn.runs.reading import RunFiles
 from xnn.runs.run import resume, train
+from xnn.runs.starting import Start
+from xnn.tasks import Task
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,22 @@ def test_a_given_recipe_keeps_its_model(first):
     assert begun(first, recipe="mlp")[0].settings.hidden == 8
     with pytest.raises(SettingError, match="none of its weights fits"):
         begun(first, recipe="lab6", hidden=3)
+
+
+@given(st.sampled_from(["cnn", "residual"]), st.integers(1, 3), st.integers(16, 24), st.booleans())
+def test_colour_filters_see_a_grey_image_as_they_saw_it_in_colour(name, hidden, side, to_grey):
+    def model(channels, seed):
+        task = Task("pictures", (side, side, channels), 3, 100)
+        return recipes.network(name, task, hidden).build(task.image_shape, backend="numpy", seed=seed)
+
+    old, new = model(3 if to_grey else 1, 0), model(1 if to_grey else 3, 1)
+    said = []
+    Start(Path("old"), Settings(model=name), tuple("abc"), old.state_dict()).give(new, "abc", said.append)
+    image = np.random.default_rng(0).normal(size=(2, side, side, 1 if to_grey else 3)).astype(np.float32)
+    seen = np.repeat(image, 3, axis=-1) if to_grey else image.mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(new(image), old(seen), rtol=1e-4, atol=1e-4)
+    how = "added up over" if to_grey else "shared out among"
+    assert said[1:] == [f"0.weight: {how} the colours, to fit these images"]
 
 
 def test_training_begins_where_the_other_run_ended(first, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 
 from xnn import nn, optim
 from xnn._typing import Report
+from xnn.data.splits import HostArray
 from xnn.errors import SettingError, some
 from xnn.runs import schema
 from xnn.runs.described import network_of
@@ -70,6 +71,8 @@ class Start:
     def give(self, model: nn.Sequential, classes: Sequence[str], report: Report) -> None:
         """Put what fits by name and shape into a built model, and report it; for other classes the head stays new.
 
+        Filters of the first layer that are made for colour fit grey images too, and the other way round.
+
         Raises
         ------
         SettingError
@@ -77,13 +80,15 @@ class Start:
         """
         own, in_head = model.state_dict(), optim.last_layer(model)
         same = tuple(classes) == self.classes
-        taken = {
-            name: self.arrays[name]
-            for name, array in own.items()
-            if name in self.arrays
-            and self.arrays[name].shape == array.shape
-            and (same or not in_head(name, array.shape))
-        }
+        # The first parameter is the one that sees the image's channels.
+        first = next(iter(own))
+        taken: Arrays = {}
+        for name, array in own.items():
+            saved = self.arrays.get(name)
+            if saved is not None and saved.shape != array.shape:
+                saved = _for_channels(saved, array.shape) if name == first else None
+            if saved is not None and (same or not in_head(name, array.shape)):
+                taken[name] = saved
         if not taken:
             raise SettingError(
                 f"--from {self.path}: none of its weights fits this network; it is the model {self.settings.model} "
@@ -92,6 +97,24 @@ class Start:
         with np.errstate(over="ignore"):  # what is too large for float32 shows in the first loss
             model.load_state_dict(own | taken)
         report(f"weights from {self.path}: {some(taken)}")
+        if first in taken and taken[first] is not self.arrays[first]:
+            grey = own[first].shape[2] == 1
+            report(f"{first}: {'added up over' if grey else 'shared out among'} the colours, to fit these images")
         new = [name for name in own if name not in taken]
         if new:
             report(f"begins anew: {some(new)}{'' if same else ' (the classes are others)'}")
+
+
+def _for_channels(filters: HostArray, shape: tuple[int, ...]) -> HostArray | None:
+    """Return filters (h, w, c, n) that see in a grey image what the given ones see in the same image in colour.
+
+    A grey image in colour has three channels alike, so its filters are the sum over them. The other way round each
+    channel gets a third, so that the mean of the colours takes the place of the grey. None if the shapes differ in
+    another way.
+    """
+    if filters.ndim != 4 or len(shape) != 4 or (*filters.shape[:2], filters.shape[3]) != (*shape[:2], shape[3]):
+        return None
+    if (filters.shape[2], shape[2]) == (3, 1):
+        with np.errstate(over="ignore"):
+            return filters[:, :, :1] + filters[:, :, 1:2] + filters[:, :, 2:]
+    return np.repeat(filters / 3, 3, axis=2) if (filters.shape[2], shape[2]) == (1, 3) else None
