@@ -10,7 +10,7 @@ from xnn.optim.tables import OPTIMIZERS, TAKEN, takers
 from xnn.recipes import RECIPES
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
-from xnn.runs.defaults import resolve
+from xnn.runs.defaults import GENTLER, resolve
 
 LEFT_OPEN = {"image_size", "data_dir", "run_dir", "backend", "threads", "from_"}
 
@@ -45,6 +45,16 @@ def test_what_chooses_among_epochs_has_each_evaluated_unless_told_otherwise(name
 def test_a_models_name_stands_for_the_recipe_of_that_name(name):
     settings = resolve(Settings(model=name), CIFAR10)
     assert dataclasses.replace(settings, recipe=name) == resolve(Settings(recipe=name), CIFAR10)
+
+
+@every_recipe
+@every_task
+def test_few_images_follow_another_runs_weights_at_a_gentler_rate(name, task):
+    settings, begun = resolve(Settings(model=name), task), resolve(Settings(model=name, from_="other"), task)
+    gentler = settings.lr * GENTLER if task.small else settings.lr
+    assert begun == dataclasses.replace(settings, from_="other", lr=gentler)
+    assert resolve(Settings(model=name, from_="other", lr=0.5), task).lr == 0.5
+    assert resolve(begun, task) == begun
 
 
 @every_recipe

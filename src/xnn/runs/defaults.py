@@ -34,6 +34,9 @@ COMMON: dict[str, Any] = {
 }
 """What a recipe has unless it says otherwise."""
 
+GENTLER = 0.1
+"""Factor of the learning rate where few images follow another run's weights (`--from`)."""
+
 
 def check_names(settings: Settings) -> None:
     """Raise a `SettingError` if no recipe or model has the given name, or if the two do not belong together."""
@@ -67,6 +70,9 @@ def resolve(settings: Settings, task: Task) -> Settings:
     if optimizer != own["optimizer"]:
         own = {name: value for name, value in own.items() if name not in (*TAKEN, "decay")}
     own = COMMON | OPTIMIZERS[optimizer].settings | own
+    if settings.from_ is not None and task.small:
+        # At the rate for new weights, few images undo what the other run has learned.
+        own["lr"] *= GENTLER
     if settings.dtype != "float32":
         own["precision"] = "float32"
     if settings.early_stopping or settings.keep_best:
