@@ -36,5 +36,6 @@ def long_enough(images: int, batch_size: int, epochs: int, steps: int) -> dict[s
 
     Few images take more epochs than `epochs`, of which then as many are judged as there would be without.
     """
-    needed = -(-steps // -(-images // batch_size))
+    # A task without images stands for the network of an earlier run, which is not trained.
+    needed = -(-steps // -(-max(images, 1) // batch_size))
     return {"epochs": max(epochs, needed), "evaluate_every": max(1, needed // epochs)}
