@@ -10,7 +10,7 @@ from xnn.optim.tables import OPTIMIZERS, TAKEN, takers
 from xnn.recipes import RECIPES
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
-from xnn.runs.defaults import GENTLER, resolve
+from xnn.runs.defaults import GENTLER, RATES, resolve
 
 LEFT_OPEN = {"image_size", "data_dir", "run_dir", "backend", "threads", "from_"}
 
@@ -51,8 +51,9 @@ def test_a_models_name_stands_for_the_recipe_of_that_name(name):
 @every_task
 def test_few_images_follow_another_runs_weights_at_a_gentler_rate(name, task):
     settings, begun = resolve(Settings(model=name), task), resolve(Settings(model=name, from_="other"), task)
-    gentler = settings.lr * GENTLER if task.small else settings.lr
-    assert begun == dataclasses.replace(settings, from_="other", lr=gentler)
+    factor = GENTLER if task.small else 1.0
+    gentler = {rate: getattr(settings, rate) * factor for rate in RATES if getattr(settings, rate) is not None}
+    assert begun == dataclasses.replace(settings, from_="other", **gentler)
     assert resolve(Settings(model=name, from_="other", lr=0.5), task).lr == 0.5
     assert resolve(begun, task) == begun
 

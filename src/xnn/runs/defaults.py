@@ -35,7 +35,8 @@ COMMON: dict[str, Any] = {
 """What a recipe has unless it says otherwise."""
 
 GENTLER = 0.1
-"""Factor of the learning rate where few images follow another run's weights (`--from`)."""
+"""Factor of the learning rates where few images follow another run's weights (`--from`)."""
+RATES = ("lr", "head_lr", "bias_lr")
 
 
 def check_names(settings: Settings) -> None:
@@ -71,8 +72,8 @@ def resolve(settings: Settings, task: Task) -> Settings:
         own = {name: value for name, value in own.items() if name not in (*TAKEN, "decay")}
     own = COMMON | OPTIMIZERS[optimizer].settings | own
     if settings.from_ is not None and task.small:
-        # At the rate for new weights, few images undo what the other run has learned.
-        own["lr"] *= GENTLER
+        # At the rates for new weights, few images undo what the other run has learned.
+        own |= {name: own[name] * GENTLER for name in RATES if name in own}
     if settings.dtype != "float32":
         own["precision"] = "float32"
     if settings.early_stopping or settings.keep_best:
