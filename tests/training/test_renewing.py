@@ -47,13 +47,28 @@ def test_the_statistics_are_those_of_the_weights_and_of_their_average(average, s
     trainer = trained(average, seed)
     model, batches = trainer.model, small.make_batches(trainer, seed, 9)
     found = model.buffers.flat.copy()
-    nn.renew_statistics(model, [x for x, _ in batches.epoch(0)])
+    nn.renew_statistics(model, [x for x, _ in batches.epoch(2)])
     np.testing.assert_array_equal(found, model.buffers.flat)
     if average is not None:
         with trainer.average.applied():
             found = model.buffers.flat.copy()
-            nn.renew_statistics(model, [x for x, _ in batches.epoch(0)])
+            nn.renew_statistics(model, [x for x, _ in batches.epoch(2)])
             np.testing.assert_array_equal(found, model.buffers.flat)
+
+
+def test_the_images_are_those_of_the_epoch():
+    """Whatever is done to images in other epochs, such as cutting windows out of them."""
+    trainer, epochs = small.make_trainer(), []
+    batches = small.make_batches(trainer)
+
+    class Noted:
+        def epoch(self, epoch):
+            epochs.append(epoch)
+            return batches.epoch(epoch)
+
+    trainer.callbacks.append(RenewStatistics(Noted()))
+    trainer.fit(batches, epochs=3)
+    assert epochs == [0, 1, 2]
 
 
 def test_only_some_batches_are_looked_at():

@@ -17,8 +17,8 @@ BATCHES = 20
 class RenewStatistics(Callback):
     """Takes the statistics of batch normalization anew at the end of each epoch, before it is judged.
 
-    They are those of the first epoch's first batches, so they depend on nothing but the weights and the data: training
-    that is resumed has the same. An average of the weights gets its own. The weights do not change.
+    They are those of the epoch's first batches, so they depend on nothing but the weights and the data: training that
+    is resumed has the same. An average of the weights gets its own. The weights do not change.
 
     Put it before callbacks that save.
 
@@ -35,13 +35,13 @@ class RenewStatistics(Callback):
         """Take them after the last step of an epoch."""
         if trainer.batch < trainer.batches:
             return
-        self._renew(trainer.model)
+        self._renew(trainer)
         average = trainer.average
         if average is not None:
             with average.applied():
-                self._renew(trainer.model)
+                self._renew(trainer)
                 renewed = trainer.model.backend.xp.asarray(trainer.model.buffers.flat, copy=True)
             average.average.buffers[...] = renewed
 
-    def _renew(self, model: nn.Layer) -> None:
-        nn.renew_statistics(model, (x for x, *_ in islice(self.batches.epoch(0), BATCHES)))
+    def _renew(self, trainer: "Trainer") -> None:
+        nn.renew_statistics(trainer.model, (x for x, *_ in islice(self.batches.epoch(trainer.epoch), BATCHES)))
