@@ -55,6 +55,24 @@ def test_a_failure_leaves_momentum_and_draws_as_they_were():
     assert model.random.counter == draws
 
 
+@pytest.mark.parametrize(
+    ("batch", "given"),
+    [
+        (np.ones(4), r"an array of shape \(4,\)"),
+        (np.ones((0, 4)), r"an array of shape \(0, 4\)"),
+        ((np.ones((5, 4)), np.zeros(5)), "a tuple"),
+        ([[1.0, 2.0, 3.0, 4.0]], "a list"),
+    ],
+)
+def test_what_is_no_batch_of_inputs_is_refused(batch, given):
+    """Such as the rows of one array, or batches with their labels."""
+    model = make_model(0)
+    before = model.buffers.flat.copy()
+    with pytest.raises(ValueError, match=f"takes batches of inputs, arrays of a batch axis and 1 others, not {given}$"):
+        nn.renew_statistics(model, [batch])
+    np.testing.assert_array_equal(model.buffers.flat, before)
+
+
 def test_statistics_need_a_batch():
     model = make_model(0)
     before = model.buffers.flat.copy()

@@ -107,7 +107,7 @@ def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
     Raises
     ------
     ValueError
-        If there is no batch.
+        If there is no batch, or one that is empty or not an array with an axis for the batch.
     """
     layers = [layer for layer in named_layers(model).values() if isinstance(layer, BatchNorm)]
     if not layers:
@@ -115,10 +115,11 @@ def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
     momentums, draws, seen = [layer.momentum for layer in layers], model.random.counter, 0
     try:
         for x in batches:
+            _check_batch(model, x)
             seen += x.shape[0]
             for layer in layers:
                 if seen == x.shape[0]:
-                    # A first difference to 0 is exact, so nothing remains of what was there before.
+                    # Moving from 0 by the whole difference is exact: nothing remains of what was there before.
                     layer.running_mean.value[...] = 0.0
                     layer.running_variance.value[...] = 0.0
                 layer.momentum = x.shape[0] / seen
@@ -129,3 +130,13 @@ def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
         model.random.counter = draws
     if not seen:
         raise ValueError("renew_statistics needs a batch of inputs, as the statistics are taken over them")
+
+
+def _check_batch(model: Layer, x: Array) -> None:
+    # Pictures may be of another size than the model was built for.
+    axes = len(model.input_shape)
+    if getattr(x, "ndim", None) != axes + 1 or not x.shape[0]:
+        given = f"an array of shape {tuple(x.shape)}" if hasattr(x, "shape") else f"a {type(x).__name__}"
+        raise ValueError(
+            f"renew_statistics takes batches of inputs, arrays of a batch axis and {axes} others, not {given}"
+        )
