@@ -68,6 +68,25 @@ def test_a_picture_of_one_colour_stays_so_but_for_what_is_blanked(names, images)
             np.testing.assert_array_equal(version, shown.images)
 
 
+@given(images=IMAGES, names=st.sampled_from([("mixup",), ("cutmix",), ("mixup", "cutmix")]))
+def test_mixed_images_are_made_of_those_shown(images, names):
+    shown = augmented(settings(*names), dataset_of(images))
+    assert shown.mixed
+    least, most = shown.images.min(axis=0), shown.images.max(axis=0)
+    for version in shown.versions.values():
+        assert version.shape == shown.images.shape
+        assert ((version >= least) & (version <= most)).all()
+        if names == ("cutmix",):
+            assert (version[:, None] == shown.images[None]).any(axis=1).all()
+
+
+def test_something_is_mixed():
+    images = np.random.default_rng(0).integers(0, 256, (8, 9, 9, 3), np.uint8)
+    versions = augmented(settings("mixup", mixup_alpha=9.0), dataset_of(images)).versions.values()
+    assert all((version != images).any() for version in versions)
+    assert not augmented(settings("flip"), dataset_of(images)).mixed
+
+
 def test_windows_are_shown_in_their_size_as_long_as_they_are_cut_out():
     images = np.random.default_rng(0).integers(0, 256, (4, 9, 8, 1), np.uint8)
     shown = augmented(settings(epochs=20, window=5, window_share=0.1), dataset_of(images))
@@ -118,6 +137,13 @@ def test_the_page_has_a_column_for_each_image_and_a_row_for_each_epoch(shown):
     found = [image["alt"] for image in read.all("img") if image["alt"].split(", ")[-1].startswith(("as it", "epoch"))]
     assert found == [f"{label}, {row}" for row in ("as it is", "epoch 1", "epoch 2", "epoch 3") for label in range(8)]
     assert "What the network sees" not in Reader(page([shown])).text
+
+
+@pytest.mark.parametrize("names", [("mixup",), ("flip",)])
+def test_the_page_says_whose_class_stands_above_a_mixed_image(shown, names):
+    run = dataclasses.replace(shown.run, settings=dataclasses.replace(shown.run.settings, augment=names))
+    text = Reader(page([contents_of(run, on="numpy")])).text
+    assert ("Each is mixed with another of them" in text) == (names == ("mixup",))
 
 
 def test_a_window_says_how_large_it_is(shown):

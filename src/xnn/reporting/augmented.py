@@ -8,7 +8,7 @@ from xnn.backends import backend
 from xnn.data import Batches, Dataset
 from xnn.data.splits import HostArray
 from xnn.errors import RunError
-from xnn.runs.assembly import augmentation
+from xnn.runs.assembly import augmentation, mixing
 from xnn.runs.settings import Settings, known
 
 MOST_IMAGES = 8
@@ -28,16 +28,21 @@ class Augmented:
         (n, h, w, c) of uint8: as they are.
     versions
         The images in some epochs, counted from 1: (n, h, w, c) of uint8, in another size where windows are cut out.
+    mixed
+        Whether each is mixed with another one of them.
     """
 
     names: tuple[str, ...]
     images: HostArray
     versions: dict[int, HostArray]
+    mixed: bool = False
 
 
 def is_augmented(settings: Settings) -> bool:
     """Whether a run changes its training images; a run's own settings, in which every default is filled in."""
-    return settings.epochs is not None and augmentation(settings) is not None
+    if settings.epochs is None:
+        return False
+    return augmentation(settings) is not None or mixing(settings) is not None
 
 
 def augmented(settings: Settings, dataset: Dataset) -> Augmented | None:
@@ -63,7 +68,14 @@ def augmented(settings: Settings, dataset: Dataset) -> Augmented | None:
     # The same everywhere, and nothing has to be compiled.
     plain = backend("numpy", twins=False)
     batches = Batches(
-        split, len(split), backend=plain, shuffle=False, seed=settings.seed, augment=augmentation(settings)
+        split,
+        len(split),
+        backend=plain,
+        shuffle=False,
+        seed=settings.seed,
+        augment=augmentation(settings),
+        mix=mixing(settings),
+        classes=len(dataset.classes),
     )
     epochs = sorted({*range(1, min(FIRST_EPOCHS, last) + 1), last})
     try:
@@ -71,7 +83,7 @@ def augmented(settings: Settings, dataset: Dataset) -> Augmented | None:
     except ValueError as error:
         raise RunError(f"the run's augmentation does not fit the images of {dataset.name}: {error}") from error
     names = tuple(dataset.classes[label] for label in split.labels)
-    return Augmented(names, np.asarray(split.images), versions)
+    return Augmented(names, np.asarray(split.images), versions, mixed=batches.mix is not None)
 
 
 def _pixels(x: HostArray) -> HostArray:

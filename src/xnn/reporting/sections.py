@@ -190,12 +190,13 @@ def augmented(found: Augmented) -> Markup:
         for epoch, images in found.versions.items()
     ]
     title = Markup('<th scope="col">{}</th>')
+    mixed = " Each is mixed with another of them; above stands the class of the image itself." if found.mixed else ""
     return Markup(
         "<p>Some training images as they are and, below, as they are changed in training: anew in each epoch, by the "
-        "run's own augmentation and seed.</p>"
+        "run's own augmentation and seed.{}</p>"
         '<div class="scroll" role="region" aria-label="Training images" tabindex="0"><table class="augmented">'
         "<thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(Markup("").join(title.format(short(name)) for name in found.names), Markup("").join(rows))
+    ).format(mixed, Markup("").join(title.format(short(name)) for name in found.names), Markup("").join(rows))
 
 
 def _versions(title: str, names: Sequence[str], images: HostArray, shape: Sequence[int]) -> Markup:

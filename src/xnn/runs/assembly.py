@@ -116,7 +116,7 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     def batches(split: data.Split, size: int, **options: Any) -> data.Batches:
         return data.Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
 
-    changes = {"augment": augmentation(settings), "mix": _mix(settings), "classes": len(dataset.classes)}
+    changes = {"augment": augmentation(settings), "mix": mixing(settings), "classes": len(dataset.classes)}
     train = batches(training, known(settings.batch_size), seed=settings.seed, **changes)
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
@@ -339,7 +339,8 @@ def augmentation(settings: Settings) -> data.Compose | None:
     return data.Compose(tuple(chosen)) if chosen else None
 
 
-def _mix(settings: Settings) -> Mixing | None:
+def mixing(settings: Settings) -> Mixing | None:
+    """Return what mixes the images of a training batch; None if nothing does."""
     makers: dict[str, Mixing] = {
         "mixup": data.MixUp(settings.mixup_alpha),
         "cutmix": data.CutMix(settings.cutmix_alpha),
