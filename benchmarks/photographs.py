@@ -3,11 +3,12 @@
 Usage: ``python -m benchmarks.photographs DATA_DIR [--set NAME] [--classes N] [--images N] [--tests N] [--choosing]
 [--seeds N ...] [--also OPTIONS ...] [--work DIR] [--threads N] [--json FILE]``. DATA_DIR holds the official files.
 
-The photographs are images of CIFAR-10, enlarged until their shorter side has 48 to 400 pixels, and extended along one
-side by their mirror image to at most one and a half times that, so that what they show lies near their middle. Half of
-them are JPEG files and half PNG. Some JPEG files are turned and say so in EXIF, some PNG files have a palette or an
-alpha channel, and some files of both kinds are grey. The other folder has the same images as they are in CIFAR-10, grey
-where the photograph is. Both have the same test images, which were not trained on, in a folder of their own.
+The photographs are images of CIFAR-10 or CIFAR-100, enlarged until their shorter side has 48 to 400 pixels, and
+extended along one side by their mirror image to at most one and a half times that, so that what they show lies near
+their middle. Half of them are JPEG files and half PNG. Some JPEG files are turned and say so in EXIF, some PNG files
+have a palette or an alpha channel, and some files of both kinds are grey. The other folder has the same images as they
+are in the data set, grey where the photograph is. Both have the same test images, which were not trained on, in a
+folder of their own.
 
 Each folder is trained on by ``xnn-train --dataset FOLDER``, and in the ways that ``--also`` adds. Numba's cache and
 xnn's are empty at first, so the first run compiles everything; its time is that of the whole process. With ``--work``
@@ -42,7 +43,9 @@ _COLUMNS = ("folder", "xnn-train", "test accuracy", "beside by hand", "seconds, 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
     parser = folders.parser(__doc__, classes=6, images=50, tests=200)
-    parser.add_argument("--set", default="cifar10", help="what the photographs are made of (default: cifar10)")
+    parser.add_argument(
+        "--set", choices=("cifar10", "cifar100"), default="cifar10", help="what they are made of (default: cifar10)"
+    )
     arguments = folders.parsed(parser, argv)
     about = machine.describe(arguments.threads, ("xnn-array", "numpy", "numba", "pillow"))
     table.print_circumstances(about)
