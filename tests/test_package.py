@@ -97,6 +97,8 @@ def test_every_part_is_in_the_order():
 def test_public_names_are_there():
     for name in xnn.__all__:
         assert getattr(xnn, name) is not None
+    assert xnn.typing.__name__ == "xnn.typing"
+    assert "typing" not in xnn.__all__
     with pytest.raises(AttributeError, match="nothing_such"):
         _ = xnn.nothing_such
 

@@ -41,7 +41,8 @@ __all__ = [
     "training",
 ]
 
-_PARTS = {"data", "functional", "nn", "optim", "recipes", "reporting", "runs", "testing", "training"}
+# Not in `__all__`: it would take the place of Python's own `typing` after ``from xnn import *``.
+_PARTS = {"data", "functional", "nn", "optim", "recipes", "reporting", "runs", "testing", "training", "typing"}
 _HOMES = {
     "Settings": "xnn.runs.settings",
     "Trainer": "xnn.training.trainer",
