@@ -27,8 +27,8 @@ Report: TypeAlias = Callable[[str], None]
 class ArrayObject(Protocol):
     """An array of any library that meets the Array API standard, as the public functions take it.
 
-    Type checkers hold NumPy's, CuPy's and PyTorch's arrays for one, but no list, number or text. It has as much of an
-    array as the functions use of their arguments; `isinstance` does not know it.
+    Type checkers take NumPy's, CuPy's and PyTorch's arrays for one, but no list, number or text. It has only those
+    parts of an array that the functions use, and does not work with `isinstance`.
     """
 
     @property

@@ -90,10 +90,10 @@ class Settings:
     )
     augment: tuple[str, ...] | None = _data("random changes to training images", choices=AUGMENTATIONS)
     mixup_alpha: float = _data(
-        "of --augment mixup: the shares of two images are drawn from Beta(A, A)", 0.2, metavar="A", check=ALPHA
+        "of --augment mixup: the two images' shares are drawn from Beta(A, A)", 0.2, metavar="A", check=ALPHA
     )
     cutmix_alpha: float = _data(
-        "of --augment cutmix: the shares of two images' areas are drawn from Beta(A, A)", 1.0, metavar="A", check=ALPHA
+        "of --augment cutmix: the two images' shares of the area, also from Beta(A, A)", 1.0, metavar="A", check=ALPHA
     )
     window: int | None = _data(
         "the first epochs train on squares of this side, cut at random from the training images; 0 for none",
