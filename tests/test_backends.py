@@ -106,7 +106,14 @@ def test_a_bad_name_is_one_line_that_helps(name, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path):
+@pytest.fixture
+def not_imported_yet(monkeypatch):
+    """Make the next import of CuPy look for it on the path, also where one has been imported, and undo it after."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    del sys.modules["cupy"]
+
+
+def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path, not_imported_yet):
     (tmp_path / "cupy.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(BackendError, match=r"cannot be imported \(libcudart"):
@@ -115,13 +122,12 @@ def test_a_library_that_cannot_be_imported_says_why(monkeypatch, tmp_path):
         assert xnn.backend("auto").name == "numpy"
 
 
-def test_a_folder_with_a_librarys_name_is_not_the_library(monkeypatch, tmp_path):
+def test_a_folder_with_a_librarys_name_is_not_the_library(monkeypatch, tmp_path, not_imported_yet):
     (tmp_path / "cupy").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    # Alone on the path, since an installed package is preferred to such a folder.
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     with pytest.raises(BackendError, match="not installed"):
         backends._make_cupy("")
-    sys.modules.pop("cupy", None)
 
 
 def test_devices_of_other_libraries_that_are_not_there():
