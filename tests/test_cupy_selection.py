@@ -31,8 +31,8 @@ class FakeDevice:
         type(self).asked += (f"synchronize {self.id}",)
 
 
-def fake_cupy(devices, complaint=None):
-    """A CuPy that sees so many devices, or whose driver complains."""
+def fake_cupy(devices, complaint=None, compiler_complaint=None):
+    """A CuPy that sees so many devices, or whose driver complains, or that fails to load its compiler."""
 
     class CUDARuntimeError(RuntimeError):
         pass
@@ -42,15 +42,22 @@ def fake_cupy(devices, complaint=None):
             raise CUDARuntimeError(complaint)
         return devices
 
+    def compiler_version():
+        if compiler_complaint is not None:
+            raise compiler_complaint
+        return 13, 0
+
     runtime = SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=device_count,
+        runtimeGetVersion=lambda: 13020,
         getDeviceProperties=lambda number: {"name": f"Fake GPU {number}".encode()},
     )
     cupy = ModuleType("cupy")
     cupy.__version__ = "14.0.1"
     cupy.asnumpy = np.asarray
-    cupy.cuda = SimpleNamespace(runtime=runtime, Device=FakeDevice)
+    nvrtc = SimpleNamespace(getVersion=compiler_version)
+    cupy.cuda = SimpleNamespace(runtime=runtime, Device=FakeDevice, nvrtc=nvrtc)
     return cupy
 
 
@@ -127,6 +134,16 @@ def test_a_driver_that_fails_is_quoted(install):
     assert f"no CUDA device answers ({NO_DRIVER}); see with nvidia-smi" in message
     assert "more" not in message
     assert xnn.backend("auto").name == "numpy"
+
+
+@pytest.mark.parametrize("complaint", [RuntimeError("no libnvrtc.so.13\nmore"), OSError("none"), ImportError("none")])
+def test_a_cupy_without_its_compiler_says_what_to_install(install, complaint):
+    install(2, compiler_complaint=complaint)
+    message = complaint_about("cupy:1")
+    assert "'cupy:1': CuPy 14.0.1 is installed but finds no NVRTC" in message
+    assert "pip install 'xnn-array[cuda13]'" in message
+    with pytest.warns(RuntimeWarning, match="auto takes numpy: .*finds no NVRTC"):
+        assert xnn.backend("auto").name == "numpy"
 
 
 def test_auto_is_numpy_where_no_device_answers(install):

@@ -251,6 +251,7 @@ def _make_cupy(device: str) -> Backend:
             f"backend 'cupy:{number}': there is no such device; {there}; choose among those that nvidia-smi and "
             "$CUDA_VISIBLE_DEVICES show"
         )
+    _check_compiler(cupy, number)
     import array_api_compat.cupy as xp
 
     cuda_device = cupy.cuda.Device(number)
@@ -353,7 +354,11 @@ def _cuda_answers() -> bool:
     if importlib.util.find_spec("cupy") is None:
         return False
     try:
-        return _cuda_devices(_import("cupy"))[0] > 0
+        cupy = _import("cupy")
+        if _cuda_devices(cupy)[0] == 0:
+            return False
+        _check_compiler(cupy, 0)
+        return True
     except BackendError as error:
         warnings.warn(f"auto takes numpy: {error}", RuntimeWarning, stacklevel=3)
         return False
@@ -365,6 +370,22 @@ def _cuda_devices(cupy: Any) -> tuple[int, str]:
         return int(cupy.cuda.runtime.getDeviceCount()), ""
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return 0, f" ({str(error).partition(chr(10))[0]})"
+
+
+def _check_compiler(cupy: Any, number: int) -> None:
+    """Raise a `BackendError` unless CuPy finds NVRTC, without which it has no kernels.
+
+    CuPy's wheels come without NVIDIA's libraries unless their extra ``ctk`` is asked for, and CuPy looks for NVRTC only
+    when it compiles its first kernel.
+    """
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except (ImportError, OSError, RuntimeError):
+        major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+        raise BackendError(
+            f"backend 'cupy:{number}': CuPy {cupy.__version__} is installed but finds no NVRTC, the CUDA library that "
+            f"compiles its kernels; pip install 'xnn-array[cuda{major}]' brings it along, as does CUDA toolkit {major}"
+        ) from None
 
 
 def _device_phrase(backend: Backend) -> str:
