@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xnn
 from xnn import functional as F
-from xnn import kernels, nn
+from xnn import kernels, nn, optim
 from xnn.errors import BackendError, SettingError
 from xnn.functional.windows import windows
+from xnn.kernels.table import Twin
 
 pytest.importorskip("numba")
 
@@ -188,3 +190,36 @@ def test_a_pullback_of_global_pooling_does_not_keep_the_image(twins):
     del x
     assert held() is None
     assert pullback(np.ones((2, 8), np.float32)).shape == (2, 4, 4, 8)
+
+
+def test_a_library_needs_no_more_than_one_kind_of_twins(monkeypatch):
+    pytest.importorskip("array_api_strict")
+    called = []
+
+    def relu(x):
+        called.append(x.shape)
+        return F.relu(x)
+
+    name = "xnn.kernels.array_api_strict.few"
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(relu=relu))
+    monkeypatch.setitem(kernels.TABLE, "array_api_strict", (Twin(("relu",), "few"),))
+    # What is looked up here is not kept for other tests.
+    for function in ("_is_served", "_functions"):
+        monkeypatch.setattr(kernels, function, getattr(kernels, function).__wrapped__)
+    # Without Numba's compiler only Numba's twins are missing.
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    backend = xnn.backend("array_api_strict", twins=True)
+    assert kernels.twins(backend) == {"relu": name}
+    assert kernels.precisions(backend) == backend.precisions
+    assert (kernels.products(backend), kernels.held_back(backend)) == ({}, None)
+    assert kernels.single_pass(backend, "float32", "clip_norm") is None
+
+    model = nn.Sequential(nn.Linear(3), nn.ReLU(), nn.Linear(2)).build((4,), backend=backend)
+    trainer = xnn.Trainer(
+        model, optim.Adam(model, 0.1), clip_norm=1.0, average=optim.ExponentialMovingAverage(model, 0.9)
+    )
+    random = np.random.default_rng(0)
+    trainer.fit((random.normal(size=(6, 4)), random.integers(0, 2, 6)), epochs=1, batch_size=3)
+    assert called == [(3, 3)] * 2
+    kernels.side_by_side(backend, [lambda: called.append("a"), lambda: called.append("b")], [1, 1])
+    assert called[2:] == ["a", "b"]

@@ -266,10 +266,11 @@ def _rows(library: str, with_twins: bool) -> Sequence[Twin]:
 
 @functools.cache
 def _is_served(library: str) -> bool:
-    if library not in TABLE or any(importlib.util.find_spec(name) is None for name in NEEDS[library]):
+    needed = NEEDS.get(library, ())
+    if library not in TABLE or any(importlib.util.find_spec(name) is None for name in needed):
         return False
     # The kernels are LLVM intrinsics, which cannot run without Numba's compiler.
-    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
+    if "numba" in needed and os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
         note("NUMBA_DISABLE_JIT is set: the reference functions compute, several times slower than compiled kernels")
         return False
     return True

@@ -69,7 +69,7 @@ NUMPY = (
 )
 TABLE = {"numpy": NUMPY}
 NEEDS = {"numpy": ("numba", "threadpoolctl")}
-"""Packages that a library's twins need."""
+"""Packages that a library's twins need besides the library itself."""
 
 LONGEST = max(len(row.names) for rows in TABLE.values() for row in rows)
 """Functions in the longest chain."""
