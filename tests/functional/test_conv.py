@@ -160,3 +160,21 @@ def test_bad_arguments_are_named(wrong, culprit):
     options = {name: value for name, value in wrong.items() if name not in GOOD}
     with pytest.raises(ValueError, match=f"^{re.escape(f'conv2d: {culprit}')}$"):
         F.conv2d(**arrays, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"), [("conv2d", ((2, 5, 5, 3), (3, 3, 3, 4))), ("linear", ((2, 5, 3), (3, 4)))]
+)
+def test_products_have_two_axes(monkeypatch, name, shapes):
+    xp = pytest.importorskip("array_api_strict")
+    x, weight = map(xp.ones, shapes)
+    axes = []
+
+    def matmul(a, b):
+        axes.append((a.ndim, b.ndim))
+        return xp.matmul(a, b)
+
+    monkeypatch.setattr(type(x), "__matmul__", matmul)
+    y, pullback = getattr(F, name)(x, weight)
+    pullback(y)
+    assert axes == [(2, 2)] * 3

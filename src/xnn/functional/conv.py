@@ -67,7 +67,7 @@ def conv2d(
     blocks = list(_blocks(x.shape[0], geometry, x.shape[3]))
 
     def forward(block: slice) -> Array:
-        product = _columns(geometry, x[block, ...], groups) @ matrix
+        product = _products(_columns(geometry, x[block, ...], groups), matrix)
         return _ungrouped(product, (block.stop - block.start, *geometry.output, outputs))
 
     y = _joined([forward(block) for block in blocks])
@@ -79,9 +79,9 @@ def conv2d(
         for block in blocks:
             drows = _grouped(dy[block, ...], groups)
             if needs[0]:
-                dx.append(_scattered(geometry, drows @ xp.matrix_transpose(matrix), weight.shape[2] * groups))
+                dx.append(_scattered(geometry, _products(drows, xp.matrix_transpose(matrix)), weight.shape[2] * groups))
             if needs[1]:
-                dmatrix += xp.matrix_transpose(_columns(geometry, x[block, ...], groups)) @ drows
+                dmatrix += _products(xp.matrix_transpose(_columns(geometry, x[block, ...], groups)), drows)
         return (
             _joined(dx) if needs[0] else None,
             _ungrouped(dmatrix, weight.shape) if needs[1] else None,
@@ -131,6 +131,14 @@ def _scattered(geometry: Windows, columns: Array, channels: int) -> Array:
         (pixels // math.prod(geometry.output), *geometry.output, geometry.taps, channels),
     )
     return scatter(geometry, [taps[:, :, :, tap, :] for tap in range(geometry.taps)])
+
+
+def _products(a: Array, b: Array) -> Array:
+    """(groups, i, j), (groups, j, k) -> (groups, i, k): the product of each group's matrices.
+
+    CuPy multiplies in TF32 and float16, and without copying transposed operands, only where these have two axes.
+    """
+    return (a[0, ...] @ b[0, ...])[None, ...] if a.shape[0] == 1 else a @ b
 
 
 def _grouped(y: Array, groups: int) -> Array:

@@ -1,7 +1,7 @@
 """The affine map."""
 
 from xnn._typing import Array, ArrayObject, Gradients, Pullback
-from xnn.functional._common import check_floating, check_shape, rows, sum_rows
+from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
 
 
 def linear(x: ArrayObject, weight: ArrayObject, bias: ArrayObject | None = None) -> tuple[Array, Pullback]:
@@ -29,12 +29,14 @@ def linear(x: ArrayObject, weight: ArrayObject, bias: ArrayObject | None = None)
             f"linear: x (..., n) and weight (n, m) do not fit: shapes {tuple(x.shape)} and {tuple(weight.shape)}"
         )
     check_shape("linear", "bias", bias, (weight.shape[1],), "weight's columns")
-    y = x @ weight
+    # Products of two axes: with more, CuPy would compute neither in TF32 nor in float16.
+    xp = namespace(x)
+    y = xp.reshape(rows(x) @ weight, (*x.shape[:-1], weight.shape[1]))
     if bias is not None:
         y += bias
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
-        dx = dy @ weight.T if needs[0] else None
+        dx = xp.reshape(rows(dy) @ weight.T, x.shape) if needs[0] else None
         dweight = rows(x).T @ rows(dy) if needs[1] else None
         dbias = sum_rows(rows(dy)) if needs[2] and bias is not None else None
         return dx, dweight, dbias
