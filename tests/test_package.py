@@ -14,7 +14,7 @@ SOURCE = Path(xnn.__file__).parent
 HEAVY = {*("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec"), "hypothesis"}
 # Each part may import itself and what stands before it.
 ORDER = [
-    ("_version", "_typing", "typing", "_tf32", "_notes", "_checks", "errors", "paths", "files", "texts"),
+    ("_version", "_typing", "typing", "_tf32", "_notes", "_checks", "_arrays", "errors", "paths", "files", "texts"),
     ("memory", "strict_json"),
     ("tensors",),
     ("_few_threads",),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xnn._arrays import clamp
 from xnn._typing import Array, ArrayObject
 from xnn.errors import SettingError
 from xnn.random import Random
@@ -53,7 +54,7 @@ class RandomResizedCrop:
         area = _between(random, *self.scale, count)
         narrow, wide = (math.log(each) for each in self.ratio)
         root = xp.exp(0.5 * _between(random, narrow, wide, count))
-        rows, columns = (xp.clip(xp.sqrt(area) * each, 0.0, 1.0) for each in (1.0 / root, root))
+        rows, columns = (clamp(xp, xp.sqrt(area) * each, 0.0, 1.0) for each in (1.0 / root, root))
         place = random.uniform((2, count), "float64")
 
         def source(size: int, share: Array, where: Array) -> Array:
@@ -158,7 +159,7 @@ class ColourJitter:
             y = of_pixel * xp.astype(image, xp.float64)
             y = y + of_grey * (xp.astype(grey, xp.float64) / sum(counts))
             y = y + of_mean * (xp.astype(average, xp.float64) / (sum(counts) * height * width))
-            return xp.astype(xp.round(xp.clip(y, 0.0, 255.0)), x.dtype)
+            return xp.astype(xp.round(clamp(xp, y, 0.0, 255.0)), x.dtype)
 
         return _joined(x, random, jitter)
 
@@ -196,7 +197,7 @@ def _sampled(x: Array, row: Array, column: Array, random: Random) -> Array:
     count, height, width, channels = x.shape
     real = x.dtype if xp.isdtype(x.dtype, "real floating") else xp.float32
     (top, down), (left, right) = (_split(xp, at, size, real) for at, size in ((row, height), (column, width)))
-    below, beside = xp.clip(top + 1, 0, height - 1), xp.clip(left + 1, 0, width - 1)
+    below, beside = clamp(xp, top + 1, 0, height - 1), clamp(xp, left + 1, 0, width - 1)
     image = xp.arange(count, dtype=xp.int64, device=device)[:, None, None] * height
     pixels = xp.reshape(x, (count * height * width, channels))
 
@@ -215,6 +216,6 @@ def _sampled(x: Array, row: Array, column: Array, random: Random) -> Array:
 
 def _split(xp: Any, position: Array, size: int, real: Any) -> tuple[Array, Array]:
     """Return the pixel before each position, and how far it is behind it, from 0 to 1."""
-    inside = xp.clip(position, 0.0, size - 1.0)
+    inside = clamp(xp, position, 0.0, size - 1.0)
     pixel = xp.floor(inside)
     return xp.astype(pixel, xp.int64), xp.astype(inside - pixel, real)

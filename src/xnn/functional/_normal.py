@@ -8,6 +8,7 @@ digits. The terms after the first 13 sum to less than 1e-8, those after the whol
 compare the result with `math.erfc`.
 """
 
+from xnn._arrays import clamp
 from xnn._typing import Array
 from xnn.functional._common import namespace
 
@@ -47,7 +48,7 @@ _LARGEST = 40.0
 def normal_cdf(x: Array) -> Array:
     """Return Φ(x) = P(N(0, 1) <= x), elementwise, with an absolute error of a few units in the last place of 1."""
     xp = namespace(x)
-    a = xp.clip(xp.abs(x), 0.0, _LARGEST)
+    a = clamp(xp, xp.abs(x), 0.0, _LARGEST)
     t = (a - _CENTRE) / (a + _CENTRE)
     tail = xp.exp(-0.5 * a * a) * _chebyshev(t) / (1.0 + a)
     return xp.where(x > 0, 1.0 - tail, tail)

@@ -7,6 +7,7 @@ into, ``pullback(dloss)``; if nothing follows the loss, ``pullback()`` is enough
 import math
 
 from xnn import _checks
+from xnn._arrays import clamp
 from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_array, check_axes, check_floating, check_shape, namespace
 from xnn.functional.activations import sigmoid
@@ -179,7 +180,7 @@ def huber(
     weight, total = _check_pair("huber", "prediction", prediction, "target", target, sample_weight)
     xp = namespace(prediction)
     error = prediction - target
-    clipped = xp.clip(error, -delta, delta)
+    clipped = clamp(xp, error, -delta, delta)
     loss = xp.sum(weight * (clipped * (error - 0.5 * clipped))) / total
 
     def pullback(dloss: Array | float = 1.0) -> Array:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnn import _checks, nn
+from xnn._arrays import clamp
 from xnn._typing import Array
 from xnn.optim import ExponentialMovingAverage, Optimizer
 
@@ -114,7 +115,7 @@ class LossScaler:
         good = xp.where(finite, self._good + 1, zero)
         grows = good >= self.scaling.growth_steps
         scale = xp.where(finite, xp.where(grows, 2.0 * self.scale, self.scale), 0.5 * self.scale)
-        self.scale = xp.clip(scale, _LEAST, _MOST)
+        self.scale = clamp(xp, scale, _LEAST, _MOST)
         self._good = xp.where(grows, zero, good)
         self._skipped = self._skipped + xp.astype(xp.logical_not(finite), xp.int64)
         self._futile = scale < _LEAST
