@@ -60,6 +60,8 @@ class Backend:
         activate: Callable[[], object] = lambda: None,
         free_memory: Callable[[], int | None] = lambda: None,
         make_products: Callable[[], _tf32.Products | None] = lambda: None,
+        is_current: Callable[[], bool] = lambda: True,
+        enter: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.library = library
         self.name = library if device_name is None else f"{library}:{device_name}"
@@ -71,6 +73,8 @@ class Backend:
         self._activate = activate
         self._free_memory = free_memory
         self._make_products = make_products
+        self._is_current = is_current
+        self._enter = enter
 
     def asarray(self, x: ArrayLike | complex, dtype: str | None = None) -> Array:
         """Return `x` (a NumPy array, a nested list, or an array of this library) on the device.
@@ -88,7 +92,8 @@ class Backend:
         kind = self.dtype(dtype)
         if self.library == "numpy":
             return aligned(length * np.dtype(kind).itemsize, np.zeros).view(kind)
-        return self.xp.zeros((length,), dtype=kind, device=self.device)
+        with self.current():
+            return self.xp.zeros((length,), dtype=kind, device=self.device)
 
     def to_numpy(self, x: ArrayObject, copy: bool = False) -> npt.NDArray[Any]:
         """Return `x` as a NumPy array on the host; unless it is a copy, it may share memory with `x`.
@@ -121,6 +126,15 @@ class Backend:
         current device, and nothing happens.
         """
         self._activate()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the present thread computes on this device; True where there is no current device."""
+        return self._is_current()
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Return a context in which the present thread computes on this device; after it, on the one before."""
+        return self._enter()
 
     def free_memory(self) -> int | None:
         """Return how many bytes of the device's own memory are free, or None on the CPU, where it does not matter."""
@@ -265,6 +279,8 @@ def _make_cupy(device: str) -> Backend:
         cuda_device.use,
         lambda: int(cuda_device.mem_info[0]),
         lambda: _tf32.of_cupy(cuda_device.compute_capability),
+        lambda: cupy.cuda.runtime.getDevice() == number,
+        lambda: cupy.cuda.Device(number),
     )
 
 

@@ -163,12 +163,14 @@ class Batches:
         most = min(_BLOCK, _BLOCK_NUMBERS // max(math.prod(self.split.images.shape[1:]), 1))
         block_size = max(most // size, 1) * size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
-        copy = self._copy
+        with self.backend.current():
+            copy = self._copy
         source: Source = HostSource(self.split, self.backend, order) if copy is None else DeviceSource(copy, order)
         first_image = start * size
         for block_start in range(first_image // block_size * block_size, self.images, block_size):
             block_stop = min(block_start + block_size, self.images)
-            x, labels = self._block(epoch, source, block_start, block_stop)
+            with self.backend.current():
+                x, labels = self._block(epoch, source, block_start, block_stop)
             count = block_stop - block_start
             for first in range(max(first_image - block_start, 0), count, size):
                 last = min(first + size, count)
@@ -179,7 +181,8 @@ class Batches:
         if self.mix is None:
             return x, labels
         random = Random(self.backend, self.seed, f"mix/{epoch}/{number}")
-        return self.mix(x, one_hot(labels, self._classes, x.dtype, random), random)
+        with self.backend.current():
+            return self.mix(x, one_hot(labels, self._classes, x.dtype, random), random)
 
     @functools.cached_property
     def _copy(self) -> DeviceCopy | None:

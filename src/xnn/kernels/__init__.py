@@ -186,18 +186,22 @@ class Computing:
         self._tf32 = precision == "tf32"
         # Without twins, as for float64, BLAS keeps its threads.
         self._holds = dtype == "float32" and backend.library == "numpy" and bool(self.functions.twins)
+        # Only CuPy has a current device, which may be another one than the model's.
+        self._moves = backend.library == "cupy"
         self._spreads = any(row.spreads for row in self.functions.twins.values() if row.names[0] in names)
 
     @property
     def matters(self) -> bool:
-        """Whether entering the context ever changes how calls are rounded, or how long they take."""
-        return self._holds or self.backend.has_tf32
+        """Whether entering the context ever changes where calls compute, how they are rounded, or how long it takes."""
+        return self._holds or self._moves or self.backend.has_tf32
 
     @property
     def is_needed(self) -> bool:
         """Whether a single call has to enter it; without convolutions, only inside another model's context."""
         entered = _current.entered
         current = entered[-1] if entered else None
+        if self._moves:
+            return current is not self or not self.backend.is_current
         return current is not self and (current is not None or self._spreads or self.backend.has_tf32)
 
     @contextmanager
@@ -205,13 +209,14 @@ class Computing:
         """Return the context.
 
         It keeps BLAS's threads from slowing down those of the twins, so that no twin has to; it computes float32
-        products in TF32 or in full, as the precision says; and inside it `functions_of` returns the model's functions.
+        products in TF32 or in full, as the precision says; the model's device is the current one; and inside it
+        `functions_of` returns the model's functions.
         """
         hold: AbstractContextManager[None] = nullcontext()
         if self._holds:
             blas = _threads().blas
             hold = blas.alone if self._spreads else blas.alone_but_for_products
-        with hold, self.backend.products(self._tf32):
+        with hold, self.backend.current(), self.backend.products(self._tf32):
             _current.entered.append(self)
             try:
                 yield

@@ -20,12 +20,12 @@ RELU_GAIN = math.sqrt(2.0)
 
 def zeros(shape: Shape, random: Random) -> Array:
     """All zeros."""
-    return random.backend.xp.zeros(shape, dtype=random.backend.xp.float64)
+    return random.backend.xp.zeros(shape, dtype=random.backend.xp.float64, device=random.backend.device)
 
 
 def ones(shape: Shape, random: Random) -> Array:
     """All ones."""
-    return random.backend.xp.ones(shape, dtype=random.backend.xp.float64)
+    return random.backend.xp.ones(shape, dtype=random.backend.xp.float64, device=random.backend.device)
 
 
 def kaiming_normal(shape: Shape, random: Random, gain: float = RELU_GAIN) -> Array:
@@ -84,7 +84,7 @@ def dirac(shape: Shape, random: Random) -> Array:
         raise ValueError(f"dirac: needs a filter (kh, kw, c, o), not the shape {shape}")
     kh, kw, inputs, outputs = shape
     xp = random.backend.xp
-    weight = xp.zeros(shape, dtype=xp.float64)
+    weight = xp.zeros(shape, dtype=xp.float64, device=random.backend.device)
     for output in range(min(outputs, inputs)):
         weight[(kh - 1) // 2, (kw - 1) // 2, output, output] = 1.0
     return weight

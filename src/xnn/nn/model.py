@@ -138,8 +138,9 @@ class Model:
         misfits = misfits_of(entries, state)
         if strict:
             misfits.check(entries, state)
-        for name in entries.keys() - {*misfits.missing, *misfits.mismatched}:
-            entries[name].value[...] = self.backend.asarray(state[name], dtype=self.dtype)
+        with self.backend.current():
+            for name in entries.keys() - {*misfits.missing, *misfits.mismatched}:
+                entries[name].value[...] = self.backend.asarray(state[name], dtype=self.dtype)
         return misfits
 
     def _adopt_arrays(self, layers: "Mapping[str, Layer]") -> None:

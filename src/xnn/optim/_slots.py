@@ -31,8 +31,9 @@ def load(state: Mapping[str, Any], slots: Mapping[str, Array], backend: Backend,
     if set(saved) != set(slots):
         raise ValueError(f"state has the slots {some(sorted(saved))}; this object has {some(sorted(slots))}")
     values = {name: _checked(name, saved[name], slots[name].shape, backend, dtype) for name in slots}
-    for name, value in values.items():
-        slots[name][...] = value
+    with backend.current():
+        for name, value in values.items():
+            slots[name][...] = value
     return steps
 
 

@@ -54,17 +54,21 @@ class ExponentialMovingAverage:
 
     def update(self) -> None:
         """Add the model's present weights to the average; call it after each step."""
-        for average, weights in zip(self.average, self._weights(), strict=True):
-            if self.steps == 0:
-                average[...] = weights
-            elif self._move is not None:
-                self._move(average, weights, 1.0 - self.decay)
-            else:
-                # In this form the average of a constant is that constant, bit for bit.
-                change = weights - average
-                change *= 1.0 - self.decay
-                average += change
+        with self.model.backend.current():
+            for average, weights in zip(self.average, self._weights(), strict=True):
+                self._update(average, weights)
         self.steps += 1
+
+    def _update(self, average: Array, weights: Array) -> None:
+        if self.steps == 0:
+            average[...] = weights
+        elif self._move is not None:
+            self._move(average, weights, 1.0 - self.decay)
+        else:
+            # In this form the average of a constant is that constant, bit for bit.
+            change = weights - average
+            change *= 1.0 - self.decay
+            average += change
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -97,8 +101,10 @@ class ExponentialMovingAverage:
         return self.model.parameters.flat, self.model.buffers.flat
 
     def _copy(self, vector: Array) -> Array:
-        return self.model.backend.xp.asarray(vector, copy=True)
+        backend = self.model.backend
+        return backend.xp.asarray(vector, copy=True, device=backend.device)
 
     def _assign(self, vectors: Average | list[Array]) -> None:
-        for weights, vector in zip(self._weights(), vectors, strict=True):
-            weights[...] = vector
+        with self.model.backend.current():
+            for weights, vector in zip(self._weights(), vectors, strict=True):
+                weights[...] = vector

@@ -33,6 +33,11 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
         If `max_norm` is not a finite number above 0.
     """
     max_norm = _checks.positive("max_norm", max_norm)
+    with model.backend.current():
+        return _clipped(model, max_norm)
+
+
+def _clipped(model: Model, max_norm: float) -> Array:
     xp = model.backend.xp
     flat = model.gradients.flat
     gradients = [flat[s.start : s.stop] for s in model.segments(decay_all=True)]

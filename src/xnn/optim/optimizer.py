@@ -134,7 +134,9 @@ class Optimizer:
         self.steps += 1
         # Without weight decay, decayed and undecayed runs are treated alike: ask for the longest ones.
         segments = self.model.segments(decay_all=self.decay_all or self.weight_decay == 0.0)
-        self._apply([Run(s.start, s.stop, self.weight_decay if s.decay else 0.0) for s in segments])
+        runs = [Run(s.start, s.stop, self.weight_decay if s.decay else 0.0) for s in segments]
+        with self.model.backend.current():
+            self._apply(runs)
 
     def _update_runs(self, runs: Sequence[Run]) -> None:
         parameters, gradients = self.model.parameters.flat, self.model.gradients.flat

@@ -226,7 +226,9 @@ def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
     if window > min(height, width):
         raise SettingError(f"--window {window}: expected at most {min(height, width)}, for images of {height}x{width}")
     try:
-        model(model.backend.xp.zeros((1, window, window, channels), dtype=model.backend.dtype(settings.dtype)))
+        backend = model.backend
+        shape = (1, window, window, channels)
+        model(backend.xp.zeros(shape, dtype=backend.dtype(settings.dtype), device=backend.device))
     except ValueError as error:
         raise SettingError(
             f"--window {window}: the model {settings.model} does not take images of {window}x{window}: {error}"

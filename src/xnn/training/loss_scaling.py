@@ -96,18 +96,24 @@ class LossScaler:
 
     def begin(self) -> None:
         """Remember what a step will change; call this before its forward pass."""
-        for before, vector in zip(self._before, self._vectors, strict=True):
-            before[...] = vector
+        with self.model.backend.current():
+            for before, vector in zip(self._before, self._vectors, strict=True):
+                before[...] = vector
 
     def unscale(self) -> None:
         """Divide the gradients by the scale and note whether all are finite; call this after the pullback."""
         gradients = self.model.gradients.flat
-        # As a product with an array, which is exact for a power of two: a quotient takes longer.
-        gradients *= 1.0 / self.scale
-        self._finite = self._xp.all(self._xp.isfinite(gradients))
+        with self.model.backend.current():
+            # As a product with an array, which is exact for a power of two: a quotient takes longer.
+            gradients *= 1.0 / self.scale
+            self._finite = self._xp.all(self._xp.isfinite(gradients))
 
     def end(self) -> None:
         """Undo the step unless all gradients were finite, and choose the next scale; call this after the updates."""
+        with self.model.backend.current():
+            self._end()
+
+    def _end(self) -> None:
         xp, finite = self._xp, self._finite
         for before, vector in zip(self._before, self._vectors, strict=True):
             vector[...] = xp.where(finite, vector, before)

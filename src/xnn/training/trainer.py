@@ -240,7 +240,8 @@ class Trainer:
     def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
         """Return loss, accuracies and metrics over all of `data`, with the averaged weights where there are some."""
         loader = self._loader(data, batch_size, shuffle=False)
-        return self._evaluate(loader, self.predict, interruptible=False)
+        with self.model.backend.current():
+            return self._evaluate(loader, self.predict, interruptible=False)
 
     def state_dict(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         """Return all that `load_state_dict` needs: arrays by name, and the rest as a JSON-able dict.
@@ -260,7 +261,8 @@ class Trainer:
         ValueError
             The state is of another model or optimizer.
         """
-        state.load(self, arrays, info)
+        with self.model.backend.current():
+            state.load(self, arrays, info)
         # Losses that have not been read, as after an exception, belong to the state before loading.
         self._meter = self._new_meter()
 
