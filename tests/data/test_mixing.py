@@ -111,7 +111,7 @@ def shares_over_seeds(mixing, size=1):
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
 def test_mixups_shares_have_the_moments_of_a_beta_distribution(alpha):
     shares = shares_over_seeds(MixUp(alpha))
-    assert len(shares) == pytest.approx(1000, abs=100)  # every second permutation of two is a swap
+    assert len(shares) > 1900  # the others round to 1
     assert shares.mean() == pytest.approx(0.5, abs=0.04)
     assert shares.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.15)
 
@@ -184,8 +184,8 @@ def test_batches_are_the_same_wherever_an_epoch_begins_and_the_split_is(backend,
     for changed in ({"epoch": 2}, {"seed": 4}):
         other = epoch_of(split, NUMPY, **options | changed)
         assert not np.array_equal(other[0][1], whole[0][1])
-    first, second = (batch[1].max(axis=1) for batch in whole[:2])
-    assert not np.array_equal(first, second)
+    # Each batch has shares of its own.
+    assert len({tuple(labels.max(axis=1)[:2].tolist()) for _, labels in whole}) > 1
 
 
 @pytest.mark.parametrize("block", [4, 8, 12])

@@ -1,12 +1,11 @@
 """Mixing the images of a batch with one another, and their labels in the same shares.
 
 Each takes images (n, h, w, c), labels (n, classes) that are distributions over the classes, and a `Random`, and returns
-both mixed, in new arrays of the same shapes and types. Each image gets a partner from the batch by a random
-permutation, so an image may be its own partner, and the only image of a batch always is. The same seed, stream and
-counter mix the same images in the same shares on every backend.
+both mixed, in new arrays of the same shapes and types. Each image's partner is the one a random number of places
+further on in the batch, which `Batches` shuffles anyway; only the single image of a batch is its own partner. The same
+seed, stream and counter mix the same images in the same shares on every backend.
 
-The shares are drawn on the host, once for a batch, and the permutation on the device, so nothing is read from a device
-or sent to it.
+Shares and places are drawn on the host, once for a batch, and nothing is read from a device or sorted there.
 """
 
 import math
@@ -75,7 +74,7 @@ class MixUp(_Beta):
         if not xp.isdtype(x.dtype, "real floating"):
             raise TypeError(f"MixUp needs images of floats, not {x.dtype}; it comes after the normalization")
         share = round(float(_host(random).beta(self.alpha, self.alpha)) / _UNIT) * _UNIT
-        order = _permutation(x.shape[0], random)
+        order = _partners(x.shape[0], random)
         return _blended(xp, x, order, share), _blended(xp, labels, order, share)
 
 
@@ -106,7 +105,7 @@ class CutMix(_Beta):
         if x.ndim != 4:
             raise ValueError(f"CutMix needs images (n, h, w, c), not an array of shape {tuple(x.shape)}")
         rows, columns = self._rectangle(x.shape, random)
-        order = _permutation(x.shape[0], random)
+        order = _partners(x.shape[0], random)
         mixed = xp.asarray(x, copy=True)
         mixed[:, rows, columns, :] = xp.take(x[:, rows, columns, :], order, axis=0)
         replaced = (rows.stop - rows.start) * (columns.stop - columns.start) / math.prod(x.shape[1:3])
@@ -169,10 +168,11 @@ def _host(random: Random) -> np.random.Generator:
     return np.random.default_rng(random.next_keys())
 
 
-def _permutation(count: int, random: Random) -> Array:
+def _partners(count: int, random: Random) -> Array:
     """Draw the number of each image's partner, (n,) of int64, where the images are."""
-    # Equal numbers, of which there are hardly ever any, stay in order: every library sorts alike.
-    return random.backend.xp.argsort(random.integers(0, 2**31, (count,)), stable=True)
+    backend = random.backend
+    places = int(_host(random).integers(1, count)) if count > 1 else 0
+    return (backend.xp.arange(count, dtype=backend.xp.int64, device=backend.device) + places) % max(count, 1)
 
 
 def _blended(xp: Any, each: Array, order: Array, share: float) -> Array:
