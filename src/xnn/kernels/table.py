@@ -22,6 +22,9 @@ class Twin:
         Whether it spreads products over xnn's own threads, which BLAS's threads would slow down.
     pending
         Whether its pullback may return gradients that are not written yet; see `xnn.kernels.pending`.
+    casts
+        Whether it takes x of a lower type beside parameters in float32, and gives what the reference does for x cast to
+        float32, with y cast back. Then a model in a lower precision leaves x to it as it is.
     """
 
     names: tuple[str, ...]
@@ -30,6 +33,7 @@ class Twin:
     precision: str = ""
     spreads: bool = False
     pending: bool = False
+    casts: bool = False
 
 
 NUMPY = (
@@ -67,7 +71,8 @@ NUMPY = (
     Twin(("move_average",), "flat_vectors"),
     Twin(("prepare_images",), "augmentation"),
 )
-TABLE = {"numpy": NUMPY}
+CUPY: tuple[Twin, ...] = ()
+TABLE = {"numpy": NUMPY, "cupy": CUPY}
 NEEDS = {"numpy": ("numba", "threadpoolctl")}
 """Packages that a library's twins need besides the library itself."""
 
