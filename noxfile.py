@@ -19,6 +19,8 @@ nox.options.error_on_missing_interpreters = True
 CPU_BACKENDS = "numpy,torch:cpu,array_api_strict"
 # The release that the suite is run with; its CPU build will do.
 TORCH = "torch==2.13.0"
+# NVIDIA's compiler and headers, for the test that the CUDA kernels compile; there are wheels for Linux.
+NVRTC = ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"] if sys.platform == "linux" else []
 # As many test processes as cores, so each computes with one thread.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -33,13 +35,19 @@ GPU_MODULES = (
 )  # fmt: skip
 # CuPy's wheels by the driver's version of CUDA; a driver also serves what is older than it is.
 CUDA_EXTRAS = {13: "cuda13", 12: "cuda12"}
+EMULATOR = "XNN_CUDA_EMULATOR"
+ON_CUPY = (
+    *("tests/functional", "tests/nn", "tests/optim", "tests/kernels/cupy", "tests/test_backends.py"),
+    *("tests/training/test_device_waits.py", "tests/runs/test_cupy.py", "tests/test_device_benchmark.py"),
+)
+"""Tests of what may go wrong on CuPy alone."""
 COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 
 
 @nox.session(name="tests-cpu")
 def tests_cpu(session: nox.Session) -> None:
     """Run the suite on NumPy, PyTorch's CPU and array-api-strict."""
-    session.install("-e", ".[test]", TORCH)
+    session.install("-e", ".[test]", TORCH, *NVRTC)
     session.run("pytest", "-n", "auto", f"--backends={CPU_BACKENDS}", *session.posargs, env=ONE_THREAD)
 
 
@@ -60,6 +68,27 @@ def tests_gpu(session: nox.Session) -> None:
         paths = [str(Path("src").resolve()), os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     session.run("python", "-m", "pytest", "--backends=cupy", *session.posargs, env=environment)
+
+
+@nox.session(name="tests-emulated")
+def tests_emulated(session: nox.Session) -> None:
+    """Run what concerns CuPy on a CUDA device that is emulated on the CPU, in $XNN_CUDA_EMULATOR; see docs/gpu.md."""
+    emulator = os.environ.get(EMULATOR)
+    if not emulator:
+        session.skip(f"${EMULATOR} is not set: expected the folder of an emulated CUDA device, with setup.sh and run")
+    session.install("-e", ".[test]")
+    folder = str(Path(session.virtualenv.location).resolve())
+    session.run(f"{emulator}/setup.sh", folder, external=True)
+    environment = ONE_THREAD | {"XNN_HYPOTHESIS_PROFILE": "gpu", EMULATOR: str(Path(emulator).resolve())}
+
+    def test(*arguments: str, options: tuple[str, ...] = ()) -> None:
+        command = [f"{emulator}/run", "--venv", folder, *options, "python", "-m", "pytest", "-n", "auto"]
+        session.run(*command, "--backends=cupy", *arguments, *session.posargs, external=True, env=environment)
+
+    test(*ON_CUPY)
+    # Races and accesses beyond an array's end show only like this, and only our own kernels may have them.
+    test("tests/kernels/cupy", options=("--guard",))
+    test("tests/kernels/cupy", options=("--shuffle", "1"))
 
 
 @nox.session

@@ -65,6 +65,11 @@ class Functions:
         module = importlib.import_module(f"{__name__}.{self._arguments[0]}.{row.module}")
         return getattr(module, row.name or "_".join(row.names))
 
+    def casts(self, function: str, inference_function: str = "") -> bool:
+        """Whether twins take x of a lower type for these functions beside parameters in float32."""
+        rows = [self.twins.get((name,)) for name in (function, inference_function or function)]
+        return all(row is not None and row.casts for row in rows)
+
     def longest(self, names: Sequence[str]) -> tuple[int, Any]:
         """Return the length of the longest chain at the front that has a twin, and the twin; else ``(1, None)``."""
         for length in range(min(len(names), LONGEST), 1, -1):

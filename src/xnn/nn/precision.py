@@ -52,12 +52,20 @@ def lower(model: "Layer", layers: Mapping[str, "Layer"], parameters: Mapping[str
         if id(parameter) in low_parameters:
             parameter.operand = copies.views[name]
     for layer in layers.values():
-        if layer.arithmetic != "given":
+        if layer.arithmetic != "given" and not _casts_by_itself(layer):
             inside, other = (low, full) if layer.arithmetic == "low" else (full, low)
             layer.__dict__["forward"] = Boundary(layer.forward, layer, inside, other, copies)
     # Seen from outside, the model is float32, whatever its class.
     inside, other = (full, low) if model.arithmetic == "full" else (low, full)
     model.__dict__["forward"] = Boundary(model.forward, model, inside, other, copies, full)
+
+
+def _casts_by_itself(layer: "Layer") -> bool:
+    """Whether what a layer calls computes in full from numbers of a lower type; nobody else's code may come between."""
+    kind = type(layer)
+    ways = (kind.forward, kind.perform, kind.connect, kind.call)
+    own = all(way.__module__.startswith("xnn.") for way in ways) and "forward" not in vars(layer)
+    return own and layer.arithmetic == "full" and layer.functions.casts(kind.function, kind.inference_function)
 
 
 class _Copies:

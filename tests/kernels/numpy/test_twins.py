@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.functional.cases import CASES
+from tests.kernels.bounds import BOUNDS
 from tests.kernels.numpy.chains import chain, composed
 from xnn import functional as F
 from xnn import kernels
@@ -29,18 +30,6 @@ TWINS = kernels.twins(NUMPY)
 twin_cases = pytest.mark.parametrize(
     "case", [c for c in CASES if c.name in TWINS and c.name != "dropout"], ids=lambda case: case.name
 )
-# Where a variance nearly vanishes, rounding is multiplied by up to 1 / sqrt(eps), in numbers that should cancel.
-# A single class has no gradient but what rounding leaves.
-# Φ is exact to an absolute 1e-7, so a call with nothing but small results may differ by more than their share.
-BOUNDS = {
-    "batch_norm": {"rtol": 1e-2, "atol": 1e-4},
-    "batch_norm_inference": {"atol": 1e-6},
-    "softmax_cross_entropy": {"atol": 1e-7},
-    "gelu": {"atol": 1e-6},
-    "silu": {"atol": 1e-6},
-    "sigmoid": {"atol": 1e-6},
-    "tanh": {"atol": 1e-6},
-}
 
 
 def _twin(name):
