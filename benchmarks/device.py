@@ -114,7 +114,7 @@ def with_declared_bytes(lines: Iterable[str]) -> Iterator[str]:
                 raise ValueError(f"a kernel does not say how many bytes it moves: {launch}")
             yield launch.replace("\tbytes=0", f"\tbytes={moved}")
             launch = None
-        elif line.startswith("launch\t") and "\tarrays=" not in line:
+        elif line.startswith("launch\t") and line.endswith("\tarrays="):
             launch = line
         else:
             yield line

@@ -11,7 +11,7 @@ from benchmarks.device_steps import CASES, measured
 from xnn import recipes
 from xnn.tasks import Task
 
-LAUNCH = "launch\tpid=1\tdevice=0\tstream=0\tkernel={}\tgrid=1,1,1\tblock=1,1,1\tshared=0\telements=1\tbytes={}"
+LAUNCH = "launch\tpid=1\tdevice=0\tstream=0\tkernel={}\tgrid=1,1,1\tblock=1,1,1\tshared=0\telements=1\tbytes={}\tarrays="
 
 
 def test_whole_blocks_of_images_are_measured():
@@ -22,7 +22,7 @@ def test_whole_blocks_of_images_are_measured():
 
 
 def test_declared_bytes_replace_those_of_bare_pointers():
-    own, library = LAUNCH.format("gelu", 0), LAUNCH.format("cupy_add", 12) + "\tarrays=1*4,1*4,1*4"
+    own, library = LAUNCH.format("gelu", 0), LAUNCH.format("cupy_add", 12) + "1*4,1*4,1*4"
     lines = [library, own, "mark\tpid=1\tdevice=0\ttext=moved 4096", library, "free\tpid=1"]
     assert [*device.with_declared_bytes(lines)] == [library, LAUNCH.format("gelu", 4096), library, "free\tpid=1"]
 
