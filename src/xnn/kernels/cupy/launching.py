@@ -1,5 +1,7 @@
 """Compiling the CUDA C++ in the files beside this one, and launching its kernels."""
 
+import functools
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +61,8 @@ class Kernel:
             if parameters not in set(itertools.product(*self.choices)):
                 raise KeyError(f"{self.name} is not made for {parameters}, but for each of {self.choices}")
             expression, source = self._expression(parameters), (FOLDER / f"{self.file}.cu").read_text(encoding="utf-8")
+            # CuPy keeps compiled kernels on disk by their source, and does not look at what it includes.
+            source += f"// with headers {_headers()}\n"
             module = cupy.RawModule(code=source, options=OPTIONS, name_expressions=[expression])
             self._instances[parameters] = module.get_function(expression)
         return self._instances[parameters]
@@ -100,6 +104,12 @@ class Kernel:
             _report(self._expression(parameters), reads, writes, moved)
 
 
+@functools.cache
+def _headers() -> str:
+    """Return a digest of the headers, which changes when one of them does."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.cuh")))).hexdigest()
+
+
 def spread(size: int, each: int = 256) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return grid and block for a kernel whose threads stride over `size` numbers."""
     return (max(min(-(-size // each), _MOST_BLOCKS), 1),), (each,)
@@ -121,6 +131,13 @@ def counters() -> Array:
 
 
 _counters: dict[tuple[int, int], Array] = {}
+
+
+def ready(x: Array) -> Array | None:
+    """Return x, or a contiguous copy of it, if it is not empty and of a type of `FLOATS`; else None."""
+    if not isinstance(x, cupy.ndarray) or x.dtype.char not in FLOATS or not x.size:
+        return None
+    return x if x.flags.c_contiguous else cupy.ascontiguousarray(x)
 
 
 def is_plain(*arrays: Array | None) -> bool:
