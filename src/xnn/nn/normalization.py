@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from xnn import _checks
+from xnn import _checks, kernels
 from xnn._typing import Array, Shape
 from xnn.nn.building import named_layers
 from xnn.nn.initializers import ones, zeros
@@ -68,7 +68,12 @@ class BatchNorm(_Norm):
     def _update(self, mean: Array, variance: Array, count: int) -> None:
         running_mean, running_variance = self.running_mean.value, self.running_variance.value
         # A batch with one number per channel has no unbiased variance; its biased one, 0, stands in.
-        unbiased = variance * (count / max(count - 1, 1))
+        correction = count / max(count - 1, 1)
+        move = kernels.single_pass(self.backend, self.dtype, "move_statistics")
+        if move is not None:
+            move(running_mean, running_variance, mean, variance, self.momentum, correction)
+            return
+        unbiased = variance * correction
         running_mean += self.momentum * (mean - running_mean)
         running_variance += self.momentum * (unbiased - running_variance)
 
