@@ -1,0 +1,92 @@
+"""The twin of the affine map: products by cuBLAS, and the bias with an activation in one pass after them."""
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from xnn import functional as F
+from xnn._typing import Array, Pullback
+from xnn.functional._common import rows
+from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain, spread
+from xnn.kernels.cupy.products import LARGEST, multiply
+from xnn.kernels.cupy.sums import sum_rows
+from xnn.kernels.cupy.vectors import LENGTHS, over_rows, vector_length
+from xnn.kernels.pending import Computed
+
+_ADD_BIAS = Kernel("linear", "add_bias", FLOATS, LENGTHS, ("Identity", "Relu"))
+_RELU_PULLBACK = Kernel("linear", "activation_pullback", FLOATS, ("Relu",))
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+    """As `xnn.functional.linear`; the weight's gradient is pending."""
+    if not _is_plain(x, weight, bias):
+        return F.linear(x, weight, bias)
+    x_rows, shape = rows(x), x.shape
+    y = multiply(x_rows, weight)
+    if bias is not None:
+        add_bias(y, bias)
+
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
+        return _gradients(x_rows, weight, bias, rows(cupy.ascontiguousarray(dy, weight.dtype)), needs, shape)
+
+    return _of_shape(y, (*shape[:-1], y.shape[1])), pullback
+
+
+def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> tuple[Array, Pullback] | None:
+    """As `linear`, followed by ReLU, if there is a bias to add in the same pass."""
+    weight, bias = affine
+    if bias is None or not _is_plain(x, weight, bias):
+        return None
+    x_rows, shape = rows(x), x.shape
+    y = multiply(x_rows, weight)
+    add_bias(y, bias, "Relu")
+
+    def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
+        dy, dz = cupy.ascontiguousarray(dy, y.dtype), cupy.empty_like(y)
+        _RELU_PULLBACK.launch((y.dtype.char, "Relu"), *spread(y.size), (y, dy), (dz,), (y.size,))
+        return _gradients(x_rows, weight, bias, dz, needs, shape)
+
+    return _of_shape(y, (*shape[:-1], y.shape[1])), pullback
+
+
+def add_bias(y: Array, bias: Array, activation: str = "Identity") -> None:
+    """Add a bias (c,) to y (..., c) in place, and apply an activation of `activations.cuh`; one launch."""
+    channels = bias.size
+    length = vector_length(channels, y, bias)
+    count, vectors = y.size // channels, channels // int(length)
+    parameters = y.dtype.char, length, activation
+    _ADD_BIAS.launch(parameters, *over_rows(count, vectors), (bias, y), (y,), (count, vectors))
+
+
+def _gradients(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    dy: Array,
+    needs: tuple[bool, bool, bool],
+    shape: tuple[int, ...],
+) -> tuple[Any, ...]:
+    dbias = None
+    if needs[2] and bias is not None:
+        # The sum of a single row is that row, which takes no launch.
+        dbias = dy[0].astype(np.float32, copy=False) if len(dy) == 1 else sum_rows(dy)
+    return (
+        _of_shape(multiply(dy, weight.T), shape) if needs[0] else None,
+        Computed(lambda place: multiply(x.T, dy, place)) if needs[1] else None,
+        dbias,
+    )
+
+
+def _is_plain(x: Array, weight: Array, bias: Array | None) -> bool:
+    """Whether the twin covers the arguments; about wrong ones the reference says what is wrong."""
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    if not all(isinstance(a, cupy.ndarray) for a in arrays) or not is_plain(*arrays):
+        return False
+    fits = x.ndim > 0 and weight.ndim == 2 and x.shape[-1] == weight.shape[0]
+    fits = fits and max(x.size // x.shape[-1], *weight.shape) <= LARGEST
+    return fits and (bias is None or bias.shape == weight.shape[1:])
+
+
+def _of_shape(x: Array, shape: tuple[int, ...]) -> Array:
+    return x if x.shape == shape else x.reshape(shape)
