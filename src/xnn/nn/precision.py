@@ -5,9 +5,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from array_api_compat import array_namespace
+
 from xnn._typing import Array, Pullback
 from xnn.backends import PRECISIONS, Backend
-from xnn.kernels import precisions
+from xnn.kernels import precisions, single_pass
 from xnn.nn.chain import Chain
 from xnn.nn.parameters import Views
 
@@ -75,18 +77,22 @@ class _Copies:
         starts = model.parameters.starts
         self.model = model
         self.views = Views(parameters, sorted(starts, key=starts.__getitem__), model.backend, precision)
+        self.cast = single_pass(model.backend, model.dtype, "cast_vector") or _cast_vector
         self.are_new = False
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
         """Refresh the copies, once for everything that the block calls."""
-        flat = self.views.flat
-        flat[...] = self.model.backend.xp.astype(self.model.parameters.flat, flat.dtype)
+        self.cast(self.model.parameters.flat, self.views.flat)
         self.are_new = True
         try:
             yield
         finally:
             self.are_new = False
+
+
+def _cast_vector(vector: Array, place: Array) -> None:
+    place[...] = array_namespace(vector).astype(vector, place.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,22 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ADJUSTMENTS = ("none", "original", "match_rms_adamw")
 
 
-class _Matrix(NamedTuple):
+class Matrix(NamedTuple):
     """Where a parameter begins in the flat vector, and how many inputs and outputs it has."""
 
     start: int
     rows: int
     columns: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return self.rows * self.columns
+
+    @property
+    def stop(self) -> int:
+        """Position after the last."""
+        return self.start + self.size
 
 
 def hidden_matrices(model: Model) -> Rule:
@@ -114,20 +124,26 @@ class Muon(Optimizer):
         self._matrices = _matrices(model.layout())
         self._add_slot("velocity")
 
+    def matrices_in(self, runs: Sequence[Run]) -> list[tuple[Matrix, float]]:
+        """Return the matrices that lie in runs, each with its run's weight decay."""
+        return [
+            (matrix, run.weight_decay)
+            for run in runs
+            for matrix in self._matrices
+            if run.start <= matrix.start and matrix.stop <= run.stop
+        ]
+
     def _update_runs(self, runs: Sequence[Run]) -> None:
         vectors = self.model.parameters.flat, self.model.gradients.flat, self.slots["velocity"]
         updates, work = [], []
-        for run in runs:
-            for start, *shape in self._matrices:
-                stop = start + math.prod(shape)
-                if run.start <= start and stop <= run.stop:
-                    parameter, gradient, velocity = (
-                        self.model.backend.xp.reshape(vector[start:stop], tuple(shape), copy=False)
-                        for vector in vectors
-                    )
-                    slots = {"velocity": velocity}
-                    updates.append(partial(self._update, parameter, gradient, slots, run.weight_decay))
-                    work.append(math.prod(shape) * min(shape))
+        for matrix, weight_decay in self.matrices_in(runs):
+            shape = matrix.rows, matrix.columns
+            parameter, gradient, velocity = (
+                self.model.backend.xp.reshape(vector[matrix.start : matrix.stop], shape, copy=False)
+                for vector in vectors
+            )
+            updates.append(partial(self._update, parameter, gradient, {"velocity": velocity}, weight_decay))
+            work.append(matrix.size * min(shape))
         kernels.side_by_side(self.model.backend, updates, work)
 
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
@@ -141,9 +157,10 @@ class Muon(Optimizer):
         inputs, outputs = parameter.shape
         if self.normalize:
             parameter *= math.sqrt(outputs) / _norm(parameter)
-        parameter -= (self.lr * self._adjustment(inputs, outputs)) * orthogonalize(direction, self.iterations)
+        parameter -= (self.lr * self.adjustment(inputs, outputs)) * orthogonalize(direction, self.iterations)
 
-    def _adjustment(self, inputs: int, outputs: int) -> float:
+    def adjustment(self, inputs: int, outputs: int) -> float:
+        """Return the factor a for a matrix."""
         if self.adjust == "original":
             return math.sqrt(max(1.0, outputs / inputs))
         return 0.2 * math.sqrt(max(inputs, outputs)) if self.adjust == "match_rms_adamw" else 1.0
@@ -204,7 +221,7 @@ def _norm(matrix: Array) -> Array:
     return norm + xp.astype(norm == 0.0, norm.dtype)
 
 
-def _matrices(layout: Sequence[Mapping[str, Any]]) -> list[_Matrix]:
+def _matrices(layout: Sequence[Mapping[str, Any]]) -> list[Matrix]:
     """Return the parameters in the order of the flat vector."""
     others = [f"{entry['name']!r}" for entry in layout if len(entry["shape"]) < 2]
     if others:
@@ -212,4 +229,4 @@ def _matrices(layout: Sequence[Mapping[str, Any]]) -> list[_Matrix]:
             f"Muon updates matrices, and these parameters are not matrices: {some(others)}; "
             "leave them to another optimizer, see xnn.optim.Groups"
         )
-    return sorted(_Matrix(e["start"], math.prod(e["shape"][:-1]), e["shape"][-1]) for e in layout)
+    return sorted(Matrix(e["start"], math.prod(e["shape"][:-1]), e["shape"][-1]) for e in layout)

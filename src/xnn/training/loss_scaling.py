@@ -1,10 +1,12 @@
 """Scaling the loss so that gradients fit a narrow type, without waiting for the device to say whether they did."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xnn import _checks, nn
+from array_api_compat import array_namespace
+
+from xnn import _checks, kernels, nn
 from xnn._arrays import clamp
 from xnn._typing import Array
 from xnn.optim import ExponentialMovingAverage, Optimizer
@@ -86,45 +88,38 @@ class LossScaler:
     ) -> None:
         self.scaling = scaling
         self.model = model
-        self._xp, self._read = model.backend.xp, model.backend.to_numpy
+        self._read = model.backend.to_numpy
+
+        def twin_of(function: Callable[..., Any]) -> Callable[..., Any]:
+            return kernels.single_pass(model.backend, model.dtype, function.__name__) or function
+
+        self._keep, self._settle = twin_of(keep_vectors), twin_of(settle_step)
+        self._unscale = twin_of(unscale_gradients)
         self.load_state_dict(None)
         self._vectors = [model.parameters.flat, model.buffers.flat, *optimizer.slots.values()]
         if average is not None:
             self._vectors += average.average
-        self._before = [self._xp.empty_like(vector) for vector in self._vectors]
+        self._before = [model.backend.xp.empty_like(vector) for vector in self._vectors]
         self._finite: Array = None
 
     def begin(self) -> None:
         """Remember what a step will change; call this before its forward pass."""
         with self.model.backend.current():
-            for before, vector in zip(self._before, self._vectors, strict=True):
-                before[...] = vector
+            self._keep(self._vectors, self._before)
 
     def unscale(self) -> None:
         """Divide the gradients by the scale and note whether all are finite; call this after the pullback."""
         gradients = self.model.gradients.flat
         with self.model.backend.current():
-            # As a product with an array, which is exact for a power of two: a quotient takes longer.
-            gradients *= 1.0 / self.scale
-            self._finite = self._xp.all(self._xp.isfinite(gradients))
+            self._finite = self._unscale(gradients, self.scale)
 
     def end(self) -> None:
         """Undo the step unless all gradients were finite, and choose the next scale; call this after the updates."""
         with self.model.backend.current():
-            self._end()
-
-    def _end(self) -> None:
-        xp, finite = self._xp, self._finite
-        for before, vector in zip(self._before, self._vectors, strict=True):
-            vector[...] = xp.where(finite, vector, before)
-        zero = xp.zeros_like(self._good)
-        good = xp.where(finite, self._good + 1, zero)
-        grows = good >= self.scaling.growth_steps
-        scale = xp.where(finite, xp.where(grows, 2.0 * self.scale, self.scale), 0.5 * self.scale)
-        self.scale = clamp(xp, scale, _LEAST, _MOST)
-        self._good = xp.where(grows, zero, good)
-        self._skipped = self._skipped + xp.astype(xp.logical_not(finite), xp.int64)
-        self._futile = scale < _LEAST
+            counts = self.scale, self._good, self._skipped
+            self.scale, self._good, self._skipped, self._futile = self._settle(
+                self._finite, self._vectors, self._before, counts, self.scaling.growth_steps, (_LEAST, _MOST)
+            )
 
     def report(self) -> dict[str, Any]:
         """Return ``{"loss_scale": float, "skipped_steps": int}`` (of all training), read back from the device."""
@@ -153,3 +148,59 @@ class LossScaler:
             xp.asarray(state[name], dtype=xp.int64, device=backend.device) for name in ("good_steps", "skipped_steps")
         )
         self._futile = xp.asarray(False, dtype=xp.bool, device=backend.device)
+
+
+# Each of these has a twin where one pass over memory does it; see `xnn.kernels.single_pass`.
+
+
+def keep_vectors(vectors: Sequence[Array], copies: Sequence[Array]) -> None:
+    """Copy each vector to its copy."""
+    for copy, vector in zip(copies, vectors, strict=True):
+        copy[...] = vector
+
+
+def unscale_gradients(gradients: Array, scale: Array) -> Array:
+    """Divide the gradients by the scale and return whether all are finite, without axes."""
+    xp = array_namespace(gradients)
+    # As a product with an array, which is exact for a power of two: a quotient takes longer.
+    gradients *= 1.0 / scale
+    return xp.all(xp.isfinite(gradients))
+
+
+def settle_step(
+    finite: Array,
+    vectors: Sequence[Array],
+    copies: Sequence[Array],
+    counts: tuple[Array, Array, Array],
+    growth_steps: int,
+    bounds: tuple[float, float],
+) -> tuple[Array, ...]:
+    """Undo a step that was not finite, and choose the next scale.
+
+    Parameters
+    ----------
+    finite : array
+        Without axes, as all that follow but the vectors and their copies.
+    vectors, copies : sequence of arrays
+    counts : tuple of array
+        The scale, the good steps in a row, and the steps skipped.
+    growth_steps : int
+    bounds : pair of float
+        Of the scale.
+
+    Returns
+    -------
+    scale, good, skipped, futile : array
+        The new counts, and whether the scale should be below its bounds.
+    """
+    xp = array_namespace(finite)
+    scale, good, skipped = counts
+    least, most = bounds
+    for copy, vector in zip(copies, vectors, strict=True):
+        vector[...] = xp.where(finite, vector, copy)
+    zero = xp.zeros_like(good)
+    good = xp.where(finite, good + 1, zero)
+    grows = good >= growth_steps
+    wanted = xp.where(finite, xp.where(grows, 2.0 * scale, scale), 0.5 * scale)
+    skipped = skipped + xp.astype(xp.logical_not(finite), xp.int64)
+    return clamp(xp, wanted, least, most), xp.where(grows, zero, good), skipped, wanted < least
