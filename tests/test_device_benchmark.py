@@ -11,7 +11,9 @@ from benchmarks.device_steps import CASES, measured
 from xnn import recipes
 from xnn.tasks import Task
 
-LAUNCH = "launch\tpid=1\tdevice=0\tstream=0\tkernel={}\tgrid=1,1,1\tblock=1,1,1\tshared=0\telements=1\tbytes={}\tarrays="
+LAUNCH = (
+    "launch\tpid=1\tdevice=0\tstream=0\tkernel={}\tgrid=1,1,1\tblock=1,1,1\tshared=0\telements=1\tbytes={}\tarrays="
+)
 
 
 def test_whole_blocks_of_images_are_measured():

@@ -14,16 +14,20 @@ constants are under 2**31, so no product leaves the range.
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xnn._typing import Array, Shape
-from xnn.backends import Backend
+from xnn.backends import DTYPES, Backend
 
 _MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
 _WORD = 0xFFFFFFFF
+
+find_twin: Callable[[Backend, str], Any] = lambda backend, name: None  # noqa: E731 - a default, to be replaced
+"""Returns the faster twin of a draw on a backend, or None. `xnn.kernels`, which stands above this module, sets it."""
 
 
 class Random:
@@ -53,6 +57,9 @@ class Random:
 
     def uniform(self, shape: Shape, dtype: str = "float32") -> Array:
         """Return numbers uniform in [0, 1), multiples of 2**-24 so that every dtype gets the same ones."""
+        twin = find_twin(self.backend, "uniform") if dtype in DTYPES else None
+        if twin is not None:
+            return twin(self.next_keys().tolist(), shape, dtype)
         xp = self.backend.xp
         unit = xp.astype(self._words(shape) >> 8, self.backend.dtype(dtype))
         return unit * 2.0**-24
@@ -77,6 +84,9 @@ class Random:
         """
         if not 0 < high - low <= 2**31:
             raise ValueError(f"integers needs low < high <= low + 2**31, not low={low}, high={high}")
+        twin = find_twin(self.backend, "integers")
+        if twin is not None:
+            return twin(self.next_keys().tolist(), shape, low, high)
         return ((self._words(shape) * (high - low)) >> 32) + low
 
     def next_keys(self) -> npt.NDArray[Any]:

@@ -3,7 +3,7 @@
 It needs no CuPy, since only the declarations at the top of the modules are read: a stand-in takes its place.
 """
 
-import importlib
+import importlib.util
 import json
 import sys
 from unittest import mock
@@ -17,9 +17,23 @@ class StandIn(mock.MagicMock):
     __path__: tuple[str, ...] = ()
 
 
+class StandIns:
+    """Finds a stand-in for CuPy and whatever is in it."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("cupy", "cupy_backends"):
+            return importlib.util.spec_from_loader(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return StandIn()
+
+    def exec_module(self, module):
+        pass
+
+
 def main():
-    for name in ("cupy", "cupy.cuda", "cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
-        sys.modules[name] = StandIn()
+    sys.meta_path.insert(0, StandIns())
     for row in TABLE["cupy"]:
         importlib.import_module(f"xnn.kernels.cupy.{row.module}")
     from xnn.kernels.cupy.launching import OPTIONS, Kernel

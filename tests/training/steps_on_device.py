@@ -19,6 +19,7 @@ from xnn.training.loaders import ArrayBatches
 
 FIRST, LAST = 3, 6
 """The steps after which the marks come; an epoch has seven, and a block of images ends within them."""
+HOST = "images on the host"
 
 
 class Marks(Callback):
@@ -38,17 +39,16 @@ def train(case, batches, model, optimizer, **options):
     Trainer(model, optimizer, callbacks=[Marks(case)], log_every=100, **options).fit(batches, epochs=1)
 
 
-def image_batches(backend, augment):
-    """Batches of a whole split; without mixing, whose `argsort` comes from Thrust, which is not emulated."""
+def image_batches(backend, **options):
     split = data.Split(*random_images(34, SHAPE, 7))
-    return data.Batches(split, 5, backend=backend, normalization=data.Normalization.of(split), augment=augment)
+    return data.Batches(split, 5, backend=backend, normalization=data.Normalization.of(split), classes=7, **options)
 
 
-def with_everything(case, backend, optimizer="sgd", precision="float32", augment=AUGMENT):
+def with_everything(case, backend, optimizer="sgd", precision="float32", augment=AUGMENT, **options):
     model = network().build(SHAPE, backend=backend, seed=0, precision=precision)
     train(
         case,
-        image_batches(backend, augment),
+        image_batches(backend, augment=augment, **options),
         model,
         WITH_MUON[optimizer](model, weight_decay=1e-3),
         loss=nn.SoftmaxCrossEntropy(label_smoothing=0.1),
@@ -72,6 +72,8 @@ CASES = {
         f"augmentation {type(augment).__name__}": (with_everything, {"augment": augment})
         for augment in (data.RandomResizedCrop(), data.RandomRotation(), data.ColourJitter())
     },
+    **{f"mixing {type(mix).__name__}": (with_everything, {"mix": mix}) for mix in (data.MixUp(), data.CutMix())},
+    HOST: (with_everything, {"resident": False}),
     **{
         f"loss {type(loss).__name__}": (with_loss, {"loss": loss})
         for loss in (nn.BinaryCrossEntropyWithLogits(), nn.MSE(), nn.Huber())

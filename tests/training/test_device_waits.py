@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from tests.conftest import backend_names
-from tests.training.steps_on_device import CASES
+from tests.training.steps_on_device import CASES, HOST
+
+ADDRESSES = 3
+"""Copies before CuPy concatenates many arrays: of their addresses, their sizes and their strides."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,23 @@ def test_a_step_waits_for_nothing(operations, case):
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_reads_nothing(operations, case):
     assert [line for line in operations[case] if line.startswith("copy\t") and "kind=D2H" in line] == []
+
+
+def sent(lines):
+    """Return the copies to the device, without the addresses that CuPy sends before it concatenates many arrays."""
+    found = []
+    for line in lines:
+        if line.startswith("copy\t") and "kind=H2D" in line:
+            found.append(line)
+        elif line.startswith("launch\t") and "_concatenate\t" in line:
+            del found[-ADDRESSES:]
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_images_that_stay_on_the_host_are_sent_within_an_epoch(operations, case):
+    # The images of a block, their labels, and which of them are mirrored.
+    assert len(sent(operations[case])) == (3 if case == HOST else 0)
 
 
 def test_the_log_shows_a_wait(operations):

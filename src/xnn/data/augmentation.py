@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from xnn import kernels
 from xnn._typing import Array, ArrayObject, Shape
 from xnn.errors import SettingError
 from xnn.random import Random
@@ -51,7 +52,10 @@ class Drawn(ABC):
 
     def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Return x (n, h, w, c) with each image changed; only `RandomWindow` returns another height and width."""
-        return _applied(x, self.draw(x.shape, random), random)
+        step = self.draw(x.shape, random)
+        change = kernels.functions(random.backend).twin("change_images")
+        changed = None if change is None else change(x, step)
+        return _applied(x, step, random) if changed is None else changed
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class HorizontalFlip(Drawn):
 
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw which images of an array of shape (n, h, w, c) to mirror."""
-        xp = random.backend.xp
-        return Step("mirror", None, xp.astype(random.uniform((shape[0],)) < 0.5, xp.int64))
+        # The lower half of the words, as of uniform numbers those below one half.
+        return Step("mirror", None, 1 - random.integers(0, 2, (shape[0],)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +140,8 @@ class Cutout(_Square):
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw where to blank each image of an array of shape (n, h, w, c)."""
         count, height, width, _ = shape
-        top = random.integers(0, height, (count,)) - self.size // 2
-        left = random.integers(0, width, (count,)) - self.size // 2
+        before = self.size // 2
+        top, left = (random.integers(-before, side - before, (count,)) for side in (height, width))
         return Step("blank", top, left, self.size)
 
 

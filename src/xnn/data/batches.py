@@ -1,5 +1,6 @@
 """The batches of an epoch, on the device, as a pure function of (seed, epoch)."""
 
+import copy
 import dataclasses
 import functools
 import math
@@ -15,7 +16,7 @@ from xnn.data.by_epoch import for_images
 from xnn.data.mixing import Mixing, mixer_within, one_hot
 from xnn.data.normalization import Normalization, scaled
 from xnn.data.residence import RESIDENT_DTYPES, DeviceCopy, DeviceSource, HostSource, Source, device_copy
-from xnn.data.splits import HostArray, Split
+from xnn.data.splits import Split
 from xnn.errors import SettingError
 from xnn.random import Random
 
@@ -164,8 +165,10 @@ class Batches:
         block_size = max(most // size, 1) * size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
         with self.backend.current():
-            copy = self._copy
-        source: Source = HostSource(self.split, self.backend, order) if copy is None else DeviceSource(copy, order)
+            resident = self._copy
+        source: Source = (
+            HostSource(self.split, self.backend, order) if resident is None else DeviceSource(resident, order)
+        )
         first_image = start * size
         for block_start in range(first_image // block_size * block_size, self.images, block_size):
             block_stop = min(block_start + block_size, self.images)
@@ -198,30 +201,37 @@ class Batches:
 
     def _block(self, epoch: int, source: Source, start: int, stop: int) -> tuple[Array, Array]:
         """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
-        draws = f"augment/{epoch}/{start}"
         augment = for_images(self.augment, lambda: source.begins(start, stop, self.seed), epoch)
-        x = self._in_one_pass(source.indices(start, stop), augment, draws) if type(source) is HostSource else None
+        random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
+        images, indices = source.among(start, stop)
+        x = self._in_one_pass(images, indices, augment, random)
         if x is None:
-            x = self._prepared(source.images(start, stop), augment, Random(self.backend, self.seed, draws))
+            x = images if indices is None else source.images(start, stop)
+            x = self._normalized(x if augment is None else augment(x, random), random)
         return x, source.labels(start, stop)
 
-    def _prepared(self, x: Array, augment: Augmentation | None, random: Random) -> Array:
-        """Return augmented and normalised images, always in a new array."""
-        if augment is not None:
-            x = augment(x, random)
+    def _normalized(self, x: Array, random: Random) -> Array:
+        """Return normalised images, always in a new array."""
+        y = self._in_one_pass(x, None, None, random)
+        if y is not None:
+            return y
         if self.normalization is not None:
             return scaled(x, *self._factors(self.normalization, x.shape[-2] if len(x.shape) > 2 else 1))
         return self.backend.xp.astype(x, self.backend.dtype(self.dtype))
 
-    def _in_one_pass(self, indices: HostArray, augment: Augmentation | None, draws: str) -> Array | None:
-        """Return what `_prepared` does, but from its twin; None if no twin takes these images and augmentations."""
+    def _in_one_pass(
+        self, images: Array, indices: Array | None, augment: Augmentation | None, random: Random
+    ) -> Array | None:
+        """Return augmented and normalised images in a new array; None if no twin takes these and the augmentations."""
         augmentations = parts(augment)
         prepare = kernels.single_pass(self.backend, self.dtype, "prepare_images")
         if prepare is None or augmentations is None:
             return None
 
         def draw() -> list[Step]:
-            shape = (len(indices), *self.split.images.shape[1:])
-            return drawn(augmentations, shape, Random(self.backend, self.seed, draws))
+            count = images.shape[0] if indices is None else indices.shape[0]
+            # Of a copy, so that the reference draws the same if the twin declines what was drawn.
+            return drawn(augmentations, (count, *images.shape[1:]), copy.copy(random))
 
-        return prepare(self.split.images, indices, draw, self.normalization)
+        factors = None if self.normalization is None else functools.partial(self._factors, self.normalization)
+        return prepare(images, indices, draw, factors)

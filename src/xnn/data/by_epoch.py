@@ -37,7 +37,7 @@ class AlternatingFlip:
 
     def from_beginning(self, begins: Array, epoch: int) -> Mirror:
         """Return the augmentation in an epoch for images for which `begins_mirrored` returned `begins` (n,)."""
-        return Mirror((begins + epoch) % 2)
+        return Mirror(begins if epoch % 2 == 0 else 1 - begins)
 
     def __call__(self, x: ArrayObject, random: Random) -> Array:
         """Raise a TypeError: which images are mirrored depends on their indices and on the epoch."""

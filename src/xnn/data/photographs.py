@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xnn import kernels
 from xnn._arrays import clamp
 from xnn._typing import Array, ArrayObject
 from xnn.errors import SettingError
@@ -147,12 +148,15 @@ class ColourJitter:
         pixels, greys = saturation * contrast * bright, (1.0 - saturation) * contrast * bright
         mean = (1.0 - contrast) * bright
         counts = _LUMA if channels == 3 else (1,) * channels
-        weights = xp.asarray(counts, dtype=xp.int64, device=random.backend.device)
+        twin = kernels.functions(random.backend).twin("jitter_colours")
+        jittered = None if twin is None else twin(x, pixels, greys, mean, counts)
+        if jittered is not None:
+            return jittered
 
         def jitter(part: slice) -> Array:
             image = x[part, ...]
             # Sums of whole numbers, so that they are the same on every backend.
-            grey = xp.sum(xp.astype(image, xp.int64) * weights, axis=-1, keepdims=True)
+            grey = sum(weight * xp.astype(image[..., c : c + 1], xp.int64) for c, weight in enumerate(counts))
             average = xp.sum(grey, axis=(1, 2, 3), keepdims=True)
             factors = (each[part][:, None, None, None] for each in (pixels, greys, mean))
             of_pixel, of_grey, of_mean = factors
@@ -185,6 +189,10 @@ def _joined(x: Array, random: Random, change: Callable[[slice], Array]) -> Array
 
 def _by_piece(x: Array, random: Random, source: Callable[[slice], tuple[Array, Array]]) -> Array:
     """Return the images sampled at the rows and columns that `source` gives for a part of them."""
+    twin = kernels.functions(random.backend).twin("sample_images")
+    sampled = None if twin is None else twin(x, *source(slice(None)))
+    if sampled is not None:
+        return sampled
     return _joined(x, random, lambda part: _sampled(x[part, ...], *source(part), random))
 
 

@@ -37,6 +37,12 @@ class HostSource:
         """Return the indices in the split of the images at those positions."""
         return np.arange(start, stop) if self._order is None else self._order[start:stop]
 
+    def among(self, start: int, stop: int) -> tuple[Array, Array | None]:
+        """Return images and the indices among them of those at the positions; None if they are these and no others."""
+        if self._backend.library == "numpy":
+            return self._split.images, self.indices(start, stop)
+        return self.images(start, stop), None
+
     def images(self, start: int, stop: int) -> Array:
         """Return a copy of the images, since the device may use the memory as it is, and a mapped file is read-only."""
         images = self._split.images[self.indices(start, stop)]
@@ -75,6 +81,12 @@ class DeviceSource:
     def __init__(self, copy: DeviceCopy, order: HostArray | None) -> None:
         self._copy = copy
         self._order = None if order is None else copy.backend.asarray(order, "int64")
+
+    def among(self, start: int, stop: int) -> tuple[Array, Array | None]:
+        """Return the split's images and the indices of those at the positions; or these images alone, and None."""
+        if self._order is None:
+            return self.images(start, stop), None
+        return self._copy.images, self._order[start:stop]
 
     def images(self, start: int, stop: int) -> Array:
         """Gather the images, or return a view of them."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from xnn import functional
+from xnn import functional, random
 from xnn._notes import note
 from xnn._typing import Array
 from xnn.backends import PRECISIONS, Backend, twins_by_default
@@ -137,7 +137,9 @@ def single_pass(backend: Backend, dtype: str, name: str) -> Any:
     dtype : str
     name : str
         ``"clip_norm"`` for `xnn.optim.clip_gradient_norm`, ``"move_average"`` for
-        `xnn.optim.ExponentialMovingAverage`, ``"prepare_images"`` for `xnn.data.Batches`; for optimizers see `rule`.
+        `xnn.optim.ExponentialMovingAverage`, ``"move_statistics"`` for `xnn.nn.BatchNorm`, ``"prepare_images"`` for
+        `xnn.data.Batches`, ``"cast_vector"`` for models in a lower precision, ``"keep_vectors"``,
+        ``"unscale_gradients"`` and ``"settle_step"`` for `xnn.training.LossScaler`; for optimizers see `rule`.
     """
     return functions(backend).twin(name) if dtype == "float32" else None
 
@@ -262,6 +264,9 @@ def held_back(backend: Backend) -> str | None:
         return None
     line: str | None = importlib.import_module("xnn.kernels.numpy.coretype").held_back()
     return line
+
+
+random.find_twin = lambda backend, name: functions(backend).twin(name)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ class Twin:
     ----------
     names
         The name of the function, or those of a chain's functions in order; or of an optimizer's class, with its module;
-        or of other work, see `single_pass`.
+        or of other work, see `single_pass`; or of a draw of `xnn.random.Random` or a change to images in `xnn.data`.
     module
         The module of `xnn.kernels.LIBRARY` that has the twin.
     name
@@ -71,7 +71,54 @@ NUMPY = (
     Twin(("move_average",), "flat_vectors"),
     Twin(("prepare_images",), "augmentation"),
 )
-CUPY: tuple[Twin, ...] = ()
+CUPY = (
+    Twin(("avg_pool2d",), "pooling"),
+    Twin(("batch_norm", "gelu"), "normalization", casts=True),
+    Twin(("batch_norm", "relu"), "normalization", casts=True),
+    Twin(("batch_norm", "silu"), "normalization", casts=True),
+    Twin(("batch_norm",), "normalization", casts=True),
+    Twin(("batch_norm_inference", "gelu"), "normalization", casts=True),
+    Twin(("batch_norm_inference", "relu"), "normalization", casts=True),
+    Twin(("batch_norm_inference", "silu"), "normalization", casts=True),
+    Twin(("batch_norm_inference",), "normalization", casts=True),
+    Twin(("batch_norm_statistics",), "normalization", casts=True),
+    Twin(("cast_vector",), "flat_vectors"),
+    Twin(("change_images",), "augmentation"),
+    Twin(("clip_norm",), "flat_vectors"),
+    Twin(("conv2d",), "conv", pending=True),
+    Twin(("dropout",), "dropout"),
+    Twin(("elu",), "activations", casts=True),
+    Twin(("gelu",), "activations", casts=True),
+    Twin(("global_avg_pool2d",), "pooling"),
+    Twin(("global_max_pool2d",), "pooling"),
+    Twin(("integers",), "draws"),
+    Twin(("jitter_colours",), "photographs"),
+    Twin(("keep_vectors",), "loss_scaling"),
+    Twin(("layer_norm",), "normalization", casts=True),
+    Twin(("leaky_relu",), "activations"),
+    Twin(("linear", "relu"), "linear", pending=True),
+    Twin(("linear",), "linear", pending=True),
+    Twin(("max_pool2d",), "pooling"),
+    Twin(("move_average",), "flat_vectors"),
+    Twin(("move_statistics",), "normalization"),
+    Twin(("prepare_images",), "augmentation"),
+    Twin(("relu", "max_pool2d"), "pooling"),
+    Twin(("relu",), "activations"),
+    Twin(("sample_images",), "photographs"),
+    Twin(("settle_step",), "loss_scaling"),
+    Twin(("sigmoid",), "activations", casts=True),
+    Twin(("silu",), "activations", casts=True),
+    Twin(("softmax_cross_entropy",), "losses"),
+    Twin(("softplus",), "activations", casts=True),
+    Twin(("tanh",), "activations", casts=True),
+    Twin(("uniform",), "draws"),
+    Twin(("unscale_gradients",), "loss_scaling"),
+    Twin(("xnn.optim.adam.Adam",), "optimizers", "adam"),
+    Twin(("xnn.optim.adam.AdamW",), "optimizers", "adamw"),
+    Twin(("xnn.optim.muon.Muon",), "muon", "muon"),
+    Twin(("xnn.optim.rmsprop.RMSprop",), "optimizers", "rmsprop"),
+    Twin(("xnn.optim.sgd.SGD",), "optimizers", "sgd"),
+)
 TABLE = {"numpy": NUMPY, "cupy": CUPY}
 NEEDS = {"numpy": ("numba", "threadpoolctl")}
 """Packages that a library's twins need besides the library itself."""

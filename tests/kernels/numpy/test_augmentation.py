@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kernels.augmented import OTHERS, augmentations, shapes, split_of
 from xnn import kernels
 from xnn.backends import backend as make_backend
 from xnn.data import (
@@ -12,7 +13,6 @@ from xnn.data import (
     Batches,
     Compose,
     Cutout,
-    FirstEpochs,
     HorizontalFlip,
     Normalization,
     RandomCrop,
@@ -21,40 +21,6 @@ from xnn.data import (
 )
 
 pytest.importorskip("numba")
-
-shapes = st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st.integers(1, 4))
-
-
-def one_of(side):
-    return st.one_of(
-        st.sampled_from([HorizontalFlip(), AlternatingFlip()]),
-        st.builds(RandomCrop, st.integers(0, side + 2)),
-        st.builds(RandomCrop, st.integers(0, side - 1), st.just("reflect")),
-        st.builds(Cutout, st.integers(1, side + 2)),
-    )
-
-
-@st.composite
-def augmentations(draw, shape):
-    side = min(shape[1:3])
-    one = one_of(side)
-    several = st.lists(one, max_size=5).map(lambda parts: Compose(tuple(parts)))
-    nested = st.tuples(several, one).map(Compose)
-    return draw(st.none() | one | several | nested | windowed(side))
-
-
-@st.composite
-def windowed(draw, side):
-    """A window among others, and perhaps another one in it."""
-    size = draw(st.integers(1, side))
-    parts = draw(st.lists(one_of(side), max_size=2))
-    parts += [FirstEpochs(RandomWindow(size), 2), *draw(st.lists(one_of(size), max_size=2))]
-    return Compose((*parts, RandomWindow(draw(st.integers(1, size)))) if draw(st.booleans()) else tuple(parts))
-
-
-def split_of(shape, dtype=np.uint8):
-    images = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
-    return Split(images, np.arange(len(images)))
 
 
 def epoch_of(split, twins, **options):
@@ -141,27 +107,11 @@ def test_a_batch_stays_when_the_next_ones_are_made():
         np.testing.assert_array_equal(x, split.images[400 * number : 400 * (number + 1)])
 
 
-class Subclass(HorizontalFlip):
-    """Applies its steps in a way of its own."""
-
-    def __call__(self, x, random):
-        return 255 - super().__call__(x, random)
-
-
-@pytest.mark.parametrize(
-    "augment",
-    [
-        lambda x, random: x[:, ::-1],
-        Subclass(),
-        Compose((HorizontalFlip(), lambda x, random: x // 2)),
-        Compose((RandomCrop(1), Compose((Subclass(),)))),
-        Compose((HorizontalFlip(),) * 64),
-    ],
-    ids=["function", "subclass", "composed", "nested", "many"],
-)
-def test_what_it_does_not_cover_takes_the_reference(augment, calls):
-    assert_equal(split_of((9, 4, 4, 2)), batch_size=4, augment=augment)
-    assert not calls
+@pytest.mark.parametrize("augment", OTHERS.values(), ids=OTHERS)
+def test_what_it_does_not_cover_is_done_first(augment, calls):
+    split = split_of((9, 4, 4, 2))
+    assert_equal(split, batch_size=4, augment=augment, normalization=Normalization.of(split))
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -175,6 +125,7 @@ def test_images_in_another_order_or_rows_take_the_reference(calls):
     images = split_of((9, 4, 6, 2)).images
     assert_equal(Split(images.transpose(0, 2, 1, 3), np.arange(9)), batch_size=4)
     assert_equal(Split(images.reshape(9, -1), np.arange(9)), batch_size=4)
+    assert_equal(Split(images, np.arange(9)), batch_size=4, augment=lambda x, random: x[:, ::-1])
     assert not calls
 
 

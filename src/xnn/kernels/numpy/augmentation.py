@@ -26,7 +26,10 @@ _SHORT = 64
 
 
 def prepare_images(
-    images: Array, indices: Array, draw: Callable[[], Sequence[Any]], normalization: Any
+    images: Array,
+    indices: Array | None,
+    draw: Callable[[], Sequence[Any]],
+    factors: Callable[[int], tuple[Array, Array]] | None,
 ) -> Array | None:
     """Return the images at `indices`, changed by what is drawn and normalised, as float32.
 
@@ -34,15 +37,17 @@ def prepare_images(
     ----------
     images : (n, h, w, c) of uint8, contiguous
         May be a mapped file.
-    indices : (m,) of int64
+    indices : (m,) of int64, optional
+        Without them, all images in order.
     draw : callable
         Returns the steps of augmentation in order, each a `xnn.data.augmentation.Step`.
-    normalization : `xnn.data.Normalization`, optional
+    factors : callable, optional
+        Returns by what to multiply a row of so many pixels, and what to subtract after that, (pixels c,) of float32.
 
     Returns
     -------
     (m, h, w, c) array or None
-        None for other images, more steps than a number has bits, or statistics of other channels.
+        None for other images, more steps than a number has bits, or factors of other channels.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or not images.flags.c_contiguous or images.size == 0:
         return None
@@ -50,10 +55,11 @@ def prepare_images(
     shapes = _shapes(steps, images.shape[1:])
     shape = shapes[-1]
     line = shape[1] * shape[2]
-    factors = ([1.0] * line, [0.0] * line) if normalization is None else normalization.factors(shape[1])
-    if len(steps) > _MOST_STEPS or len(factors[0]) != line:
+    scale, shift = (np.full(line, each, np.float32) for each in (1, 0)) if factors is None else factors(shape[1])
+    if len(steps) > _MOST_STEPS or len(scale) != line:
         return None
-    scale, shift = (np.asarray(each, np.float32) for each in factors)
+    if indices is None:
+        indices = np.arange(len(images))
     # One type of array for the compiler, whether the images are a mapped file or writable.
     flat = np.asarray(images).reshape(len(images), -1)
     flat.flags.writeable = False
