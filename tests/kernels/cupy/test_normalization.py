@@ -168,13 +168,49 @@ def test_what_the_kernels_are_not_for_is_left_to_the_references(dtype, own):
         expected = reference if own else in_float32(reference)
         args = np.asfortranarray(x), weight, bias
         check_twin(partial(_with, expected, rest), partial(_with, twin, rest), args, backend="cupy")
-    assert twins.batch_norm_relu(cupy.asarray(x)[:, ::2], (None, None, 1e-5, None), ()) is None
+    chain = twins.batch_norm_relu(cupy.asarray(x)[:, ::2], (None, None, 1e-5, None), ())
+    assert (chain is None) == (dtype == "float64")
     plain = cupy.ones((2, 10), dtype)
     assert (twins.batch_norm_gelu(plain, (None, None, 1e-5, None), ("tanh",))) is None
     statistics = twins.batch_norm_statistics(cupy.asarray(x)[:, ::2])
     assert twins.batch_norm(cupy.asarray(x)[:, ::2], statistics=statistics)[0].dtype == dtype
     np.testing.assert_allclose(cupy.asnumpy(statistics[1]), x[:, ::2].astype(np.float64).var((0, 1)), rtol=1e-5)
     assert {a.dtype for a in statistics} == {np.dtype(wide)}
+
+
+@pytest.mark.parametrize("with_parameters", [True, False])
+def test_strided_images_of_float16_are_computed_in_float32(with_parameters):
+    """In float16 their variance would be infinite."""
+    x = (300.0 * np.random.default_rng(0).normal(size=(6, 4, 10))).astype(np.float16)
+    parameter = np.ones(10, np.float32) if with_parameters else None
+    for reference, twin in ((F.batch_norm, twins.batch_norm), (F.layer_norm, twins.layer_norm)):
+        args = np.asfortranarray(x), parameter, parameter
+        check_twin(in_float32(reference), twin, args, backend="cupy", rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_gradient_that_is_the_same_for_all_rows_may_be_given_once(activation):
+    generator = np.random.default_rng(0)
+    x, dy = (cupy.asarray(generator.normal(size=(rows, 8)), np.float32) for rows in (64, 1))
+    weight, bias = cupy.ones(8, np.float32), cupy.zeros(8, np.float32)
+    name = "_".join(filter(None, ["batch_norm", activation]))
+    inference = of_chain(getattr(twins, name.replace("norm", "norm_inference")), activation, bias, weight, 1e-5)
+    functions = [of_chain(getattr(twins, name), activation, 1e-5, None), inference]
+    for function in functions if activation else [*functions, twins.layer_norm]:
+        _, pullback = function(x, weight, bias)
+        for found, expected in zip(pullback(dy), pullback(cupy.broadcast_to(dy, x.shape)), strict=True):
+            np.testing.assert_array_equal(cupy.asnumpy(found), cupy.asnumpy(expected))
+        with pytest.raises(ValueError, match="broadcast"):
+            pullback(cupy.ones((3, 8), np.float32))
+
+
+@pytest.mark.parametrize("row", [0, 7, 8, 2999])
+def test_infinity_has_an_infinite_mean(row):
+    x = np.random.default_rng(0).normal(size=(3000, 4)).astype(np.float32)
+    x[row] = np.inf, -np.inf, np.nan, 0.0
+    mean, variance = map(cupy.asnumpy, twins.batch_norm_statistics(cupy.asarray(x)))
+    np.testing.assert_array_equal(mean[:3], [np.inf, -np.inf, np.nan])
+    np.testing.assert_array_equal(np.isnan(variance), [True, True, True, False])
 
 
 def _with(function, rest, x, weight, bias):

@@ -16,15 +16,16 @@ from xnn.functional._common import rows
 from xnn.functional.windows import Padding, Windows, windows
 from xnn.kernels.cupy import depthwise
 from xnn.kernels.cupy.geometry import as_argument, most_images
-from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain
+from xnn.kernels.cupy.gradients import exact_gradient
+from xnn.kernels.cupy.launching import is_plain
 from xnn.kernels.cupy.linear import add_bias
 from xnn.kernels.cupy.products import multiply, multiply_stack
 from xnn.kernels.cupy.sums import sum_rows
-from xnn.kernels.cupy.vectors import LENGTHS, over_rows, vector_length
+from xnn.kernels.cupy.vectors import of_vectors, over_rows, vector_length
 from xnn.kernels.pending import Computed
 
-_IM2COL = Kernel("conv", "im2col", FLOATS, LENGTHS)
-_COL2IM = Kernel("conv", "col2im", FLOATS, LENGTHS)
+_IM2COL = of_vectors("conv", "im2col")
+_COL2IM = of_vectors("conv", "col2im")
 
 WORKSPACE = 2**29
 """Bytes of columns that are made at once.
@@ -56,11 +57,12 @@ def conv2d(
     geometry = windows("conv2d", x.shape[1:3], weight.shape[:2], stride, padding, dilation)
     if groups == x.shape[3] > 1 and len(x) <= most_images(geometry, weight.size):
         return depthwise.conv2d(x, weight, bias, geometry)
-    plan = _plan(geometry, x.shape[3], groups, x.itemsize)
+    plan = _plan(geometry, x.shape[3], groups, x.itemsize, WORKSPACE)
     if plan.most_images == 0:
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     images, matrix = len(x), rows(weight)
-    y = cupy.empty((images, *geometry.output, weight.shape[3]), x.dtype)
+    y_shape = (images, *geometry.output, weight.shape[3])
+    y = cupy.empty(y_shape, x.dtype)
     y_rows, workspace = rows(y), plan.workspace(x)
     for chunk, pixels in plan.chunks(images):
         _multiply(plan.columns(x[chunk], workspace), matrix, y_rows[pixels], groups)
@@ -70,7 +72,7 @@ def conv2d(
     source: Any = None if kept is not None else x
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
-        dy_rows = rows(cupy.ascontiguousarray(dy, matrix.dtype))
+        dy_rows = rows(exact_gradient("conv2d", dy, y_shape, matrix.dtype))
 
         def dx() -> Array:
             dx = cupy.empty((images, *geometry.size, plan.channels), matrix.dtype)
@@ -108,17 +110,18 @@ class _Plan:
     length : int
         Of a row of columns, which are (n p q, groups taps c / groups).
     most_images : int
-        At once; 0 if a single image is too large.
+        At once, so that the columns take at most `workspace` bytes, or those of one image; 0 if the kernels cannot
+        count in 32 bits what there is to count.
     """
 
-    def __init__(self, geometry: Windows, channels: int, groups: int, itemsize: int) -> None:
+    def __init__(self, geometry: Windows, channels: int, groups: int, itemsize: int, workspace: int) -> None:
         self.channels, self.length = channels, geometry.taps * channels
         self._geometry, self._groups = geometry, groups
         self._outputs, self._pixels = math.prod(geometry.output), math.prod(geometry.size)
         # Then the columns are the pixels.
         self._is_trivial = geometry.taps == 1 and geometry.stride == (1, 1) and not geometry.is_padded
         most = most_images(geometry, self.length)
-        fitting = WORKSPACE // (self._outputs * self.length * itemsize)
+        fitting = workspace // (self._outputs * self.length * itemsize)
         self.most_images = most if self._is_trivial else min(most, max(fitting, 1))
 
     def chunks(self, images: int) -> Iterator[tuple[slice, slice]]:
@@ -143,7 +146,7 @@ class _Plan:
         if workspace is not None:
             pixels, (length, geometry) = len(columns), self._form(x)
             grid, block = over_rows(pixels, self.length // int(length))
-            _IM2COL.launch((x.dtype.char, length), grid, block, (x,), (columns,), (pixels, geometry))
+            _IM2COL[x.dtype.char].launch((x.dtype.char, length), grid, block, (x,), (columns,), (pixels, geometry))
         return columns
 
     def scatter(self, columns: Array, dx: Array) -> None:
@@ -151,7 +154,7 @@ class _Plan:
         if not self._is_trivial:
             pixels, (length, geometry) = len(dx) * self._pixels, self._form(dx)
             grid, block = over_rows(pixels, self.channels // int(length))
-            _COL2IM.launch((dx.dtype.char, length), grid, block, (columns,), (dx,), (pixels, geometry))
+            _COL2IM[dx.dtype.char].launch((dx.dtype.char, length), grid, block, (columns,), (dx,), (pixels, geometry))
 
     def _form(self, x: Array) -> tuple[str, Any]:
         """Return the length of the vectors of x that a kernel takes, and the geometry in these."""
@@ -161,8 +164,8 @@ class _Plan:
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(geometry: Windows, channels: int, groups: int, itemsize: int) -> _Plan:
-    return _Plan(geometry, channels, groups, itemsize)
+def _plan(geometry: Windows, channels: int, groups: int, itemsize: int, workspace: int) -> _Plan:
+    return _Plan(geometry, channels, groups, itemsize, workspace)
 
 
 def _multiply(

@@ -9,13 +9,14 @@ from xnn._typing import Array, Pullback
 from xnn.functional._common import rows
 from xnn.functional.windows import Windows
 from xnn.kernels.cupy.geometry import as_argument
+from xnn.kernels.cupy.gradients import exact_gradient
 from xnn.kernels.cupy.launching import FLOATS, Kernel
 from xnn.kernels.cupy.sums import VECTORS, launch_sums, sum_rows, vector_of
-from xnn.kernels.cupy.vectors import LENGTHS, over_rows, vector_length
+from xnn.kernels.cupy.vectors import of_vectors, over_rows, vector_length
 from xnn.kernels.pending import Computed
 
-_DEPTHWISE = Kernel("depthwise", "depthwise", FLOATS, LENGTHS)
-_IMAGE_GRADIENT = Kernel("depthwise", "image_gradient", FLOATS, LENGTHS)
+_DEPTHWISE = of_vectors("depthwise", "depthwise")
+_IMAGE_GRADIENT = of_vectors("depthwise", "image_gradient")
 _WEIGHT_GRADIENT = Kernel("depthwise", "weight_gradient", FLOATS, VECTORS)
 
 
@@ -31,17 +32,18 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Windows) -> tu
     """
     images, inputs, outputs = len(x), x.shape[3], weight.shape[3]
     letter, each = x.dtype.char, outputs // inputs
-    y = cupy.empty((images, *geometry.output, outputs), x.dtype)
+    y_shape = (images, *geometry.output, outputs)
+    y = cupy.empty(y_shape, x.dtype)
     pixels = y.size // outputs
     # Neighbouring outputs have neighbouring inputs only if each channel has one output.
     length = vector_length(inputs, x, weight, *(() if bias is None else (bias,))) if each == 1 else "1"
     groups = inputs // int(length)
     grid, block = over_rows(pixels, groups * each)
     numbers = pixels, as_argument(geometry, groups, each)
-    _DEPTHWISE.launch((letter, length), grid, block, (x, weight, bias), (y,), numbers)
+    _DEPTHWISE[letter].launch((letter, length), grid, block, (x, weight, bias), (y,), numbers)
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
-        dy = cupy.ascontiguousarray(dy, x.dtype)
+        dy = exact_gradient("conv2d", dy, y_shape, x.dtype)
         return (
             _image_gradient(dy, weight, geometry, inputs) if needs[0] else None,
             Computed(lambda place: _weight_gradient(x, dy, geometry, weight.shape, place)) if needs[1] else None,
@@ -52,13 +54,14 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: Windows) -> tu
 
 
 def _image_gradient(dy: Array, weight: Array, geometry: Windows, inputs: int) -> Array:
-    dx, each = cupy.empty((len(dy), *geometry.size, inputs), dy.dtype), dy.shape[3] // inputs
+    letter, each = dy.dtype.char, dy.shape[3] // inputs
+    dx = cupy.empty((len(dy), *geometry.size, inputs), dy.dtype)
     pixels = dx.size // inputs
     length = vector_length(inputs, dy, weight) if each == 1 else "1"
     groups = inputs // int(length)
     grid, block = over_rows(pixels, groups)
     numbers = pixels, as_argument(geometry, groups, each)
-    _IMAGE_GRADIENT.launch((dy.dtype.char, length), grid, block, (dy, weight), (dx,), numbers)
+    _IMAGE_GRADIENT[letter].launch((letter, length), grid, block, (dy, weight), (dx,), numbers)
     return dx
 
 

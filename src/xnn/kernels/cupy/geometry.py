@@ -21,4 +21,7 @@ def as_argument(windows: Windows, groups: int, channels: int) -> Any:
 
 def most_images(windows: Windows, row: int) -> int:
     """Return how many images a kernel can take at once if it has so many threads to a pixel, counting in 32 bits."""
+    # No place that a tap sees is beyond the padding; the others say nothing where there is one window or one tap.
+    if max(*windows.padded, *windows.stride, *windows.dilation) > LARGEST:
+        return 0
     return LARGEST // max(math.prod(windows.size), math.prod(windows.output), row)

@@ -3,18 +3,18 @@
 from typing import Any
 
 import cupy
-import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.functional._common import rows
+from xnn.kernels.cupy.gradients import as_gradient
 from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain, spread
 from xnn.kernels.cupy.products import LARGEST, multiply
 from xnn.kernels.cupy.sums import sum_rows
-from xnn.kernels.cupy.vectors import LENGTHS, over_rows, vector_length
+from xnn.kernels.cupy.vectors import of_vectors, over_rows, vector_length
 from xnn.kernels.pending import Computed
 
-_ADD_BIAS = Kernel("linear", "add_bias", FLOATS, LENGTHS, ("Identity", "Relu"))
+_ADD_BIAS = of_vectors("linear", "add_bias", ("Identity", "Relu"))
 _RELU_PULLBACK = Kernel("linear", "activation_pullback", FLOATS, ("Relu",))
 
 
@@ -41,13 +41,14 @@ def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> t
     x_rows, shape = rows(x), x.shape
     y = multiply(x_rows, weight)
     add_bias(y, bias, "Relu")
+    y_shape = (*shape[:-1], y.shape[1])
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
-        dy, dz = cupy.ascontiguousarray(dy, y.dtype), cupy.empty_like(y)
+        dy, dz = rows(as_gradient(dy, y_shape, y.dtype)), cupy.empty_like(y)
         _RELU_PULLBACK.launch((y.dtype.char, "Relu"), *spread(y.size), (y, dy), (dz,), (y.size,))
         return _gradients(x_rows, weight, bias, dz, needs, shape)
 
-    return _of_shape(y, (*shape[:-1], y.shape[1])), pullback
+    return _of_shape(y, y_shape), pullback
 
 
 def add_bias(y: Array, bias: Array, activation: str = "Identity") -> None:
@@ -56,7 +57,7 @@ def add_bias(y: Array, bias: Array, activation: str = "Identity") -> None:
     length = vector_length(channels, y, bias)
     count, vectors = y.size // channels, channels // int(length)
     parameters = y.dtype.char, length, activation
-    _ADD_BIAS.launch(parameters, *over_rows(count, vectors), (bias, y), (y,), (count, vectors))
+    _ADD_BIAS[y.dtype.char].launch(parameters, *over_rows(count, vectors), (bias, y), (y,), (count, vectors))
 
 
 def _gradients(
@@ -67,14 +68,10 @@ def _gradients(
     needs: tuple[bool, bool, bool],
     shape: tuple[int, ...],
 ) -> tuple[Any, ...]:
-    dbias = None
-    if needs[2] and bias is not None:
-        # The sum of a single row is that row, which takes no launch.
-        dbias = dy[0].astype(np.float32, copy=False) if len(dy) == 1 else sum_rows(dy)
     return (
         _of_shape(multiply(dy, weight.T), shape) if needs[0] else None,
         Computed(lambda place: multiply(x.T, dy, place)) if needs[1] else None,
-        dbias,
+        sum_rows(dy) if needs[2] and bias is not None else None,
     )
 
 

@@ -9,16 +9,17 @@ struct Moments {
 // Those of two sets together (T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise algorithm for computing
 // sample variances", 1979): with n = n_a + n_b and δ = mean_b - mean_a,
 //   mean = mean_a + δ n_b / n,   squares = squares_a + squares_b + δ² n_a n_b / n.
+// Infinity plus a finite number is infinity, of which δ is the opposite.
 __device__ inline Moments merged(Moments a, Moments b) {
   if (b.count == 0.0f) return a;
   float count = a.count + b.count, share = b.count / count, difference = b.mean - a.mean;
-  return {
-      count, fmaf(difference, share, a.mean), a.squares + b.squares + difference * difference * a.count * share};
+  float mean = isinf(a.mean) ? a.mean + b.mean : fmaf(difference, share, a.mean);
+  return {count, mean, a.squares + b.squares + difference * difference * a.count * share};
 }
 
 // mean[c] = mean of x[r][c] over the rows r, variance[c] = mean of (x[r][c] - mean[c])².
-// The first row is subtracted from all, so that a mean much larger than the deviation costs no digits. Each thread has
-// the exact moments of eight rows at a time, and merges them.
+// The first row, where it is finite, is subtracted from all, so that a mean much larger than the deviation costs no
+// digits. Each thread has the exact moments of eight rows at a time, and merges them.
 template <typename T, int N>
 __global__ void batch_norm_statistics(
     const T* x, float* mean, float* variance, Moments* workspace, unsigned int* counters, long long rows,
@@ -26,6 +27,8 @@ __global__ void batch_norm_statistics(
   Column<N> column(rows, channels);
   Channels<T, N> origin = {};
   if (column.exists()) origin = read<N>(x + column.channel);
+  for (int n = 0; n < N; ++n)
+    if (!isfinite(origin[n])) origin.each[n] = T(0.0f);
   Moments total[N] = {};
   for (long long row = column.first_row; row < rows; row += 8 * column.stride) {
     Channels<T, N> x_rows[8];

@@ -12,7 +12,8 @@ import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Gradients, Pullback
-from xnn.kernels.cupy.launching import FLOATS, Kernel, spread
+from xnn.kernels.cupy.gradients import as_gradient
+from xnn.kernels.cupy.launching import FLOATS, Kernel, ready, spread
 from xnn.kernels.cupy.sums import VECTORS, columns, launch_sums, vector_of
 
 _ACTIVATIONS = ("Identity", "Relu", "Gelu", "Silu")
@@ -33,13 +34,13 @@ _LONG_ROW = 1024
 
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     """As `xnn.functional.batch_norm_statistics`, in float32 for float16 too."""
-    if not _suits(x):
-        is_half = isinstance(x, cupy.ndarray) and x.dtype == np.float16
-        return F.batch_norm_statistics(x.astype(np.float32) if is_half else x)
-    channels = x.shape[-1]
+    plain = _plain(x)
+    if plain is None:
+        return F.batch_norm_statistics(x)
+    channels = plain.shape[-1]
     statistics = cupy.empty(channels, np.float32), cupy.empty(channels, np.float32)
-    parameters = x.dtype.char, vector_of(channels, x)
-    launch_sums(_STATISTICS, parameters, (x.size // channels, channels), (x,), statistics, each=3)
+    parameters = plain.dtype.char, vector_of(channels, plain)
+    launch_sums(_STATISTICS, parameters, (plain.size // channels, channels), (plain,), statistics, each=3)
     return statistics
 
 
@@ -97,10 +98,11 @@ def _batch_norm(
     eps: float,
     statistics: tuple[Array, Array] | None,
 ) -> tuple[Array, Pullback] | None:
-    if not _suits(x, weight, bias, *(statistics or ())):
+    plain = _plain(x, weight, bias, *(statistics or ()))
+    if plain is None:
         return None
-    mean, variance = batch_norm_statistics(x) if statistics is None else statistics
-    return _normalize(activation, x, weight, bias, mean, variance, eps, True)
+    mean, variance = batch_norm_statistics(plain) if statistics is None else statistics
+    return _normalize(activation, plain, weight, bias, mean, variance, eps, True)
 
 
 def batch_norm_inference(
@@ -129,9 +131,8 @@ def batch_norm_inference_silu(x: Array, norm: tuple[Any, ...], _: tuple[()]) -> 
 def _batch_norm_inference(
     activation: str, x: Array, weight: Array | None, bias: Array | None, mean: Array, variance: Array, eps: float
 ) -> tuple[Array, Pullback] | None:
-    if not _suits(x, weight, bias, mean, variance):
-        return None
-    return _normalize(activation, x, weight, bias, mean, variance, eps, False)
+    plain = _plain(x, weight, bias, mean, variance)
+    return None if plain is None else _normalize(activation, plain, weight, bias, mean, variance, eps, False)
 
 
 def _normalize(
@@ -158,7 +159,7 @@ def _normalize(
     )
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
-        dy = cupy.ascontiguousarray(dy, x.dtype)
+        dy = as_gradient(dy, x.shape, x.dtype)
         vector = vector_of(channels, x, dy)
         parameters, numbers = (x.dtype.char, vector, activation), (rows, channels, eps)
         wants = needs[0], needs[1] and weight is not None, needs[2] and bias is not None
@@ -181,8 +182,11 @@ def layer_norm(
     x: Array, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.layer_norm`."""
-    if not _suits(x, weight, bias):
-        return _by_reference(F.layer_norm, x, weight, bias, eps)
+    plain = _plain(x, weight, bias)
+    return _by_reference(F.layer_norm, x, weight, bias, eps) if plain is None else _layer_norm(plain, weight, bias, eps)
+
+
+def _layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Pullback]:
     channels = x.shape[-1]
     rows = x.size // channels
     wide = _WARP if channels <= _LONG_ROW else _THREADS
@@ -192,7 +196,7 @@ def layer_norm(
     _LAYER_NORM.launch(parameters, grid, block, (x, weight, bias), (y, mean, r), (rows, channels, float(eps)))
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
-        dy = cupy.ascontiguousarray(dy, x.dtype)
+        dy = as_gradient(dy, x.shape, x.dtype)
         parameters = x.dtype.char, vector_of(channels, x, dy)
         wants_weight, wants_bias = needs[1] and weight is not None, needs[2] and bias is not None
         dx = plain = along = None
@@ -208,19 +212,17 @@ def layer_norm(
     return y, pullback
 
 
-def _suits(x: Array, *others: Array | None) -> bool:
-    """Whether the kernels are for these arrays: x (..., c) of a type of `FLOATS`, and others (c,) in float32."""
-    if not isinstance(x, cupy.ndarray) or x.dtype.char not in FLOATS or not x.size or not x.ndim:
-        return False
-    if not x.flags.c_contiguous:
-        return False
-    channels = x.shape[-1:]
+def _plain(x: Array, *others: Array | None) -> Array | None:
+    """Return x, made contiguous, if the kernels are for it: (..., c) of a type of `FLOATS`, others (c,) in float32."""
+    channels = x.shape[-1:] if isinstance(x, cupy.ndarray) else ()
+    if not channels:
+        return None
     for a in others:
         if a is not None and not (
             isinstance(a, cupy.ndarray) and a.dtype.char == "f" and a.shape == channels and a.flags.c_contiguous
         ):
-            return False
-    return True
+            return None
+    return ready(x)
 
 
 def _by_reference(function: Callable[..., Any], x: Array, *arguments: Any) -> tuple[Array, Pullback]:

@@ -1,14 +1,21 @@
 """Kernels whose threads read and write several neighbouring channels at once, up to 16 bytes."""
 
 import functools
+from collections.abc import Sequence
 
 from xnn._typing import Array
+from xnn.kernels.cupy.launching import Kernel
 
-LENGTHS = ("1", "2", "4", "8")
-"""Numbers in a vector."""
+LENGTHS = {"e": ("1", "2", "4", "8"), "f": ("1", "2", "4")}
+"""Numbers in a vector, by their type."""
 
 _THREADS = 256
 _BLOCKS = 4096
+
+
+def of_vectors(file: str, name: str, *choices: Sequence[str]) -> dict[str, Kernel]:
+    """Return a kernel over vectors for each type, whose template has the type, the vectors' length and `choices`."""
+    return {letter: Kernel(file, name, (letter,), lengths, *choices) for letter, lengths in LENGTHS.items()}
 
 
 def vector_length(channels: int, *arrays: Array) -> str:
