@@ -64,7 +64,7 @@ class HorizontalFlip(Drawn):
 
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw which images of an array of shape (n, h, w, c) to mirror."""
-        # The lower half of the words, as of uniform numbers those below one half.
+        # integers(0, 2) is 0 exactly where uniform() < 0.5, so the draw is unchanged.
         return Step("mirror", None, 1 - random.integers(0, 2, (shape[0],)))
 
 

@@ -190,7 +190,7 @@ def _joined(x: Array, random: Random, change: Callable[[slice], Array]) -> Array
 def _by_piece(x: Array, random: Random, source: Callable[[slice], tuple[Array, Array]]) -> Array:
     """Return the images sampled at the rows and columns that `source` gives for a part of them."""
     twin = kernels.functions(random.backend).twin("sample_images")
-    sampled = None if twin is None else twin(x, *source(slice(None)))
+    sampled = None if twin is None else twin(x, source)
     if sampled is not None:
         return sampled
     return _joined(x, random, lambda part: _sampled(x[part, ...], *source(part), random))

@@ -18,11 +18,11 @@ from xnn.data import (
     RandomWindow,
     Split,
 )
-from xnn.data.augmentation import Mirror
+from xnn.data.augmentation import Mirror, Step
 from xnn.random import Random
 
 pytest.importorskip("cupy")
-from xnn.kernels.cupy import augmentation
+from xnn.kernels.cupy import augmentation, pixels
 from xnn.kernels.cupy.launching import watched
 
 
@@ -103,7 +103,7 @@ def test_images_of_many_blocks_of_threads_take_one_launch(launches, augment, res
 
 def test_images_and_pixels_beyond_the_grid_are_reached(monkeypatch):
     for name, most in {"_THREADS": 32, "_MOST_PARTS": 2, "_MOST_IMAGES": 3}.items():
-        monkeypatch.setattr(augmentation, name, most)
+        monkeypatch.setattr(pixels, name, most)
     assert_equal(split_of((8, 11, 13, 2)), batch_size=8, augment=RandomCrop(2))
 
 
@@ -166,6 +166,12 @@ def test_one_step_on_its_own_is_a_launch_too(shape, seed, data):
     assert seen.names[-1] == "prepare_images<unsigned char>"
     assert changed.dtype == np.uint8
     np.testing.assert_array_equal(cupy.to_numpy(changed), augment(images, Random(numpy, seed)))
+
+
+def test_a_step_of_another_kind_takes_the_reference():
+    images, zeros = map(make_backend("cupy").asarray, (split_of((3, 4, 4, 2)).images, np.zeros(3, np.int64)))
+    assert augmentation.change_images(images, Step("shift", zeros, zeros)) is not None
+    assert augmentation.change_images(images, Step("another kind", zeros, zeros)) is None
 
 
 def test_the_draws_of_a_block_are_a_launch_each(launches):

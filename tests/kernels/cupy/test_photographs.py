@@ -12,8 +12,8 @@ from xnn.random import Random
 pytest.importorskip("cupy")
 import cupy
 
-from xnn.kernels.cupy import augmentation
 from xnn.kernels.cupy import photographs as twins
+from xnn.kernels.cupy import pixels
 from xnn.kernels.cupy.launching import watched
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.integers(1, 4))
@@ -36,7 +36,8 @@ def check_sampling(shape, seed, row_whole=False, column_whole=False):
     row = positions(random, count, height, (height, width if row_whole else 1))
     column = positions(random, count, width, (height if column_whole else 1, width))
     expected = photographs._sampled(images, row, column, Random(make_backend("numpy"), 0))
-    found = twins.sample_images(*map(cupy.asarray, (images, row, column)))
+    row, column = map(cupy.asarray, (row, column))
+    found = twins.sample_images(cupy.asarray(images), lambda part: (row[part], column[part]))
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(cupy.asnumpy(found), expected)
 
@@ -55,7 +56,7 @@ def test_jitter_equals_the_reference(shape, seed, strengths):
 
 def test_images_and_pixels_beyond_the_grid_are_reached(monkeypatch):
     for name, most in {"_THREADS": 32, "_MOST_PARTS": 2, "_MOST_IMAGES": 3}.items():
-        monkeypatch.setattr(augmentation, name, most)
+        monkeypatch.setattr(pixels, name, most)
     check_sampling((8, 11, 13, 3), 1)
     test_jitter_equals_the_reference.hypothesis.inner_test((8, 11, 13, 3), 1, (0.5, 0.5, 0.5))
 
@@ -75,6 +76,17 @@ def test_each_is_one_launch_over_all_images(monkeypatch, augment, name, moved):
     with watched(seen.__setitem__):
         augment(cupy.asarray(images_of((3, 4, 5, 3))), Random(make_backend("cupy", twins=True), 0))
     assert seen[name] == moved
+
+
+@pytest.mark.parametrize("at_once", [1, 60, 121])
+def test_many_images_are_sampled_in_pieces(monkeypatch, at_once):
+    """The positions of one pixel take 16 bytes, and making them several times that."""
+    monkeypatch.setattr(twins, "_AT_ONCE", at_once)
+    check_sampling((7, 6, 10, 3), 0, True, True)
+
+
+def test_no_positions_are_made_for_other_images():
+    assert twins.sample_images(cupy.ones((2, 3, 4, 1), np.float32), None) is None
 
 
 @pytest.mark.parametrize("augment", [RandomResizedCrop(), RandomRotation()], ids=["crop", "rotation"])

@@ -1,6 +1,5 @@
 """Moving images from a data set into a batch in one pass: gathering, augmenting and normalising them."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from xnn._typing import Array
 from xnn.kernels.cupy.launching import Kernel
+from xnn.kernels.cupy.pixels import MOST, are_bytes, grid_of
 
 _PREPARE = Kernel("augmentation", "prepare_images", ("f", "B"))
 
@@ -17,9 +17,6 @@ _MOST_STEPS = 32
 _STEP = [("rows", "u8"), ("columns", "u8"), ("kind", "i4"), ("size", "i4"), ("height", "i4"), ("width", "i4")]
 _STEPS = np.dtype([("count", "i4"), ("step", np.dtype(_STEP, align=True), _MOST_STEPS)], align=True)
 """The kernel's structures; the first two numbers of a step are addresses."""
-_MOST_PIXELS = 2**31 - 1
-_THREADS, _MOST_PARTS, _MOST_IMAGES = 256, 64, 2**16
-"""Threads in a block, and blocks along each axis of the grid."""
 
 
 def prepare_images(
@@ -58,17 +55,6 @@ def change_images(images: Array, step: Any) -> Array | None:
     return _prepared(images, None, [step], None, None, "B") if are_bytes(images) else None
 
 
-def are_bytes(images: Array) -> bool:
-    """Whether these are images that kernels take: contiguous, of uint8, (n, h, w, c), and not too large."""
-    fits = images.ndim == 4 and images.size > 0 and math.prod(images.shape[1:3]) <= _MOST_PIXELS
-    return bool(fits and images.dtype == np.uint8 and images.flags.c_contiguous)
-
-
-def grid_of(count: int, pixels: int) -> tuple[tuple[int, int], tuple[int]]:
-    """Return grid and block of a kernel that strides over images along the first axis, over pixels along the second."""
-    return (min(count, _MOST_IMAGES), min(-(-pixels // _THREADS), _MOST_PARTS)), (_THREADS,)
-
-
 def _prepared(
     images: Array, indices: Array | None, steps: Sequence[Any], scale: Array | None, shift: Array | None, kind: str
 ) -> Array | None:
@@ -89,13 +75,13 @@ def _prepared(
 
 
 def _packed(steps: Sequence[Any], shape: tuple[int, ...], count: int) -> tuple[Any, tuple[int, ...]]:
-    """Return the kernel's structure of the steps, or None if it has no place for them; and the shape after them all."""
+    """Return the kernel's structure of the steps, or None if it has no place for one; and the shape after them all."""
     packed = np.zeros(1, _STEPS)
     if len(steps) > _MOST_STEPS:
         return None, shape
     for place, step in enumerate(steps):
         addresses = [0 if drawn is None else _address(drawn, count) for drawn in (step.rows, step.columns)]
-        if None in addresses or step.size > _MOST_PIXELS:
+        if None in addresses or step.kind not in _KINDS or step.size > MOST:
             return None, shape
         packed["step"][0, place] = (*addresses, _KINDS[step.kind], step.size, *shape[:2])
         if step.kind == "window":

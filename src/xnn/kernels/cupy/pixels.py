@@ -2,6 +2,9 @@
 
 import math
 
+import cupy
+import numpy as np
+
 from xnn._typing import Array
 
 LAYOUTS = ("false", "true")
@@ -12,6 +15,7 @@ MOST = 2**31 - 1
 
 _THREADS = 256
 _MOST_BLOCKS_DOWN = 65535
+_MOST_PARTS, _MOST_IMAGES = 64, 2**16
 
 
 def layout(*arrays: Array) -> str:
@@ -36,3 +40,15 @@ def over_images(images: Array, wide: str) -> tuple[tuple[int, ...], tuple[int, .
     packs = channels * images.itemsize // 16 if wide == "true" else channels
     across = min(1 << (packs - 1).bit_length(), 32)
     return (len(images), -(-packs // across)), (across, _THREADS // across)
+
+
+def are_bytes(images: Array) -> bool:
+    """Whether these are images (n, h, w, c) of uint8, contiguous, and of not more than `MOST` pixels each."""
+    if not isinstance(images, cupy.ndarray) or images.dtype != np.uint8 or not images.flags.c_contiguous:
+        return False
+    return bool(images.ndim == 4 and images.size and math.prod(images.shape[1:3]) <= MOST)
+
+
+def grid_of(count: int, pixels: int) -> tuple[tuple[int, int], tuple[int]]:
+    """Return grid and block of a kernel that strides over images along the first axis, over pixels along the second."""
+    return (min(count, _MOST_IMAGES), min(-(-pixels // _THREADS), _MOST_PARTS)), (_THREADS,)
