@@ -26,9 +26,6 @@ from xnn.backends import DTYPES, Backend
 _MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
 _WORD = 0xFFFFFFFF
 
-find_twin: Callable[[Backend, str], Any] = lambda backend, name: None  # noqa: E731 - a default, to be replaced
-"""Returns the faster twin of a draw on a backend, or None. `xnn.kernels`, which stands above this module, sets it."""
-
 
 class Random:
     """A stream of random numbers on one backend.
@@ -57,7 +54,7 @@ class Random:
 
     def uniform(self, shape: Shape, dtype: str = "float32") -> Array:
         """Return numbers uniform in [0, 1), multiples of 2**-24 so that every dtype gets the same ones."""
-        twin = find_twin(self.backend, "uniform") if dtype in DTYPES else None
+        twin = _twin(self.backend, "uniform") if dtype in DTYPES else None
         if twin is not None:
             return twin(self.next_keys().tolist(), shape, dtype)
         xp = self.backend.xp
@@ -84,7 +81,7 @@ class Random:
         """
         if not 0 < high - low <= 2**31:
             raise ValueError(f"integers needs low < high <= low + 2**31, not low={low}, high={high}")
-        twin = find_twin(self.backend, "integers")
+        twin = _twin(self.backend, "integers")
         if twin is not None:
             return twin(self.next_keys().tolist(), shape, low, high)
         return ((self._words(shape) * (high - low)) >> 32) + low
@@ -101,6 +98,22 @@ class Random:
         xp = self.backend.xp
         index = xp.arange(math.prod(shape), dtype=xp.int64, device=self.backend.device)
         return xp.reshape(_mix(_mix(index ^ key0) ^ key1), shape)
+
+
+def find_twins_with(find: Callable[[Backend, str], Any]) -> None:
+    """Let ``find(backend, name)`` return the faster twin of a draw of `Random`, or None.
+
+    `xnn.kernels`, which stands above this module, calls this.
+    """
+    global _twin
+    _twin = find
+
+
+def _no_twin(backend: Backend, name: str) -> Any:
+    return None
+
+
+_twin: Callable[[Backend, str], Any] = _no_twin
 
 
 def _mix(word: Array) -> Array:

@@ -266,7 +266,12 @@ def held_back(backend: Backend) -> str | None:
     return line
 
 
-random.find_twin = lambda backend, name: functions(backend).twin(name)
+def _twin_of_draw(backend: Backend, name: str) -> Any:
+    """Return the twin of a method of `xnn.random.Random`, or None."""
+    return functions(backend).twin(name)
+
+
+random.find_twins_with(_twin_of_draw)
 
 
 @functools.cache

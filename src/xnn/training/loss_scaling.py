@@ -89,18 +89,21 @@ class LossScaler:
         self.scaling = scaling
         self.model = model
         self._read = model.backend.to_numpy
-
-        def twin_of(function: Callable[..., Any]) -> Callable[..., Any]:
-            return kernels.single_pass(model.backend, model.dtype, function.__name__) or function
-
-        self._keep, self._settle = twin_of(keep_vectors), twin_of(settle_step)
-        self._unscale = twin_of(unscale_gradients)
         self.load_state_dict(None)
         self._vectors = [model.parameters.flat, model.buffers.flat, *optimizer.slots.values()]
         if average is not None:
             self._vectors += average.average
         self._before = [model.backend.xp.empty_like(vector) for vector in self._vectors]
         self._finite: Array = None
+        # An optimizer of the user's own may have slots of other types, which the twins are not for.
+        of_one_type = all(vector.dtype == model.parameters.flat.dtype for vector in self._vectors)
+
+        def twin_of(function: Callable[..., Any]) -> Callable[..., Any]:
+            twin = kernels.single_pass(model.backend, model.dtype, function.__name__) if of_one_type else None
+            return twin or function
+
+        self._keep, self._settle = twin_of(keep_vectors), twin_of(settle_step)
+        self._unscale = twin_of(unscale_gradients)
 
     def begin(self) -> None:
         """Remember what a step will change; call this before its forward pass."""

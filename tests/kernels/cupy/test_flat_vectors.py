@@ -104,7 +104,8 @@ def test_a_long_vector_has_an_exact_norm_that_repeats():
         norm, moved = launches_of(flat_vectors.clip_norm, [given[:1000], given[1001:]], 2.0)
         norms.append(norm.get())
         counted = LONG - 1
-        assert moved == [4 * counted, 8 * counted]
+        # As a rule the norm is below the bound, and then it is all that the second one reads.
+        assert moved == [4 * counted, 4]
     expected = np.linalg.norm(np.delete(gradient, 1000).astype(np.float64))
     np.testing.assert_allclose(norms[0], expected, rtol=3e-7)
     assert norms[0] == norms[1]

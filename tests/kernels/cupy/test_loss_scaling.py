@@ -76,6 +76,17 @@ def test_the_same_bits_as_the_reference(size, spoiled, initial, growth_steps, se
             assert (mine.dtype, mine.shape) == (other.dtype, other.shape)
 
 
+def test_slots_of_any_type_are_restored_whole():
+    steps = Steps(CUPY, 600, LossScaling())
+    for dtype in ("float64", "int64", "float16"):
+        steps.optimizer.slots[dtype] = CUPY.xp.arange(600, dtype=dtype)
+    steps.scaler = LossScaler(LossScaling(), steps.model, steps.optimizer, steps.average)
+    before = [vector.get() for vector in steps.vectors]
+    _, *after = steps.take(np.full(600, math.nan, np.float32), 1)
+    for a, b in zip(after, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("position", [0, 3 * 256 - 1, 2500])
 def test_one_number_of_many_undoes_the_step(position, monkeypatch):
     # The vectors are longer than the grid.

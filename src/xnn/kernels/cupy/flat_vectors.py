@@ -31,7 +31,9 @@ def clip_norm(gradients: Sequence[Array], max_norm: float) -> Array:
     blocks = min(grid[0], _SUMS)
     sums, norm, first = cupy.empty(blocks, np.float32), cupy.empty((), np.float32), gradients[0]
     _NORM.launch((), (blocks,), block, (table, first), (sums, norm, counters()), (count, total), moved=4 * total)
-    _CLIP.launch((), grid, block, (table, norm, first), (first,), (count, total, float(max_norm)), moved=8 * total)
+    # As a rule the norm is within the bound, and then nothing else is read.
+    numbers = count, total, float(max_norm)
+    _CLIP.launch((), grid, block, (table, norm, first), (first,), numbers, moved=norm.nbytes)
     return norm
 
 

@@ -93,7 +93,8 @@ class Kernel:
         shared : int
             Bytes of dynamic shared memory.
         moved : int, optional
-            How many bytes it reads and writes, for a kernel that does not go over its arrays exactly once each.
+            How many bytes it reads and writes, for a kernel that does not go over its arrays exactly once each. Where
+            that depends on the numbers, it is what a usual step moves: one whose gradients are finite and not clipped.
         """
         function = self[parameters]
         # An array in both is one parameter.
