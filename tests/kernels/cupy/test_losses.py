@@ -162,6 +162,15 @@ def test_wrong_arguments_raise_the_references_errors():
         softmax_cross_entropy(logits, labels, 0.0, logits[0, :1])
     with pytest.raises(TypeError, match="must be integers"):
         softmax_cross_entropy(logits, labels.astype(np.float32))
+    for wrong in ("a", None, True, [0.1]):
+        with pytest.raises(ValueError, match="label_smoothing"):
+            softmax_cross_entropy(logits, labels, wrong)
+    with pytest.raises(TypeError, match="logits must be an array, not list"):
+        softmax_cross_entropy([[1.0, 2.0]], labels)
+    with pytest.raises(TypeError, match="class_weight must be an array, not list"):
+        softmax_cross_entropy(logits, labels, 0.0, [1.0, 2.0])
+    with pytest.raises(TypeError, match=r"class_weight is an array of .*numpy but logits of .*cupy"):
+        softmax_cross_entropy(logits, labels, 0.0, np.ones(2, np.float32))
     with pytest.raises(ValueError, match="empty batch"):
         softmax_cross_entropy(logits[:0], labels[:0])
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("cupy")
@@ -82,3 +82,29 @@ def test_not_a_number_is_passed_on(case, data):
     expected, _ = getattr(F, case.name)(*args, **call.options)
     found, _ = _twin(case.name)(*args, **call.options)
     np.testing.assert_array_equal(np.isnan(cupy.asnumpy(found)), np.isnan(cupy.asnumpy(expected)))
+
+
+def _outcome(function, args, options):
+    """The library of the result, or the error."""
+    try:
+        y, _ = function(*args, **options)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is compared
+        return type(error), str(error)
+    return type(y).__module__.partition(".")[0]
+
+
+@twin_cases
+@pytest.mark.parametrize("changed", ["list", "NumPy"])
+@settings(max_examples=2)
+@given(data=st.data())
+def test_about_what_is_no_array_of_cupy_the_reference_says_what_it_says(case, changed, data):
+    import cupy
+
+    call = data.draw(case.calls)
+    args = [_as(np.float32, argument) for argument in call.args]
+    for place, argument in enumerate(args):
+        if isinstance(argument, np.ndarray):
+            others = [cupy.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
+            others[place] = argument.tolist() if changed == "list" else argument
+            expected = _outcome(getattr(F, case.name), others, call.options)
+            assert _outcome(_twin(case.name), others, call.options) == expected

@@ -206,9 +206,7 @@ def _memory(device: int) -> int:
 def _is_plain(x: Array, weight: Array, bias: Array | None, groups: int) -> bool:
     """Whether the twin covers the arguments; about wrong ones the reference says what is wrong."""
     arrays = (x, weight) if bias is None else (x, weight, bias)
-    if not all(isinstance(a, cupy.ndarray) for a in arrays) or not is_plain(*arrays):
-        return False
-    if x.ndim != 4 or weight.ndim != 4 or not is_size(groups, 1):
+    if not is_plain(*arrays) or x.ndim != 4 or weight.ndim != 4 or not is_size(groups, 1):
         return False
     fits = x.shape[3] == weight.shape[2] * groups and weight.shape[3] % groups == 0
     return fits and (bias is None or bias.shape == weight.shape[3:])

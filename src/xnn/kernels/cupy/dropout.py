@@ -8,7 +8,7 @@ import numpy as np
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.kernels.cupy.elementwise import linear_pullback, spread_packs
-from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain
+from xnn.kernels.cupy.launching import FLOATS, Kernel, is_number, is_plain
 from xnn.random import Random
 
 _DROPOUT = Kernel("dropout", "dropout", FLOATS)
@@ -16,7 +16,7 @@ _DROPOUT = Kernel("dropout", "dropout", FLOATS)
 
 def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     """As `xnn.functional.dropout`, with the same mask."""
-    if not is_plain(x) or not 0.0 <= rate < 1.0 or random.backend.library != "cupy":
+    if not is_plain(x) or not is_number(rate) or not 0.0 <= rate < 1.0 or random.backend.library != "cupy":
         return F.dropout(x, rate, random)
     # The least 24-bit word w with float32(w 2**-24) >= rate, compared as `Random.uniform`'s numbers are. Words of 24
     # bits are exact in float32, and so is their product with 2**24.

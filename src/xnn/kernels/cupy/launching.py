@@ -4,6 +4,7 @@ import functools
 import hashlib
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ FOLDER = Path(__file__).parent
 OPTIONS = ("--std=c++17", f"-I{FOLDER}")
 FLOATS = ("e", "f")
 """NumPy's letters for the types that the twins compute with; they leave others to the references."""
+
+INT_MAX = 2**31 - 1
+"""The largest number of 32 bits, in which kernels count within an image, and cuBLAS counts rows and columns."""
 
 _C_NAMES = {"e": "__half", "f": "float", "B": "unsigned char", "i": "int", "q": "long long", "?": "bool"}
 _COUNTERS = 4096
@@ -34,21 +38,23 @@ class Kernel:
     file : str
         Without ``.cu``.
     name : str
-    *choices : sequence of str
+    *choices : sequence of str or of tuples of str
         What each parameter of the template may be: a letter of NumPy's for a type, or what stands in the source.
+        Tuples are of several parameters, one after another, of which not all combinations are needed.
     """
 
     every: ClassVar[list["Kernel"]] = []
     """All kernels of the modules imported so far."""
 
-    def __init__(self, file: str, name: str, *choices: Sequence[str]) -> None:
-        self.file, self.name, self.choices = file, name, choices
+    def __init__(self, file: str, name: str, *choices: Sequence[str | tuple[str, ...]]) -> None:
+        self.file, self.name = file, name
+        self._combinations = [_flat(chosen) for chosen in itertools.product(*choices)]
         self._instances: dict[tuple[str, ...], Any] = {}
         Kernel.every.append(self)
 
     def expressions(self) -> Iterator[str]:
         """Return the names of all instances, as the source would call them."""
-        return map(self._expression, itertools.product(*self.choices))
+        return map(self._expression, self._combinations)
 
     def _expression(self, parameters: tuple[str, ...]) -> str:
         if not parameters:
@@ -58,8 +64,8 @@ class Kernel:
     def __getitem__(self, parameters: tuple[str, ...]) -> Any:
         """Return the compiled instance."""
         if parameters not in self._instances:
-            if parameters not in set(itertools.product(*self.choices)):
-                raise KeyError(f"{self.name} is not made for {parameters}, but for each of {self.choices}")
+            if parameters not in self._combinations:
+                raise KeyError(f"{self.name} is not made for {parameters}, but for {self._combinations}")
             expression, source = self._expression(parameters), (FOLDER / f"{self.file}.cu").read_text(encoding="utf-8")
             # CuPy keeps compiled kernels on disk by their source, and does not look at what it includes.
             source += f"// with headers {_headers()}\n"
@@ -105,6 +111,10 @@ class Kernel:
             _report(self._expression(parameters), reads, writes, moved)
 
 
+def _flat(chosen: tuple[str | tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(each for part in chosen for each in ((part,) if isinstance(part, str) else part))
+
+
 @functools.cache
 def _headers() -> str:
     """Return a digest of the headers, which changes when one of them does."""
@@ -125,13 +135,16 @@ def counters() -> Array:
 
     Kernels of one stream run one after another, so they share them.
     """
-    place = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
+    stream = cupy.cuda.get_current_stream().ptr
+    # Each thread has a default stream of its own, under a handle that is the same for all.
+    thread = threading.get_ident() if stream == cupy.cuda.runtime.streamPerThread else 0
+    place = cupy.cuda.runtime.getDevice(), stream, thread
     if place not in _counters:
         _counters[place] = cupy.zeros(_COUNTERS, np.uint32)
     return _counters[place]
 
 
-_counters: dict[tuple[int, int], Array] = {}
+_counters: dict[tuple[int, int, int], Array] = {}
 
 
 def ready(x: Array) -> Array | None:
@@ -141,11 +154,18 @@ def ready(x: Array) -> Array | None:
     return x if x.flags.c_contiguous else cupy.ascontiguousarray(x)
 
 
-def is_plain(*arrays: Array | None) -> bool:
-    """Whether the arrays given are contiguous, not empty, and of one type of `FLOATS`."""
+def is_plain(*arrays: Any) -> bool:
+    """Whether those that are not None are arrays of CuPy, contiguous, not empty, and of one type of `FLOATS`."""
     given = [a for a in arrays if a is not None]
+    if not all(isinstance(a, cupy.ndarray) and a.flags.c_contiguous and a.size for a in given):
+        return False
     kinds = {a.dtype.char for a in given}
-    return len(kinds) == 1 and kinds <= {*FLOATS} and all(a.flags.c_contiguous and a.size for a in given)
+    return len(kinds) == 1 and kinds <= {*FLOATS}
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number of Python's, which can be compared without reading from the device."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _report(name: str, reads: Sequence[Array | None], writes: Sequence[Array | None], moved: int | None) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.kernels.cupy.elementwise import spread_packs
-from xnn.kernels.cupy.launching import FLOATS, Kernel, counters, is_plain
+from xnn.kernels.cupy.launching import FLOATS, Kernel, counters, is_number, is_plain
 
 _LABELS = {"u1": "B", "i4": "i", "i8": "q", "f2": "e", "f4": "f"}
 _CROSS_ENTROPY = Kernel("losses", "cross_entropy", FLOATS, tuple(_LABELS.values()))
-_SCALED = Kernel("losses", "scaled", FLOATS, FLOATS)
+_SCALED = Kernel("losses", "scaled", [("e", "e"), ("e", "f"), ("f", "f")])
 
 _FEW_CLASSES = 256
 """Up to so many, a warp takes a row; of more, a block."""
@@ -96,7 +96,9 @@ def _scaled(gradient: Array, factor: float, dloss: Array | None, total_weight: A
 def _is_covered(
     logits: Array, labels: Array, smoothing: float, class_weight: Array | None, sample_weight: Array | None
 ) -> bool:
-    if logits.ndim != 2 or not is_plain(logits, class_weight, sample_weight) or not 0.0 <= smoothing < 1.0:
+    if not is_plain(logits, class_weight, sample_weight) or logits.ndim != 2:
+        return False
+    if not is_number(smoothing) or not 0.0 <= smoothing < 1.0:
         return False
     shape = logits.shape
     if class_weight is not None and class_weight.shape != shape[1:]:
