@@ -1,5 +1,7 @@
 """Activations on CuPy equal their references, in one launch each way."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from xnn import functional as F
 from xnn.backends import backend as make_backend
 from xnn.kernels.cupy import activations
 from xnn.kernels.cupy.launching import watched
+from xnn.kernels.table import CUPY as TABLE
 from xnn.testing import check_twin
 
 NAMES = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "silu", "gelu")
@@ -45,6 +48,19 @@ def test_numbers_that_are_none_or_infinite(name, options, dtype):
     far = 200.0 if dtype == "float16" else 1e4
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, far, -far], dtype)
     check_twin(getattr(F, name), getattr(activations, name), (x,), options, backend="cupy")
+
+
+@pytest.mark.parametrize("name", [r.names[0] for r in TABLE if r.module == "activations" and r.casts])
+def test_in_float16_only_the_results_are_rounded(name):
+    """Where a function is nearly constant, a slope computed from a rounded y would be twice what it is, or nothing."""
+    x = np.linspace(-11, 11, 999).astype(np.float16)
+    expected, expected_pullback = getattr(F, name)(x.astype(np.float64))
+    y, pullback = getattr(activations, name)(CUPY.asarray(x))
+    dx = pullback(CUPY.asarray(np.ones_like(x)))
+    assert y.dtype == dx.dtype == np.float16
+    # Half a unit in the last place, of the smallest numbers 6e-8.
+    np.testing.assert_allclose(CUPY.to_numpy(y), expected, rtol=6e-4, atol=4e-8)
+    np.testing.assert_allclose(CUPY.to_numpy(dx), expected_pullback(np.ones(x.shape)), rtol=6e-4, atol=4e-8)
 
 
 @both_types
@@ -94,3 +110,11 @@ def test_wrong_arguments_raise_the_references_errors():
         activations.relu(CUPY.asarray(np.arange(3)))
     with pytest.raises(ValueError, match="approximate"):
         activations.gelu(CUPY.asarray(np.ones(3, np.float32)), "sigmoid")
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "elu"])
+def test_a_parameter_on_the_device_is_not_waited_for(name):
+    x, parameter = CUPY.asarray(_numbers(9, "float32")), CUPY.asarray(np.asarray(0.5, np.float32))
+    with mock.patch.object(type(parameter), "get", side_effect=AssertionError("read from the device")):
+        found, _ = getattr(activations, name)(x, parameter)
+    np.testing.assert_array_equal(CUPY.to_numpy(found), CUPY.to_numpy(getattr(F, name)(x, parameter)[0]))
