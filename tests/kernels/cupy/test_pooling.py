@@ -86,6 +86,22 @@ def test_more_channels_than_a_row_of_threads(dtype):
         for name in ("max_pool2d", "avg_pool2d"):
             _check(name, x, 2, 1)
         _check("global_avg_pool2d", x)
+        _check("global_max_pool2d", np.where(np.isnan(x), x.dtype.type(0), x))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 32 * 65536 + 1), (2**20, 1, 1, 3), (1, 2**20, 2**10, 1)])
+def test_no_batch_needs_more_blocks_than_a_grid_has(shape):
+    x = np.broadcast_to(np.float32(1.0), shape)
+    for grid, _ in (pixels.over_images(x, "false"), pixels.over_pixels(x, "false")):
+        assert grid[0] <= 2**31 - 1
+        assert grid[1] <= 65535
+
+
+@both_kinds
+@pytest.mark.parametrize("stride", [2**31 - 1, 2**31, 2**33])
+def test_a_stride_may_be_more_than_32_bits_hold(name, stride):
+    _check(name, _images((2, 3, 3, 4), "float32", 2), 2, stride)
+    _check(name, _images((2, 3, 3, 4), "float32", 2), 2, (1, stride), ((0, 0), (1, 1)))
 
 
 def test_a_window_may_have_so_many_taps_that_a_byte_cannot_number_them():

@@ -7,8 +7,8 @@ import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
-from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain
-from xnn.kernels.cupy.pixels import LAYOUTS, MOST, layout, over_images, over_pixels
+from xnn.kernels.cupy.launching import FLOATS, INT_MAX, Kernel, is_plain
+from xnn.kernels.cupy.pixels import LAYOUTS, layout, over_images, over_pixels
 
 _AVG = Kernel("global_pooling", "global_avg_pool", FLOATS, LAYOUTS)
 _AVG_PULLBACK = Kernel("global_pooling", "global_avg_pool_pullback", FLOATS, LAYOUTS)
@@ -23,7 +23,7 @@ def global_avg_pool2d(x: Array) -> tuple[Array, Pullback]:
     shape, (n, h, w, c) = x.shape, x.shape
     y = cupy.empty((n, c), x.dtype)
     wide = layout(x)
-    _AVG.launch((x.dtype.char, wide), *over_images(x, wide), (x,), (y,), (h * w, c))
+    _AVG.launch((x.dtype.char, wide), *over_images(x, wide), (x,), (y,), (n, h * w, c))
 
     def pullback(dy: Array) -> Array:
         dy = cupy.ascontiguousarray(dy)
@@ -43,7 +43,7 @@ def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
     shape, (n, h, w, c) = x.shape, x.shape
     y, places = cupy.empty((n, c), x.dtype), cupy.empty((n, c), np.int32)
     wide = layout(x)
-    _MAX.launch((x.dtype.char, wide), *over_images(x, wide), (x,), (y, places), (h * w, c))
+    _MAX.launch((x.dtype.char, wide), *over_images(x, wide), (x,), (y, places), (n, h * w, c))
 
     def pullback(dy: Array) -> Array:
         dy = cupy.ascontiguousarray(dy)
@@ -58,4 +58,4 @@ def global_max_pool2d(x: Array) -> tuple[Array, Pullback]:
 
 
 def _is_covered(x: Array) -> bool:
-    return is_plain(x) and x.ndim == 4 and math.prod(x.shape[1:]) <= MOST
+    return is_plain(x) and x.ndim == 4 and math.prod(x.shape[1:]) <= INT_MAX

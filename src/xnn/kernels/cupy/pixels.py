@@ -6,12 +6,10 @@ import cupy
 import numpy as np
 
 from xnn._typing import Array
+from xnn.kernels.cupy.launching import INT_MAX
 
 LAYOUTS = ("false", "true")
 """Whether a thread takes the channels that 16 bytes hold, or one."""
-
-MOST = 2**31 - 1
-"""The most numbers of an image."""
 
 _THREADS = 256
 _MOST_BLOCKS_DOWN = 65535
@@ -26,7 +24,7 @@ def layout(*arrays: Array) -> str:
 
 
 def over_pixels(images: Array, wide: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return grid and block for `each_pixel`, to write images of not more than `MOST` numbers."""
+    """Return grid and block for `each_pixel`, to write images of not more than `INT_MAX` numbers."""
     numbers = math.prod(images.shape[1:])
     packs = numbers * images.itemsize // 16 if wide == "true" else numbers
     across = min(1 << (packs - 1).bit_length(), _THREADS)
@@ -35,18 +33,18 @@ def over_pixels(images: Array, wide: str) -> tuple[tuple[int, ...], tuple[int, .
 
 
 def over_images(images: Array, wide: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return grid and block for blocks (image, chunk of channels) of threads (pack of channels, pixels)."""
+    """Return grid and block for blocks (chunk of channels, images) of threads (pack of channels, pixels)."""
     channels = images.shape[-1]
     packs = channels * images.itemsize // 16 if wide == "true" else channels
     across = min(1 << (packs - 1).bit_length(), 32)
-    return (len(images), -(-packs // across)), (across, _THREADS // across)
+    return (-(-packs // across), min(len(images), _MOST_BLOCKS_DOWN)), (across, _THREADS // across)
 
 
 def are_bytes(images: Array) -> bool:
-    """Whether these are images (n, h, w, c) of uint8, contiguous, and of not more than `MOST` pixels each."""
+    """Whether these are images (n, h, w, c) of uint8, contiguous, and of not more than `INT_MAX` pixels each."""
     if not isinstance(images, cupy.ndarray) or images.dtype != np.uint8 or not images.flags.c_contiguous:
         return False
-    return bool(images.ndim == 4 and images.size and math.prod(images.shape[1:3]) <= MOST)
+    return bool(images.ndim == 4 and images.size and math.prod(images.shape[1:3]) <= INT_MAX)
 
 
 def grid_of(count: int, pixels: int) -> tuple[tuple[int, int], tuple[int]]:

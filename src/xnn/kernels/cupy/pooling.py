@@ -16,8 +16,8 @@ from xnn._typing import Array, Pullback
 from xnn.functional.pooling import pooling_windows
 from xnn.functional.windows import Padding, Windows, scatter
 from xnn.kernels.cupy.global_pooling import global_avg_pool2d, global_max_pool2d
-from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain
-from xnn.kernels.cupy.pixels import LAYOUTS, MOST, layout, over_pixels
+from xnn.kernels.cupy.launching import FLOATS, INT_MAX, Kernel, is_plain
+from xnn.kernels.cupy.pixels import LAYOUTS, layout, over_pixels
 
 __all__ = ["avg_pool2d", "global_avg_pool2d", "global_max_pool2d", "max_pool2d", "relu_max_pool2d"]
 
@@ -108,7 +108,9 @@ def _made(
     padding: Padding,
 ) -> _Geometry | None:
     w = pooling_windows(function, image[:2], window, stride, padding)
-    if max(math.prod(w.size), math.prod(w.output)) * image[2] > MOST:
+    # The largest that the kernels count to.
+    numbers = max(math.prod(w.size), math.prod(w.output)) * image[2]
+    if max(numbers, w.taps, *w.padded, *w.stride) > INT_MAX:
         return None
     return _Geometry(w, np.array((*w.size, image[2], *w.kernel, *w.stride, *w.before, *w.output), _WINDOWS)[()])
 
