@@ -95,7 +95,7 @@ def test_a_step_takes_few_launches(functions, rows):
     numbers = 2 * y.size
     assert seen[:2] == [
         ("add_bias<__half, 8, Relu>", 2 * numbers + bias.nbytes),
-        ("activation_pullback<__half, Relu>", 3 * numbers),
+        ("pullback<Relu, __half>", 3 * numbers),
     ]
     assert [name for name, _ in seen[2:]] == ["sum_rows<__half, 4>"]
 

@@ -7,8 +7,8 @@ import cupy
 import numpy as np
 
 from xnn._typing import Array
-from xnn.kernels.cupy.launching import Kernel
-from xnn.kernels.cupy.pixels import MOST, are_bytes, grid_of
+from xnn.kernels.cupy.launching import INT_MAX, Kernel
+from xnn.kernels.cupy.pixels import are_bytes, grid_of
 
 _PREPARE = Kernel("augmentation", "prepare_images", ("f", "B"))
 
@@ -81,7 +81,7 @@ def _packed(steps: Sequence[Any], shape: tuple[int, ...], count: int) -> tuple[A
         return None, shape
     for place, step in enumerate(steps):
         addresses = [0 if drawn is None else _address(drawn, count) for drawn in (step.rows, step.columns)]
-        if None in addresses or step.kind not in _KINDS or step.size > MOST:
+        if None in addresses or step.kind not in _KINDS or step.size > INT_MAX:
             return None, shape
         packed["step"][0, place] = (*addresses, _KINDS[step.kind], step.size, *shape[:2])
         if step.kind == "window":

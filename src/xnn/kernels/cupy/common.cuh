@@ -10,22 +10,27 @@ template <typename T> __device__ inline void store(T* place, float value) { *pla
 __device__ inline long long first_index() { return blockIdx.x * (long long)blockDim.x + threadIdx.x; }
 __device__ inline long long all_threads() { return gridDim.x * (long long)blockDim.x; }
 
-// The sum of a value over the threads of a block of one axis, a multiple of 32 threads, in a fixed order; every thread
-// gets it.
-__device__ inline float block_sum(float value) {
-  __shared__ float sums[33];
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_down_sync(0xffffffff, value, offset);
+// Combines a value over the threads of a row, in a fixed order; every thread gets the result. Rows are along x, and a row
+// is a warp, or it is the block and has a multiple of 32 threads; then all threads of the block must come.
+template <typename F> __device__ inline float over_row(float value, F combine) {
+  for (int offset = 16; offset > 0; offset /= 2) value = combine(value, __shfl_xor_sync(0xffffffff, value, offset));
+  if (blockDim.x == 32) return value;
+  __shared__ float parts[32];
   __syncthreads();
-  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = value;
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
   __syncthreads();
-  if (threadIdx.x == 0) {
-    float total = 0.0f;
-    for (int warp = 0; warp < blockDim.x / 32; ++warp) total += sums[warp];
-    sums[32] = total;
-  }
-  __syncthreads();
-  return sums[32];
+  value = parts[0];
+  for (int warp = 1; warp < blockDim.x / 32; ++warp) value = combine(value, parts[warp]);
+  return value;
 }
+__device__ inline float row_sum(float value) {
+  return over_row(value, [](float a, float b) { return a + b; });
+}
+__device__ inline float row_max(float value) {
+  return over_row(value, [](float a, float b) { return fmaxf(a, b); });
+}
+// A block of one axis is a row.
+__device__ inline float block_sum(float value) { return row_sum(value); }
 
 // Whether this block is the last of `blocks` to arrive here. Then it sees what the others wrote to memory before, and
 // the counter is back at 0. All threads of the block must come.

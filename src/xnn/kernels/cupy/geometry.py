@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xnn.functional.windows import Windows
-from xnn.kernels.cupy.products import LARGEST
+from xnn.kernels.cupy.launching import INT_MAX
 
 _GEOMETRY = np.dtype([("numbers", np.int32, 14)])
 
@@ -22,6 +22,6 @@ def as_argument(windows: Windows, groups: int, channels: int) -> Any:
 def most_images(windows: Windows, row: int) -> int:
     """Return how many images a kernel can take at once if it has so many threads to a pixel, counting in 32 bits."""
     # No place that a tap sees is beyond the padding; the others say nothing where there is one window or one tap.
-    if max(*windows.padded, *windows.stride, *windows.dilation) > LARGEST:
+    if max(*windows.padded, *windows.stride, *windows.dilation) > INT_MAX:
         return 0
-    return LARGEST // max(math.prod(windows.size), math.prod(windows.output), row)
+    return INT_MAX // max(math.prod(windows.size), math.prod(windows.output), row)

@@ -3,13 +3,6 @@
 // The threads along x of a block, one warp or all of the block's, have a row together. Memory is read once: when a row
 // is read again, it is in the cache.
 
-// The sum of a value over a row's threads; each of them gets it.
-__device__ inline float row_sum(float value) {
-  if (blockDim.x > 32) return block_sum(value);
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffff, value, offset);
-  return value;
-}
-
 // Calls f for the first of each N channels, side by side, that this thread has of a row.
 template <int N, typename F> __device__ inline void for_channels(long long channels, F f) {
   for (long long c = threadIdx.x * N; c < channels; c += blockDim.x * N) f(c);

@@ -14,9 +14,3 @@ __global__ void add_bias(const Channels<T, N>* bias, Channels<T, N>* y, long lon
     place = z;
   }
 }
-
-// dz = f'(y) dy, for an f whose slope its value tells.
-template <typename T, typename F>
-__global__ void activation_pullback(const T* y, const T* dy, T* dz, long long size) {
-  for (long long i = first_index(); i < size; i += all_threads()) store(dz + i, F::pullback(load(y + i), load(dy + i)));
-}

@@ -7,15 +7,15 @@ import cupy
 from xnn import functional as F
 from xnn._typing import Array, Pullback
 from xnn.functional._common import rows
+from xnn.kernels.cupy.activations import pull
 from xnn.kernels.cupy.gradients import as_gradient
-from xnn.kernels.cupy.launching import FLOATS, Kernel, is_plain, spread
-from xnn.kernels.cupy.products import LARGEST, multiply
+from xnn.kernels.cupy.launching import INT_MAX, is_plain
+from xnn.kernels.cupy.products import multiply
 from xnn.kernels.cupy.sums import sum_rows
 from xnn.kernels.cupy.vectors import of_vectors, over_rows, vector_length
 from xnn.kernels.pending import Computed
 
 _ADD_BIAS = of_vectors("linear", "add_bias", ("Identity", "Relu"))
-_RELU_PULLBACK = Kernel("linear", "activation_pullback", FLOATS, ("Relu",))
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
@@ -44,8 +44,7 @@ def linear_relu(x: Array, affine: tuple[Array, Array | None], _: tuple[()]) -> t
     y_shape = (*shape[:-1], y.shape[1])
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> tuple[Any, ...]:
-        dy, dz = rows(as_gradient(dy, y_shape, y.dtype)), cupy.empty_like(y)
-        _RELU_PULLBACK.launch((y.dtype.char, "Relu"), *spread(y.size), (y, dy), (dz,), (y.size,))
+        dz = pull("Relu", y, rows(as_gradient(dy, y_shape, y.dtype)))
         return _gradients(x_rows, weight, bias, dz, needs, shape)
 
     return _of_shape(y, y_shape), pullback
@@ -78,10 +77,10 @@ def _gradients(
 def _is_plain(x: Array, weight: Array, bias: Array | None) -> bool:
     """Whether the twin covers the arguments; about wrong ones the reference says what is wrong."""
     arrays = (x, weight) if bias is None else (x, weight, bias)
-    if not all(isinstance(a, cupy.ndarray) for a in arrays) or not is_plain(*arrays):
+    if not is_plain(*arrays):
         return False
     fits = x.ndim > 0 and weight.ndim == 2 and x.shape[-1] == weight.shape[0]
-    fits = fits and max(x.size // x.shape[-1], *weight.shape) <= LARGEST
+    fits = fits and max(x.size // x.shape[-1], *weight.shape) <= INT_MAX
     return fits and (bias is None or bias.shape == weight.shape[1:])
 
 

@@ -3,9 +3,9 @@
 #include "tables.cuh"
 
 // copy <- vector, for all pairs
-__global__ void keep(const Pair* pairs, long long count, long long total) {
+__global__ void keep(const VectorPair* pairs, long long count, long long total) {
   for (long long i = first_index(); i < total; i += all_threads()) {
-    const Pair pair = row_of(pairs, count, i);
+    const VectorPair pair = row_of(pairs, count, i);
     pair.copy[i - pair.first] = pair.vector[i - pair.first];
   }
 }
@@ -26,7 +26,7 @@ __global__ void unscale(const float* scale, float* gradient, bool* finite, unsig
 // Unless all was finite, vector <- copy, for all pairs. The first thread chooses the next scale: half of it after a step
 // that was not finite, twice of it after growth_steps in a row that were, within [least, most].
 __global__ void settle(
-    const Pair* pairs, const bool* finite, const float* scale, const long long* good, const long long* skipped,
+    const VectorPair* pairs, const bool* finite, const float* scale, const long long* good, const long long* skipped,
     float* next_scale, long long* next_good, long long* next_skipped, bool* futile, long long count, long long total,
     long long growth_steps, float least, float most) {
   if (first_index() == 0) {
@@ -40,7 +40,7 @@ __global__ void settle(
   }
   if (*finite) return;
   for (long long i = first_index(); i < total; i += all_threads()) {
-    const Pair pair = row_of(pairs, count, i);
+    const VectorPair pair = row_of(pairs, count, i);
     pair.vector[i - pair.first] = pair.copy[i - pair.first];
   }
 }

@@ -24,22 +24,6 @@ template <typename T> struct Distribution {
 template <> struct Label<float> : Distribution<float> { using Distribution::Distribution; };
 template <> struct Label<__half> : Distribution<__half> { using Distribution::Distribution; };
 
-// The sum of a value over the threads of a row, in a fixed order, or the largest value; every thread gets it.
-__device__ inline float over_row(float value, bool largest) {
-  auto combine = [=](float a, float b) { return largest ? fmaxf(a, b) : a + b; };
-  for (int offset = 16; offset > 0; offset /= 2) value = combine(value, __shfl_xor_sync(0xffffffff, value, offset));
-  if (blockDim.x == 32) return value;
-  __shared__ float parts[threads / 32];
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-  __syncthreads();
-  value = parts[0];
-  for (int warp = 1; warp < threads / 32; ++warp) value = combine(value, parts[warp]);
-  return value;
-}
-__device__ inline float row_sum(float value) { return over_row(value, false); }
-__device__ inline float row_max(float value) { return over_row(value, true); }
-
 // The sums of two values over the threads of a block, in a fixed order; thread 0 gets them.
 __device__ inline float2 block_sums(float a, float b) {
   __shared__ float2 sums[threads];

@@ -15,9 +15,6 @@ from cupy.cuda.device import get_cublas_handle
 
 from xnn._typing import Array
 
-LARGEST = 2**31 - 1
-"""cuBLAS counts rows, columns and strides of rows in 32 bits."""
-
 _ONE = c_float(1.0)
 _TYPES = {"e": runtime.CUDA_R_16F, "f": runtime.CUDA_R_32F}
 

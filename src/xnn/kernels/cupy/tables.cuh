@@ -7,7 +7,7 @@ struct Run {
 };
 
 // A vector and another one of the same length; `first` is its first index among the numbers of all vectors.
-struct Pair {
+struct VectorPair {
   long long first;
   float *vector, *copy;
 };
