@@ -52,13 +52,16 @@ class Random:
         digest = hashlib.sha256(stream.encode()).digest()
         self._stream_key = int.from_bytes(digest[:8], "little")
 
-    def uniform(self, shape: Shape, dtype: str = "float32") -> Array:
-        """Return numbers uniform in [0, 1), multiples of 2**-24 so that every dtype gets the same ones."""
-        twin = _twin(self.backend, "uniform") if dtype in DTYPES else None
+    def uniform(self, shape: Shape, dtype: str = "float32", *, first: int = 0) -> Array:
+        """Return numbers uniform in [0, 1), multiples of 2**-24 so that every dtype gets the same ones.
+
+        With `first` they are those from that position on of a larger draw.
+        """
+        twin = _twin(self.backend, "uniform") if dtype in DTYPES and not first else None
         if twin is not None:
             return twin(self.next_keys().tolist(), shape, dtype)
         xp = self.backend.xp
-        unit = xp.astype(self._words(shape) >> 8, self.backend.dtype(dtype))
+        unit = xp.astype(self._words(shape, first) >> 8, self.backend.dtype(dtype))
         return unit * 2.0**-24
 
     def normal(self, shape: Shape, dtype: str = "float32") -> Array:
@@ -92,11 +95,11 @@ class Random:
         self.counter += 1
         return np.random.SeedSequence(entropy).generate_state(2)
 
-    def _words(self, shape: Shape) -> Array:
-        """Return the next draw: int64 words, uniform in [0, 2**32)."""
+    def _words(self, shape: Shape, first: int = 0) -> Array:
+        """Return the next draw: int64 words, uniform in [0, 2**32), from position `first` on."""
         key0, key1 = self.next_keys().tolist()
         xp = self.backend.xp
-        index = xp.arange(math.prod(shape), dtype=xp.int64, device=self.backend.device)
+        index = xp.arange(first, first + math.prod(shape), dtype=xp.int64, device=self.backend.device)
         return xp.reshape(_mix(_mix(index ^ key0) ^ key1), shape)
 
 

@@ -3,6 +3,7 @@
 from xnn import _checks
 from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_floating, namespace
+from xnn.functional.replicas import numbers_before
 from xnn.random import Random
 
 
@@ -18,7 +19,8 @@ def dropout(x: ArrayObject, rate: float, random: Random) -> tuple[Array, Pullbac
     x : any shape
     rate : float in [0, 1)
     random : Random
-        Draws the mask, on x's device.
+        Draws the mask, on x's device. Where the batch is spread over replicas, all draw from the same stream, each the
+        numbers of its own images.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def dropout(x: ArrayObject, rate: float, random: Random) -> tuple[Array, Pullbac
     check_floating("dropout", x=x)
     _checks.fraction("dropout: rate", rate)
     xp = namespace(x)
-    kept = random.uniform(x.shape) >= rate
+    kept = random.uniform(x.shape, first=numbers_before(x)) >= rate
     scale = 1.0 / (1.0 - rate)
 
     def apply(values: Array) -> Array:

@@ -11,6 +11,7 @@ from xnn._arrays import clamp
 from xnn._typing import Array, ArrayObject, Pullback
 from xnn.functional._common import check_array, check_axes, check_floating, check_shape, namespace
 from xnn.functional.activations import sigmoid
+from xnn.functional.replicas import batch_length, total
 from xnn.functional.softmax import log_softmax
 
 
@@ -60,7 +61,7 @@ def softmax_cross_entropy(
     """
     _check_classification(logits, labels, label_smoothing, class_weight, sample_weight)
     xp = namespace(logits)
-    n, classes = logits.shape
+    n, classes = batch_length(logits.shape[0]), logits.shape[1]
     log_probability, _ = log_softmax(logits)
     probability, every_label_valid = _distribution(logits, labels)
     target = probability
@@ -70,11 +71,11 @@ def softmax_cross_entropy(
     if class_weight is not None or sample_weight is not None:
         weight = 1.0 if sample_weight is None else sample_weight[:, None]
         weight = weight if class_weight is None else weight * class_weight[None, :]
-        target, total_weight = weight * target, xp.sum(weight * probability)
+        target, total_weight = weight * target, total(xp.sum(weight * probability))
     # Selecting, not only multiplying: 0 * -inf would be NaN for a class that is ruled out by a logit of -inf.
     zero = xp.zeros_like(logits)
-    total = xp.sum(target * xp.where(target == zero, zero, log_probability))
-    loss = xp.where(every_label_valid, -total / total_weight, xp.full_like(total, math.nan))
+    likelihood = xp.sum(target * xp.where(target == zero, zero, log_probability))
+    loss = total(xp.where(every_label_valid, -likelihood, xp.full_like(likelihood, math.nan))) / total_weight
 
     def pullback(dloss: Array | float = 1.0) -> Array:
         mass = xp.sum(target, axis=1, keepdims=True)
@@ -105,14 +106,14 @@ def binary_cross_entropy_with_logits(
     pullback : (dloss=1.0) -> dlogits
     """
     name = "binary_cross_entropy_with_logits"
-    weight, total = _check_pair(name, "logits", logits, "targets", targets, sample_weight)
+    weight, divisor = _check_pair(name, "logits", logits, "targets", targets, sample_weight)
     xp = namespace(logits)
     positive = xp.maximum(logits, xp.zeros_like(logits))
-    loss = xp.sum(weight * (positive - targets * logits + xp.log1p(xp.exp(-xp.abs(logits))))) / total
+    loss = total(xp.sum(weight * (positive - targets * logits + xp.log1p(xp.exp(-xp.abs(logits)))))) / divisor
 
     def pullback(dloss: Array | float = 1.0) -> Array:
         probability, _ = sigmoid(logits)
-        return (probability - targets) * (weight * (dloss / total))
+        return (probability - targets) * (weight * (dloss / divisor))
 
     return loss, pullback
 
@@ -141,12 +142,12 @@ def mse(
     loss : ()
     pullback : (dloss=1.0) -> dprediction
     """
-    weight, total = _check_pair("mse", "prediction", prediction, "target", target, sample_weight)
+    weight, divisor = _check_pair("mse", "prediction", prediction, "target", target, sample_weight)
     difference = prediction - target
-    loss = namespace(prediction).sum(weight * (difference * difference)) / total
+    loss = total(namespace(prediction).sum(weight * (difference * difference))) / divisor
 
     def pullback(dloss: Array | float = 1.0) -> Array:
-        return difference * (weight * (2.0 * dloss / total))
+        return difference * (weight * (2.0 * dloss / divisor))
 
     return loss, pullback
 
@@ -177,14 +178,14 @@ def huber(
     """
     if not delta > 0:
         raise ValueError(f"huber: delta must be positive, not {delta}")
-    weight, total = _check_pair("huber", "prediction", prediction, "target", target, sample_weight)
+    weight, divisor = _check_pair("huber", "prediction", prediction, "target", target, sample_weight)
     xp = namespace(prediction)
     error = prediction - target
     clipped = clamp(xp, error, -delta, delta)
-    loss = xp.sum(weight * (clipped * (error - 0.5 * clipped))) / total
+    loss = total(xp.sum(weight * (clipped * (error - 0.5 * clipped)))) / divisor
 
     def pullback(dloss: Array | float = 1.0) -> Array:
-        return clipped * (weight * (dloss / total))
+        return clipped * (weight * (dloss / divisor))
 
     return loss, pullback
 
@@ -289,15 +290,15 @@ def _check_pair(
     advice = f"; give {second}[..., None]" if a.shape == (*b.shape, 1) else ""
     check_shape(function, second, b, a.shape, f"that of {first}{advice}")
     _check_not_empty(function, a)
-    count = math.prod(a.shape)
+    each = math.prod(a.shape[1:])
     if sample_weight is None:
-        return 1.0, count
+        return 1.0, batch_length(a.shape[0] if a.ndim else 1) * each
     check_shape(function, "sample_weight", sample_weight, a.shape[:1], f"one for each entry of {first}")
     xp = namespace(a)
     weight = xp.reshape(sample_weight, (*sample_weight.shape, *(1 for _ in a.shape[1:])))
-    return weight, xp.sum(sample_weight) * (count // a.shape[0])
+    return weight, total(xp.sum(sample_weight)) * each
 
 
 def _check_not_empty(function: str, x: Array) -> None:
-    if math.prod(x.shape) == 0:
+    if math.prod(x.shape) == 0 and batch_length(0) == 0:
         raise ValueError(f"{function}: the mean over an empty batch is undefined (shape {tuple(x.shape)})")

@@ -1,10 +1,10 @@
 """Normalization of activations, over the batch or over each image's features."""
 
-import math
 from collections.abc import Callable
 
 from xnn._typing import Array, ArrayObject, Gradients, Pullback
 from xnn.functional._common import check_floating, check_shape, namespace, rows, sum_rows
+from xnn.functional.replicas import batch_rows, statistics_total
 
 
 def batch_norm_statistics(x: ArrayObject) -> tuple[Array, Array]:
@@ -19,7 +19,7 @@ def batch_norm_statistics(x: ArrayObject) -> tuple[Array, Array]:
     mean, variance : (c,)
     """
     check_floating("batch_norm_statistics", x=x)
-    if math.prod(x.shape[:-1]) == 0:
+    if batch_rows(x) == 0:
         raise ValueError(f"batch_norm: an empty batch has no mean and variance (shape {tuple(x.shape)})")
     mean = _mean_over_batch(x)
     centred = x - mean
@@ -43,6 +43,9 @@ def batch_norm(
     ways from x_i to the loss gives (S. Ioffe, C. Szegedy, "Batch normalization", 2015, simplified)::
 
         dx = r (g - mean(g) - x̂ mean(g x̂))      dγ = Σ dy x̂      dβ = Σ dy
+
+    Where the batch is spread over replicas, all four means are those over the whole batch (`xnn.functional.replicas`),
+    while dγ and dβ are the replica's own sums.
 
     Parameters
     ----------
@@ -167,7 +170,7 @@ def _normalize(
 
 
 def _mean_over_batch(x: Array) -> Array:
-    return namespace(x).astype(sum_rows(rows(x)) / math.prod(x.shape[:-1]), x.dtype, copy=False)
+    return namespace(x).astype(statistics_total(sum_rows(rows(x))) / batch_rows(x), x.dtype, copy=False)
 
 
 def _mean_over_features(x: Array) -> Array:

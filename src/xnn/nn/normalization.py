@@ -1,10 +1,10 @@
 """Normalization layers."""
 
-import math
 from collections.abc import Iterable
 
 from xnn import _checks, kernels
 from xnn._typing import Array, Shape
+from xnn.functional.replicas import all_statistics, batch_length, batch_rows
 from xnn.nn.building import named_layers
 from xnn.nn.initializers import ones, zeros
 from xnn.nn.layer import Call, Layer
@@ -62,7 +62,7 @@ class BatchNorm(_Norm):
         if not train:
             return Call((self.weight, self.bias), (self.running_mean.value, self.running_variance.value, self.eps))
         mean, variance = self.functions.batch_norm_statistics(x)
-        self._update(mean, variance, math.prod(x.shape[:-1]))
+        self._update(mean, variance, batch_rows(x))
         return Call((self.weight, self.bias), (self.eps, (mean, variance)))
 
     def _update(self, mean: Array, variance: Array, count: int) -> None:
@@ -121,14 +121,16 @@ def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
     try:
         for x in batches:
             _check_batch(model, x)
-            seen += x.shape[0]
+            images = batch_length(x.shape[0])
+            seen += images
             for layer in layers:
-                if seen == x.shape[0]:
+                if seen == images:
                     # Moving from 0 by the whole difference is exact: nothing remains of what was there before.
                     layer.running_mean.value[...] = 0.0
                     layer.running_variance.value[...] = 0.0
-                layer.momentum = x.shape[0] / seen
-            model.forward(x, train=True)
+                layer.momentum = images / seen
+            with all_statistics():
+                model.forward(x, train=True)
     finally:
         for layer, momentum in zip(layers, momentums, strict=True):
             layer.momentum = momentum
@@ -140,7 +142,7 @@ def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
 def _check_batch(model: Layer, x: Array) -> None:
     # Pictures may be of another size than the model was built for.
     axes = len(model.input_shape)
-    if getattr(x, "ndim", None) != axes + 1 or not x.shape[0]:
+    if getattr(x, "ndim", None) != axes + 1 or not batch_length(x.shape[0]):
         given = f"an array of shape {tuple(x.shape)}" if hasattr(x, "shape") else f"a {type(x).__name__}"
         raise ValueError(
             f"renew_statistics takes batches of inputs, arrays of a batch axis and {axes} others, not {given}"

@@ -79,6 +79,19 @@ def test_nothing_that_came_in_is_changed_or_handed_out(case, data):
             assert not any(np.shares_memory(result, array) for array in (*arrays, dy))
 
 
+@pytest.mark.parametrize("names", [("linear",), ("linear", "relu")])
+def test_an_empty_batch_has_no_gradient(names):
+    function = _twin("linear") if len(names) == 1 else chain(names, [], [])
+    x, weight, bias = np.zeros((0, 3), np.float32), np.ones((3, 2), np.float32), np.ones(2, np.float32)
+    # Memory that held something else before.
+    with mock.patch("xnn.kernels.numpy.linear.empty", side_effect=lambda shape: np.full(shape, np.nan, np.float32)):
+        _, pullback = function(x, weight, bias)
+        dx, dweight, dbias = pullback(np.zeros((0, 2), np.float32))
+    assert dx.shape == (0, 3)
+    np.testing.assert_array_equal(dweight, np.zeros((3, 2)))
+    np.testing.assert_array_equal(dbias, 0.0)
+
+
 @twin_cases
 @given(data=st.data())
 def test_not_a_number_is_passed_on(case, data):

@@ -7,6 +7,7 @@ import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.functional.replicas import current
 from xnn.kernels.cupy.elementwise import linear_pullback, spread_packs
 from xnn.kernels.cupy.launching import FLOATS, Kernel, is_number, is_plain
 from xnn.random import Random
@@ -16,7 +17,9 @@ _DROPOUT = Kernel("dropout", "dropout", FLOATS)
 
 def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     """As `xnn.functional.dropout`, with the same mask."""
-    if not is_plain(x) or not is_number(rate) or not 0.0 <= rate < 1.0 or random.backend.library != "cupy":
+    suits = is_plain(x) and is_number(rate) and 0.0 <= rate < 1.0 and random.backend.library == "cupy"
+    # Of several replicas, each draws the numbers of its own images.
+    if not suits or current() is not None:
         return F.dropout(x, rate, random)
     # The least 24-bit word w with float32(w 2**-24) >= rate, compared as `Random.uniform`'s numbers are. Words of 24
     # bits are exact in float32, and so is their product with 2**24.

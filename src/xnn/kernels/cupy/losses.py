@@ -5,6 +5,7 @@ import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.functional.replicas import current
 from xnn.kernels.cupy.elementwise import spread_packs
 from xnn.kernels.cupy.launching import FLOATS, Kernel, counters, is_number, is_plain
 
@@ -25,7 +26,8 @@ def softmax_cross_entropy(
     sample_weight: Array | None = None,
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.softmax_cross_entropy`."""
-    if not _is_covered(logits, labels, label_smoothing, class_weight, sample_weight):
+    # The sums of several replicas are those of all.
+    if current() is not None or not _is_covered(logits, labels, label_smoothing, class_weight, sample_weight):
         return F.softmax_cross_entropy(logits, labels, label_smoothing, class_weight, sample_weight)
     if labels.dtype.str[1:] not in _LABELS:
         labels = labels.astype(np.int64)

@@ -12,6 +12,7 @@ import numpy as np
 
 from xnn import functional as F
 from xnn._typing import Array, Gradients, Pullback
+from xnn.functional.replicas import current
 from xnn.kernels.cupy.gradients import as_gradient
 from xnn.kernels.cupy.launching import FLOATS, Kernel, ready, spread
 from xnn.kernels.cupy.sums import VECTORS, columns, launch_sums, vector_of
@@ -35,8 +36,10 @@ _LONG_ROW = 1024
 def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     """As `xnn.functional.batch_norm_statistics`, in float32 for float16 too."""
     plain = _plain(x)
-    if plain is None:
-        return F.batch_norm_statistics(x)
+    if plain is None or current() is not None:
+        # The sums are those of all replicas.
+        is_half = isinstance(x, cupy.ndarray) and x.dtype == np.float16
+        return F.batch_norm_statistics(x.astype(np.float32) if is_half else x)
     channels = plain.shape[-1]
     statistics = cupy.empty(channels, np.float32), cupy.empty(channels, np.float32)
     parameters = plain.dtype.char, vector_of(channels, plain)
@@ -99,7 +102,7 @@ def _batch_norm(
     statistics: tuple[Array, Array] | None,
 ) -> tuple[Array, Pullback] | None:
     plain = _plain(x, weight, bias, *(statistics or ()))
-    if plain is None:
+    if plain is None or current() is not None:
         return None
     mean, variance = batch_norm_statistics(plain) if statistics is None else statistics
     return _normalize(activation, plain, weight, bias, mean, variance, eps, True)

@@ -7,6 +7,7 @@ from numba import types
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.functional.replicas import numbers_before
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
 from xnn.kernels.numpy.threads import threads
@@ -22,13 +23,14 @@ _LEAST_SIMPLE = 2**19
 def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     """As `xnn.functional.dropout`, with the same mask."""
     # Positions are 32-bit words below; the reference's are wider.
-    plain = x.dtype == np.float32 and x.flags.c_contiguous and 0.0 <= rate < 1.0 and x.size < 2**31
+    first = numbers_before(x)
+    plain = x.dtype == np.float32 and x.flags.c_contiguous and 0.0 <= rate < 1.0 and first + x.size < 2**31
     if not plain or random.backend.library != "numpy":
         return F.dropout(x, rate, random)
     scale, least = np.float32(1.0 / (1.0 - rate)), _least_word(rate)
     keys = random.next_keys()
     y, kept = empty(x.shape), empty(x.shape, np.uint8)
-    _spread(lambda first, *parts: _draw(*parts, first, *keys, least, scale), (x, y, kept), _LEAST)
+    _spread(lambda start, *parts: _draw(*parts, start, *keys, least, scale), (x, y, kept), first)
 
     def pullback(dy: Array) -> Array:
         if dy.dtype != np.float32 or not dy.flags.c_contiguous:
@@ -40,12 +42,12 @@ def dropout(x: Array, rate: float, random: Random) -> tuple[Array, Pullback]:
     return y, pullback
 
 
-def _spread(kernel: Any, arrays: tuple[Array, ...], least: int) -> None:
-    """As `Threads.spread`, for a kernel that gets the position at which its part begins."""
+def _spread(kernel: Any, arrays: tuple[Array, ...], first: int) -> None:
+    """As `Threads.spread`, for a kernel that gets the position at which its part begins, counted from `first`."""
     flat = [array.reshape(-1) for array in arrays]
     pool = threads()
-    parts = pool.parts(flat[0].size, least)
-    pool.run(lambda part: kernel(np.uint32(part.start), *(a[part.start : part.stop] for a in flat)), parts)
+    parts = pool.parts(flat[0].size, _LEAST)
+    pool.run(lambda part: kernel(np.uint32(first + part.start), *(a[part.start : part.stop] for a in flat)), parts)
 
 
 def _least_word(rate: float) -> np.uint32:

@@ -124,7 +124,10 @@ def _weight_gradient(x: Array, dy: Array, dweight: Array | None) -> Array:
     if len(x) > _FEW_ROWS:
         return product(x.T, dy, dweight)
     result = empty((x.shape[1], dy.shape[1])) if dweight is None else dweight
-    _add_outers(x, dy, result)
+    if len(x):
+        _add_outers(x, dy, result)
+    else:
+        result[...] = 0.0
     return result
 
 

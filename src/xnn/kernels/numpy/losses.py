@@ -8,6 +8,7 @@ from numba import types
 
 from xnn import functional as F
 from xnn._typing import Array, Pullback
+from xnn.functional.replicas import batch_length, current, total
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.exponential import exp
 from xnn.kernels.numpy.memory import empty
@@ -25,18 +26,21 @@ def softmax_cross_entropy(
     sample_weight: Array | None = None,
 ) -> tuple[Array, Pullback]:
     """As `xnn.functional.softmax_cross_entropy`, for labels that are classes; it leaves weights to the reference."""
-    plain = logits.dtype == np.float32 and logits.flags.c_contiguous and labels.dtype.kind in "iu"
-    fits = logits.ndim == 2 and logits.size > 0 and labels.shape == logits.shape[:1]
+    # As for batch norm, all replicas decide alike, with any number of images.
+    among_others = current() is not None
+    plain = logits.dtype == np.float32 and (among_others or logits.flags.c_contiguous) and labels.dtype.kind in "iu"
+    fits = logits.ndim == 2 and labels.shape == logits.shape[:1] and min(batch_length(len(labels)), logits.shape[1]) > 0
     weighted = class_weight is not None or sample_weight is not None
     if weighted or not (plain and fits and 0.0 <= label_smoothing < 1.0):
         return F.softmax_cross_entropy(logits, labels, label_smoothing, class_weight, sample_weight)
-    gradient, total = empty(logits.shape), 0.0
+    logits = np.ascontiguousarray(logits)
+    gradient, summed = empty(logits.shape), 0.0
     rows, classes = logits.shape
-    step = max(_BLOCK // classes, 1)
+    length, step = batch_length(rows), max(_BLOCK // classes, 1)
     for first in range(0, rows, step):
         block = slice(first, first + step)
-        total += _cross_entropy(logits[block], labels[block], label_smoothing, 1.0 / rows, gradient[block])
-    loss = np.asarray(total / rows, dtype=np.float32)
+        summed += _cross_entropy(logits[block], labels[block], label_smoothing, 1.0 / length, gradient[block])
+    loss = np.asarray(total(np.asarray(summed)) / length, dtype=np.float32)
 
     def pullback(dloss: Array | float = 1.0) -> Array:
         return gradient * np.float32(dloss)

@@ -14,6 +14,7 @@ from numba import types
 
 from xnn import functional as F
 from xnn._typing import Array, Gradients, Pullback
+from xnn.functional.replicas import batch_rows, current, statistics_total
 from xnn.kernels.numpy.activations import normal
 from xnn.kernels.numpy.compiled import compiled, inlined
 from xnn.kernels.numpy.memory import empty
@@ -28,16 +29,29 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     """As `xnn.functional.batch_norm_statistics`."""
     if not _is_plain(x):
         return F.batch_norm_statistics(x)
+    x = np.ascontiguousarray(x)
     rows, parts = _rows(x)
-    origin = rows[0].copy()
+    origin = rows[0].copy() if len(rows) else np.zeros(x.shape[-1], np.float32)
 
     def sums(part: range) -> Array:
-        total = np.zeros((2, len(origin)))
-        _sum_powers(rows[part.start : part.stop], origin, total)
-        return total
+        powers = np.zeros((2, len(origin)))
+        _sum_powers(rows[part.start : part.stop], origin, powers)
+        return powers
 
-    first, second = sum(threads().run(sums, parts)) / len(rows)
+    first, second = _moments(sum(threads().run(sums, parts)), origin, x)
     return (origin + first).astype(np.float32), np.maximum(second - first * first, 0.0).astype(np.float32)
+
+
+def _moments(sums: Array, origin: Array, x: Array) -> Array:
+    """Return the mean of x - origin and of its square over the batch, of which other replicas may have a part."""
+    if current() is None:
+        return sums / (x.size // len(origin))
+    # Each replica has an origin of its own, so they add up powers of x itself; float64 has digits enough for that.
+    first, second = sums
+    shift, count = origin.astype(np.float64), x.size // len(origin)
+    powers = statistics_total(np.stack([first + count * shift, second + shift * (2.0 * first + count * shift)]))
+    mean, square = powers / batch_rows(x)
+    return np.stack([mean - shift, square - shift * (2.0 * mean - shift)])
 
 
 def batch_norm(
@@ -71,6 +85,7 @@ def _batch_norm(
     eps: float,
     statistics: tuple[Array, Array] | None,
 ) -> tuple[Array, Pullback]:
+    x = np.ascontiguousarray(x)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
     rows, parts = _rows(x)
     y, r, scale, shift = _normalize(activation, x, weight, bias, mean, variance, eps)
@@ -81,22 +96,23 @@ def _batch_norm(
         dz_rows = dy_rows if activation is None else empty(x.shape).reshape(rows.shape)
 
         def sums(part: range) -> Array:
-            total = np.zeros((2, len(mean)))
+            products = np.zeros((2, len(mean)))
             _SUMS[activation](
-                dy_rows[as_slice(part)], rows[as_slice(part)], mean, scale, shift, dz_rows[as_slice(part)], total
+                dy_rows[as_slice(part)], rows[as_slice(part)], mean, scale, shift, dz_rows[as_slice(part)], products
             )
-            return total
+            return products
 
         # Σ dy and Σ dy x̂, with dy before it is scaled by γ.
-        plain, along = sum(threads().run(sums, parts))
-        along = along * r
+        own = sum(threads().run(sums, parts))
+        own[1] *= r
+        (plain, along), count = statistics_total(own), batch_rows(x)
         dx = None
         if needs[0]:
             dx_rows = dz_rows if activation is not None else empty(x.shape).reshape(rows.shape)
             dx = dx_rows.reshape(x.shape)
             # dx = scale dy - slope x + offset, which is scale (dy - mean(dy) - x̂ mean(dy x̂)).
-            slope = (scale * r * along / len(rows)).astype(np.float32)
-            offset = (slope * mean - scale * plain / len(rows)).astype(np.float32)
+            slope = (scale * r * along / count).astype(np.float32)
+            offset = (slope * mean - scale * plain / count).astype(np.float32)
             threads().run(
                 lambda part: _combine(
                     dz_rows[as_slice(part)], rows[as_slice(part)], scale, slope, offset, dx_rows[as_slice(part)]
@@ -105,8 +121,8 @@ def _batch_norm(
             )
         return (
             dx,
-            along.astype(np.float32) if needs[1] and weight is not None else None,
-            plain.astype(np.float32) if needs[2] and bias is not None else None,
+            own[1].astype(np.float32) if needs[1] and weight is not None else None,
+            own[0].astype(np.float32) if needs[2] and bias is not None else None,
         )
 
     return y, pullback
@@ -133,6 +149,7 @@ def batch_norm_inference_gelu(x: Array, norm: tuple[Any, ...], gelu: tuple[str])
 def _batch_norm_inference(activation: str | None, x: Array, *norm: Any) -> tuple[Array, Pullback] | None:
     if not _is_plain(x, *norm[:4]):
         return None
+    x = np.ascontiguousarray(x)
     y, _, _, _ = _normalize(activation, x, *norm)
 
     def pullback(dy: Array, needs: tuple[bool, bool, bool] = (True, True, True)) -> Gradients:
@@ -160,7 +177,12 @@ def _normalize(
 
 
 def _is_plain(x: Array, *others: Array | None) -> bool:
-    if x.ndim < 2 or x.size == 0 or x.dtype != np.float32 or not x.flags.c_contiguous:
+    if x.ndim < 2 or x.dtype != np.float32:
+        return False
+    # All replicas have to take part in the same sums: they decide by what they have in common, which neither the number
+    # of images is, nor whether those of a view lie in one piece.
+    fits = 0 not in x.shape[1:] if current() is not None else x.size > 0 and x.flags.c_contiguous
+    if not fits:
         return False
     return all(a is None or (a.dtype == np.float32 and a.shape == x.shape[-1:]) for a in others)
 
