@@ -11,7 +11,7 @@ the same numbers.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from xnn import kernels
 from xnn._typing import Array, ArrayObject, Shape
@@ -62,6 +62,8 @@ class Drawn(ABC):
 class HorizontalFlip(Drawn):
     """Mirror an image left to right with a probability of one half."""
 
+    draws_by_image: ClassVar[bool] = True
+
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw which images of an array of shape (n, h, w, c) to mirror."""
         # integers(0, 2) is 0 exactly where uniform() < 0.5, so the draw is unchanged.
@@ -96,6 +98,8 @@ class RandomCrop(Drawn):
     fill : {"zero", "reflect"}
         What fills the border: zeros, or the image mirrored at its outermost pixels (which are not repeated).
     """
+
+    draws_by_image: ClassVar[bool] = True
 
     padding: int
     fill: str = "zero"
@@ -137,6 +141,8 @@ class Cutout(_Square):
         The side of the square in pixels.
     """
 
+    draws_by_image: ClassVar[bool] = True
+
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw where to blank each image of an array of shape (n, h, w, c)."""
         count, height, width, _ = shape
@@ -157,6 +163,8 @@ class RandomWindow(_Square):
     size : int
         The side of the square in pixels.
     """
+
+    draws_by_image: ClassVar[bool] = True
 
     def draw(self, shape: Shape, random: Random) -> Step:
         """Draw where to cut each image of an array of shape (n, h, w, c)."""

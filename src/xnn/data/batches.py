@@ -16,6 +16,7 @@ from xnn.data.by_epoch import for_images
 from xnn.data.mixing import Mixing, mixer_within, one_hot
 from xnn.data.normalization import Normalization, scaled
 from xnn.data.residence import RESIDENT_DTYPES, DeviceCopy, DeviceSource, HostSource, Source, device_copy
+from xnn.data.shares import OwnDraws, Share, draws_by_image, own_positions
 from xnn.data.splits import Split
 from xnn.errors import SettingError
 from xnn.random import Random
@@ -155,29 +156,97 @@ class Batches:
         ValueError
             If `epoch` is negative, or `start` is not in [0, len(self)].
         """
+        self._check_start(epoch, start)
+        return self._batches(epoch, start)
+
+    def parts(self, epoch: int, start: int, share: Share) -> Iterator[tuple[int, slice, tuple[Array, Array]]]:
+        """Return parts of the batches that `epoch` returns, for one of several ranks that share the work.
+
+        Only the images that the rank takes are prepared, unless `mix` needs the others of the batch, or an
+        augmentation of one's own may draw its random numbers in any order: its class says by ``draws_by_image = True``
+        that all arrays which it draws have the images as their last axis.
+
+        Parameters
+        ----------
+        epoch, start : int
+        share : callable
+            ``images -> slice``: which of the images of a batch of so many the rank takes, maybe none.
+
+        Yields
+        ------
+        images : int
+            How many the whole batch has.
+        own : slice
+            Which of them these are.
+        batch : (images, labels)
+            Bit for bit those of the whole batch.
+        """
+        self._check_start(epoch, start)
+        if self.mix is None and draws_by_image(self.augment):
+            return self._parts(epoch, start, share)
+        return self._cut(epoch, start, share)
+
+    def _check_start(self, epoch: int, start: int) -> None:
         if epoch < 0 or not 0 <= start <= len(self):
             raise ValueError(f"there is no batch {start} of epoch {epoch}; an epoch has {len(self)} batches")
-        return self._batches(epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Array, Array]]:
         size = self.batch_size
+        for block_start, x, labels in self._blocks(epoch, start):
+            count = x.shape[0]
+            for first in range(max(start * size - block_start, 0), count, size):
+                last = min(first + size, count)
+                yield self._mixed(x[first:last, ...], labels[first:last], epoch, (block_start + first) // size)
+
+    def _cut(self, epoch: int, start: int, share: Share) -> Iterator[tuple[int, slice, tuple[Array, Array]]]:
+        for x, labels in self._batches(epoch, start):
+            own = share(x.shape[0])
+            yield x.shape[0], own, (x[own, ...], labels[own, ...])
+
+    def _parts(self, epoch: int, start: int, share: Share) -> Iterator[tuple[int, slice, tuple[Array, Array]]]:
+        size = self.batch_size
+        for block_start, x, labels in self._blocks(epoch, start, share):
+            place = 0
+            for first in range(block_start, min(block_start + self._block_size, self.images), size):
+                images = min(size, self.images - first)
+                own = share(images)
+                last = place + own.stop - own.start
+                if first >= start * size:
+                    yield images, own, (x[place:last, ...], labels[place:last])
+                place = last
+
+    @property
+    def _block_size(self) -> int:
+        """Images in a block: whole batches."""
         most = min(_BLOCK, _BLOCK_NUMBERS // max(math.prod(self.split.images.shape[1:]), 1))
-        block_size = max(most // size, 1) * size
+        return max(most // self.batch_size, 1) * self.batch_size
+
+    def _blocks(self, epoch: int, start: int, share: Share | None = None) -> Iterator[tuple[int, Array, Array]]:
+        """Yield blocks from the one with batch `start` on: where it begins, and its images and labels.
+
+        With `share`, only those that a rank takes.
+        """
+        size = self._block_size
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split)) if self.shuffle else None
+        own = None if share is None else own_positions(self.images, self.batch_size, share)
+        if own is not None:
+            order = own if order is None else order[own]
         with self.backend.current():
             resident = self._copy
         source: Source = (
             HostSource(self.split, self.backend, order) if resident is None else DeviceSource(resident, order)
         )
-        first_image = start * size
-        for block_start in range(first_image // block_size * block_size, self.images, block_size):
-            block_stop = min(block_start + block_size, self.images)
+        for first in range(start * self.batch_size // size * size, self.images, size):
+            last = min(first + size, self.images)
             with self.backend.current():
-                x, labels = self._block(epoch, source, block_start, block_stop)
-            count = block_stop - block_start
-            for first in range(max(first_image - block_start, 0), count, size):
-                last = min(first + size, count)
-                yield self._mixed(x[first:last, ...], labels[first:last], epoch, (block_start + first) // size)
+                random = Random(self.backend, self.seed, f"augment/{epoch}/{first}")
+                if own is None:
+                    x, labels = self._block(epoch, source, first, last, random)
+                else:
+                    begin, end = np.searchsorted(own, [first, last]).tolist()
+                    random = OwnDraws(random, last - first, own[begin:end] - first)
+                    x, labels = self._block(epoch, source, begin, end, random)
+            yield first, x, labels
 
     def _mixed(self, x: Array, labels: Array, epoch: int, number: int) -> tuple[Array, Array]:
         """Return a batch after `mix`: a pure function of the seed, the epoch, the batch and its number."""
@@ -199,10 +268,9 @@ class Batches:
             self._known_factors[width] = factors
         return self._known_factors[width]
 
-    def _block(self, epoch: int, source: Source, start: int, stop: int) -> tuple[Array, Array]:
-        """Return the images and labels at positions `start` to `stop` of an epoch, on the device."""
+    def _block(self, epoch: int, source: Source, start: int, stop: int, random: Random) -> tuple[Array, Array]:
+        """Return the images and labels at positions `start` to `stop` of a source, on the device."""
         augment = for_images(self.augment, lambda: source.begins(start, stop, self.seed), epoch)
-        random = Random(self.backend, self.seed, f"augment/{epoch}/{start}")
         images, indices = source.among(start, stop)
         x = self._in_one_pass(images, indices, augment, random)
         if x is None:

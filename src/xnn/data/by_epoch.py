@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class AlternatingFlip:
 
     `Batches` tells it which images are in a batch; it cannot be applied on its own.
     """
+
+    draws_by_image: ClassVar[bool] = True
 
     def of(self, indices: HostArray, seed: int, epoch: int) -> Mirror:
         """Return the augmentation in an epoch for the images at `indices` (n,) of the data set."""

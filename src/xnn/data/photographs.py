@@ -9,7 +9,7 @@ images at a time, since it takes some ten times the memory of the pixels.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from xnn import kernels
 from xnn._arrays import clamp
@@ -36,6 +36,8 @@ class RandomResizedCrop:
         Least and greatest ratio of its width to its height, as a multiple of the image's; drawn evenly by its
         logarithm. A side that would be longer than the image's is as long as that.
     """
+
+    draws_by_image: ClassVar[bool] = True
 
     scale: tuple[float, float] = (0.35, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
@@ -78,6 +80,8 @@ class RandomRotation:
         The greatest angle, to either side.
     """
 
+    draws_by_image: ClassVar[bool] = True
+
     degrees: float = 15.0
 
     def __post_init__(self) -> None:
@@ -118,6 +122,8 @@ class ColourJitter:
     brightness, contrast, saturation : float
         The strength s of each, from 0 to 1.
     """
+
+    draws_by_image: ClassVar[bool] = True
 
     brightness: float = 0.3
     contrast: float = 0.3
