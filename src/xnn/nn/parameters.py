@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -25,7 +25,7 @@ class Buffer:
         return {name: kept for name, kept in vars(self).items() if name not in _ARRAYS}
 
 
-_ARRAYS = ("value", "operand", "pending", "_gradient")
+_ARRAYS = ("value", "operand", "pending", "taken", "_gradient")
 
 
 @dataclass(eq=False)
@@ -45,6 +45,8 @@ class Parameter(Buffer):
         Views of the model's flat vectors, from `Layer.build` on.
     pending : Pending or None
         A gradient that has not been written yet.
+    taken : callable or None
+        Called without arguments whenever the parameter has a new gradient, which is written then.
     operand : array
         What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, refreshed by
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
@@ -54,6 +56,7 @@ class Parameter(Buffer):
     trainable: bool = True
     operand: Array = field(default=None, init=False, repr=False)
     pending: Pending | None = field(default=None, init=False, repr=False)
+    taken: Callable[[], None] | None = field(default=None, init=False, repr=False)
     _gradient: Array = field(default=None, init=False, repr=False)
 
     @property
@@ -69,10 +72,12 @@ class Parameter(Buffer):
         self.pending = None
         if not hasattr(gradient, "write"):
             self._gradient[...] = gradient
-        elif gradient.waits:
+        elif gradient.waits and self.taken is None:
             self.pending = gradient
         else:
             gradient.write(self._gradient)
+        if self.taken is not None:
+            self.taken()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from array_api_compat import array_namespace, device
 
@@ -33,6 +33,16 @@ class Matrix(NamedTuple):
     def stop(self) -> int:
         """Position after the last."""
         return self.start + self.size
+
+
+class Owners(Protocol):
+    """Several processes that train one model; each matrix is updated by one of them, its owner."""
+
+    def own(self, matrices: Sequence[Matrix]) -> Sequence[Matrix]:
+        """Return those that this process owns."""
+
+    def gather(self, matrices: Sequence[Matrix]) -> None:
+        """Give all processes all of these matrices' parameters, as their owners have them."""
 
 
 def hidden_matrices(model: Model) -> Rule:
@@ -92,6 +102,11 @@ class Muon(Optimizer):
     decay_all : bool
         Also decay parameters that their layer marks as not decayed.
 
+    Attributes
+    ----------
+    matrices : list of Matrix
+        The model's, in the order of the flat vector.
+
     Raises
     ------
     ValueError
@@ -121,7 +136,8 @@ class Muon(Optimizer):
         self.adjust = adjust
         self.normalize = _checks.flag("normalize", normalize)
         self.iterations = _checks.count("iterations", iterations, 1)
-        self._matrices = _matrices(model.layout())
+        self.matrices = self._matrices = _matrices(model.layout())
+        self._owners: Owners | None = None
         self._add_slot("velocity")
 
     def matrices_in(self, runs: Sequence[Run]) -> list[tuple[Matrix, float]]:
@@ -132,6 +148,20 @@ class Muon(Optimizer):
             for matrix in self._matrices
             if run.start <= matrix.start and matrix.stop <= run.stop
         ]
+
+    def share(self, owners: Owners | None) -> None:
+        """Update only matrices that this process owns from now on, and get the others from their owners; None: all.
+
+        Of the other matrices, neither gradients nor velocities are read or written.
+        """
+        self._owners = owners
+        self._matrices = self.matrices if owners is None else list(owners.own(self.matrices))
+
+    def step(self) -> None:
+        """Update the trainable parameters from the model's gradients, in place."""
+        super().step()
+        if self._owners is not None:
+            self._owners.gather(self.matrices)
 
     def _update_runs(self, runs: Sequence[Run]) -> None:
         vectors = self.model.parameters.flat, self.model.gradients.flat, self.slots["velocity"]
