@@ -27,6 +27,7 @@ ORDER = [
     ("data",),
     ("tasks",),
     ("training",),
+    ("distributed",),
     ("recipes",),
     ("runs",),
     ("reporting",),

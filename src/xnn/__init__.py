@@ -1,8 +1,8 @@
 """Neural networks with every derivative written by hand, once, against the Python Array API standard.
 
 `backend` picks the array library and the device; `functional` holds the mathematics, `nn` the layers, `optim`
-optimizers and schedules, `data` the data sets, `training` the loop, `runs` what is on disk. Parts are loaded when first
-used; ``import xnn`` loads NumPy and nothing heavier.
+optimizers and schedules, `data` the data sets, `training` the loop, `distributed` several processes, `runs` what is on
+disk. Parts are loaded when first used; ``import xnn`` loads NumPy and nothing heavier.
 """
 
 import importlib
@@ -16,7 +16,7 @@ spare_blas()
 from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which by then must know how many threads
 
 if TYPE_CHECKING:
-    from xnn import data, functional, nn, optim, recipes, reporting, runs, testing, training
+    from xnn import data, distributed, functional, nn, optim, recipes, reporting, runs, testing, training
     from xnn.nn.saving import load
     from xnn.runs import Settings
     from xnn.runs.run import train
@@ -29,6 +29,7 @@ __all__ = [
     "__version__",
     "backend",
     "data",
+    "distributed",
     "functional",
     "load",
     "nn",
@@ -42,7 +43,19 @@ __all__ = [
 ]
 
 # Not in `__all__`: it would take the place of Python's own `typing` after ``from xnn import *``.
-_PARTS = {"data", "functional", "nn", "optim", "recipes", "reporting", "runs", "testing", "training", "typing"}
+_PARTS = {
+    "data",
+    "distributed",
+    "functional",
+    "nn",
+    "optim",
+    "recipes",
+    "reporting",
+    "runs",
+    "testing",
+    "training",
+    "typing",
+}
 _HOMES = {
     "Settings": "xnn.runs.settings",
     "Trainer": "xnn.training.trainer",

@@ -1,6 +1,8 @@
 """Where the trainer gets batches: `xnn.data.Batches`, or a pair of arrays made to look like it."""
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -9,6 +11,7 @@ from xnn import _checks, nn
 from xnn._typing import Array, ArrayLike, ArrayObject
 from xnn.backends import Backend
 from xnn.data.batches import Batches
+from xnn.data.shares import Share
 from xnn.data.splits import HostArray, class_labels
 
 
@@ -30,8 +33,21 @@ class Loader(Protocol):
         """
 
 
+@contextmanager
+def closing(batches: Iterator[tuple[Array, ...]]) -> Iterator[Iterator[tuple[Array, ...]]]:
+    """Return a context that ends an iteration, also after an error: what holds only within it must not outlast it."""
+    try:
+        yield batches
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()
+
+
 _LOOKED_AT = 1024
 """Examples that are checked together."""
+
+_COMPARED = 64
+"""Examples that are compared between ranks."""
 
 Data: TypeAlias = Loader | tuple[ArrayLike, ...]
 """Batches, or arrays (x, labels) or (x, labels, sample_weight) to be cut into some."""
@@ -117,6 +133,10 @@ class ArrayBatches:
                     f"labels must be from 0 to {classes - 1}, as the model has {classes} outputs, not {label}"
                 )
 
+    def checksum(self) -> int:
+        """Return a number that is another one for other labels, or for examples that differ throughout."""
+        return checksum_of(self._backend.to_numpy(self._labels), lambda index: self._backend.to_numpy(self._x[index]))
+
     def first_not_finite(self) -> int | None:
         """Return the first example, from 0, that holds NaN or infinity, or None if none does."""
         xp = self._backend.xp
@@ -138,18 +158,29 @@ class ArrayBatches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Array, ...]]:
         """Yield the batches of an epoch, beginning with batch `start`."""
-        xp = self._backend.xp
-        order = None
-        if self._shuffle:
-            permutation = np.random.default_rng([self._seed, epoch]).permutation(self.images)
-            order = self._backend.asarray(permutation, "int64")
+        order = self._order(epoch)
         for first in range(start * self.batch_size, self.images, self.batch_size):
-            part = slice(first, min(first + self.batch_size, self.images))
-            if order is None:
-                yield tuple(array[part, ...] for array in self._arrays)
-            else:
-                chosen = order[part]
-                yield tuple(xp.take(array, chosen, axis=0) for array in self._arrays)
+            yield self._taken(order, slice(first, min(first + self.batch_size, self.images)))
+
+    def parts(self, epoch: int, start: int, share: Share) -> Iterator[tuple[int, slice, tuple[Array, ...]]]:
+        """Yield parts of the batches that `epoch` yields; see `xnn.data.Batches.parts`."""
+        order = self._order(epoch)
+        for first in range(start * self.batch_size, self.images, self.batch_size):
+            images = min(self.batch_size, self.images - first)
+            own = share(images)
+            yield images, own, self._taken(order, slice(first + own.start, first + own.stop))
+
+    def _order(self, epoch: int) -> Array | None:
+        if not self._shuffle:
+            return None
+        permutation = np.random.default_rng([self._seed, epoch]).permutation(self.images)
+        return self._backend.asarray(permutation, "int64")
+
+    def _taken(self, order: Array | None, part: slice) -> tuple[Array, ...]:
+        if order is None:
+            return tuple([array[part, ...] for array in self._arrays])
+        chosen, xp = order[part], self._backend.xp
+        return tuple([xp.take(array, chosen, axis=0) for array in self._arrays])
 
 
 def _check_distributions(labels: HostArray) -> None:
@@ -211,7 +242,32 @@ def _check_mixing(data: Loader, loss: Any) -> None:
         )
 
 
+def checksum_of(labels: HostArray, example: Callable[[int], HostArray]) -> int:
+    """Return a checksum of all labels and of some examples, evenly spaced."""
+    checksum = zlib.crc32(np.ascontiguousarray(labels).tobytes())
+    for index in np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _COMPARED)).astype(np.int64)).tolist():
+        checksum = zlib.crc32(np.ascontiguousarray(example(index)).tobytes(), checksum)
+    return checksum
+
+
+def facts_of(data: Loader | None, name: str) -> dict[str, Any]:
+    """Return what all ranks must have alike of a data set, by what it is called; JSON-able."""
+    facts: dict[str, Any] = {f"{name} images": None, f"{name} batches": None}
+    if data is not None:
+        facts = {f"{name} images": data.images, f"{name} batches": len(data)}
+        checksum = None
+        if isinstance(data, ArrayBatches):
+            checksum = data.checksum()
+        elif isinstance(data, Batches):
+            images = data.split.images
+            checksum = checksum_of(data.split.labels, lambda index: images[index])
+            facts[f"{name} shuffling"] = [data.shuffle, data.seed]
+        facts[f"checksum of the {name} data"] = checksum
+    return facts
+
+
 def what_is_not_finite(data: Loader | None, name: str) -> str | None:
     """Return a clause that says where data holds NaN or infinity; None if it does not, or if nobody can tell."""
-    example = data.first_not_finite() if isinstance(data, ArrayBatches | Batches) else None
+    find = getattr(data, "first_not_finite", None)
+    example = None if find is None else find()
     return None if example is None else f"the {name} data holds NaN or infinity, first in example {example} (from 0)"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from xnn._typing import Array
 from xnn.backends import Backend
+from xnn.training.team import Alone, Team
 
 _MOST_PENDING = 1 << 14
 """Images whose logits may be kept before they are counted or flushed: 6 MiB at 100 classes in float32."""
@@ -90,15 +91,19 @@ class Meter:
 
     Only `flush` reads from the device. Losses are added one by one in float64 on the host, so that the sums do not
     depend on when it is called. With `distributions`, labels (n, c) of floats are distributions over the classes;
-    without, they are targets of another kind, which have no accuracy.
+    without, they are targets of another kind, which have no accuracy. With a `team`, each loss is that of the whole
+    batch, and all ranks add up how many of their labels are right.
     """
 
-    def __init__(self, backend: Backend, top5: bool = False, distributions: bool = False) -> None:
+    def __init__(
+        self, backend: Backend, top5: bool = False, distributions: bool = False, team: Team | None = None
+    ) -> None:
         self.backend = backend
         self.top5 = top5
         self.distributions = distributions
+        self.team: Team = Alone() if team is None else team
         self._counted: list[_Counted] = []
-        self._batches: list[tuple[Array, Array, Array]] = []
+        self._batches: list[tuple[Array, Array, Array, int]] = []
         self._images = 0
 
     def add(self, loss: Array, logits: Array, labels: Array) -> bool:
@@ -106,8 +111,9 @@ class Meter:
 
         It never is on a device, which counts by itself and frees the logits; on NumPy reading costs nothing.
         """
-        self._batches.append((loss, logits, labels))
-        self._images += labels.shape[0]
+        images = self.team.images(labels)
+        self._batches.append((loss, logits, labels, images))
+        self._images += images
         is_full = self._images > _MOST_PENDING
         if is_full and self.backend.library != "numpy":
             self._count()
@@ -125,7 +131,8 @@ class Meter:
         stacked = xp.concat([part.losses for part in counted])
         hits = [xp.stack(kind) for kind in zip(*(part.hits for part in counted), strict=True)]
         losses: list[float] = self.backend.to_numpy(stacked).tolist()
-        correct, top5 = [*(int(self.backend.to_numpy(kind).sum()) for kind in hits), None, None][:2]
+        counts = self.team.totals([int(self.backend.to_numpy(kind).sum()) for kind in hits])
+        correct, top5 = [*counts, None, None][:2]
         sizes = [size for part in counted for size in part.sizes]
         for total in sums:
             for loss, size in zip(losses, sizes, strict=True):
@@ -138,9 +145,8 @@ class Meter:
         """Reduce what was noted to a few numbers, on the device."""
         if not self._batches:
             return
-        losses, logits, labels = zip(*self._batches, strict=True)
-        sizes = [each.shape[0] for each in labels]
-        self._counted.append(_Counted(self.backend.xp.stack(losses), sizes, self._hits(logits, labels)))
+        losses, logits, labels, sizes = zip(*self._batches, strict=True)
+        self._counted.append(_Counted(self.backend.xp.stack(losses), list(sizes), self._hits(logits, labels)))
         self._batches, self._images = [], 0
 
     def _hits(self, all_logits: tuple[Array, ...], all_labels: tuple[Array, ...]) -> list[Array]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from xnn import nn
 from xnn.training.callbacks import Callback
-from xnn.training.loaders import Loader
+from xnn.training.loaders import Loader, closing
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer
@@ -44,4 +44,6 @@ class RenewStatistics(Callback):
             average.average.buffers[...] = renewed
 
     def _renew(self, trainer: "Trainer") -> None:
-        nn.renew_statistics(trainer.model, (x for x, *_ in islice(self.batches.epoch(trainer.epoch), BATCHES)))
+        # Closed at once: what else is computed in this step is of another batch.
+        with closing(trainer.team.shared(self.batches).epoch(trainer.epoch)) as batches:
+            nn.renew_statistics(trainer.model, (x for x, *_ in islice(batches, BATCHES)))

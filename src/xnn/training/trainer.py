@@ -1,34 +1,52 @@
 """The training loop."""
 
 import copy
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xnn import _checks, nn
 from xnn._typing import Array
+from xnn._version import __version__
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
 from xnn.training import state
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, IntervalRow, epoch_row, is_judged
-from xnn.training.loaders import Data, Loader, loader_of, what_is_not_finite
+from xnn.training.loaders import Data, Loader, closing, facts_of, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.scores import Metric, check_names
 from xnn.training.stopwatch import Stopwatch, working_clock
+from xnn.training.team import Alone, Team
+
+if TYPE_CHECKING:
+    from xnn.distributed import World
 
 _GLANCE = 0.25
 """Seconds after which the running loss is read again, for whoever is watching."""
 
 
+_STOP, _TO_RESUME, _SAVE = 1, 2, 4
+"""What ranks vote for after each step."""
+
+_READS_STEPS, _READS_INTERVALS = 1, 2
+"""What a rank's callbacks may do: read gradients, or the optimizer's state, after each step or at intervals."""
+
+
 class _Interrupted(Exception):  # noqa: N818 - not an error
     """Evaluation was cut short by `Trainer.request_stop`."""
+
+
+def _is_of_xnn(callback: Callback) -> bool:
+    return type(callback).__module__.partition(".")[0] == "xnn"
 
 
 class Trainer:
@@ -68,6 +86,14 @@ class Trainer:
         Name of the second data set of `fit` in the history.
     evaluate_every
         Epochs from one evaluation on that data set to the next; the last epoch always has one.
+    world
+        The processes that train together, each with its share of every batch; see `xnn.distributed.mpi`. All of them
+        make the same trainer and the same calls. Whatever the number of ranks, the training is the same but for
+        rounding.
+    sync_batch_norm
+        Whether batch normalization in training takes the mean and variance of the whole batch. Otherwise each rank
+        takes those of its own images, which saves messages but trains differently, the more so the fewer images a rank
+        has; the running statistics are the ranks' average.
     predict
         ``x -> output`` for `evaluate`, such as the mean over several views of each image; by default the model itself,
         which is also what the epochs' own rows always use.
@@ -110,6 +136,8 @@ class Trainer:
         held_out: str = "validation",
         evaluate_every: int = 1,
         predict: Callable[[Array], Array] | None = None,
+        world: "World | None" = None,
+        sync_batch_norm: bool = True,
     ) -> None:
         _checks.count("log_every", log_every, 1)
         _checks.count("evaluate_every", evaluate_every, 1)
@@ -133,6 +161,7 @@ class Trainer:
         self.held_out = held_out
         self.evaluate_every = evaluate_every
         self.predict = model if predict is None else predict
+        self.team: Team = Alone() if world is None or world.size == 1 else world.team(model, optimizer, sync_batch_norm)
 
         self.epoch = self.batch = self.step = 0
         self.epochs = self.batches = self.first_epoch = 0
@@ -141,6 +170,8 @@ class Trainer:
         self.clock, self.epoch_clock = Stopwatch(), working_clock()
         self.stop_reason: str | None = None
         self._to_resume = False
+        self._wants_save = self._all_save = False
+        self._read_at_steps = self._read_at_intervals = True
         self._train: Loader | None = None
         self.evaluating = False
         self.epoch_sums, self.interval_sums = Sums(), Sums()
@@ -183,11 +214,14 @@ class Trainer:
         NonFiniteLoss
             A loss became NaN or infinite; what was saved before is unchanged.
         ValueError, TypeError
-            The data does not fit the model.
+            The data does not fit the model, or ranks differ in weights, data or settings.
         """
-        train = self._loader(train, batch_size, shuffle=True)
-        validation = None if validation is None else self._loader(validation, batch_size, shuffle=False)
+        whole = self._loader(train, batch_size, shuffle=True)
+        held_out = None if validation is None else self._loader(validation, batch_size, shuffle=False)
         total, self.first_epoch = self._goal(epochs, until)
+        self.team.agree(lambda: self._facts(whole, held_out, total))
+        train = self.team.shared(whole)
+        validation = None if held_out is None else self.team.shared(held_out)
         if self.batch > len(train):
             raise ValueError(
                 f"training stopped after batch {self.batch} of an epoch, and this data has {len(train)} batches an "
@@ -201,12 +235,35 @@ class Trainer:
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with self.clock.running(), self.model.computing(), quiet:
             self._call("fit_begin")
-            while self.epoch < total and self.stop_reason is None:
+            while self.epoch < total and not self._stops():
                 self._run_epoch(train, validation)
                 if self.batch == 0:
                     self._call("epoch_end", self.history[-1])
             self._call("fit_end")
         return self.history
+
+    def _facts(self, train: Loader, validation: Loader | None, total: int) -> dict[str, Any]:
+        """Return what all ranks must have alike, as far as it can be compared."""
+        model = self.model
+        weights = [model.backend.to_numpy(vector) for vector in (model.parameters.flat, model.buffers.flat)]
+        facts = {
+            "xnn": __version__,
+            "model": [type(model).__name__, weights[0].size, model.dtype, model.precision],
+            "seed": model.random.seed,
+            "optimizer": type(self.optimizer).__name__,
+            **facts_of(train, "training"),
+            **facts_of(validation, self.held_out),
+            "steps done": [self.epoch, self.batch, self.step],
+            "last epoch": total,
+            "log_every": self.log_every,
+            "evaluate_every": self.evaluate_every,
+            "clip_norm": self.clip_norm,
+            "metrics": list(self.metrics),
+        }
+        for name in ("penalty", "average", "schedule", "scaler"):
+            facts[name] = getattr(self, name) is not None
+        facts["checksum of the weights"] = hashlib.sha256(b"".join(vector.tobytes() for vector in weights)).hexdigest()
+        return facts
 
     def _goal(self, epochs: int | None, until: int | None) -> tuple[int, int]:
         """Return after how many epochs in all to end, and how many of them belong to earlier calls."""
@@ -227,6 +284,29 @@ class Trainer:
         self.stop_reason = reason
         self._to_resume = to_resume
 
+    def _stops(self) -> bool:
+        """Whether to stop: all ranks do so after the same step, whichever was asked to."""
+        own = 0 if self.stop_reason is None else _TO_RESUME if self._to_resume else _STOP
+        votes = self.team.votes(own | _SAVE if self._wants_save else own)
+        self._wants_save, self._all_save = False, any(vote & _SAVE for vote in votes)
+        asked = [rank for rank, vote in enumerate(votes) if vote & (_STOP | _TO_RESUME)]
+        if asked:
+            self.stop_reason = self.stop_reason or f"rank {asked[0]} was asked to stop"
+            self._to_resume = bool(votes[asked[0]] & _TO_RESUME)
+        return bool(asked)
+
+    def saves_together(self, due: bool) -> bool:
+        """Whether to save after this step, at which a callback finds that it is `due` by its rank's clock.
+
+        Clocks differ, and to save is something that all ranks do after the same step. So the first rank's clock
+        counts, and the others learn of it at the end of this step: they all save after the next one.
+        """
+        if isinstance(self.team, Alone):
+            return due
+        if not self._all_save:
+            self._wants_save |= due and self.team.rank == 0
+        return self._all_save
+
     @property
     def interrupted(self) -> bool:
         """Whether training stopped early and should be resumed some other time."""
@@ -239,7 +319,7 @@ class Trainer:
 
     def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
         """Return loss, accuracies and metrics over all of `data`, with the averaged weights where there are some."""
-        loader = self._loader(data, batch_size, shuffle=False)
+        loader = self.team.shared(self._loader(data, batch_size, shuffle=False))
         with self.model.backend.current():
             return self._evaluate(loader, self.predict, interruptible=False)
 
@@ -249,6 +329,7 @@ class Trainer:
         It may be called after any step, also in the middle of an epoch.
         """
         self._flush()
+        self.team.complete()
         return state.save(self)
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray[Any, Any]], info: Mapping[str, Any]) -> None:
@@ -268,7 +349,9 @@ class Trainer:
 
     def _new_meter(self, top5: bool = False) -> Meter:
         # What other losses take may look alike and be no distribution.
-        return Meter(self.model.backend, top5, distributions=isinstance(self.loss, nn.SoftmaxCrossEntropy))
+        return Meter(
+            self.model.backend, top5, distributions=isinstance(self.loss, nn.SoftmaxCrossEntropy), team=self.team
+        )
 
     def _loader(self, data: Data, batch_size: int, *, shuffle: bool) -> Loader:
         return loader_of(data, batch_size, shuffle=shuffle, model=self.model, loss=self.loss)
@@ -276,8 +359,13 @@ class Trainer:
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
         """Do the rest of the present epoch; unless it was stopped, add its row and go to the next."""
         self._call("epoch_begin")
+        self._ask_who_reads()
         with self.epoch_clock.running():
-            self._train_batches(train.epoch(self.epoch, self.batch))
+            with closing(train.epoch(self.epoch, self.batch)) as batches:
+                try:
+                    self._train_batches(batches)
+                finally:
+                    self.team.abandon()
             self.model.backend.synchronize()
         if self.batch < len(train):
             return
@@ -298,6 +386,15 @@ class Trainer:
         self.batch = 0
         self.epoch_sums, self.epoch_clock = Sums(), working_clock()
 
+    def _ask_who_reads(self) -> None:
+        """Find out whether callbacks may read what ranks have shared out; a rank may have callbacks of its own."""
+        others = [type(callback) for callback in self.callbacks if not _is_of_xnn(callback)]
+        reads_steps = any(kind.step_end is not Callback.step_end for kind in others)
+        own = (_READS_STEPS if reads_steps else 0) | (_READS_INTERVALS if others else 0)
+        votes = self.team.votes(own)
+        self._read_at_steps = any(vote & _READS_STEPS for vote in votes)
+        self._read_at_intervals = any(vote & _READS_INTERVALS for vote in votes)
+
     def _train_batches(self, batches: Iterable[tuple[Array, ...]]) -> None:
         """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
@@ -305,8 +402,13 @@ class Trainer:
         optimizer, schedule, average, scaler = self.optimizer, self.schedule, self.average, self.scaler
         clip_norm, log_every, note = self.clip_norm, self.log_every, self._meter.add
         is_plain = self.penalty is None and scaler is None
-        # Reading costs nothing on NumPy; on a device it would mean waiting.
-        glance = perf_counter() + _GLANCE if self.model.backend.library == "numpy" else math.inf
+        team, is_alone = self.team, isinstance(self.team, Alone)
+        if step_hooks and not is_alone:
+            step_hooks = [partial(self._apart, hook) for hook in step_hooks]
+        others_read = not is_plain or bool(clip_norm) or self._read_at_steps
+        # Reading costs nothing on NumPy; on a device it would mean waiting, and several ranks have to do it together.
+        may_glance = self.model.backend.library == "numpy" and is_alone
+        glance = perf_counter() + _GLANCE if may_glance else math.inf
         for x, labels, *weight in batches:
             if schedule is not None:
                 optimizer.lr = schedule(self.step)
@@ -315,7 +417,9 @@ class Trainer:
             output, pullback = forward(x, train=True)
             loss, loss_pullback = loss_forward(output, labels, *weight)
             if is_plain:
+                team.begin(others_read)
                 pullback(loss_pullback(), input_gradient=False)
+                team.finish()
             else:
                 self._pull(loss, loss_pullback, pullback)
             if clip_norm:
@@ -333,12 +437,13 @@ class Trainer:
                 self._end_interval()
             elif full or perf_counter() > glance:
                 self._flush()
-                glance = perf_counter() + _GLANCE
+                glance = perf_counter() + _GLANCE if may_glance else math.inf
             for hook in step_hooks:
                 hook(self)
-            if self.stop_reason is not None:
+            if self.stop_reason is not None if is_alone else self._stops():
                 break
         self._flush()
+        team.complete()
 
     def _pull(self, loss: Array, loss_pullback: Any, pullback: Any) -> None:
         """Fill the gradients when a penalty is added to the loss, or the loss is scaled."""
@@ -350,7 +455,9 @@ class Trainer:
             dloss, dpenalty = sum_pullback()
         if self.scaler is not None:
             dloss = dloss * self.scaler.scale
+        self.team.begin()
         pullback(loss_pullback(dloss), input_gradient=False)
+        self.team.finish()
         if self.scaler is not None:
             self.scaler.unscale()
         if penalty_pullback is not None:
@@ -388,6 +495,8 @@ class Trainer:
             report = self.scaler.report()
             row["loss_scale"], row["skipped_steps"] = report["loss_scale"], report["skipped_steps"]
         self.interval_sums = Sums()
+        if self._read_at_intervals:
+            self.team.complete()
         self._call("interval", row)
 
     def _evaluate(self, data: Loader, predict: Callable[[Array], Array], *, interruptible: bool) -> Metrics:
@@ -395,14 +504,18 @@ class Trainer:
         sums, meter, metrics = Sums(), self._new_meter(top5=True), copy.deepcopy(self.metrics)
         self.evaluating = True
         try:
-            with nullcontext() if self.average is None else self.average.applied():
-                for x, labels, *weight in data.epoch(0):
-                    if interruptible and self.stop_reason is not None:
+            averaged = nullcontext() if self.average is None else self.average.applied()
+            with averaged, closing(data.epoch(0)) as batches:
+                for x, labels, *weight in batches:
+                    if interruptible and self._stops():
                         raise _Interrupted
                     output = predict(x)
                     loss, _ = self.held_out_loss.forward(output, labels, *weight)
-                    for metric in metrics.values():
-                        metric.update(output, labels)
+                    if metrics:
+                        whole = self.team.joined(output), self.team.joined(labels)
+                        with self.team.apart():
+                            for metric in metrics.values():
+                                metric.update(*whole)
                     if meter.add(loss, output, labels):
                         meter.flush(sums)
         finally:
@@ -414,5 +527,10 @@ class Trainer:
         return replace(sums.metrics(), values=finite)
 
     def _call(self, hook: str, *arguments: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, hook)(self, *arguments)
+        with self.team.apart():
+            for callback in self.callbacks:
+                getattr(callback, hook)(self, *arguments)
+
+    def _apart(self, hook: Callable[["Trainer"], None], trainer: "Trainer") -> None:
+        with self.team.apart():
+            hook(trainer)

@@ -1,0 +1,132 @@
+"""A world whose processes were started by ``mpiexec`` or ``srun``, and talk by MPI."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xnn.data.splits import HostArray
+from xnn.distributed.world import CALLS, GRADIENTS, World
+from xnn.errors import SettingError
+
+_EAGER = {CALLS: 2e-3, GRADIENTS: 2e-5}
+"""Seconds for which a request is tried at once. MPI itself would try forever, and take a core from whoever computes. A
+sleep takes some hundred microseconds, for which the other ranks wait too, and then sleep in their turn. So who has
+nothing to do but wait is patient; gradients are awaited beside the backward pass, which needs the core."""
+_PAUSE, _LONGEST_PAUSE = 1e-5, 5e-5
+"""Seconds between later tries."""
+_LAST_LINES = 0.3
+"""Seconds for what was printed to reach ``mpiexec``, which ends without reading the rest once a rank has aborted."""
+
+
+class MPIWorld(World):
+    """The processes of an MPI communicator.
+
+    Parameters
+    ----------
+    communicator : mpi4py.MPI.Comm, optional
+        By default all processes that were started together.
+    """
+
+    def __init__(self, communicator: Any = None) -> None:
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:  # without an MPI, mpi4py raises the latter
+            reason = str(error).partition("\n")[0]
+            raise SettingError(
+                f"several processes need mpi4py and an MPI ({reason}): pip install 'xnn-array[mpi]', or --ranks 1"
+            ) from None
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+            raise SettingError(
+                "this MPI does not serve several threads of a process (MPI_THREAD_MULTIPLE), which xnn needs: "
+                "install another, for example by pip install 'xnn-array[mpi]'"
+            )
+        self._mpi = MPI
+        given = MPI.COMM_WORLD if communicator is None else communicator
+        self._channels = {CALLS: given.Dup(), GRADIENTS: given.Dup()}
+        self._endings = given.Dup()
+        self.rank, self.size = given.rank, given.size
+        local = given.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = local.rank, local.size
+        # A machine is known by the first of its ranks.
+        first = np.array([self.rank])
+        local.Bcast(first)
+        firsts = np.unique(self.gathered(first))
+        self.host, self.hosts = int(np.searchsorted(firsts, first[0])), len(firsts)
+
+    def gathered(self, own: HostArray, channel: str = CALLS) -> HostArray:
+        """Return all ranks' arrays, stacked in the order of the ranks."""
+        own = np.ascontiguousarray(own)
+        everything = np.empty((self.size, *own.shape), own.dtype)
+        self.sent += own.nbytes * (self.size - 1)
+        self._finish(self._channels[channel].Iallgather(own, everything), channel)
+        return everything
+
+    def exchanged(self, pieces: Sequence[HostArray], channel: str = CALLS) -> HostArray:
+        """Send the vector ``pieces[s]`` to rank s, and return what all ranks sent to this one."""
+        lengths, own = [len(piece) for piece in pieces], len(pieces[self.rank])
+        sent = np.concatenate(pieces)
+        received = np.empty((self.size, own), sent.dtype)
+        self.sent += sent.nbytes - pieces[self.rank].nbytes
+        self._finish(self._channels[channel].Ialltoallv([sent, lengths], [received, [own] * self.size]), channel)
+        return received
+
+    def joined(self, own: HostArray, lengths: Sequence[int], channel: str = CALLS) -> HostArray:
+        """Return all ranks' vectors, which are of these lengths, one after the other."""
+        everything = np.empty(sum(lengths), own.dtype)
+        self.sent += everything.nbytes - lengths[(self.rank + 1) % self.size] * own.itemsize
+        self._finish(
+            self._channels[channel].Iallgatherv(np.ascontiguousarray(own), [everything, list(lengths)]), channel
+        )
+        return everything
+
+    def broadcast(self, message: bytes) -> bytes:
+        """Return the message of rank 0."""
+        channel = self._channels[CALLS]
+        length = np.array([len(message)])
+        self._finish(channel.Ibcast(length), CALLS)
+        text = np.frombuffer(message.ljust(int(length[0]), b"\0")[: int(length[0])], np.uint8).copy()
+        self._finish(channel.Ibcast(text), CALLS)
+        return text.tobytes()
+
+    def last_words(self, own: bytes, seconds: float) -> list[bytes | None]:
+        """Tell all others why this rank ends, and return what each tells, None for one that says nothing in time."""
+        words = np.zeros((self.size, self._WORDS), np.uint8)
+        mine = np.frombuffer(own.ljust(self._WORDS, b"\0"), np.uint8)
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        heard = {rank: self._endings.Irecv(words[rank], rank) for rank in others}
+        open_requests = [*heard.values(), *(self._endings.Isend(mine, rank) for rank in others)]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._mpi.Request.Testall(open_requests):
+            time.sleep(0.005)
+        found: list[bytes | None] = [
+            words[rank].tobytes()[: len(own)] if rank not in heard or heard[rank].Test() else None
+            for rank in range(self.size)
+        ]
+        found[self.rank] = own
+        return found
+
+    def _finish(self, request: Any, channel: str) -> None:
+        """Wait for a request. A long message comes in pieces, and MPI takes the next one only when it is asked."""
+        end, pause = time.perf_counter() + _EAGER[channel], _PAUSE
+        while not request.Test():
+            if self.hurries or time.perf_counter() < end:
+                _let_others_run()
+            else:
+                time.sleep(pause)
+                pause = min(2.0 * pause, _LONGEST_PAUSE)
+
+    def abort(self, code: int = 1) -> None:
+        """End all processes at once, with an exit code."""
+        time.sleep(_LAST_LINES)
+        self._mpi.COMM_WORLD.Abort(code)
+
+
+def _let_others_run() -> None:
+    """With more ranks than cores, one that computes goes first."""
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:  # Windows
+        time.sleep(0.0)

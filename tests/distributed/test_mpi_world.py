@@ -1,0 +1,76 @@
+"""Ranks that are processes, and talk by MPI."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xnn.distributed.mpi_world import MPIWorld
+from xnn.distributed.world import GRADIENTS
+
+ROOT = Path(__file__).parents[2]
+MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+pytestmark = pytest.mark.skipif(
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs the extra 'mpi'"
+)
+
+
+def run(size, *arguments):
+    environment = {**os.environ, "XNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [MPIEXEC, "-n", str(size), sys.executable, *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_mpi4py_without_an_mpi_is_a_clear_error(monkeypatch):
+    monkeypatch.setenv("MPI4PY_LIBMPI", "/nowhere/libmpi.so")
+    code = "from xnn import distributed; distributed.mpi()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "SettingError: several processes need mpi4py and an MPI (cannot load MPI library" in done.stderr
+
+
+def test_who_waits_lets_others_run_on_any_system(monkeypatch):
+    """Windows has no sched_yield."""
+    monkeypatch.delattr(os, "sched_yield", raising=False)
+
+    class Request:
+        tries = 0
+
+        def Test(self):  # noqa: N802 - MPI's name
+            self.tries += 1
+            return self.tries > 3
+
+    world = object.__new__(MPIWorld)
+    world._finish(Request(), GRADIENTS)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 16])
+def test_ranks_that_are_processes(size):
+    """Sixteen are more than there are cores, and than a batch has images."""
+    done = run(size, "-m", "tests.distributed.mpi_checks", str(size))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip().endswith("all is well")
+
+
+PROGRAM = """
+import xnn
+world = xnn.distributed.mpi()
+if world.rank == 1:
+    raise ValueError("rank 1 has had enough")
+world.barrier()
+"""
+
+
+def test_an_error_of_one_rank_ends_the_job():
+    done = run(2, "-c", PROGRAM)
+    assert done.returncode != 0
+    assert done.stderr.count("ValueError: rank 1 has had enough") == 1
+
+
+def test_worlds_can_be_asked_for_more_than_once():
+    done = run(1, "-c", "import xnn; print(xnn.distributed.mpi().size, xnn.distributed.mpi().size)")
+    assert done.stdout.split() == ["1", "1"], done.stderr
