@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from xnn import tensors
 from xnn.errors import RunError
 from xnn.files import Folder
 from xnn.runs import JsonLines, checkpoints
+from xnn.training.team import Alone
+
+ALONE = SimpleNamespace(team=Alone())
+"""What a log needs of a trainer."""
 
 ARRAYS = st.dictionaries(
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
@@ -189,13 +194,13 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 def test_rows_that_cannot_be_written_are_an_error(tmp_path):
     for log, hook in ((JsonLines(tmp_path), "epoch_end"), (JsonLines(None, tmp_path), "interval")):
         with pytest.raises(RunError, match=f"cannot write {tmp_path}: Is a directory"):
-            getattr(log, hook)(None, {"a": 1})
+            getattr(log, hook)(ALONE, {"a": 1})
 
 
 def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
     log = JsonLines(tmp_path / "epochs.jsonl")
-    log.interval(None, {"step": 1})
-    log.epoch_end(None, {"epoch": 1})
+    log.interval(ALONE, {"step": 1})
+    log.epoch_end(ALONE, {"epoch": 1})
     assert (tmp_path / "epochs.jsonl").read_text() == '{"epoch": 1}\n'
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -203,4 +208,4 @@ def test_a_log_that_was_not_asked_for_is_not_written(tmp_path):
 def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
     fill_disk(monkeypatch)
     with pytest.raises(RunError, match=r"cannot write .*rows\.jsonl: No space left on device"):
-        JsonLines(tmp_path / "rows.jsonl").epoch_end(None, {"a": 1})
+        JsonLines(tmp_path / "rows.jsonl").epoch_end(ALONE, {"a": 1})

@@ -299,9 +299,9 @@ def test_another_run_may_take_the_default_folder_while_the_data_is_read(tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("xnn.runs.run.default_path", lambda dataset, model: Path("runs") / "same")
 
-    def prepare_slowly(settings, report):
+    def prepare_slowly(settings, report, **options):
         (tmp_path / "runs" / "same").mkdir(parents=True)
-        return prepare(settings, report)
+        return prepare(settings, report, **options)
 
     monkeypatch.setattr("xnn.runs.run.prepare", prepare_slowly)
     result = train(dataclasses.replace(quick(""), run_dir=None, epochs=1))

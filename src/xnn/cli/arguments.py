@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -22,6 +23,8 @@ METAVARS = {str: "NAME", int: "N", float: "X", tuple: "A,B"}
 
 BESIDE_RESUME = ("epochs", "backend", "dtype", "precision", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
 """Settings that may change when a run is resumed."""
+
+_MOST_SEEDS = 1000
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +52,8 @@ class Command:
     download: bool
     find_lr: str | None
     warm_up: bool
+    ranks: str
+    seeds: tuple[int, ...] | None
 
 
 def parse(argv: Sequence[str] | None = None) -> Command:
@@ -64,9 +69,11 @@ def parse(argv: Sequence[str] | None = None) -> Command:
     if unknown:
         _refuse(unknown[0], parser)
     given = vars(values)
-    resume, summary, download, find_lr, warm_up = (
-        given.pop(name, None) for name in ("resume", "summary", "download", "find_lr", "warm_up")
+    resume, summary, download, find_lr, warm_up, ranks, seeds = (
+        given.pop(name, None) for name in ("resume", "summary", "download", "find_lr", "warm_up", "ranks", "seeds")
     )
+    if ranks not in (None, "auto", "1"):
+        raise SettingError(f"--ranks {ranks}: expected auto or 1; mpiexec -n {ranks} xnn-train ... starts so many")
     if resume is not None:
         for name in given:
             if name not in BESIDE_RESUME:
@@ -77,8 +84,35 @@ def parse(argv: Sequence[str] | None = None) -> Command:
                 raise SettingError(f"{name}: not together with --resume")
     elif download:
         raise SettingError("--download: is for --resume; a new run downloads its data set where it is missing")
+    if seeds is not None:
+        others = {"--resume": resume, "--summary": summary, "--find-lr": find_lr, "--warm-up": warm_up}
+        for name, asked in (others | {"--seed": given.get("seed")}).items():
+            if asked is not None:
+                raise SettingError(f"{name}: not together with --seeds")
     chosen = {name: read_option(name, value) for name, value in given.items()}
-    return Command(Settings(**chosen), chosen, resume, bool(summary), bool(download), find_lr, bool(warm_up))
+    return Command(
+        Settings(**chosen),
+        chosen,
+        resume,
+        bool(summary),
+        bool(download),
+        find_lr,
+        bool(warm_up),
+        ranks or "auto",
+        None if seeds is None else _seeds(seeds),
+    )
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Read seeds such as ``0-4`` or ``0,3,8-9``: different ones, in the given order."""
+    parts = [re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part) for part in text.split(",")]
+    ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) for part in parts if part is not None]
+    found = [seed for each in ranges for seed in each[: _MOST_SEEDS + 1]]
+    if None in parts or not all(ranges) or len(set(found)) != len(found) or len(found) > _MOST_SEEDS:
+        raise SettingError(
+            f"--seeds {text}: expected different seeds such as 0-4 or 0,3,8-9, at most {_MOST_SEEDS:,} of them"
+        )
+    return tuple(found)
 
 
 def _parser() -> Parser:
@@ -99,6 +133,16 @@ def _parser() -> Parser:
         nargs="?",
         const="lr.png",
         help="suggest a learning rate, draw how the loss goes with it, and exit",
+    )
+    groups["run"].add_argument(
+        "--ranks",
+        metavar="auto|1",
+        help="auto: processes that mpiexec or srun started together train one model; 1: each trains its own",
+    )
+    groups["run"].add_argument(
+        "--seeds",
+        metavar="0-4",
+        help="a run for each of these seeds, several at once, in folders of --run-dir; the same command goes on",
     )
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
     groups["run"].add_argument("--warm-up", action="store_true", help="compile all that this run would need and exit")

@@ -40,16 +40,24 @@ def code_of(program: str, command: Callable[[], int | None], advice: str = "") -
     """Return the exit code of a command, or of the error that ended it; `advice` helps when memory runs out."""
     try:
         return command() or 0
-    except FolderGone as error:
-        return complain(program, error, FOLDER_GONE)
-    except UserError as error:
-        return complain(program, error, BAD_INPUT)
-    except NonFiniteLoss as error:
-        return complain(program, error, DIVERGED)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        fault = fault_of(error, advice)
+        if fault is None:
             raise
-        return complain(program, f"out of memory ({error}){advice}", BAD_INPUT)
+        return complain(program, *fault)
+
+
+def fault_of(error: BaseException, advice: str = "") -> tuple[str, int] | None:
+    """Return what to say of an error that ends a command, and the exit code; None for a bug."""
+    if isinstance(error, FolderGone):
+        return str(error), FOLDER_GONE
+    if isinstance(error, UserError):
+        return str(error), BAD_INPUT
+    if isinstance(error, NonFiniteLoss):
+        return str(error), DIVERGED
+    if isinstance(error, MemoryError | RuntimeError) and is_out_of_memory(error):
+        return f"out of memory ({error}){advice}", BAD_INPUT
+    return None
 
 
 def delivered(program: str, out: Outlet, act: Callable[[], int]) -> int:

@@ -1,6 +1,9 @@
 """``xnn-train``: train an image classifier from the command line."""
 
+import contextlib
+import io
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -9,7 +12,8 @@ from typing import Any
 
 from xnn._typing import Report
 from xnn.cli.arguments import Command, parse
-from xnn.cli.frame import code_of, complain, delivered, make_console
+from xnn.cli.frame import delivered, fault_of, make_console
+from xnn.cli.ranks import Crew
 from xnn.cli.signals import StopSignals
 from xnn.cli.streams import Outlet, outlets
 from xnn.errors import RunError, SettingError
@@ -31,13 +35,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _code_of(argv: Sequence[str] | None, out: Outlet) -> int:
-    signals = StopSignals()
+    signals, crew = StopSignals(), Crew(PROGRAM)
     try:
         with signals.installed():
-            return code_of(PROGRAM, lambda: _run(parse(argv), signals, out), "; try a smaller --batch-size or --hidden")
+            try:
+                return _run(_parsed(argv, crew), signals, out, crew)
+            except Exception as error:
+                fault = fault_of(error, "; try a smaller --batch-size or --hidden")
+                if fault is not None:
+                    return crew.end(*fault, orderly=not isinstance(error, MemoryError | RuntimeError))
+                if crew.world is None:
+                    raise
+                return crew.end_by_bug(error)
     except KeyboardInterrupt as stop:
         advice = f"; {_how_to_go_on(stop.directory)}" if isinstance(stop, StoppedAtOnce) else ""
-        return complain(PROGRAM, f"stopped immediately{advice}", signals.exit_code)
+        return crew.end(f"stopped immediately{advice}", signals.exit_code, orderly=False)
+
+
+def _parsed(argv: Sequence[str] | None, crew: Crew) -> Command:
+    # --help and --version print and exit; one of several processes is enough for that.
+    with contextlib.nullcontext() if crew.leads else contextlib.redirect_stdout(io.StringIO()):
+        try:
+            command = parse(argv)
+        except SettingError:
+            with contextlib.suppress(SettingError):
+                crew.join()  # only this process may have been started with it
+            raise
+    if command.ranks == "1":
+        crew.part()
+    if not crew.is_several:
+        return command
+    from xnn.runs.together import Together
+
+    crew.join()
+    if command.seeds is not None:
+        raise SettingError("--seeds: starts processes by itself; leave out mpiexec")
+    asked = {"--resume": command.resume, "--find-lr": command.find_lr}
+    flags = {"--summary": command.summary, "--warm-up": command.warm_up, "--download": command.download}
+    Together(crew.world).agree_on(asked | flags)
+    return command
 
 
 def _warn(line: str) -> None:
@@ -48,24 +84,34 @@ def _how_to_go_on(directory: Path) -> str:
     return f"go on with: xnn-train --resume {shlex.quote(str(directory))}"
 
 
-def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
+def _run(command: Command, signals: StopSignals, out: Outlet, crew: Crew) -> int:
+    if command.seeds is not None:
+        from xnn.cli.seeds import train_seeds
+
+        return train_seeds(command.settings, command.changes, command.seeds, signals)
     # Imported only now: they load libraries that draw and print, which --help and a mistyped flag do not need.
     from xnn.runs import progress, run
     from xnn.runs.assembly import prepare
+    from xnn.runs.together import Together
     from xnn.runs.warming import warm_up
 
-    console = make_console(quiet=command.settings.quiet)
+    console = make_console(quiet=command.settings.quiet or not crew.leads)
     report = partial(progress.print_line, console)
     if command.summary:
-        print(prepare(command.settings, report).model.summary())
+        if crew.leads:
+            print(prepare(command.settings, report).model.summary())
         return 0
     if command.find_lr is not None:
+        if crew.is_several:
+            raise SettingError("--find-lr: is for one process; start it without mpiexec")
         return _find_lr(command.settings, command.find_lr, report)
     if command.warm_up:
-        warm_up(command.settings, report)
+        if crew.leads_host:
+            warm_up(command.settings, report)
         return 0
     shown = progress.reporter(console)
-    heard: dict[str, Any] = {"report": report, "warn": _warn}
+    heard: dict[str, Any] = {"warn": _warn, "report": report} if crew.leads else {"warn": lambda line: None}
+    heard["world"] = crew.world
     try:
         if command.resume is None:
             result = run.train(command.settings, callbacks=[shown, signals], **heard)
@@ -76,9 +122,10 @@ def _run(command: Command, signals: StopSignals, out: Outlet) -> int:
         shown.close()
     code, end = 0, f"results are in {result.directory}"
     if result.values is None:
-        code = signals.exit_code
+        # The signal may have come to another rank.
+        code = 128 + (Together(crew.world).most(signals.received or 0) or signal.SIGINT)
         end = f"stopped and saved; {_how_to_go_on(result.directory)}"
-    elif not result.was_complete:
+    elif not result.was_complete and crew.leads:
         progress.print_result(console, result.values)
     if not result.was_complete:  # then it was said already
         report(end)

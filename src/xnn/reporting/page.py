@@ -30,7 +30,7 @@ from xnn.reporting.saved import SavedRun
 from xnn.reporting.table import TEXT_COLUMNS, summary
 from xnn.reporting.values import plain, real, short
 from xnn.runs.complete import views_behind
-from xnn.runs.run import PLACES
+from xnn.runs.finishing import PLACES
 from xnn.runs.settings import Settings
 from xnn.texts import printable
 from xnn.training.view_averaging import over_views

@@ -1,5 +1,7 @@
 """Turning settings into the objects that train: data, model, optimizer, schedule."""
 
+import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,15 +9,17 @@ from typing import Any
 
 from xnn import data, kernels, nn, optim, recipes
 from xnn._typing import Report
-from xnn.backends import Backend, backend
+from xnn.backends import ENVIRONMENT_VARIABLE, Backend, backend
 from xnn.data.class_counts import class_counts
 from xnn.data.mixing import Mixing
 from xnn.data.sources import may_be_scaled
+from xnn.distributed.world import World
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, make_optimizer
 from xnn.runs.defaults import check_names, resolve
 from xnn.runs.settings import FIELDS, MIXINGS, Settings, flag, known
 from xnn.runs.starting import Start
+from xnn.runs.together import Together
 from xnn.tasks import Task
 from xnn.training import class_weights
 from xnn.training.callbacks import Callback, EarlyStopping
@@ -63,17 +67,26 @@ class Job:
         return bool(self.settings.validation) or self.dataset.divided
 
 
-def prepare(settings: Settings, report: Report | None = None, *, download: bool = True, starting: bool = True) -> Job:
+def prepare(
+    settings: Settings,
+    report: Report | None = None,
+    *,
+    download: bool = True,
+    starting: bool = True,
+    together: Together | None = None,
+) -> Job:
     """Choose the backend, read the data, build the model. Nothing is written, but for the data's cache.
 
     `download` says whether a data set that is missing may be downloaded; `starting` is False for a model that gets its
-    weights from a checkpoint, so that the run that its settings begin with is not needed.
+    weights from a checkpoint, so that the run that its settings begin with is not needed. Ranks `together` read the
+    data machine by machine, and are sure to have the same.
 
     Raises
     ------
     UserError
         A name is unknown, a device does not answer, the data cannot be used, the model does not fit it.
     """
+    together = together or Together()
     start = Start.read(settings.from_) if settings.from_ is not None and starting else None
     if start is not None:
         settings = start.filled_in(settings)
@@ -81,25 +94,28 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     if settings.threads is not None:
         kernels.set_threads(settings.threads)
     kernels.threads.count()  # refuses an impossible number before anything is written
-    chosen = backend(settings.backend)
+    chosen, backend_name = _backend(settings.backend, together.world)
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
-    dataset = data.load(
-        settings.dataset,
-        data_dir=settings.data_dir,
-        labels=settings.labels,
-        image_size=settings.image_size,
-        skip_bad=settings.skip_bad,
-        download=download,
-        report=report,
+    dataset = together.by_host(
+        lambda: data.load(
+            settings.dataset,
+            data_dir=settings.data_dir,
+            labels=settings.labels,
+            image_size=settings.image_size,
+            skip_bad=settings.skip_bad,
+            download=download,
+            report=report,
+        )
     )
+    together.agree_on_data(dataset, chosen.library)
     settings = _with_image_size(settings, dataset)
     training, held_out, name = _parts(dataset, settings)
     if report is not None and settings.dataset not in data.names():
         for line in class_counts(training.labels, dataset.classes):
             report(line)
     task = Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
-    asked, settings = settings.precision, replace(resolve(settings, task), backend=chosen.name)
+    asked, settings = settings.precision, replace(resolve(settings, task), backend=backend_name)
     if asked is None and settings.precision not in kernels.precisions(chosen):
         settings = replace(settings, precision="float32")
     settings = _with_absolute_paths(settings)
@@ -112,6 +128,7 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     if start is not None:
         start.give(model, dataset.classes, report or (lambda line: None))
     _freeze(model, settings.freeze)
+    together.agree_on_weights(model)
 
     def batches(split: data.Split, size: int, **options: Any) -> data.Batches:
         return data.Batches(split, size, backend=chosen, normalization=normalization, dtype=settings.dtype, **options)
@@ -121,6 +138,18 @@ def prepare(settings: Settings, report: Report | None = None, *, download: bool 
     test = batches(dataset.test, EVALUATION_BATCH, shuffle=False)
     judged = batches(held_out, EVALUATION_BATCH, shuffle=False) if name == "validation" else test
     return Job(settings, chosen, dataset, normalization, model, train, judged, name, test)
+
+
+def _backend(name: str | None, world: World | None) -> tuple[Backend, str]:
+    """Return the backend, and the name by which a run that goes on chooses it again.
+
+    Where several ranks are to compute on ``cupy``, each takes its own of the devices of its machine.
+    """
+    chosen = backend(name)
+    if world is None or chosen.library != "cupy" or ":" in (name or os.environ.get(ENVIRONMENT_VARIABLE) or ""):
+        return chosen, chosen.name
+    devices = int(importlib.import_module("cupy").cuda.runtime.getDeviceCount())
+    return backend(f"cupy:{world.local_rank % devices}"), "cupy"
 
 
 def _parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:
@@ -274,8 +303,8 @@ def _freeze(model: nn.Sequential, prefixes: tuple[str, ...]) -> None:
         raise SettingError(f"--freeze {','.join(prefixes)}: leaves nothing to train")
 
 
-def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
-    """Return the trainer of a job."""
+def make_trainer(job: Job, callbacks: list[Callback], world: World | None = None) -> Trainer:
+    """Return the trainer of a job, which the ranks of a world may share."""
     settings = job.settings
     if settings.early_stopping:
         callbacks = [EarlyStopping(settings.early_stopping, f"{job.held_out_name}_loss"), *callbacks]
@@ -300,6 +329,7 @@ def make_trainer(job: Job, callbacks: list[Callback]) -> Trainer:
         evaluate_every=settings.evaluate_every or 1,
         held_out=job.held_out_name,
         predict=predictor(job.model, settings.test_views or 1),
+        world=world,
     )
 
 

@@ -184,18 +184,20 @@ class RunDirectory(RunFiles):
 
 
 class RunLog(Callback):
-    """Writes the rows of a run into its directory."""
+    """Writes the rows of a run into its directory; of several ranks the first one does."""
 
     def __init__(self, directory: RunDirectory) -> None:
         self.directory = directory
 
     def interval(self, trainer: Any, row: IntervalRow) -> None:
         """Write the interval's line."""
-        self.directory.append(self.directory.intervals, row)
+        if not trainer.team.rank:
+            self.directory.append(self.directory.intervals, row)
 
     def epoch_end(self, trainer: Any, row: Row) -> None:
         """Write the epoch's line, with all of `METRICS`."""
-        self.directory.append(self.directory.metrics, metrics_row(row))
+        if not trainer.team.rank:
+            self.directory.append(self.directory.metrics, metrics_row(row))
 
 
 def metrics_row(row: Row) -> dict[str, Any]:

@@ -79,13 +79,14 @@ def check_data(job: Job, directory: RunFiles, saved: Saved) -> None:
         )
 
 
-def made_with(job: Job) -> dict[str, str]:
+def made_with(job: Job, ranks: int = 1) -> dict[str, str]:
     """Return facts about what computed a checkpoint; if any of them differs, results may differ in the last digits."""
     facts = {
         "backend": job.backend.name,
         "dtype": job.settings.dtype,
         "precision": known(job.settings.precision),
         "threads": str(threads.count()),
+        "ranks": str(ranks),
         "machine": f"{platform.system()} {platform.machine()}",
         "xnn": __version__,
     }
@@ -101,9 +102,9 @@ def _changes(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {now[name]}, not {then[name]}" for name in now if now[name] != then.get(name, now[name]))
 
 
-def not_promised(job: Job, saved: Saved) -> str | None:
+def not_promised(job: Job, saved: Saved, ranks: int = 1) -> str | None:
     """Return a line that names those facts that have changed since the checkpoint; None if none has."""
-    different = _changes(made_with(job), saved.info.get("made_with", {}))
+    different = _changes(made_with(job, ranks), saved.info.get("made_with", {}))
     if not different:
         return None
     return (

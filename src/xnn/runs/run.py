@@ -2,26 +2,24 @@
 
 import dataclasses
 import functools
-import importlib
-import platform
-import sys
+import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from xnn import kernels
 from xnn._typing import Report
-from xnn._version import __version__
-from xnn.data.splits import DIVISION
+from xnn.distributed.world import World
 from xnn.errors import RunError
-from xnn.nn import saving
 from xnn.paths import expanded
-from xnn.runs import best, complete, resuming, schema
+from xnn.runs import best, checkpoints, complete, resuming, schema
 from xnn.runs.assembly import Job, make_trainer, prepare
 from xnn.runs.directory import RunDirectory, RunLog, StoppedAtOnce, default_path
+from xnn.runs.finishing import description, finish
 from xnn.runs.saving import Checkpoint
 from xnn.runs.settings import Settings, known
+from xnn.runs.together import Together
 from xnn.training.callbacks import Callback
 from xnn.training.history import History
 from xnn.training.trainer import Trainer
@@ -64,6 +62,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     report: Report | None = None,
     warn: Report | None = None,
+    world: World | None = None,
 ) -> Result:
     """Train as the settings say and write a run directory.
 
@@ -77,6 +76,9 @@ def train(
         Takes lines for people.
     warn
         Takes a line if the picture of the curves cannot be drawn; by default `report` takes it.
+    world
+        The processes that train together, all of which make this call; see `xnn.distributed.mpi`. The first one writes;
+        let only it have a `report`, and callbacks that write or print.
 
     Raises
     ------
@@ -94,15 +96,22 @@ def train(
     if not isinstance(settings, Settings):
         raise TypeError(f"train takes Settings, as in train(Settings(epochs=1)), not {type(settings).__name__}")
     say = report or (lambda line: None)
+    together = Together(world)
+    together.agree_on_settings(settings)
+    together.introduce(settings.threads, say)
     given = expanded(settings.run_dir, "--run-dir", RunError) if settings.run_dir else None
     if given is not None:
-        RunDirectory.check_unused(given)
-    job = prepare(settings, report)
-    path = given or default_path(settings.dataset, settings.recipe or job.settings.model)
-    with RunDirectory.create(path, job.settings.to_dict(), numbered=given is None) as directory:
-        _introduce(job, directory, say)
-        with _trainer(job, directory, callbacks) as trainer:
-            return _fit(job, directory, trainer, warn or say)
+        together.first(lambda: RunDirectory.check_unused(given))
+    job = prepare(settings, report, together=together)
+
+    def created() -> AbstractContextManager[RunDirectory]:
+        path = given or default_path(settings.dataset, settings.recipe or job.settings.model)
+        return RunDirectory.create(path, job.settings.to_dict(), numbered=given is None)
+
+    with together.directory(created) as directory:
+        _introduce(job, directory, say, together)
+        with _trainer(job, directory, callbacks, together) as trainer:
+            return _fit(job, directory, trainer, warn or say, together)
 
 
 def resume(
@@ -112,6 +121,7 @@ def resume(
     report: Report | None = None,
     warn: Report | None = None,
     download: bool = False,
+    world: World | None = None,
     **changes: Any,
 ) -> Result:
     """Continue the run in a directory from its newest sound checkpoint; leave a complete run as it is.
@@ -128,6 +138,8 @@ def resume(
     download
         Whether to download the data set if it is missing here. By default it is not downloaded, since the directory,
         which names it, may come from a stranger.
+    world
+        As for `train`; there may be more ranks than before, or fewer.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
@@ -137,8 +149,11 @@ def resume(
     RunError
         There is nothing to resume, it is damaged, another process trains there, or the data has changed since.
     """
-    with RunDirectory.open(path) as directory:
-        return _resume(directory, changes, callbacks, report, warn or report or (lambda line: None), download)
+    together = Together(world)
+    together.agree_on({"--resume": str(path)})
+    together.agree_on_settings(Settings(**changes))
+    with together.directory(lambda: RunDirectory.open(path)) as directory:
+        return _resume(directory, changes, callbacks, report, warn or report or (lambda line: None), download, together)
 
 
 def _resume(
@@ -148,37 +163,66 @@ def _resume(
     report: Report | None,
     warn: Report,
     download: bool,
+    together: Together,
 ) -> Result:
     say = report or (lambda line: None)
-    settings = resuming.saved_settings(directory, changes)
-    result = complete.result_of(directory, settings.epochs if "epochs" in changes else None)
+    first = together.first
+    settings = Settings.from_dict(first(lambda: resuming.saved_settings(directory, changes).to_dict()))
+    result = first(lambda: complete.result_of(directory, settings.epochs if "epochs" in changes else None))
     if result is not None:
-        history = complete.tidy(directory, settings, result, say, warn)
+        history = History(first(lambda: complete.tidy(directory, settings, result, say, warn)))
         return Result(directory.path, history, result, None, was_complete=True)
-    saved, _ = directory.newest_checkpoint(resuming.check_counts)
-    resuming.check_epochs(settings, saved)
-    job = prepare(settings, report, download=download, starting=saved is None)
-    if saved is not None:
-        resuming.check_data(job, directory, saved)
-    with _trainer(job, directory, callbacks) as trainer:
+    together.introduce(settings.threads, say)
+    if together.world is not None and "backend" not in changes and (settings.backend or "").startswith("cupy:"):
+        settings = dataclasses.replace(settings, backend="cupy")  # one process's device is not that of every rank
+
+    def begun() -> bool:
+        found, _ = directory.newest_checkpoint(resuming.check_counts)
+        resuming.check_epochs(settings, found)
+        return found is not None
+
+    job = prepare(settings, report, download=download, starting=not first(begun), together=together)
+    with _trainer(job, directory, callbacks, together) as trainer:
+        saved = _taken(job, directory, trainer, warn, together)
+        _introduce(job, directory, say, together)
+
+        def reopened() -> None:
+            # With more epochs to do, the run is no longer complete, and must not look complete after a kill.
+            directory.withdraw_result()
+            directory.write_config(job.settings.to_dict())
+
+        if changes:
+            first(reopened)
+        say(resuming.whence(saved))
+        return _fit(job, directory, trainer, warn, together)
+
+
+def _taken(
+    job: Job, directory: RunDirectory, trainer: Trainer, warn: Report, together: Together
+) -> checkpoints.Saved | None:
+    """Load the newest sound checkpoint into the trainers of all ranks, and return it."""
+
+    def take() -> checkpoints.Saved | None:
+        found, _ = directory.newest_checkpoint(resuming.check_counts)
+        if found is not None:
+            resuming.check_data(job, directory, found)
         saved, passed_over = directory.newest_checkpoint(lambda found: resuming.take(trainer, job, found))
         for line in passed_over:
             warn(f"passed over: {line}")
         if saved is not None:
             resuming.check_data(job, directory, saved)
-            other = resuming.not_promised(job, saved)
+            other = resuming.not_promised(job, saved, together.size)
             if other is not None:
                 warn(other)
-        _introduce(job, directory, say)
-        if changes:
-            # With more epochs to do, the run is no longer complete, and must not look complete after a kill.
-            directory.withdraw_result()
-            directory.write_config(job.settings.to_dict())
-        say(resuming.whence(saved))
-        return _fit(job, directory, trainer, warn)
+        return saved
+
+    saved = together.saved(take)
+    if saved is not None and not together.is_first:
+        resuming.take(trainer, job, saved)
+    return saved
 
 
-def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
+def _introduce(job: Job, directory: RunDirectory, say: Report, together: Together) -> None:
     if job.settings.validation:
         say(f"{job.held_out.images:,} of the training images are held out for validation")
     settings = job.settings
@@ -190,31 +234,34 @@ def _introduce(job: Job, directory: RunDirectory, say: Report) -> None:
     if slowed:
         say(slowed)
     say(f"results go to {directory.path}")
+    if together.world is not None:
+        say(f"if one of the ranks dies, all end; go on with: xnn-train --resume {shlex.quote(str(directory.path))}")
 
 
 @contextmanager
-def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback]) -> Iterator[Trainer]:
+def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback], together: Together) -> Iterator[Trainer]:
     """Yield the trainer of a run, which writes into the run's directory."""
     settings = job.settings
-    with directory.checkpoint_folder() as folder:
+    with ExitStack() as stack:
+        folder = together.all(lambda: stack.enter_context(directory.checkpoint_folder()))
         checkpoint = Checkpoint(
             folder,
             settings.keep,
             resuming.data_facts(job),
             every=settings.checkpoint_every,
-            made_with=resuming.made_with(job),
+            made_with=resuming.made_with(job, together.size),
             best=best.column(job),
             at_start=settings.from_ is not None,
-            model=_description(job),
+            model=description(job),
         )
-        yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks])
+        yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks], together.world)
 
 
-def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> Result:
+def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report, together: Together) -> Result:
     with _may_go_on(directory):
-        directory.cut_back(trainer.step, trainer.history)
+        together.first(lambda: directory.cut_back(trainer.step, trainer.history))
         history = trainer.fit(job.train, job.held_out, until=known(job.settings.epochs))
-        values = None if trainer.interrupted else _finish(job, directory, trainer, warn)
+        values = None if trainer.interrupted else finish(job, directory, trainer, warn, together)
     return Result(directory.path, history, values, job.model)
 
 
@@ -227,87 +274,3 @@ def _may_go_on(directory: RunDirectory) -> Iterator[None]:
         raise RunError(f"{error}; once that is fixed, go on with --resume {directory.path}") from error
     except KeyboardInterrupt as stop:
         raise StoppedAtOnce(directory.path) from stop
-
-
-def _finish(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report) -> schema.Result:
-    """Write the model, then the result, which makes the run complete, and the picture, which may fail."""
-    last = trainer.history[-1]
-    try:
-        best_epoch = best.take(trainer, job, directory)
-    except RunError as error:
-        warn(f"{error}: the model is that of the last epoch instead of the best")
-        best_epoch = trainer.epoch
-    if "test_loss" in last and job.settings.test_views == 1:
-        test: dict[str, Any] = {"loss": last["test_loss"], "accuracy": last["test_accuracy"]}
-    else:
-        # Either the test set was not evaluated before, or images have several views, unlike in the epochs' rows.
-        metrics = trainer.evaluate(job.test)
-        test = {"loss": metrics.loss, "accuracy": metrics.accuracy}
-    with trainer.average.applied() if trainer.average else nullcontext():
-        directory.write_model(job.model.state_dict(), _description(job))
-    settings = job.settings
-    name = settings.recipe or settings.model
-    result: schema.Result = {
-        "dataset": settings.dataset,
-        "recipe": name,
-        "backend": job.backend.name,
-        "epochs": trainer.epoch,
-        "lr": known(settings.lr),
-        "final_train_loss": last["train_loss"],
-        "test_loss": test["loss"],
-        "test_accuracy": test["accuracy"],
-        "test_views": known(settings.test_views),
-        "seconds": trainer.clock.elapsed,
-        "peak_memory_mib": _peak_memory(),
-        "parameters": int(job.model.parameters.flat.shape[0]),
-        "seed": settings.seed,
-        "versions": _versions(job.backend.library),
-    }
-    if best_epoch is not None:
-        result["best_epoch"] = best_epoch
-    directory.write_result(result)
-    complete.draw_curves(directory, settings, trainer.history, result, warn)
-    return result
-
-
-def _description(job: Job) -> dict[str, Any]:
-    """Return what one needs to use model.safetensors; nothing in it depends on where or when it was trained."""
-    settings = job.settings.to_dict()
-    for name in PLACES:
-        del settings[name]
-    # Of folders their own names, not where they are.
-    settings["dataset"] = Path(job.settings.dataset).name
-    settings["from_"] = None if job.settings.from_ is None else Path(job.settings.from_).name
-    # Which images were left for the test, where they were chosen here.
-    division = {"division": DIVISION} if job.dataset.divided else {}
-    return division | {
-        "model": job.settings.model,
-        "image_shape": list(job.dataset.image_shape),
-        "classes": list(job.dataset.classes),
-        "normalization": dataclasses.asdict(job.normalization),
-        "settings": settings,
-        # By which `xnn.load` makes it.
-        **saving.description(job.model),
-    }
-
-
-PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "checkpoint_every", "log_every")
-"""Settings that say where and how a run was made, not what it computed."""
-
-
-def _peak_memory() -> float | None:
-    """Return the most memory that this process ever had, in MiB; None on Windows, which does not report it."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # KiB on Linux, bytes on macOS.
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _versions(library: str) -> dict[str, str]:
-    versions = {"xnn": __version__, "python": platform.python_version()}
-    for name in ("numpy", library):
-        versions[name] = importlib.import_module(name).__version__
-    return versions

@@ -21,6 +21,8 @@ from xnn.training.trainer import Trainer
 class Checkpoint(Callback):
     """Saves the trainer's whole state after each epoch, at intervals within an epoch, and where training was stopped.
 
+    Of several ranks that train together, the first one writes; all of them must have this callback.
+
     Parameters
     ----------
     directory
@@ -74,7 +76,9 @@ class Checkpoint(Callback):
     def step_end(self, trainer: Trainer) -> None:
         """Save if it is time to do so."""
         steps = self.every.steps
-        if monotonic() >= self._due if steps is None else trainer.step % steps == 0:
+        if self._due == math.inf if steps is None else trainer.step % steps:
+            return
+        if steps is not None or trainer.saves_together(monotonic() >= self._due):
             self.save(trainer)
 
     def _wait(self) -> None:
@@ -90,8 +94,8 @@ class Checkpoint(Callback):
         if trainer.batch:
             self.save(trainer)
 
-    def save(self, trainer: Trainer) -> Path:
-        """Write a checkpoint of this moment, and delete those that are too old.
+    def save(self, trainer: Trainer) -> Path | None:
+        """Write a checkpoint of this moment, and delete those that are too old; None where another rank does so.
 
         Raises
         ------
@@ -104,6 +108,8 @@ class Checkpoint(Callback):
                 f"a weight became NaN or infinite in epoch {info['epoch'] + 1}, step {info['step']}: "
                 f"try a lower --lr than {trainer.peak_lr:g}, or --clip-norm 1"
             )
+        if trainer.team.rank:
+            return None
         info |= {name: dict(facts) for name, facts in self.facts.items() if facts is not None}
         path = checkpoints.save(self.directory, arrays, info)
         best = None if self.best is None else trainer.history.best(self.best)
@@ -114,6 +120,8 @@ class Checkpoint(Callback):
 
 class JsonLines(Callback):
     """Appends a line of JSON to one file for each epoch, and to another for each interval, and flushes it at once.
+
+    Of several ranks that train together, the first one writes.
 
     Parameters
     ----------
@@ -132,11 +140,13 @@ class JsonLines(Callback):
 
     def interval(self, trainer: Trainer, row: IntervalRow) -> None:
         """Write the interval's line."""
-        _append(self.intervals, row)
+        if not trainer.team.rank:
+            _append(self.intervals, row)
 
     def epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Write the epoch's line."""
-        _append(self.epochs, row)
+        if not trainer.team.rank:
+            _append(self.epochs, row)
 
 
 def _append(path: Path | None, row: Mapping[str, Any]) -> None:

@@ -84,6 +84,7 @@ class Result(TypedDict, total=False):
     peak_memory_mib: NonNegative | None
     parameters: Count
     seed: Annotated[int, Meta(ge=0)]
+    ranks: Count
     versions: Annotated[dict[Name, Name], Meta(max_length=100)]
 
 
