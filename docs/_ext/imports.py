@@ -46,10 +46,14 @@ def imports(root: Path, parts: list[str]) -> dict[str, set[str]]:
 def _names(file: Path) -> set[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = []
-        elif isinstance(node, ast.ImportFrom) and node.module:
+    nodes = [*ast.walk(tree)]
+    ifs = [node for node in nodes if isinstance(node, ast.If)]
+    for_types = [node for node in ifs if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"]
+    passed_over = {id(inner) for node in for_types for inner in ast.walk(node)}
+    for node in nodes:
+        if id(node) in passed_over:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
             for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
                 names.add(".".join(name.split(".")[:2]))
         elif isinstance(node, ast.Import):
