@@ -79,16 +79,17 @@ def tests_emulated(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     folder = str(Path(session.virtualenv.location).resolve())
     session.run(f"{emulator}/setup.sh", folder, external=True)
-    environment = ONE_THREAD | {"XNN_HYPOTHESIS_PROFILE": "gpu", EMULATOR: str(Path(emulator).resolve())}
+    environment = ONE_THREAD | {EMULATOR: str(Path(emulator).resolve())}
 
-    def test(*arguments: str, options: tuple[str, ...] = ()) -> None:
+    def test(profile: str, *arguments: str, options: tuple[str, ...] = ()) -> None:
         command = [f"{emulator}/run", "--venv", folder, *options, "python", "-m", "pytest", "-n", "auto"]
-        session.run(*command, "--backends=cupy", *arguments, *session.posargs, external=True, env=environment)
+        variables = environment | {"XNN_HYPOTHESIS_PROFILE": profile}
+        session.run(*command, "--backends=cupy", *arguments, *session.posargs, external=True, env=variables)
 
-    test(*ON_CUPY)
+    test("gpu", *ON_CUPY)
     # Races and accesses beyond an array's end show only like this, and only our own kernels may have them.
-    test("tests/kernels/cupy", options=("--guard",))
-    test("tests/kernels/cupy", options=("--shuffle", "1"))
+    test("gpu", "tests/kernels/cupy", options=("--guard",))
+    test("few", "tests/kernels/cupy", options=("--shuffle", "1"))
 
 
 @nox.session

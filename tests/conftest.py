@@ -26,6 +26,8 @@ settings.register_profile(
 settings.register_profile(
     "gpu", max_examples=10, deadline=None, derandomize=True, database=None, phases=set(Phase) - {Phase.explain}
 )
+# A device whose threads run in a random order, one by one, is a hundred times as slow.
+settings.register_profile("few", settings.get_profile("gpu"), max_examples=2)
 settings.load_profile(os.environ.get("XNN_HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "quick"))
 
 
