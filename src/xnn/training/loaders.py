@@ -135,7 +135,9 @@ class ArrayBatches:
 
     def checksum(self) -> int:
         """Return a number that is another one for other labels, or for examples that differ throughout."""
-        return checksum_of(self._backend.to_numpy(self._labels), lambda index: self._backend.to_numpy(self._x[index]))
+        return checksum_of(
+            self._backend.to_numpy(self._labels), lambda index: self._backend.to_numpy(self._x[index, ...])
+        )
 
     def first_not_finite(self) -> int | None:
         """Return the first example, from 0, that holds NaN or infinity, or None if none does."""
