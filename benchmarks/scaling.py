@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.table import print_circumstances, print_heading, print_row
+from xnn.errors import to_install
 
 COLUMNS = (
     "recipe",
@@ -46,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     program = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if program is None:
-        parser.error("there is no mpiexec: pip install 'xnn-array[mpi]'")
+        parser.error(f"there is no mpiexec: {to_install('mpi')}")
     about = machine.describe(arguments.ranks, ("xnn-array", "numpy", "mpi4py"))
     print_circumstances(about)
     print_heading(COLUMNS)

@@ -141,7 +141,7 @@ def test_a_cupy_without_its_compiler_says_what_to_install(install, complaint):
     install(2, compiler_complaint=complaint)
     message = complaint_about("cupy:1")
     assert "'cupy:1': CuPy 14.0.1 is installed but finds no NVRTC" in message
-    assert "pip install 'xnn-array[cuda13]'" in message
+    assert "pip install '.[cuda13]'" in message
     with pytest.warns(RuntimeWarning, match="auto takes numpy: .*finds no NVRTC"):
         assert xnn.backend("auto").name == "numpy"
 

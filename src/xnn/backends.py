@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from xnn import _tf32
 from xnn._typing import Array, ArrayLike, ArrayObject, Namespace
-from xnn.errors import BackendError, suggest
+from xnn.errors import BackendError, suggest, to_install
 from xnn.memory import aligned
 
 ENVIRONMENT_VARIABLE = "XNN_BACKEND"
@@ -345,9 +345,9 @@ _MAKERS: dict[str, Callable[[str], Backend]] = {
 
 
 _INSTALL = {
-    "cupy": "CuPy, which is not installed: pip install 'xnn-array[cuda12]', or [cuda13] for a CUDA 13 driver",
-    "torch": "PyTorch, which is not installed: pip install 'xnn-array[torch]'",
-    "array_api_strict": "array-api-strict, which is not installed: pip install 'xnn-array[strict]'",
+    "cupy": f"CuPy, which is not installed: {to_install('cuda12')}, or [cuda13] for a CUDA 13 driver",
+    "torch": f"PyTorch, which is not installed: {to_install('torch')}",
+    "array_api_strict": f"array-api-strict, which is not installed: {to_install('strict')}",
 }
 
 
@@ -400,7 +400,7 @@ def _check_compiler(cupy: Any, number: int) -> None:
         major = cupy.cuda.runtime.runtimeGetVersion() // 1000
         raise BackendError(
             f"backend 'cupy:{number}': CuPy {cupy.__version__} is installed but finds no NVRTC, the CUDA library that "
-            f"compiles its kernels; pip install 'xnn-array[cuda{major}]' brings it along, as does CUDA toolkit {major}"
+            f"compiles its kernels; {to_install(f'cuda{major}')} brings it along, as does CUDA toolkit {major}"
         ) from None
 
 

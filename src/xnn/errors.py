@@ -43,6 +43,11 @@ def some(items: Iterable[str], separator: str = ", ") -> str:
     return separator.join([*first[:5], f"... and {len(first) - 5:,} more"])
 
 
+def to_install(extra: str) -> str:
+    """Return what to run to get an optional part of xnn; no package index has it yet, so it comes from a clone."""
+    return f"pip install '.[{extra}]' in a clone of xnn"
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
     by_lower = {choice.lower(): choice for choice in choices}

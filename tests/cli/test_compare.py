@@ -36,7 +36,7 @@ def test_bad_input_is_one_clear_line(capsys, monkeypatch):
     assert_refused(capsys, ["--model", "cnn"], "--model cnn", "mlp or lab6")
     assert_refused(capsys, ["--schedule", "cosine"], "--schedule")
     monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
-    assert_refused(capsys, FAST, "scikit-learn cannot be imported", "xnn-array[compare]")
+    assert_refused(capsys, FAST, "scikit-learn cannot be imported", ".[compare]")
 
 
 def test_divergence_is_one_line_and_its_own_exit_code(capsys):

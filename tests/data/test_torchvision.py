@@ -224,5 +224,5 @@ def test_a_torchvision_that_does_not_fit_is_named(monkeypatch, tmp_path):
 
 def test_without_torchvision_the_message_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(DataError, match=r'pip install "xnn-array\[torchvision\]"'):
+    with pytest.raises(DataError, match=r"pip install '\.\[torchvision\]' in a clone"):
         load("torchvision:SVHN", cache_dir=tmp_path)

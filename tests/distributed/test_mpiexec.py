@@ -118,8 +118,8 @@ def test_without_mpi4py_there_is_one_line(tmp_path):
     assert ended.returncode == 2
     errors = [line for line in ended.stderr.splitlines() if line.startswith("xnn-train")]
     assert errors == [
-        "xnn-train: error: several processes need mpi4py and an MPI (not here): pip install 'xnn-array[mpi]', "
-        "or --ranks 1"
+        "xnn-train: error: several processes need mpi4py and an MPI (not here): pip install '.[mpi]' in a clone "
+        "of xnn, or --ranks 1"
     ]
 
 

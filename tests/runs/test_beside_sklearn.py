@@ -91,7 +91,7 @@ def test_the_steps_before_the_clock_starts_leave_no_trace(monkeypatch, model):
 
 def test_without_scikit_learn_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
-    with pytest.raises(UserError, match=r"pip install 'xnn-array\[compare\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[compare\]'"):
         classifier_class()
 
 

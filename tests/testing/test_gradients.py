@@ -272,7 +272,7 @@ def test_the_strategies_are_loaded_when_first_used(monkeypatch):
     monkeypatch.delattr(testing, "strategies")
     monkeypatch.delitem(sys.modules, "xnn.testing.strategies")
     monkeypatch.setitem(sys.modules, "hypothesis", None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs Hypothesis, .*: pip install 'xnn-array\[testing\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs Hypothesis, .*: pip install '\.\[testing\]'"):
         testing.strategies  # noqa: B018 - looking it up is what loads it
 
 
@@ -291,5 +291,5 @@ except ModuleNotFoundError as error:
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == (
-        "xnn.testing.strategies needs Hypothesis, which is not installed: pip install 'xnn-array[testing]'"
+        "xnn.testing.strategies needs Hypothesis, which is not installed: pip install '.[testing]' in a clone of xnn"
     )

@@ -20,7 +20,7 @@ from xnn.data.listing import image_size_of
 from xnn.data.pictures import channels
 from xnn.data.preparing import prepared
 from xnn.data.splits import Arrays, Content, HostArray
-from xnn.errors import DataError, suggest
+from xnn.errors import DataError, suggest, to_install
 
 PREFIX = "torchvision:"
 # Data sets with an argument that has no default.
@@ -58,8 +58,7 @@ def read_torchvision(name: str, root: Path, *, download: bool, advice: str, imag
     """
     if importlib.util.find_spec("torchvision") is None:
         raise DataError(
-            f"dataset '{PREFIX}{name}' needs torchvision, which is not installed: "
-            'pip install "xnn-array[torchvision]"'
+            f"dataset '{PREFIX}{name}' needs torchvision, which is not installed: {to_install('torchvision')}"
         )
     try:
         datasets = importlib.import_module("torchvision.datasets")

@@ -9,7 +9,7 @@ import numpy as np
 
 from xnn.data.splits import HostArray
 from xnn.distributed.world import CALLS, GRADIENTS, World
-from xnn.errors import SettingError
+from xnn.errors import SettingError, to_install
 
 _EAGER = {CALLS: 2e-3, GRADIENTS: 2e-5}
 """Seconds for which a request is tried at once. MPI itself would try forever, and take a core from whoever computes. A
@@ -36,12 +36,12 @@ class MPIWorld(World):
         except (ImportError, RuntimeError) as error:  # without an MPI, mpi4py raises the latter
             reason = str(error).partition("\n")[0]
             raise SettingError(
-                f"several processes need mpi4py and an MPI ({reason}): pip install 'xnn-array[mpi]', or --ranks 1"
+                f"several processes need mpi4py and an MPI ({reason}): {to_install('mpi')}, or --ranks 1"
             ) from None
         if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
             raise SettingError(
                 "this MPI does not serve several threads of a process (MPI_THREAD_MULTIPLE), which xnn needs: "
-                "install another, for example by pip install 'xnn-array[mpi]'"
+                f"install another, for example by {to_install('mpi')}"
             )
         self._mpi = MPI
         given = MPI.COMM_WORLD if communicator is None else communicator

@@ -19,7 +19,7 @@ from xnn import nn
 from xnn._typing import Report
 from xnn.data import Normalization, Split
 from xnn.data.splits import HostArray
-from xnn.errors import SettingError, UserError
+from xnn.errors import SettingError, UserError, to_install
 from xnn.kernels import threads
 from xnn.runs.assembly import Job, make_trainer, prepare
 from xnn.runs.defaults import check_names
@@ -76,7 +76,7 @@ def classifier_class() -> Any:
         from sklearn.neural_network import MLPClassifier
     except ImportError as error:
         raise UserError(
-            f"scikit-learn cannot be imported ({error}); install it with: pip install 'xnn-array[compare]'"
+            f"scikit-learn cannot be imported ({error}); install it with: {to_install('compare')}"
         ) from error
     return MLPClassifier
 

@@ -6,7 +6,7 @@
 >>> testing.check_twin(my_function, my_faster_one, (x, weight))    # doctest: +SKIP
 
 `strategies` draws shapes, arrays, geometries and networks for property tests. It needs Hypothesis
-(``pip install 'xnn-array[testing]'``) and is loaded when first used; the checks need nothing else.
+(``pip install '.[testing]'`` in a clone of xnn) and is loaded when first used; the checks need nothing else.
 """
 
 import importlib

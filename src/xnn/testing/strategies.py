@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xnn.errors import to_install
+
 try:
     from hypothesis import strategies as st
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "xnn.testing.strategies needs Hypothesis, which is not installed: pip install 'xnn-array[testing]'",
+        f"xnn.testing.strategies needs Hypothesis, which is not installed: {to_install('testing')}",
         name=error.name,
     ) from None
 
