@@ -32,7 +32,7 @@ COLUMNS = (
     "sums, ms",
     "hidden",
 )
-STEPS = {"cnn": (500, 12), "speed": (1000, 4), "mlp": (512, 300)}
+STEPS = {"cnn": (500, 12), "speed": (1000, 4), "mlp": (512, 40)}
 """The batch of each recipe, and how many steps take a few seconds."""
 
 

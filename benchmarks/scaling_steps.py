@@ -25,13 +25,22 @@ class SlowWorld(MPIWorld):
     """Ranks whose gradients go over a wire with that latency, in seconds, and so many bytes a second."""
 
     latency = bandwidth = 0.0
+    _under_way = False
 
     def _slowly(self, channel: str, send: Callable[[], Any]) -> Any:
-        sent = self.sent
-        result = send()
-        if channel == GRADIENTS:
-            time.sleep(self.latency + (self.sent - sent) / self.bandwidth)
+        if channel != GRADIENTS or self._under_way:
+            return send()
+        sent, self._under_way = self.sent, True
+        try:
+            result = send()
+        finally:
+            self._under_way = False
+        time.sleep(self.latency + (self.sent - sent) / self.bandwidth)
         return result
+
+    def add_up(self, vector: Any, channel: str = CALLS) -> None:
+        """Add up, slowly."""
+        self._slowly(channel, lambda: MPIWorld.add_up(self, vector, channel))
 
     def gathered(self, own: Any, channel: str = CALLS) -> Any:
         """Gather, slowly."""

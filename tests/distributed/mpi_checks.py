@@ -38,13 +38,17 @@ def check_messages(world):
 
 
 def check_sums(world):
-    for length in (0, 1, 1000, 20_011):
+    for length in (0, 1, 1000, 20_011, 100_003):
         vectors = np.random.default_rng(length).normal(size=(world.size, length)).astype(np.float32)
         expected = vectors[0].copy()
         for vector in vectors[1:]:
             expected += vector
         found = world.sum(vectors[world.rank])
         np.testing.assert_array_equal(found, expected)
+        # The second time the memory that is kept has other numbers in it.
+        for vector in (vectors[world.rank].copy(), vectors[world.rank].copy()):
+            world.add_up(vector, GRADIENTS)
+            np.testing.assert_array_equal(vector, expected)
 
 
 def check_channels(world):

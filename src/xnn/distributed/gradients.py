@@ -124,7 +124,10 @@ class GradientSum:
                 self._sum_at_owners(flat, bucket)
             else:
                 piece = flat[bucket.start : bucket.stop]
-                piece[...] = backend.asarray(self.world.sum(backend.to_numpy(piece), GRADIENTS))
+                if isinstance(piece, np.ndarray):
+                    self.world.add_up(piece, GRADIENTS)
+                else:
+                    piece[...] = backend.asarray(self.world.sum(backend.to_numpy(piece), GRADIENTS))
         self.seconds += time.perf_counter() - begun
 
     def _sum_at_owners(self, flat: Array, bucket: _Bucket) -> None:

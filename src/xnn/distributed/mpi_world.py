@@ -1,9 +1,10 @@
 """A world whose processes were started by ``mpiexec`` or ``srun``, and talk by MPI."""
 
+import math
 import os
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,9 @@ sleep takes some hundred microseconds, for which the other ranks wait too, and t
 nothing to do but wait is patient; gradients are awaited beside the backward pass, which needs the core."""
 _PAUSE, _LONGEST_PAUSE = 1e-5, 5e-5
 """Seconds between later tries."""
+_PAIRWISE = 2**14
+"""Numbers from which a piece goes straight to the rank that adds it up. With shorter ones the collective operations of
+MPI make do with fewer messages, but they copy more."""
 _LAST_LINES = 0.3
 """Seconds for what was printed to reach ``mpiexec``, which ends without reading the rest once a rank has aborted."""
 
@@ -47,6 +51,7 @@ class MPIWorld(World):
         given = MPI.COMM_WORLD if communicator is None else communicator
         self._channels = {CALLS: given.Dup(), GRADIENTS: given.Dup()}
         self._endings = given.Dup()
+        self._buffers: dict[str, HostArray] = {}
         self.rank, self.size = given.rank, given.size
         local = given.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = local.rank, local.size
@@ -72,6 +77,37 @@ class MPIWorld(World):
         self.sent += sent.nbytes - pieces[self.rank].nbytes
         self._finish(self._channels[channel].Ialltoallv([sent, lengths], [received, [own] * self.size]), channel)
         return received
+
+    def add_up(self, vector: HostArray, channel: str = CALLS) -> None:
+        """Replace a vector by the sum of all ranks' vectors: pieces go from it and come to it without being copied."""
+        length = -(-vector.size // self.size)
+        if length < _PAIRWISE:
+            super().add_up(vector, channel)
+            return
+        pieces = [vector[rank * length : (rank + 1) * length] for rank in range(self.size)]
+        own, others = pieces[self.rank], [rank for rank in range(self.size) if rank != self.rank]
+        received = self._buffer((self.size, own.size), own.dtype, channel)
+        self._swap({rank: received[rank] for rank in others}, {rank: pieces[rank] for rank in others}, channel)
+        received[self.rank] = own
+        own[...] = received[0]
+        for array in received[1:]:
+            own += array
+        self._swap({rank: pieces[rank] for rank in others}, dict.fromkeys(others, own), channel)
+
+    def _buffer(self, shape: tuple[int, ...], dtype: Any, channel: str) -> HostArray:
+        """Return memory that is kept from call to call: that of a new array costs as much as a copy."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if channel not in self._buffers or self._buffers[channel].size < size:
+            self._buffers[channel] = np.empty(size, np.uint8)
+        return self._buffers[channel][:size].view(dtype).reshape(shape)
+
+    def _swap(self, received: Mapping[int, HostArray], sent: Mapping[int, HostArray], channel: str) -> None:
+        """Exchange messages with other ranks, by their numbers."""
+        through = self._channels[channel]
+        requests = [through.Irecv(place, rank) for rank, place in received.items()]
+        requests += [through.Isend(message, rank) for rank, message in sent.items()]
+        self.sent += sum(message.nbytes for message in sent.values())
+        self._finish(_All(self._mpi, requests), channel)
 
     def joined(self, own: HostArray, lengths: Sequence[int], channel: str = CALLS) -> HostArray:
         """Return all ranks' vectors, which are of these lengths, one after the other."""
@@ -122,6 +158,16 @@ class MPIWorld(World):
         """End all processes at once, with an exit code."""
         time.sleep(_LAST_LINES)
         self._mpi.COMM_WORLD.Abort(code)
+
+
+class _All(NamedTuple):
+    """Several requests, which are finished when each of them is."""
+
+    mpi: Any
+    requests: list[Any]
+
+    def Test(self) -> bool:  # noqa: N802 - as MPI's own
+        return bool(self.mpi.Request.Testall(self.requests))
 
 
 def _let_others_run() -> None:

@@ -131,6 +131,10 @@ class World(ABC):
         own = in_order(self.exchanged(list(pieces), channel))
         return self.gathered(own, channel).reshape(-1)[: vector.size]
 
+    def add_up(self, vector: HostArray, channel: str = CALLS) -> None:
+        """Replace a contiguous vector by the sum of all ranks' vectors, the same as that of `sum`."""
+        vector[...] = self.sum(vector, channel)
+
     def team(self, model: Any, optimizer: Any = None, sync_batch_norm: bool = True) -> Any:
         """Return what a `xnn.Trainer` of a model asks of its ranks."""
         from xnn.distributed.ranks import Ranks  # which needs the trainer's data, while a world needs nothing
