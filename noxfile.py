@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
@@ -73,6 +74,22 @@ def tests_gpu(session: nox.Session) -> None:
 @nox.session(name="tests-emulated")
 def tests_emulated(session: nox.Session) -> None:
     """Run what concerns CuPy on a CUDA device that is emulated on the CPU, in $XNN_CUDA_EMULATOR; see docs/gpu.md."""
+    test = on_emulator(session)
+    test("gpu", *ON_CUPY)
+    # Races and accesses beyond an array's end show only like this, and only our own kernels may have them.
+    test("gpu", "tests/kernels/cupy", options=("--guard",))
+    # In a random order each kernel is compiled anew, so only those whose threads work together run like this.
+    test("few", "-m", "races", "tests/kernels/cupy", options=("--shuffle", "1"))
+
+
+@nox.session(name="tests-shuffled")
+def tests_shuffled(session: nox.Session) -> None:
+    """Run all tests of our CUDA kernels on that device with blocks and threads in a random order."""
+    on_emulator(session)("few", "tests/kernels/cupy", options=("--shuffle", "1"))
+
+
+def on_emulator(session: nox.Session) -> Callable[..., None]:
+    """Return what runs tests on the emulated device, with a profile of Hypothesis and options for the device."""
     emulator = os.environ.get(EMULATOR)
     if not emulator:
         session.skip(f"${EMULATOR} is not set: expected the folder of an emulated CUDA device, with setup.sh and run")
@@ -86,10 +103,7 @@ def tests_emulated(session: nox.Session) -> None:
         variables = environment | {"XNN_HYPOTHESIS_PROFILE": profile}
         session.run(*command, "--backends=cupy", *arguments, *session.posargs, external=True, env=variables)
 
-    test("gpu", *ON_CUPY)
-    # Races and accesses beyond an array's end show only like this, and only our own kernels may have them.
-    test("gpu", "tests/kernels/cupy", options=("--guard",))
-    test("few", "tests/kernels/cupy", options=("--shuffle", "1"))
+    return test
 
 
 @nox.session

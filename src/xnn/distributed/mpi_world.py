@@ -99,7 +99,8 @@ class MPIWorld(World):
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if channel not in self._buffers or self._buffers[channel].size < size:
             self._buffers[channel] = np.empty(size, np.uint8)
-        return self._buffers[channel][:size].view(dtype).reshape(shape)
+        memory: HostArray = self._buffers[channel][:size].view(dtype)
+        return memory.reshape(shape)
 
     def _swap(self, received: Mapping[int, HostArray], sent: Mapping[int, HostArray], channel: str) -> None:
         """Exchange messages with other ranks, by their numbers."""

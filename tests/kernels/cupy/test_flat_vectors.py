@@ -74,6 +74,7 @@ def clipped(backend, gradient, runs, max_norm):
     return norm.get(), model.gradients_on_host()
 
 
+@pytest.mark.races
 @given(runs=RUNS, seed=st.integers(0, 9), max_norm=st.sampled_from([1e-3, 1.0, 30.0, 1e9]))
 def test_clips_as_the_reference(runs, seed, max_norm):
     gradient = np.random.default_rng(seed).normal(size=sum(run[0] for run in runs)).astype(np.float32)
@@ -95,6 +96,7 @@ def test_what_is_not_finite_spreads_as_in_the_reference(value):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.races
 @pytest.mark.usefixtures("few_blocks")
 def test_a_long_vector_has_an_exact_norm_that_repeats():
     gradient = np.random.default_rng(0).normal(size=LONG).astype(np.float32)
@@ -114,6 +116,7 @@ def test_a_long_vector_has_an_exact_norm_that_repeats():
     np.testing.assert_allclose(np.delete(factors, 1000), 2.0 / expected, rtol=1e-6)
 
 
+@pytest.mark.races
 def test_more_blocks_sum_squares_than_a_block_has_threads():
     gradient = np.random.default_rng(0).normal(size=300 * 256).astype(np.float32)
     norm = flat_vectors.clip_norm([cupy.asarray(gradient)], 1e9)

@@ -51,6 +51,7 @@ class Steps:
 SPOILED = st.lists(st.sampled_from([None, math.nan, math.inf, -math.inf]), min_size=1, max_size=7)
 
 
+@pytest.mark.races
 @given(
     size=st.sampled_from([1, 3, 256, 2000]),
     spoiled=SPOILED,
@@ -87,6 +88,7 @@ def test_slots_of_any_type_are_restored_whole():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("position", [0, 3 * 256 - 1, 2500])
 def test_one_number_of_many_undoes_the_step(position, monkeypatch):
     # The vectors are longer than the grid.

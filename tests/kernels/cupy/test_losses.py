@@ -39,6 +39,7 @@ def _calls(draw, dtype):
     return logits, labels.astype(kind), draw(st.sampled_from([0.0, 0.1])), *weights
 
 
+@pytest.mark.races
 @both_types
 @given(data=st.data())
 def test_equals_the_reference(dtype, data):
@@ -46,6 +47,7 @@ def test_equals_the_reference(dtype, data):
     check_twin(F.softmax_cross_entropy, softmax_cross_entropy, call, backend="cupy", atol=ATOL[dtype])
 
 
+@pytest.mark.races
 @pytest.mark.parametrize(("rows", "classes"), [(2200, 3), (300, 300)])
 def test_more_rows_than_blocks(rows, classes):
     random = np.random.default_rng(0)
@@ -90,6 +92,7 @@ DLOSSES = [1, 1.0, 0.25, np.float32(3.0), np.full((1, 1), 2.0, np.float32)]
 DLOSSES += [np.asarray(7.0, dtype) for dtype in ("float16", "float32", "float64")]
 
 
+@pytest.mark.races
 @both_types
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dloss", DLOSSES, ids=repr)
@@ -126,6 +129,7 @@ def test_gradients_that_float16_could_not_hold_are_not_lost():
     np.testing.assert_allclose(CUPY.to_numpy(pullback(scale))[:, 1], expected, rtol=1e-3)
 
 
+@pytest.mark.races
 def test_the_same_bits_every_time():
     call = _call("float32", True, rows=3000)
     results = [softmax_cross_entropy(*call) for _ in range(3)]

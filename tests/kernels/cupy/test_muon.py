@@ -80,11 +80,13 @@ def assert_close(found, expected):
     np.testing.assert_allclose(parameters, expected_parameters, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.races
 @given(widths=WIDTHS, options=OPTIONS, seed=st.integers(0, 99), freezes=st.booleans())
 def test_three_steps_equal_the_reference(widths, options, seed, freezes):
     assert_close(*both(widths, options, seed=seed, frozen="0" if freezes else ""))
 
 
+@pytest.mark.races
 def test_matrices_beyond_the_blocks_of_a_launch(monkeypatch):
     # Of which there would be too many to be cheap here.
     monkeypatch.setattr(muon, "_blocks", lambda matrices, largest: 3)
@@ -95,6 +97,7 @@ def test_matrices_beyond_the_blocks_of_a_launch(monkeypatch):
         muon._plan.cache_clear()
 
 
+@pytest.mark.races
 def test_more_blocks_sum_squares_than_a_block_has_threads():
     assert_close(*both([3, 300 * 256 // 3], {"normalize": True}, steps=1))
 
@@ -135,6 +138,7 @@ def test_what_is_not_a_number_spoils_its_matrix_alone():
     assert np.isfinite(found[20:]).all()
 
 
+@pytest.mark.races
 def test_a_step_has_the_same_bits_each_time_and_is_never_in_tf32():
     results = []
     for tf32 in (False, False, True):

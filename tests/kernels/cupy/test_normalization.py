@@ -71,6 +71,7 @@ def batches(draw, most=40):
     return x.astype(draw(st.sampled_from(["float16", "float32"]))), weight, bias
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @given(batch=batches(), eps=st.sampled_from([1e-5, 1]))
 def test_batch_norm_equals_its_reference(activation, batch, eps):
@@ -80,6 +81,7 @@ def test_batch_norm_equals_its_reference(activation, batch, eps):
     check_twin(followed(partial(F.batch_norm, eps=eps), activation), twin, batch, backend="cupy", **BOUNDS)
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @given(batch=batches(), eps=st.sampled_from([1e-5, 1]))
 def test_batch_norm_by_given_statistics_equals_its_reference(activation, batch, eps):
@@ -91,6 +93,7 @@ def test_batch_norm_by_given_statistics_equals_its_reference(activation, batch, 
     check_twin(reference, twin, batch, backend="cupy", atol=1e-4)
 
 
+@pytest.mark.races
 @given(batch=batches(), eps=st.sampled_from([1e-5, 1]))
 @example(batch=(np.arange(3.0 * 1300).reshape(3, 1300).astype(np.float32), None, None), eps=1)
 @example(batch=(np.sin(np.arange(2.0 * 2051)).reshape(2, 2051).astype(np.float16), None, None), eps=1)
@@ -99,12 +102,14 @@ def test_layer_norm_equals_its_reference(batch, eps):
     check_twin(in_float32(reference), twin, batch, backend="cupy", **BOUNDS)
 
 
+@pytest.mark.races
 def test_a_vector_is_one_position():
     x = np.arange(6, dtype=np.float32)
     check_twin(F.batch_norm, twins.batch_norm, (x, x, x), backend="cupy", atol=1e-4)
     check_twin(F.layer_norm, twins.layer_norm, (x, x, x), backend="cupy", atol=1e-4)
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("channels", [1, 3, 24, 64])
 @pytest.mark.parametrize("rows", [2, 1000, 20_000])
@@ -133,6 +138,7 @@ def test_a_large_mean_costs_no_digits(origin):
         np.testing.assert_allclose(cupy.asnumpy(y), expected, rtol=0, atol=bound)
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_the_same_bits_twice(dtype):
     generator = np.random.default_rng(0)
@@ -259,6 +265,7 @@ def test_launches_and_what_they_declare_to_move(dtype):
     assert seen == [("batch_norm_statistics", 131072 + 2 * vector + 2 * 4 * 3 * vector)]
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("momentum", [0.1, 1])
 @given(rows=st.integers(1, 30), channels=st.sampled_from([1, 5, 300]), seed=st.integers(0, 99))
 def test_a_layer_moves_its_statistics_in_one_launch(momentum, rows, channels, seed):

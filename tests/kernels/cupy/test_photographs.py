@@ -42,11 +42,13 @@ def check_sampling(shape, seed, row_whole=False, column_whole=False):
     np.testing.assert_array_equal(cupy.asnumpy(found), expected)
 
 
+@pytest.mark.races
 @given(shape=shapes, seed=seeds, row_whole=st.booleans(), column_whole=st.booleans())
 def test_sampling_equals_the_reference(shape, seed, row_whole, column_whole):
     check_sampling(shape, seed, row_whole, column_whole)
 
 
+@pytest.mark.races
 @given(shape=shapes, seed=seeds, strengths=st.tuples(*(st.floats(0, 1),) * 3))
 def test_jitter_equals_the_reference(shape, seed, strengths):
     jitter, images = ColourJitter(*strengths), images_of(shape)

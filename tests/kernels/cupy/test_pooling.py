@@ -47,6 +47,7 @@ def test_equals_the_reference(name, dtype, geometry, channels, seed):
     _check(name, _images((*geometry.x[:3], channels), dtype, seed), **geometry.options)
 
 
+@pytest.mark.races
 @both_types
 @both_global
 @given(n=st.integers(1, 5), h=st.integers(1, 7), w=st.integers(1, 60), channels=CHANNELS, seed=st.integers(0, 99))
@@ -68,6 +69,7 @@ def test_relu_and_pooling_equal_one_after_the_other(dtype, geometry, channels, s
     check_twin(reference, lambda x: pooling.relu_max_pool2d(x, (), arguments), (x,), backend="cupy")
 
 
+@pytest.mark.races
 @both_types
 @pytest.mark.parametrize("shape", [(600, 2, 2, 1), (3, 40, 38, 8), (2, 3, 200, 3)])
 def test_many_images_and_images_of_many_blocks(shape, dtype):

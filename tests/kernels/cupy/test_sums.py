@@ -12,6 +12,7 @@ from xnn.kernels.cupy.launching import watched
 from xnn.kernels.cupy.sums import columns, sum_rows, vector_of
 
 
+@pytest.mark.races
 @given(
     rows=st.integers(1, 300) | st.integers(2000, 9000),
     channels=st.sampled_from([1, 3, 4, 24, 31, 64, 130]),
@@ -31,6 +32,7 @@ def test_sums_of_rows(rows, channels, dtype, offset):
     np.testing.assert_array_equal(cupy.asnumpy(sum_rows(x)), cupy.asnumpy(sums))
 
 
+@pytest.mark.races
 @pytest.mark.parametrize("channels", [1, 8])
 def test_the_error_grows_slowly_with_the_number_of_rows(channels):
     """Added one by one, a million numbers would be off by 1e-4 or more."""
