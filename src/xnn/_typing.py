@@ -29,6 +29,15 @@ class ArrayObject(Protocol):
 
     Type checkers take NumPy's, CuPy's and PyTorch's arrays for one, but no list, number or text. It has only those
     parts of an array that the functions use, and does not work with `isinstance`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn.typing import Array, ArrayObject
+    >>> def double(x: ArrayObject) -> Array:
+    ...     return x + x
+    >>> double(np.asarray([1.0, 2.0]))
+    array([2., 4.])
     """
 
     @property

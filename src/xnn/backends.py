@@ -47,6 +47,15 @@ class Backend:
         The library's own device object.
     twins : bool
         Whether models on this backend use the faster twins in `xnn.kernels`.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> backend = xnn.backend("numpy")
+    >>> backend.name, backend.asarray([1.0, 2.0], "float32")
+    ('numpy', array([1., 2.], dtype=float32))
+    >>> backend.xp.sum(backend.asarray([1.0, 2.0]))
+    np.float64(3.0)
     """
 
     def __init__(
@@ -205,6 +214,14 @@ def backend(name: "str | Backend | None" = None, twins: bool | None = None) -> B
     BackendError
         If the name is unknown, the library is not installed, or the device does not answer. A named backend
         is never replaced by another.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> xnn.backend("numpy")
+    <xnn backend numpy>
+    >>> xnn.backend("numpy", twins=False).twins
+    False
     """
     if isinstance(name, Backend):
         name.activate()

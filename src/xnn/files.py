@@ -54,6 +54,16 @@ class Folder:
     ------
     OSError
         There is no such folder, or it may not be entered.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from xnn.files import Folder
+    >>> with tempfile.TemporaryDirectory() as path, Folder(Path(path)) as folder:
+    ...     folder.write("notes.txt", b"one")
+    ...     folder.names()
+    ['notes.txt']
     """
 
     def __init__(self, path: Path) -> None:

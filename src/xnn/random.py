@@ -40,6 +40,16 @@ class Random:
         A name that keeps this stream apart from others of the same seed, such as ``"dropout"``.
     counter : int
         How many draws have been made; set it to go to any point of the stream.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn.random import Random
+    >>> random = Random(xnn.backend("numpy"), seed=0, stream="dropout")
+    >>> first = random.uniform((3,))
+    >>> random.counter = 0  # the whole state
+    >>> bool((random.uniform((3,)) == first).all())
+    True
     """
 
     def __init__(self, backend: Backend, seed: int, stream: str = "", counter: int = 0) -> None:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Task:
-    """The facts about a data set that a model's size and settings depend on."""
+    """The facts about a data set that a model's size and settings depend on.
+
+    Examples
+    --------
+    >>> from xnn.tasks import Task
+    >>> task = Task("cifar10", image_shape=(32, 32, 3), classes=10, images=50_000)
+    >>> task.inputs, task.grey, task.small
+    (3072, False, False)
+    """
 
     dataset: str
     image_shape: tuple[int, ...]

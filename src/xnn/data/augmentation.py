@@ -60,7 +60,22 @@ class Drawn(ABC):
 
 @dataclass(frozen=True)
 class HorizontalFlip(Drawn):
-    """Mirror an image left to right with a probability of one half."""
+    """Mirror an image left to right with a probability of one half.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.arange(3, dtype=np.uint8).reshape(1, 1, 3, 1).repeat(4, axis=0)
+    >>> flip, random = data.HorizontalFlip(), Random(xnn.backend("numpy"), seed=0)
+    >>> flip(images, random)[:, 0, :, 0]
+    array([[2, 1, 0],
+           [2, 1, 0],
+           [0, 1, 2],
+           [2, 1, 0]], dtype=uint8)
+    """
 
     draws_by_image: ClassVar[bool] = True
 
@@ -97,6 +112,19 @@ class RandomCrop(Drawn):
         Pixels on each side: an image moves by at most this many along each axis.
     fill : {"zero", "reflect"}
         What fills the border: zeros, or the image mirrored at its outermost pixels (which are not repeated).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3, 1)
+    >>> crop, random = data.RandomCrop(1), Random(xnn.backend("numpy"), seed=1)
+    >>> crop(images, random)[0, :, :, 0]
+    array([[0, 4, 5],
+           [0, 7, 8],
+           [0, 0, 0]], dtype=uint8)
     """
 
     draws_by_image: ClassVar[bool] = True
@@ -139,6 +167,20 @@ class Cutout(_Square):
     ----------
     size : int
         The side of the square in pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.full((1, 4, 4, 1), 255, np.uint8)
+    >>> cutout, random = data.Cutout(2), Random(xnn.backend("numpy"), seed=0)
+    >>> cutout(images, random)[0, :, :, 0]
+    array([[255, 255,   0,   0],
+           [255, 255, 255, 255],
+           [255, 255, 255, 255],
+           [255, 255, 255, 255]], dtype=uint8)
     """
 
     draws_by_image: ClassVar[bool] = True
@@ -162,6 +204,16 @@ class RandomWindow(_Square):
     ----------
     size : int
         The side of the square in pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> window, random = data.RandomWindow(5), Random(xnn.backend("numpy"), seed=0)
+    >>> window(np.zeros((10, 8, 8, 3), np.uint8), random).shape
+    (10, 5, 5, 3)
     """
 
     draws_by_image: ClassVar[bool] = True
@@ -180,7 +232,19 @@ class RandomWindow(_Square):
 
 @dataclass(frozen=True)
 class Compose:
-    """Do several augmentations, one after the other."""
+    """Do several augmentations, one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> augment = data.Compose((data.HorizontalFlip(), data.RandomCrop(2, fill="reflect"), data.Cutout(3)))
+    >>> random = Random(xnn.backend("numpy"), seed=0)
+    >>> augment(np.zeros((10, 8, 8, 3), np.uint8), random).shape
+    (10, 8, 8, 3)
+    """
 
     augmentations: tuple[Augmentation, ...]
 

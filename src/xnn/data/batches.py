@@ -80,6 +80,19 @@ class Batches:
     TypeError
         If a normalization is given for images that are not uint8, or if `resident` images are of a type that is neither
         uint8 nor one that models compute in; if what mixes whole batches is given as `augment`.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import data
+    >>> digits = data.load("digits")
+    >>> normalization = data.Normalization.of(digits.train)
+    >>> batches = data.Batches(digits.train, 64, backend=xnn.backend("numpy"), normalization=normalization)
+    >>> batches
+    Batches(23 batches of 64, shuffled, float32 on numpy, from Split(1,437 images of 8x8x1, uint8, 10 classes))
+    >>> x, labels = next(batches.epoch(0))
+    >>> x.shape, x.dtype, labels.shape
+    ((64, 8, 8, 1), dtype('float32'), (64,))
     """
 
     split: Split

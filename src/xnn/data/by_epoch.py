@@ -29,6 +29,16 @@ class AlternatingFlip:
     half of the time (K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
 
     `Batches` tells it which images are in a batch; it cannot be applied on its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import data
+    >>> flip, images = data.AlternatingFlip(), np.arange(6)
+    >>> flip.of(images, seed=0, epoch=0).which
+    array([0, 1, 1, 1, 0, 1])
+    >>> flip.of(images, seed=0, epoch=1).which
+    array([1, 0, 0, 0, 1, 0])
     """
 
     draws_by_image: ClassVar[bool] = True
@@ -55,6 +65,15 @@ class FirstEpochs:
     augmentation : callable
     epochs : int
         How many.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import data
+    >>> small_first = data.FirstEpochs(data.RandomWindow(5), epochs=1)
+    >>> batches = data.Batches(data.load("digits").train, 64, backend=xnn.backend("numpy"), augment=small_first)
+    >>> [next(batches.epoch(epoch))[0].shape for epoch in range(2)]
+    [(64, 5, 5, 1), (64, 8, 8, 1)]
     """
 
     augmentation: Augmentation

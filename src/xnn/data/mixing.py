@@ -64,6 +64,17 @@ class MixUp(_Beta):
     ----------
     alpha : float
         Above 0. The smaller it is, the closer most shares are to 0 or 1; 1 draws them evenly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> mix, random = data.MixUp(1.0), Random(xnn.backend("numpy"), seed=0)
+    >>> x, labels = mix(np.asarray([[0.0], [10.0]]), np.eye(2), random)
+    >>> x.round(2).tolist(), labels.round(2).tolist()
+    ([[3.42], [6.58]], [[0.66, 0.34], [0.34, 0.66]])
     """
 
     alpha: float = 0.2
@@ -95,6 +106,23 @@ class CutMix(_Beta):
     alpha : float
         Above 0. The smaller it is, the more rectangles are nearly nothing or nearly everything; 1 draws their areas
         evenly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.stack([np.zeros((4, 4, 1)), np.ones((4, 4, 1))])
+    >>> mix, random = data.CutMix(), Random(xnn.backend("numpy"), seed=2)
+    >>> x, labels = mix(images, np.eye(2), random)
+    >>> x[0, :, :, 0]
+    array([[0., 0., 0., 0.],
+           [0., 0., 1., 1.],
+           [0., 0., 1., 1.],
+           [0., 0., 1., 1.]])
+    >>> labels[0]
+    array([0.625, 0.375])
     """
 
     alpha: float = 1.0
@@ -132,6 +160,17 @@ class RandomChoice(Mixer):
     ----------
     mixings : tuple of callable
         At least one, such as ``(MixUp(), CutMix())``.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import data
+    >>> digits = data.load("digits")
+    >>> mix = data.RandomChoice((data.MixUp(0.2), data.CutMix(1.0)))
+    >>> batches = data.Batches(digits.train, 64, backend=xnn.backend("numpy"), mix=mix)
+    >>> x, labels = next(batches.epoch(0))
+    >>> labels.shape  # a distribution over the classes for each image
+    (64, 10)
     """
 
     mixings: tuple[Mixing, ...]

@@ -21,6 +21,14 @@ class Normalization:
     ----------
     mean, std : tuple of float
         Of the pixels divided by 255, one for each channel. A channel that is constant has a `std` of 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import data
+    >>> normalization = data.Normalization(mean=(0.5,), std=(0.25,))
+    >>> normalization(np.asarray([[[0], [255]]], np.uint8)).ravel().round(3)
+    array([-2.,  2.], dtype=float32)
     """
 
     mean: tuple[float, ...]

@@ -35,6 +35,17 @@ class RandomResizedCrop:
     ratio : (float, float)
         Least and greatest ratio of its width to its height, as a multiple of the image's; drawn evenly by its
         logarithm. A side that would be longer than the image's is as long as that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    >>> crop, random = data.RandomResizedCrop(scale=(0.5, 1.0)), Random(xnn.backend("numpy"), seed=0)
+    >>> crop(images, random).shape
+    (2, 32, 32, 3)
     """
 
     draws_by_image: ClassVar[bool] = True
@@ -78,6 +89,17 @@ class RandomRotation:
     ----------
     degrees : float
         The greatest angle, to either side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.full((1, 8, 8, 3), 7, np.uint8)
+    >>> turn, random = data.RandomRotation(15.0), Random(xnn.backend("numpy"), seed=0)
+    >>> np.unique(turn(images, random))  # no blank corners: beyond its edges an image is mirrored
+    array([7], dtype=uint8)
     """
 
     draws_by_image: ClassVar[bool] = True
@@ -121,6 +143,18 @@ class ColourJitter:
     ----------
     brightness, contrast, saturation : float
         The strength s of each, from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import data
+    >>> from xnn.random import Random
+    >>> images = np.full((3, 8, 8, 3), 100, np.uint8)
+    >>> jitter = data.ColourJitter(brightness=0.3, contrast=0.0, saturation=0.0)
+    >>> changed = jitter(images, Random(xnn.backend("numpy"), seed=0))
+    >>> [int(image.min()) == int(image.max()) for image in changed]  # each by a factor of its own
+    [True, True, True]
     """
 
     draws_by_image: ClassVar[bool] = True

@@ -28,7 +28,14 @@ _MANY = 200
 
 
 def names() -> list[str]:
-    """Return the names of the data sets that `load` knows, besides ``torchvision:NAME`` and folders of images."""
+    """Return the names of the data sets that `load` knows, besides ``torchvision:NAME`` and folders of images.
+
+    Examples
+    --------
+    >>> from xnn import data
+    >>> data.names()
+    ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100']
+    """
     return ["digits", *OFFICIAL]
 
 
@@ -78,6 +85,13 @@ def load(
     SettingError
         If `labels` is not known, or coarse where there is only one kind; or if images of that name have no choice of
         an `image_size`, or not of this one.
+
+    Examples
+    --------
+    >>> from xnn import data
+    >>> digits = data.load("digits")
+    >>> len(digits.train), len(digits.test), digits.image_shape
+    (1437, 360, (8, 8, 1))
     """
     _check_labels_setting(name, labels)
     _check_image_size(name, image_size)

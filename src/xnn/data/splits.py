@@ -75,6 +75,16 @@ class Split:
     ------
     DataError
         If there is no image, if the two counts differ, if the images are not numbers, or if the labels are not classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import data
+    >>> split = data.Split(np.zeros((4, 8, 8, 1), np.uint8), [0, 1, 1, 2])
+    >>> split
+    Split(4 images of 8x8x1, uint8, 3 classes)
+    >>> split.take(np.asarray([0, 3])).labels
+    array([0, 2])
     """
 
     images: HostArray
@@ -132,6 +142,15 @@ class Dataset:
     ------
     DataError
         If a label has no class, or the splits hold images of different shapes.
+
+    Examples
+    --------
+    >>> from xnn import data
+    >>> digits = data.load("digits")
+    >>> digits.image_shape, digits.classes
+    ((8, 8, 1), ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'))
+    >>> digits.train, digits.test
+    (Split(1,437 images of 8x8x1, uint8, 10 classes), Split(360 images of 8x8x1, uint8, 10 classes))
     """
 
     name: str
@@ -251,6 +270,13 @@ def validation_split(split: Split, size: float | int, seed: int = 0) -> tuple[Sp
     ------
     SettingError
         If one of the two would be empty.
+
+    Examples
+    --------
+    >>> from xnn import data
+    >>> train, validation = data.validation_split(data.load("digits").train, 0.2)
+    >>> len(train), len(validation)
+    (1150, 287)
     """
     fraction = isinstance(size, float) and 0 < size < 1
     count = round(size * len(split)) if fraction else size

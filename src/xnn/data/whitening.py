@@ -38,6 +38,18 @@ def whitening_filters(images: HostArray, kernel: tuple[int, int] = (2, 2), eps: 
     ------
     ValueError
         If there is no image, or an image is smaller than the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import data, functional as F
+    >>> images = np.random.default_rng(0).standard_normal((100, 8, 8, 1))
+    >>> filters = data.whitening_filters(images)
+    >>> filters.shape
+    (2, 2, 1, 8)
+    >>> y, pullback = F.conv2d(images, filters)
+    >>> np.mean(y**2, axis=(0, 1, 2)).round(2)
+    array([1., 1., 1., 1., 1., 1., 1., 1.])
     """
     count, height, width, channels = images.shape
     rows, columns = kernel

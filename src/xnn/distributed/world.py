@@ -34,6 +34,16 @@ class World(ABC):
         Whether nothing else is to be done until messages under way have come.
     sent : int
         Bytes that this rank has sent to others so far: what it gives to all of them goes round in a ring.
+
+    Examples
+    --------
+    In a program that ``mpiexec -n 4 python program.py`` starts:
+
+    >>> import xnn
+    >>> world = xnn.distributed.mpi()                         # doctest: +SKIP
+    >>> trainer = xnn.Trainer(model, optimizer, world=world)  # doctest: +SKIP
+    >>> if world.rank == 0:                                   # doctest: +SKIP
+    ...     print(f"{world.size} ranks on {world.hosts} hosts")
     """
 
     rank: int

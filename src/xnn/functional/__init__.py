@@ -1,7 +1,12 @@
 """The mathematics: each function returns its value and its pullback, the vector-Jacobian product.
 
->>> y, pullback = linear(x, weight, bias)          # doctest: +SKIP
->>> dx, dweight, dbias = pullback(dy)              # doctest: +SKIP
+>>> import numpy as np
+>>> from xnn import functional as F
+>>> x, weight, bias = np.ones((2, 3)), np.ones((3, 4)), np.zeros(4)
+>>> y, pullback = F.linear(x, weight, bias)
+>>> dx, dweight, dbias = pullback(np.ones_like(y))
+>>> dx.shape, dweight.shape, dbias.shape
+((2, 3), (3, 4), (4,))
 
 A function of one differentiable argument has a pullback ``dy -> dx``. The pullback of several arguments takes
 ``needs``, a flag for each, and returns None for those not needed, so that nobody computes the gradient of the first

@@ -8,7 +8,16 @@ from xnn.functional._normal import normal_cdf
 
 
 def relu(x: ArrayObject) -> tuple[Array, Pullback]:
-    """Rectifier y = max(x, 0); dx = [x > 0] dy, so the gradient at 0 is 0."""
+    """Rectifier y = max(x, 0); dx = [x > 0] dy, so the gradient at 0 is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.relu(np.asarray([-1.0, 0.0, 2.0]))
+    >>> y, pullback(np.ones(3))
+    (array([0., 0., 2.]), array([0., 0., 1.]))
+    """
     check_floating("relu", x=x)
     xp = namespace(x)
     zero = xp.zeros_like(x)
@@ -21,7 +30,16 @@ def relu(x: ArrayObject) -> tuple[Array, Pullback]:
 
 
 def leaky_relu(x: ArrayObject, slope: float = 0.01) -> tuple[Array, Pullback]:
-    """Leaky rectifier y = x where x > 0, slope x elsewhere; dx = dy or slope dy."""
+    """Leaky rectifier y = x where x > 0, slope x elsewhere; dx = dy or slope dy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.leaky_relu(np.asarray([-1.0, 2.0]), slope=0.1)
+    >>> y, pullback(np.ones(2))
+    (array([-0.1,  2. ]), array([0.1, 1. ]))
+    """
     check_floating("leaky_relu", x=x)
     xp = namespace(x)
     positive = x > 0
@@ -37,6 +55,14 @@ def elu(x: ArrayObject, alpha: float = 1.0) -> tuple[Array, Pullback]:
     """Exponential linear unit y = x where x > 0, α (eˣ - 1) elsewhere; dx = dy or α eˣ dy.
 
     D. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by ELUs", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.elu(np.asarray([-1.0, 2.0]))
+    >>> y.round(3), pullback(np.ones(2)).round(3)
+    (array([-0.632,  2.   ]), array([0.368, 1.   ]))
     """
     check_floating("elu", x=x)
     xp = namespace(x)
@@ -52,7 +78,16 @@ def elu(x: ArrayObject, alpha: float = 1.0) -> tuple[Array, Pullback]:
 
 
 def sigmoid(x: ArrayObject) -> tuple[Array, Pullback]:
-    """Logistic function y = 1 / (1 + e⁻ˣ); dx = y (1 - y) dy."""
+    """Logistic function y = 1 / (1 + e⁻ˣ); dx = y (1 - y) dy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.sigmoid(np.asarray([-1000.0, 0.0, 2.0]))
+    >>> y.round(3), pullback(np.ones(3)).round(3)
+    (array([0.   , 0.5  , 0.881]), array([0.   , 0.25 , 0.105]))
+    """
     check_floating("sigmoid", x=x)
     y = _logistic(x)
 
@@ -63,7 +98,16 @@ def sigmoid(x: ArrayObject) -> tuple[Array, Pullback]:
 
 
 def tanh(x: ArrayObject) -> tuple[Array, Pullback]:
-    """Hyperbolic tangent y = tanh x; dx = (1 - y²) dy."""
+    """Hyperbolic tangent y = tanh x; dx = (1 - y²) dy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.tanh(np.asarray([0.0, 1.0]))
+    >>> y.round(3), pullback(np.ones(2)).round(3)
+    (array([0.   , 0.762]), array([1.  , 0.42]))
+    """
     check_floating("tanh", x=x)
     y = namespace(x).tanh(x)
 
@@ -74,7 +118,16 @@ def tanh(x: ArrayObject) -> tuple[Array, Pullback]:
 
 
 def softplus(x: ArrayObject) -> tuple[Array, Pullback]:
-    """Smooth rectifier y = log(1 + eˣ) = max(x, 0) + ``log(1 + e^-|x|)``, which cannot overflow; dx = σ(x) dy."""
+    """Smooth rectifier y = log(1 + eˣ) = max(x, 0) + ``log(1 + e^-|x|)``, which cannot overflow; dx = σ(x) dy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.softplus(np.asarray([-1000.0, 0.0, 1000.0]))
+    >>> y.round(3).tolist(), pullback(np.ones(3)).tolist()
+    ([0.0, 0.693, 1000.0], [0.0, 0.5, 1.0])
+    """
     check_floating("softplus", x=x)
     xp = namespace(x)
     y = xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
@@ -89,6 +142,14 @@ def silu(x: ArrayObject) -> tuple[Array, Pullback]:
     """Sigmoid linear unit (swish) y = x σ(x); dx = σ(x) (1 + x (1 - σ(x))) dy.
 
     S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units for neural network function approximation", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.silu(np.asarray([-1.0, 0.0, 2.0]))
+    >>> y.round(3), pullback(np.ones(3)).round(3)
+    (array([-0.269,  0.   ,  1.762]), array([0.072, 0.5  , 1.091]))
     """
     check_floating("silu", x=x)
     gate = _logistic(x)
@@ -116,6 +177,14 @@ def gelu(x: ArrayObject, approximate: str = "none") -> tuple[Array, Pullback]:
     References
     ----------
     D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.gelu(np.asarray([-1.0, 0.0, 2.0]))
+    >>> y.round(3), pullback(np.ones(3)).round(3)
+    (array([-0.159,  0.   ,  1.954]), array([-0.083,  0.5  ,  1.085]))
     """
     check_floating("gelu", x=x)
     if approximate == "none":

@@ -58,6 +58,22 @@ def conv2d(
     V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", 2016, for the geometry;
     K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document processing",
     2006, for the product with columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> x, weight = np.ones((1, 5, 5, 3)), np.ones((3, 3, 3, 2))
+    >>> y, pullback = F.conv2d(x, weight, padding="same")
+    >>> y[0, :, :, 0]  # a corner sees four pixels of three channels
+    array([[12., 18., 18., 18., 12.],
+           [18., 27., 27., 27., 18.],
+           [18., 27., 27., 27., 18.],
+           [18., 27., 27., 27., 18.],
+           [12., 18., 18., 18., 12.]])
+    >>> dx, dweight, dbias = pullback(np.ones_like(y))
+    >>> dx.shape, dweight.shape, dbias
+    ((1, 5, 5, 3), (3, 3, 3, 2), None)
     """
     _check(x, weight, bias, groups)
     xp = namespace(x)

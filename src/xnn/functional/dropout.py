@@ -30,6 +30,19 @@ def dropout(x: ArrayObject, rate: float, random: Random) -> tuple[Array, Pullbac
     References
     ----------
     N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import functional as F
+    >>> from xnn.random import Random
+    >>> random = Random(xnn.backend("numpy"), seed=0)
+    >>> y, pullback = F.dropout(np.ones(10_000), 0.2, random)
+    >>> np.unique(y), round(float(y.mean()), 1)
+    (array([0.  , 1.25]), 1.0)
+    >>> bool((pullback(np.ones(10_000)) == y).all())  # the same mask
+    True
     """
     check_floating("dropout", x=x)
     _checks.fraction("dropout: rate", rate)

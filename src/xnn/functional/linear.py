@@ -22,6 +22,19 @@ def linear(x: ArrayObject, weight: ArrayObject, bias: ArrayObject | None = None)
     y : (..., m)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
         As a sum over the batch, dbias is computed and returned in float32 if x has a narrower type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> x, weight, bias = np.asarray([[1.0, 2.0]]), np.asarray([[1.0, 0.0], [0.0, 10.0]]), np.ones(2)
+    >>> y, pullback = F.linear(x, weight, bias)
+    >>> y
+    array([[ 2., 21.]])
+    >>> dx, dweight, dbias = pullback(np.asarray([[1.0, 1.0]]), needs=(False, True, True))
+    >>> dx, dweight, dbias
+    (None, array([[1., 1.],
+           [2., 2.]]), array([1., 1.]))
     """
     check_floating("linear", x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:

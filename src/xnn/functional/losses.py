@@ -58,6 +58,18 @@ def softmax_cross_entropy(
     References
     ----------
     C. Szegedy et al., "Rethinking the Inception architecture for computer vision", 2015, for the smoothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> logits, labels = np.asarray([[2.0, 0.0], [0.0, 0.0]]), np.asarray([0, 1])
+    >>> loss, pullback = F.softmax_cross_entropy(logits, labels)
+    >>> round(float(loss), 4)
+    0.41
+    >>> pullback().round(4)
+    array([[-0.0596,  0.0596],
+           [ 0.25  , -0.25  ]])
     """
     _check_classification(logits, labels, label_smoothing, class_weight, sample_weight)
     xp = namespace(logits)
@@ -104,6 +116,14 @@ def binary_cross_entropy_with_logits(
     -------
     loss : ()
     pullback : (dloss=1.0) -> dlogits
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> loss, pullback = F.binary_cross_entropy_with_logits(np.asarray([0.0, 3.0]), np.asarray([1.0, 1.0]))
+    >>> round(float(loss), 4), pullback().round(4)
+    (0.3709, array([-0.25  , -0.0237]))
     """
     name = "binary_cross_entropy_with_logits"
     weight, divisor = _check_pair(name, "logits", logits, "targets", targets, sample_weight)
@@ -141,6 +161,14 @@ def mse(
     -------
     loss : ()
     pullback : (dloss=1.0) -> dprediction
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> loss, pullback = F.mse(np.asarray([1.0, 4.0]), np.asarray([0.0, 2.0]))
+    >>> float(loss), pullback()
+    (2.5, array([1., 2.]))
     """
     weight, divisor = _check_pair("mse", "prediction", prediction, "target", target, sample_weight)
     difference = prediction - target
@@ -175,6 +203,14 @@ def huber(
     References
     ----------
     P. Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> loss, pullback = F.huber(np.asarray([0.5, 100.0]), np.zeros(2), delta=1.0)
+    >>> float(loss), pullback()
+    (49.8125, array([0.25, 0.5 ]))
     """
     if not delta > 0:
         raise ValueError(f"huber: delta must be positive, not {delta}")
@@ -202,6 +238,14 @@ def l2_penalty(weight: ArrayObject, strength: float) -> tuple[Array, Pullback]:
     -------
     loss : ()
     pullback : (dloss=1.0) -> dweight
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> loss, pullback = F.l2_penalty(np.asarray([1.0, -3.0]), 0.1)
+    >>> float(loss), pullback().round(3)
+    (0.5, array([ 0.1, -0.3]))
     """
     check_floating("l2_penalty", weight=weight)
     if not strength >= 0:
@@ -226,6 +270,14 @@ def sum_losses(*losses: Array) -> tuple[Array, Pullback]:
     -------
     loss : ()
     pullback : (dloss=1.0) -> tuple with dloss for each loss
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> loss, pullback = F.sum_losses(np.asarray(1.5), np.asarray(0.25))
+    >>> float(loss), pullback()
+    (1.75, (1.0, 1.0))
     """
     if not losses:
         raise ValueError("sum_losses: give at least one loss")

@@ -17,6 +17,14 @@ def batch_norm_statistics(x: ArrayObject) -> tuple[Array, Array]:
     Returns
     -------
     mean, variance : (c,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> mean, variance = F.batch_norm_statistics(np.asarray([[1.0, 10.0], [3.0, 10.0]]))
+    >>> mean, variance
+    (array([ 2., 10.]), array([1., 0.]))
     """
     check_floating("batch_norm_statistics", x=x)
     if batch_rows(x) == 0:
@@ -61,6 +69,17 @@ def batch_norm(
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
         As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.batch_norm(np.asarray([[1.0], [2.0], [3.0]]))
+    >>> y.round(3).tolist()
+    [[-1.225], [0.0], [1.225]]
+    >>> dx, dweight, dbias = pullback(np.ones((3, 1)))
+    >>> bool(abs(dx).max() < 1e-9)  # to move all of a channel by the same number changes nothing
+    True
     """
     _check("batch_norm", x, weight, bias)
     mean, variance = batch_norm_statistics(x) if statistics is None else statistics
@@ -91,6 +110,15 @@ def batch_norm_inference(
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
         As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> x, mean, variance = np.asarray([[2.0], [4.0]]), np.asarray([2.0]), np.asarray([4.0])
+    >>> y, pullback = F.batch_norm_inference(x, None, None, mean, variance)
+    >>> y.round(3).tolist()
+    [[0.0], [1.0]]
     """
     _check("batch_norm_inference", x, weight, bias, mean=mean, variance=variance)
     xp = namespace(x)
@@ -131,6 +159,14 @@ def layer_norm(
     y : (..., c)
     pullback : (dy, needs=(True, True, True)) -> (dx, dweight, dbias), None where not needed
         As sums over the batch, dweight and dbias are computed and returned in float32 if x has a narrower type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.layer_norm(np.asarray([[1.0, 2.0, 3.0]]), np.full(3, 10.0), np.ones(3))
+    >>> y.round(2)
+    array([[-11.25,   1.  ,  13.25]])
     """
     _check("layer_norm", x, weight, bias)
     mean = _mean_over_features(x)

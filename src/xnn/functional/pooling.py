@@ -28,6 +28,20 @@ def max_pool2d(
     -------
     y : (n, p, q, c)
     pullback : dy -> dx
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1), 2)
+    >>> y[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    >>> pullback(np.ones_like(y))[0, :, :, 0]
+    array([[0., 0., 0., 0.],
+           [0., 1., 0., 1.],
+           [0., 0., 0., 0.],
+           [0., 1., 0., 1.]])
     """
     geometry = _geometry("max_pool2d", x, window, stride, padding)
     xp = namespace(x)
@@ -64,6 +78,17 @@ def avg_pool2d(
     -------
     y : (n, p, q, c)
     pullback : dy -> dx
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.avg_pool2d(np.arange(16.0).reshape(1, 4, 4, 1), 2)
+    >>> y[0, :, :, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    >>> np.unique(pullback(np.ones_like(y)))
+    array([0.25])
     """
     geometry = _geometry("avg_pool2d", x, window, stride, padding)
     first, *others = take(geometry, x)
@@ -91,6 +116,17 @@ def global_max_pool2d(x: ArrayObject) -> tuple[Array, Pullback]:
     -------
     y : (n, c)
     pullback : dy -> dx
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.global_max_pool2d(np.arange(8.0).reshape(1, 2, 2, 2))
+    >>> y
+    array([[6., 7.]])
+    >>> pullback(np.ones_like(y))[0, :, :, 1]
+    array([[0., 0.],
+           [0., 1.]])
     """
     check_floating("global_max_pool2d", x=x)
     check_axes("global_max_pool2d", "x", x, "n, h, w, c")
@@ -120,6 +156,17 @@ def global_avg_pool2d(x: ArrayObject) -> tuple[Array, Pullback]:
     -------
     y : (n, c)
     pullback : dy -> dx
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.global_avg_pool2d(np.arange(8.0).reshape(1, 2, 2, 2))
+    >>> y
+    array([[3., 4.]])
+    >>> pullback(np.ones_like(y))[0, :, :, 1]
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
     """
     check_floating("global_avg_pool2d", x=x)
     check_axes("global_avg_pool2d", "x", x, "n, h, w, c")

@@ -39,6 +39,19 @@ class Replicas:
         How many all have together.
     local_statistics : bool
         Whether batch normalization takes the statistics of this replica's images alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> from xnn.functional import replicas
+    >>> half = replicas.Replicas(total=lambda x: 2 * x, first=0, own=2, images=4)  # the other half is the same
+    >>> logits, labels = np.zeros((2, 2)), np.asarray([0, 1])
+    >>> with replicas.among(half):
+    ...     loss, pullback = F.softmax_cross_entropy(logits, labels)
+    >>> round(float(loss), 3), pullback()  # divided by the four images of the whole batch
+    (0.693, array([[-0.125,  0.125],
+           [ 0.125, -0.125]]))
     """
 
     total: Callable[[Array], Array]

@@ -17,6 +17,14 @@ def reshape(x: ArrayObject, shape: Shape) -> tuple[Array, Pullback]:
     x : any shape
     shape : tuple of int
         As many elements as x; one entry may be -1, to be inferred.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.reshape(np.arange(6.0), (2, -1))
+    >>> y.shape, pullback(np.ones((2, 3))).shape
+    ((2, 3), (6,))
     """
     xp = check_array("reshape", "x", x)
     return _reshaped(xp, x, _inferred(x.shape, shape))
@@ -26,6 +34,14 @@ def flatten(x: ArrayObject) -> tuple[Array, Pullback]:
     """Join all axes but the first: (n, ...) -> (n, m).
 
     y and dx may be views of x and dy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.flatten(np.zeros((10, 8, 8, 3)))
+    >>> y.shape, pullback(y).shape
+    ((10, 192), (10, 8, 8, 3))
     """
     xp = check_array("flatten", "x", x)
     if x.ndim == 0:
@@ -52,6 +68,15 @@ def add(a: ArrayObject, b: ArrayObject) -> tuple[Array, Pullback]:
     -------
     y : the broadcast shape
     pullback : (dy, needs=(True, True)) -> (da, db), None where not needed
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.add(np.ones((2, 3)), np.asarray([1.0, 2.0, 3.0]))
+    >>> da, db = pullback(np.ones((2, 3)))
+    >>> da.shape, db
+    ((2, 3), array([2., 2., 2.]))
     """
     check_floating("add", a=a, b=b)
     shapes = a.shape, b.shape
@@ -77,6 +102,17 @@ def concatenate(arrays: Sequence[ArrayObject], axis: int = -1) -> tuple[Array, P
     -------
     y : with the arrays' lengths summed along `axis`
     pullback : dy -> tuple of gradients, one for each array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.concatenate([np.zeros((2, 3)), np.ones((2, 1))])
+    >>> y
+    array([[0., 0., 0., 1.],
+           [0., 0., 0., 1.]])
+    >>> [piece.shape for piece in pullback(y)]
+    [(2, 3), (2, 1)]
     """
     if not arrays:
         raise ValueError("concatenate: give at least one array")

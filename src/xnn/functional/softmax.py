@@ -21,6 +21,16 @@ def softmax(x: ArrayObject, axis: int = -1) -> tuple[Array, Pullback]:
     -------
     y : x's shape, non-negative, summing to 1 along `axis`
     pullback : dy -> dx
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.softmax(np.asarray([[1.0, 2.0, 3.0]]))
+    >>> y.round(3)
+    array([[0.09 , 0.245, 0.665]])
+    >>> bool(abs(pullback(np.ones((1, 3)))).max() < 1e-12)  # the sum is 1, whatever x
+    True
     """
     check_floating("softmax", x=x)
     xp = namespace(x)
@@ -49,6 +59,14 @@ def log_softmax(x: ArrayObject, axis: int = -1) -> tuple[Array, Pullback]:
     -------
     y : x's shape, non-positive
     pullback : dy -> dx
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import functional as F
+    >>> y, pullback = F.log_softmax(np.asarray([[0.0, 1000.0]]))
+    >>> y
+    array([[-1000.,     0.]])
     """
     check_floating("log_softmax", x=x)
     xp = namespace(x)

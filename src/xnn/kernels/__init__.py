@@ -34,6 +34,14 @@ class Functions:
     ----------
     twins : dict
         The rows of the table that apply here, by their names.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import functional, kernels
+    >>> references = kernels.functions(xnn.backend("numpy", twins=False))
+    >>> references.relu is functional.relu, references.twins
+    (True, {})
     """
 
     def __init__(self, library: str, with_twins: bool, precision: str) -> None:
@@ -186,6 +194,13 @@ class Computing:
     names : collection of str
         The functions that it calls. If none of their twins spreads products over xnn's own threads, BLAS's threads
         compute large products, which is faster.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Linear(2).build((3,), backend="numpy")
+    >>> with model.computing():  # once for many calls, as the trainer does
+    ...     y, pullback = model.forward(model.backend.asarray([[1.0, 2.0, 3.0]], "float32"), train=True)
     """
 
     def __init__(self, backend: Backend, dtype: str, precision: str, names: Collection[str]) -> None:

@@ -15,6 +15,15 @@ class Compilations:
     ----------
     names : list of str
         What was compiled, or is being compiled, in order, each name once.
+
+    Examples
+    --------
+    >>> from xnn.kernels.compiling import Compilations
+    >>> compilations = Compilations()
+    >>> compilations.begin("relu")
+    >>> compilations.end()
+    >>> compilations.names
+    ['relu']
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,16 @@ from xnn._typing import Array
 
 @dataclass(slots=True, eq=False)
 class Outer:
-    """The outer product of two vectors: the gradient of a weight for a single row of input."""
+    """The outer product of two vectors: the gradient of a weight for a single row of input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn.kernels.pending import Outer
+    >>> Outer(np.asarray([1.0, 2.0]), np.asarray([1.0, 10.0])).write()
+    array([[ 1., 10.],
+           [ 2., 20.]])
+    """
 
     left: Array
     right: Array
@@ -30,7 +39,16 @@ class Outer:
 
 @dataclass(slots=True, eq=False)
 class Computed:
-    """The result of a function that holds large arrays, and should therefore be written at once."""
+    """The result of a function that holds large arrays, and should therefore be written at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn.kernels.pending import Computed
+    >>> gradient = Computed(lambda place: np.ones(2))
+    >>> gradient.waits, gradient.write()
+    (False, array([1., 1.]))
+    """
 
     compute: Callable[[Array | None], Array]
     waits: ClassVar[bool] = False

@@ -25,6 +25,12 @@ class Twin:
     casts
         Whether it takes x of a lower type beside parameters in float32, and gives what the reference does for x cast to
         float32, with y cast back. Then a model in a lower precision leaves x to it as it is.
+
+    Examples
+    --------
+    >>> from xnn.kernels.table import TABLE
+    >>> [row.module for row in TABLE["numpy"] if row.names == ("conv2d", "relu", "max_pool2d")]
+    ['conv', 'conv']
     """
 
     names: tuple[str, ...]

@@ -5,14 +5,28 @@ from xnn.nn.layer import Layer
 
 
 class ReLU(Layer):
-    """Rectifier max(x, 0)."""
+    """Rectifier max(x, 0).
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.ReLU().build((3,), backend="numpy").predict([[-1.0, 0.0, 2.0]])
+    array([[0., 0., 2.]], dtype=float32)
+    """
 
     function = "relu"
     arithmetic = "given"
 
 
 class LeakyReLU(Layer):
-    """Leaky rectifier: x where x > 0, slope x elsewhere."""
+    """Leaky rectifier: x where x > 0, slope x elsewhere.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.LeakyReLU(slope=0.1).build((3,), backend="numpy").predict([[-2.0, 0.0, 2.0]])
+    array([[-0.2,  0. ,  2. ]], dtype=float32)
+    """
 
     function = "leaky_relu"
     arguments = ("slope",)
@@ -23,7 +37,14 @@ class LeakyReLU(Layer):
 
 
 class ELU(Layer):
-    """Exponential linear unit: x where x > 0, α (eˣ - 1) elsewhere."""
+    """Exponential linear unit: x where x > 0, α (eˣ - 1) elsewhere.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.ELU().build((3,), backend="numpy").predict([[-2.0, 0.0, 2.0]]).round(3)
+    array([[-0.865,  0.   ,  2.   ]], dtype=float32)
+    """
 
     function = "elu"
     arguments = ("alpha",)
@@ -33,7 +54,16 @@ class ELU(Layer):
 
 
 class GELU(Layer):
-    """Gaussian error linear unit, exact or by tanh (``approximate="tanh"``)."""
+    """Gaussian error linear unit, exact or by tanh (``approximate="tanh"``).
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.GELU().build((3,), backend="numpy").predict([[-1.0, 0.0, 2.0]]).round(4)
+    array([[-0.1587,  0.    ,  1.9545]], dtype=float32)
+    >>> nn.GELU(approximate="tanh").build((3,), backend="numpy").predict([[-1.0, 0.0, 2.0]]).round(4)
+    array([[-0.1588,  0.    ,  1.9546]], dtype=float32)
+    """
 
     function = "gelu"
     arguments = ("approximate",)
@@ -45,31 +75,66 @@ class GELU(Layer):
 
 
 class SiLU(Layer):
-    """Sigmoid linear unit x σ(x)."""
+    """Sigmoid linear unit x σ(x).
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.SiLU().build((3,), backend="numpy").predict([[-1.0, 0.0, 2.0]]).round(3)
+    array([[-0.269,  0.   ,  1.762]], dtype=float32)
+    """
 
     function = "silu"
 
 
 class Sigmoid(Layer):
-    """Logistic function."""
+    """Logistic function.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.Sigmoid().build((3,), backend="numpy").predict([[-1.0, 0.0, 2.0]]).round(3)
+    array([[0.269, 0.5  , 0.881]], dtype=float32)
+    """
 
     function = "sigmoid"
 
 
 class Tanh(Layer):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.Tanh().build((3,), backend="numpy").predict([[-1.0, 0.0, 2.0]]).round(3)
+    array([[-0.762,  0.   ,  0.964]], dtype=float32)
+    """
 
     function = "tanh"
 
 
 class Softplus(Layer):
-    """Smooth rectifier log(1 + eˣ)."""
+    """Smooth rectifier log(1 + eˣ).
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.Softplus().build((3,), backend="numpy").predict([[-100.0, 0.0, 100.0]]).round(3)
+    array([[  0.   ,   0.693, 100.   ]], dtype=float32)
+    """
 
     function = "softplus"
 
 
 class Softmax(Layer):
-    """Softmax along an axis."""
+    """Softmax along an axis.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.Softmax().build((3,), backend="numpy").predict([[1.0, 2.0, 3.0]]).round(3)
+    array([[0.09 , 0.245, 0.665]], dtype=float32)
+    """
 
     function = "softmax"
     arguments = ("axis",)
@@ -79,7 +144,14 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """Logarithm of softmax along an axis."""
+    """Logarithm of softmax along an axis.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.LogSoftmax().build((3,), backend="numpy").predict([[0.0, 0.0, 1000.0]])
+    array([[-1000., -1000.,     0.]], dtype=float32)
+    """
 
     function = "log_softmax"
     arguments = ("axis",)

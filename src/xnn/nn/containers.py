@@ -19,6 +19,18 @@ class Sequential(Layer):
     ----------
     *layers : Layer
         Named "0", "1", ... inside the model; ``model[i]`` gives one back.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(32), nn.ReLU(), nn.Linear(10))
+    >>> model = model.build((8, 8, 1), backend="numpy", seed=0)
+    >>> model.output_shape
+    (10,)
+    >>> list(model.parameters)
+    ['1.weight', '1.bias', '3.weight', '3.bias']
+    >>> model[1]
+    Linear(32)
     """
 
     arithmetic = "given"
@@ -56,6 +68,13 @@ class Residual(Layer):
     body : Layer
     shortcut : Layer or None
         None is the identity; then the body must keep the shape.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> block = nn.Residual(nn.Linear(2, weight_initializer=nn.initializers.zeros))
+    >>> block.build((2,), backend="numpy").predict([[1.0, 2.0]])  # the body gives 0 at first
+    array([[1., 2.]], dtype=float32)
     """
 
     arithmetic = "given"
@@ -99,6 +118,13 @@ class Parallel(Layer):
     ----------
     *branches : Layer
         Named "0", "1", ... inside the model; their outputs may differ only in the last axis.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> branches = nn.Parallel(nn.Conv2d(4, 1), nn.Conv2d(8, 3, padding="same"), nn.Conv2d(2, 5, padding="same"))
+    >>> branches.build((16, 16, 3), backend="numpy").output_shape
+    (16, 16, 14)
     """
 
     arithmetic = "given"

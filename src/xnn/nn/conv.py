@@ -25,6 +25,15 @@ class Conv2d(Layer):
         See `xnn.nn.initializers`.
     trainable : bool
         False keeps weight and bias at their initial values, as `Layer.freeze` does.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> layer = nn.Conv2d(16, 3, stride=2, padding="same").build((32, 32, 3), backend="numpy")
+    >>> layer.output_shape
+    (16, 16, 16)
+    >>> layer.parameters
+    Views({'weight': (3, 3, 3, 16), 'bias': (16,)})
     """
 
     function = "conv2d"

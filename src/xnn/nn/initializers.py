@@ -19,7 +19,16 @@ RELU_GAIN = math.sqrt(2.0)
 
 
 def zeros(shape: Shape, random: Random) -> Array:
-    """All zeros."""
+    """All zeros.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn.nn import initializers
+    >>> from xnn.random import Random
+    >>> initializers.zeros((3,), Random(xnn.backend("numpy"), seed=0))
+    array([0., 0., 0.])
+    """
     return random.backend.xp.zeros(shape, dtype=random.backend.xp.float64, device=random.backend.device)
 
 

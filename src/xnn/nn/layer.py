@@ -25,7 +25,16 @@ from xnn.random import Random
 
 
 class Call(NamedTuple):
-    """What a layer passes to its function after x: the parameters' arrays, then the other arguments."""
+    """What a layer passes to its function after x: the parameters' arrays, then the other arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> layer = nn.LeakyReLU(slope=0.1).build((3,), backend="numpy")
+    >>> layer.call(np.zeros((1, 3)), train=False)
+    Call(parameters=(), arguments=(0.1,))
+    """
 
     parameters: tuple[Parameter | None, ...] = ()
     arguments: tuple[Any, ...] = ()
@@ -71,6 +80,23 @@ class Layer(Model):
         Set by the class: the type that `forward` computes in if the model's precision is a lower type: still the
         parameters' dtype ("full"), the lower type, with the parameters' `operand` ("low"), or the input's, whichever of
         the two that is ("given"). The output always has the input's type.
+
+    Examples
+    --------
+    >>> from xnn import nn, testing
+    >>> class Shift(nn.Layer):
+    ...     def initialize(self, shape):
+    ...         self.bias = self.parameter("bias", shape, nn.initializers.zeros, decay=False)
+    ...         return shape
+    ...
+    ...     def forward(self, x, train=False):
+    ...         def pullback(dy, needs):
+    ...             return dy if needs[0] else None, dy.sum(axis=0) if needs[1] else None
+    ...
+    ...         return self.connect((x + self.bias.value, pullback), self.bias)
+    >>> testing.check_layer(Shift(), (4,))  # raises an error if the pullback is wrong
+    >>> nn.Sequential(Shift(), nn.Linear(2)).build((4,), backend="numpy").parameters
+    Views({'0.bias': (4,), '1.weight': (4, 2), '1.bias': (2,)})
     """
 
     function = ""

@@ -18,6 +18,15 @@ class Linear(Layer):
     bias : bool
     weight_initializer, bias_initializer : callable
         See `xnn.nn.initializers`.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> layer = nn.Linear(2, weight_initializer=nn.initializers.ones).build((3,), backend="numpy")
+    >>> layer.parameters
+    Views({'weight': (3, 2), 'bias': (2,)})
+    >>> layer.predict([[1.0, 2.0, 3.0]])
+    array([[6., 6.]], dtype=float32)
     """
 
     function = "linear"

@@ -24,6 +24,18 @@ class SoftmaxCrossEntropy:
     class_weight : sequence of float, optional
         One for each class, at least 0. The loss is the weighted mean then: the sum of the images' losses, each times
         the weight of its class, divided by the sum of these weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> logits, labels = np.asarray([[2.0, 0.0], [0.0, 0.0]]), np.asarray([0, 1])
+    >>> loss, pullback = nn.SoftmaxCrossEntropy().forward(logits, labels)
+    >>> round(float(loss), 4)
+    0.41
+    >>> pullback().round(4)  # softmax(logits), less 1 at the label, divided by the number of images
+    array([[-0.0596,  0.0596],
+           [ 0.25  , -0.25  ]])
     """
 
     def __init__(self, label_smoothing: float = 0.0, *, class_weight: Sequence[float] | None = None) -> None:
@@ -67,7 +79,20 @@ def _class_weight(given: Sequence[float]) -> tuple[float, ...]:
 
 
 class BinaryCrossEntropyWithLogits:
-    """Mean cross-entropy between σ(logits) and targets in [0, 1]."""
+    """Mean cross-entropy between σ(logits) and targets in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> logits, targets = np.asarray([[0.0], [3.0]]), np.asarray([[1.0], [1.0]])
+    >>> loss, pullback = nn.BinaryCrossEntropyWithLogits().forward(logits, targets)
+    >>> round(float(loss), 4)
+    0.3709
+    >>> pullback().round(4)
+    array([[-0.25  ],
+           [-0.0237]])
+    """
 
     def forward(
         self, logits: ArrayObject, targets: ArrayObject, sample_weight: ArrayObject | None = None
@@ -77,7 +102,16 @@ class BinaryCrossEntropyWithLogits:
 
 
 class MSE:
-    """Mean squared error."""
+    """Mean squared error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> loss, pullback = nn.MSE().forward(np.asarray([[1.0], [4.0]]), np.asarray([[0.0], [2.0]]))
+    >>> float(loss), pullback().tolist()
+    (2.5, [[1.0], [2.0]])
+    """
 
     def forward(
         self, prediction: ArrayObject, target: ArrayObject, sample_weight: ArrayObject | None = None
@@ -87,7 +121,16 @@ class MSE:
 
 
 class Huber:
-    """Mean Huber loss, quadratic up to an error of `delta` and linear beyond."""
+    """Mean Huber loss, quadratic up to an error of `delta` and linear beyond.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> loss, pullback = nn.Huber(delta=1.0).forward(np.asarray([[0.5], [100.0]]), np.zeros((2, 1)))
+    >>> float(loss), pullback().tolist()  # an outlier pulls no harder than an error of delta
+    (49.8125, [[0.25], [0.5]])
+    """
 
     def __init__(self, delta: float = 1.0) -> None:
         if not delta > 0:
@@ -107,6 +150,21 @@ class L2Penalty:
     Parameters
     ----------
     strength : float, non-negative
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.ones).build((3,), backend="numpy")
+    >>> loss, pullback = nn.L2Penalty(0.1).forward(model)
+    >>> round(float(loss), 4)  # 0.1 / 2 for each of six weights; the bias is not penalized
+    0.3
+    >>> pullback()
+    >>> model.gradients["weight"]
+    array([[0.1, 0.1],
+           [0.1, 0.1],
+           [0.1, 0.1]], dtype=float32)
+    >>> model.gradients["bias"]
+    array([0., 0.], dtype=float32)
     """
 
     def __init__(self, strength: float) -> None:
@@ -134,7 +192,16 @@ class L2Penalty:
 
 
 class LossSum:
-    """Sum of losses and penalties; each gets the gradient of the sum."""
+    """Sum of losses and penalties; each gets the gradient of the sum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> loss, pullback = nn.LossSum().forward(np.asarray(1.5), np.asarray(0.25))
+    >>> float(loss), pullback(2.0)
+    (1.75, (2.0, 2.0))
+    """
 
     def forward(self, *losses: Array) -> tuple[Array, Pullback]:
         """Return (loss, pullback), with pullback(dloss=1.0) -> one gradient for each loss."""

@@ -41,6 +41,18 @@ class BatchNorm(_Norm):
     eps : float
     scale, shift : bool
         Whether there is a weight γ, a bias β.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> layer = nn.BatchNorm(momentum=0.1).build((1,), backend="numpy")
+    >>> y, pullback = layer.forward(np.asarray([[1.0], [3.0]], np.float32), train=True)
+    >>> y.round(3)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    >>> layer.buffers["running_mean"]  # a tenth of the way from 0 to 2
+    array([0.2], dtype=float32)
     """
 
     function = "batch_norm"
@@ -86,6 +98,13 @@ class LayerNorm(_Norm):
     eps : float
     scale, shift : bool
         Whether there is a weight γ, a bias β.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.LayerNorm().build((3,), backend="numpy").predict([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]).round(3)
+    array([[-1.225,  0.   ,  1.225],
+           [-1.225,  0.   ,  1.225]], dtype=float32)
     """
 
     function = "layer_norm"
@@ -113,6 +132,15 @@ def renew_statistics(model: Layer, batches: Iterable[Array]) -> None:
     ------
     ValueError
         If there is no batch, or one that is empty or not an array with an axis for the batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> model = nn.Sequential(nn.BatchNorm()).build((1,), backend="numpy")
+    >>> nn.renew_statistics(model, [np.asarray([[1.0], [3.0]], np.float32)])
+    >>> model.buffers["0.running_mean"]
+    array([2.], dtype=float32)
     """
     layers = [layer for layer in named_layers(model).values() if isinstance(layer, BatchNorm)]
     if not layers:

@@ -14,7 +14,17 @@ from xnn.nn.initializers import Initializer
 
 @dataclass(eq=False)
 class Buffer:
-    """A layer's array that is saved with the model, such as a running mean."""
+    """A layer's array that is saved with the model, such as a running mean.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> layer = nn.BatchNorm().build((2,), backend="numpy")
+    >>> layer.running_variance.value
+    array([1., 1.], dtype=float32)
+    >>> list(layer.buffers)
+    ['running_mean', 'running_variance']
+    """
 
     shape: Shape
     initializer: Initializer
@@ -50,6 +60,16 @@ class Parameter(Buffer):
     operand : array
         What the layer computes with: `value`, or a copy of it in the lower type of the model's precision, refreshed by
         each forward pass. A layer whose `arithmetic` is ``"low"`` reads it in `forward`.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> layer = nn.Linear(2).build((3,), backend="numpy")
+    >>> layer.weight.shape, layer.weight.decay, layer.bias.decay
+    ((3, 2), True, False)
+    >>> layer.freeze("bias")
+    >>> layer.weight.trainable, layer.bias.trainable
+    (True, False)
     """
 
     decay: bool = True
@@ -82,7 +102,15 @@ class Parameter(Buffer):
 
 @dataclass(frozen=True)
 class Segment:
-    """A run ``flat[start:stop]`` of trainable parameters that are all decayed or all not."""
+    """A run ``flat[start:stop]`` of trainable parameters that are all decayed or all not.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Sequential(nn.Linear(4), nn.Linear(2)).build((3,), backend="numpy")
+    >>> model.segments()  # the two weights, which are decayed, then the two biases
+    [Segment(start=0, stop=20, decay=True), Segment(start=20, stop=26, decay=False)]
+    """
 
     start: int
     stop: int
@@ -114,6 +142,16 @@ class Views(Mapping[str, Array]):
     flat : (total,) array
         Writing to it writes to the views, and the other way round.
     starts : dict of name to its first position in the vector
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.ones).build((2,), backend="numpy")
+    >>> model.parameters
+    Views({'weight': (2, 2), 'bias': (2,)})
+    >>> model.parameters["weight"][0, 0] = 5.0
+    >>> model.parameters.flat
+    array([5., 1., 1., 1., 0., 0.], dtype=float32)
     """
 
     def __init__(self, shaped: Mapping[str, _Shaped], order: Sequence[str], backend: Backend, dtype: str) -> None:
@@ -208,6 +246,15 @@ class Misfits(NamedTuple):
         Names of the state's that the model lacks.
     mismatched : tuple of str
         Names of both whose arrays differ in shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> model = nn.Linear(2).build((3,), backend="numpy")
+    >>> state = {"weight": np.ones((3, 5), np.float32), "gain": np.ones(2, np.float32)}
+    >>> model.load_state_dict(state, strict=False)
+    Misfits(missing=('bias',), unexpected=('gain',), mismatched=('weight',))
     """
 
     missing: tuple[str, ...]

@@ -37,6 +37,15 @@ class MaxPool2d(_Pool2d):
     stride : int, pair or None
         The window by default.
     padding : int, pair, pair of pairs, "same" or "valid"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> images = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> nn.MaxPool2d(2).build((4, 4, 1), backend="numpy").predict(images)[0, :, :, 0]
+    array([[ 5.,  7.],
+           [13., 15.]], dtype=float32)
     """
 
     function = "max_pool2d"
@@ -51,13 +60,31 @@ class AvgPool2d(_Pool2d):
     stride : int, pair or None
         The window by default.
     padding : int, pair, pair of pairs, "same" or "valid"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> images = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> nn.AvgPool2d(2).build((4, 4, 1), backend="numpy").predict(images)[0, :, :, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]], dtype=float32)
     """
 
     function = "avg_pool2d"
 
 
 class GlobalMaxPool2d(Layer):
-    """Largest value of each channel over all pixels: (h, w, c) -> (c,), for images of any size."""
+    """Largest value of each channel over all pixels: (h, w, c) -> (c,), for images of any size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> images = np.arange(18.0).reshape(1, 3, 3, 2)
+    >>> nn.GlobalMaxPool2d().build((3, 3, 2), backend="numpy").predict(images)
+    array([[16., 17.]], dtype=float32)
+    """
 
     function = "global_max_pool2d"
     arithmetic = "given"
@@ -68,7 +95,16 @@ class GlobalMaxPool2d(Layer):
 
 
 class GlobalAvgPool2d(Layer):
-    """Mean of each channel over all pixels: (h, w, c) -> (c,)."""
+    """Mean of each channel over all pixels: (h, w, c) -> (c,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> images = np.arange(18.0).reshape(1, 3, 3, 2)
+    >>> nn.GlobalAvgPool2d().build((3, 3, 2), backend="numpy").predict(images)
+    array([[8., 9.]], dtype=float32)
+    """
 
     function = "global_avg_pool2d"
     arithmetic = "given"

@@ -90,6 +90,21 @@ def load(
         The file cannot be read, is damaged, or has a layer that is not known here.
     BackendError
         The backend is not there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xnn
+    >>> from xnn import nn
+    >>> model = nn.Sequential(nn.Linear(4), nn.ReLU(), nn.Linear(2)).build((3,), backend="numpy")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(Path(folder) / "model.safetensors")
+    ...     loaded = xnn.load(Path(folder) / "model.safetensors", backend="numpy")
+    >>> loaded
+    Sequential(Linear(4), ReLU(), Linear(2))
+    >>> bool((loaded.parameters.flat == model.parameters.flat).all())
+    True
     """
     chosen, place = make_backend(backend), expanded(path, "model", RunError)
     # A link that the user names is followed; one inside a run directory, which may be a stranger's, is not.

@@ -8,7 +8,14 @@ from xnn.nn.layer import Call, Layer
 
 
 class Flatten(Layer):
-    """Join all axes but the batch: (h, w, c) -> (h * w * c,)."""
+    """Join all axes but the batch: (h, w, c) -> (h * w * c,).
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.Flatten().build((8, 8, 3), backend="numpy").output_shape
+    (192,)
+    """
 
     function = "flatten"
     arithmetic = "given"
@@ -25,6 +32,13 @@ class Reshape(Layer):
     ----------
     *shape : int
         Without the batch axis, as many elements as the input's.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> nn.Reshape(2, 2).build((4,), backend="numpy").predict([[1.0, 2.0, 3.0, 4.0]])
+    array([[[1., 2.],
+            [3., 4.]]], dtype=float32)
     """
 
     function = "reshape"
@@ -54,6 +68,17 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float in [0, 1)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> layer = nn.Dropout(0.5).build((1000,), backend="numpy", seed=0)
+    >>> y, pullback = layer.forward(np.ones((1, 1000), np.float32), train=True)
+    >>> np.unique(y)
+    array([0., 2.], dtype=float32)
+    >>> np.unique(layer.predict(np.ones((1, 1000))))
+    array([1.], dtype=float32)
     """
 
     function = "dropout"

@@ -27,6 +27,13 @@ class SummaryRow:
         How many numbers, frozen ones included.
     flops : int
         Of the products for one image in the forward pass; a multiplication and an addition count as two.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> (row,) = nn.Conv2d(16, 3).build((32, 32, 3), backend="numpy").summary().rows
+    >>> row.output_shape, row.parameters, row.flops
+    ((30, 30, 16), 448, 777600)
     """
 
     name: str
@@ -46,6 +53,19 @@ class Summary:
     rows : tuple of SummaryRow
     trainable : int
         How many of the parameters are trained.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(10)).build((8, 8, 1), backend="numpy")
+    >>> print(model.summary())
+    layer           output     parameters  FLOPs
+    --------------------------------------------
+    input           8 x 8 x 1
+    0      Flatten  64                  0      0
+    1      Linear   10                650  1,280
+    --------------------------------------------
+    total                             650  1,280
     """
 
     input_shape: Shape

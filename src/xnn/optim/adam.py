@@ -46,6 +46,17 @@ class Adam(Optimizer):
     ------
     ValueError
         If a hyper-parameter is out of its range.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.ones)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> optimizer = optim.Adam(model, lr=0.1)
+    >>> model.gradients.flat[...] = [1.0, -200.0]  # a pullback's work
+    >>> optimizer.step()
+    >>> model.parameters.flat.round(3)  # the first step has the length lr, whatever the gradient's
+    array([0.9, 1.1], dtype=float32)
     """
 
     def __init__(
@@ -96,6 +107,16 @@ class AdamW(Adam):
     After I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2; the decay is
     multiplied by the learning rate, as in PyTorch. Parameters, attributes and errors are those of `Adam`, but the
     default `weight_decay` is 0.01.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.ones)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> optimizer = optim.AdamW(model, lr=0.1, weight_decay=0.5)
+    >>> optimizer.step()  # all gradients are 0, so the weights only decay
+    >>> model.parameters.flat.round(3)
+    array([0.95, 0.95], dtype=float32)
     """
 
     def __init__(

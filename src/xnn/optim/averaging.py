@@ -43,6 +43,21 @@ class ExponentialMovingAverage:
     ------
     ValueError
         If `decay` is not in [0, 1).
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.zeros)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> average = optim.ExponentialMovingAverage(model, decay=0.75)
+    >>> average.update()
+    >>> model.parameters.flat[...] = 1.0  # an optimizer's work
+    >>> average.update()
+    >>> with average.applied():
+    ...     model.parameters.flat.tolist()
+    [0.25, 0.25]
+    >>> model.parameters.flat.tolist()
+    [1.0, 1.0]
     """
 
     def __init__(self, model: Model, decay: float) -> None:

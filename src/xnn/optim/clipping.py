@@ -31,6 +31,16 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
     ------
     ValueError
         If `max_norm` is not a finite number above 0.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Linear(1, bias=False).build((2,), backend="numpy")
+    >>> model.gradients.flat[...] = [3.0, 4.0]  # a pullback's work
+    >>> float(optim.clip_gradient_norm(model, 1.0))
+    5.0
+    >>> model.gradients.flat.round(3)
+    array([0.6, 0.8], dtype=float32)
     """
     max_norm = _checks.positive("max_norm", max_norm)
     with model.backend.current():

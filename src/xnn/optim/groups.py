@@ -27,6 +27,14 @@ class Part:
     Attributes
     ----------
     whole : Model
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Sequential(nn.Linear(8), nn.Linear(2)).build((4,), backend="numpy")
+    >>> weights, biases = optim.split(model, lambda name, shape: len(shape) >= 2)
+    >>> [(run.start, run.stop) for run in weights.segments()], [(run.start, run.stop) for run in biases.segments()]
+    ([(0, 48)], [(48, 58)])
     """
 
     def __init__(self, whole: Model, layout: Sequence[Mapping[str, Any]]) -> None:
@@ -68,6 +76,14 @@ def split(model: Model, *rules: Rule) -> list[Part]:
         A built model.
     *rules : callable
         ``(name, shape) -> bool``. A parameter goes to the part of the first rule that returns True for it.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Sequential(nn.Linear(8), nn.BatchNorm(), nn.Linear(2)).build((4,), backend="numpy")
+    >>> weights, rest = optim.split(model, lambda name, shape: len(shape) >= 2)
+    >>> [entry["name"] for entry in weights.layout()], [entry["name"] for entry in rest.layout()]
+    (['0.weight', '2.weight'], ['0.bias', '1.weight', '1.bias', '2.bias'])
     """
     parts: list[list[Mapping[str, Any]]] = [[] for _ in range(len(rules) + 1)]
     for entry in model.layout():
@@ -80,6 +96,14 @@ def last_layer(model: Model) -> Rule:
     """Return the rule that picks the parameters of the layer that makes a model's outputs.
 
     It is the layer of the last parameter with two axes or more.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Sequential(nn.Linear(8), nn.Linear(2)).build((4,), backend="numpy")
+    >>> head, body = optim.split(model, optim.last_layer(model))
+    >>> [entry["name"] for entry in head.layout()]
+    ['1.weight', '1.bias']
     """
     name = [entry["name"] for entry in model.layout() if len(entry["shape"]) >= 2][-1]
     prefix = name[: name.rfind(".") + 1]
@@ -111,6 +135,16 @@ class Groups(Optimizer):
     ------
     ValueError
         If a parameter is in no optimizer's part or in several, or an optimizer has taken steps.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Sequential(nn.Linear(8), nn.Linear(2)).build((4,), backend="numpy")
+    >>> head, body = optim.split(model, optim.last_layer(model))
+    >>> optimizer = optim.Groups(optim.SGD(head, lr=0.1), optim.SGD(body, lr=0.01))
+    >>> optimizer.lr = 0.05  # a schedule's work
+    >>> [each.lr for each in optimizer.optimizers]
+    [0.05, 0.005]
     """
 
     def __init__(self, *optimizers: Optimizer) -> None:

@@ -49,6 +49,14 @@ def hidden_matrices(model: Model) -> Rule:
     """Return the rule that picks a model's hidden matrices for `split`.
 
     They are all parameters with two or more axes, except the last of them, which makes the outputs.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Sequential(nn.Linear(8), nn.Linear(2)).build((4,), backend="numpy")
+    >>> hidden, rest = optim.split(model, optim.hidden_matrices(model))
+    >>> [entry["name"] for entry in hidden.layout()], [entry["name"] for entry in rest.layout()]
+    (['0.weight'], ['0.bias', '1.weight', '1.bias'])
     """
     names = [entry["name"] for entry in model.layout() if len(entry["shape"]) >= 2][:-1]
     return lambda name, shape: name in names
@@ -111,6 +119,17 @@ class Muon(Optimizer):
     ------
     ValueError
         If a hyper-parameter is out of its range, `nesterov` comes without momentum, or a parameter is not a matrix.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> model = nn.Sequential(nn.Conv2d(8, 3), nn.ReLU(), nn.GlobalAvgPool2d(), nn.Linear(10))
+    >>> model = model.build((8, 8, 1), backend="numpy")
+    >>> hidden, rest = optim.split(model, optim.hidden_matrices(model))
+    >>> muon = optim.Muon(hidden, lr=0.02)
+    >>> [(matrix.rows, matrix.columns) for matrix in muon.matrices]
+    [(9, 8)]
+    >>> optimizer = optim.Groups(muon, optim.SGD(rest, lr=0.05, momentum=0.9))
     """
 
     def __init__(
@@ -224,6 +243,14 @@ def orthogonalize(matrix: ArrayObject, iterations: int = 5) -> Array:
     -------
     (n, m) array
         Zero for a matrix of zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import optim
+    >>> near = optim.orthogonalize(np.asarray([[3.0, 0.0], [0.0, 0.5]]))
+    >>> bool(((near.diagonal() > 0.68) & (near.diagonal() < 1.14)).all())
+    True
     """
     # Use the smaller of X Xᵀ and Xᵀ X.
     is_wide = matrix.shape[0] <= matrix.shape[1]

@@ -34,7 +34,17 @@ class Segment(Protocol):
 
 
 class Model(Protocol):
-    """What an optimizer needs of a model; a built `xnn.nn.Layer` has it."""
+    """What an optimizer needs of a model; a built `xnn.nn.Layer` has it.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> model = nn.Sequential(nn.Linear(4), nn.Linear(2)).build((3,), backend="numpy")
+    >>> model.parameters.flat.shape, model.gradients.flat.shape
+    ((26,), (26,))
+    >>> [(entry["name"], entry["start"]) for entry in model.layout()]
+    [('0.weight', 0), ('0.bias', 20), ('1.weight', 12), ('1.bias', 24)]
+    """
 
     @property
     def backend(self) -> Backend:
@@ -104,6 +114,20 @@ class Optimizer:
         If a hyper-parameter is out of its range, not finite or not a number.
     TypeError
         If `model` is no model, such as its parameters.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> class SignDescent(optim.Optimizer):
+    ...     def _update(self, parameter, gradient, slots, weight_decay):
+    ...         parameter -= self.lr * self.model.backend.xp.sign(gradient)
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.ones)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> optimizer = SignDescent(model, lr=0.5)
+    >>> model.gradients.flat[...] = [3.0, -0.1]
+    >>> optimizer.step()
+    >>> model.parameters.flat
+    array([0.5, 1.5], dtype=float32)
     """
 
     def __init__(self, model: Model, lr: float, *, weight_decay: float = 0.0, decay_all: bool = False) -> None:

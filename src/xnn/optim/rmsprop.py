@@ -42,6 +42,17 @@ class RMSprop(Optimizer):
     ------
     ValueError
         If a hyper-parameter is out of its range.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.ones)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> optimizer = optim.RMSprop(model, lr=0.01)
+    >>> model.gradients.flat[...] = [1.0, -200.0]  # a pullback's work
+    >>> optimizer.step()
+    >>> model.parameters.flat.round(3)
+    array([0.9, 1.1], dtype=float32)
     """
 
     def __init__(

@@ -28,6 +28,15 @@ class Schedule(ABC):
     ------
     ValueError
         If a parameter is out of its range, or if the schedule is called with a negative step.
+
+    Examples
+    --------
+    >>> from xnn import optim
+    >>> schedule = optim.Cosine(0.1, total_steps=100, warmup_steps=10)
+    >>> isinstance(schedule, optim.Schedule), schedule.lr, schedule.warmup_steps
+    (True, 0.1, 10)
+    >>> round(schedule(0), 3), round(schedule(9), 3), round(schedule(55), 3), schedule(100)
+    (0.01, 0.1, 0.05, 0.0)
     """
 
     continuous: ClassVar[bool] = True
@@ -76,6 +85,13 @@ class Constant(_WarmedUp):
         Above 0.
     warmup_steps : int
         At least 0; by keyword.
+
+    Examples
+    --------
+    >>> from xnn import optim
+    >>> schedule = optim.Constant(0.1, warmup_steps=2)
+    >>> [schedule(step) for step in range(4)]
+    [0.05, 0.1, 0.1, 0.1]
     """
 
     def _after_warmup(self, step: int) -> float:
@@ -96,6 +112,13 @@ class Step(_WarmedUp):
         Above 0 and below 1.
     warmup_steps : int
         At least 0; by keyword.
+
+    Examples
+    --------
+    >>> from xnn import optim
+    >>> schedule = optim.Step(0.1, every=2, factor=0.5)
+    >>> [schedule(step) for step in range(5)]
+    [0.1, 0.1, 0.05, 0.05, 0.025]
     """
 
     continuous: ClassVar[bool] = False
@@ -154,6 +177,13 @@ class Cosine(_Decay):
         Learning rate at the end, at least 0 and at most `lr`.
     warmup_steps : int
         At least 0; by keyword.
+
+    Examples
+    --------
+    >>> from xnn import optim
+    >>> schedule = optim.Cosine(0.1, total_steps=4)
+    >>> [round(schedule(step), 3) for step in range(6)]
+    [0.1, 0.085, 0.05, 0.015, 0.0, 0.0]
     """
 
     def _between(self, progress: float) -> float:
@@ -174,6 +204,13 @@ class Linear(_Decay):
         Learning rate at the end, at least 0 and at most `lr`.
     warmup_steps : int
         At least 0; by keyword.
+
+    Examples
+    --------
+    >>> from xnn import optim
+    >>> schedule = optim.Linear(0.1, total_steps=4)
+    >>> [round(schedule(step), 3) for step in range(6)]
+    [0.1, 0.075, 0.05, 0.025, 0.0, 0.0]
     """
 
     def _between(self, progress: float) -> float:
@@ -204,6 +241,13 @@ class OneCycle(Schedule):
         Shape of both phases.
     warmup_steps : int
         By keyword. If above 0, the number of steps spent rising, instead of ``rise * total_steps``.
+
+    Examples
+    --------
+    >>> from xnn import optim
+    >>> schedule = optim.OneCycle(0.1, total_steps=10)
+    >>> [round(schedule(step), 3) for step in range(10)]
+    [0.004, 0.052, 0.1, 0.095, 0.081, 0.061, 0.039, 0.019, 0.005, 0.0]
     """
 
     total_steps: int

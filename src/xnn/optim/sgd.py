@@ -39,6 +39,17 @@ class SGD(Optimizer):
     ------
     ValueError
         If a hyper-parameter is out of its range, or `nesterov` comes without momentum.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.ones)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> optimizer = optim.SGD(model, lr=0.1, momentum=0.9, nesterov=True)
+    >>> model.gradients.flat[...] = [1.0, -2.0]  # a pullback's work
+    >>> optimizer.step()
+    >>> model.parameters.flat.round(3)
+    array([0.81, 1.38], dtype=float32)
     """
 
     def __init__(

@@ -24,6 +24,12 @@ class Kind:
         those of its arguments.
     settings
         The settings that it takes, and their defaults.
+
+    Examples
+    --------
+    >>> from xnn.optim.tables import OPTIMIZERS
+    >>> OPTIMIZERS["adamw"].settings
+    {'lr': 0.001, 'weight_decay': 0.01}
     """
 
     make: Callable[..., Optimizer]
@@ -95,6 +101,14 @@ def make_optimizer(name: str, model: Model, body_lr: float = 1.0, **settings: An
         Factor of the learning rate of all but the last layer.
     **settings
         Those that the optimizer takes, and ``decay_all``.
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> from xnn.optim.tables import OPTIMIZERS, make_optimizer
+    >>> model = nn.Linear(2).build((4,), backend="numpy")
+    >>> make_optimizer("sgd", model, decay_all=False, **OPTIMIZERS["sgd"].settings).momentum
+    0.9
     """
     make = OPTIMIZERS[name].make
     if body_lr == 1.0:

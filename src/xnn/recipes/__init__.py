@@ -42,6 +42,15 @@ def network(
     shrink : int, optional
         How many times smaller images are made at the beginning, for a network that can; by default the recipe's for
         that task.
+
+    Examples
+    --------
+    >>> from xnn.recipes import network
+    >>> from xnn.tasks import Task
+    >>> task = Task("digits", image_shape=(8, 8, 1), classes=10, images=1437)
+    >>> model = network("mlp", task, hidden=64).build(task.image_shape, backend="numpy")
+    >>> model.summary().parameters
+    9098
     """
     recipe = RECIPES[name]
     own = recipe.settings(task)

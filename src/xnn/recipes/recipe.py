@@ -23,6 +23,15 @@ class Recipe:
         ``"shrink"``, that is a fourth argument.
     convolutions
         Whether the network has convolutions, which ``--init`` is for.
+
+    Examples
+    --------
+    >>> from xnn.recipes import RECIPES
+    >>> from xnn.tasks import Task
+    >>> recipe = RECIPES["mlp"]
+    >>> task = Task("digits", image_shape=(8, 8, 1), classes=10, images=1437)
+    >>> recipe.about, recipe.settings(task)["optimizer"]
+    ('two hidden layers', 'adamw')
     """
 
     about: str

@@ -31,6 +31,18 @@ class Contents:
         Training images as the network gets them; None if it gets them as they are.
     missing
         The reason, if something needs the data, but it is not here.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import xnn
+    >>> from xnn import reporting
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     settings = xnn.Settings(model="mlp", hidden=8, epochs=1, backend="numpy", run_dir=f"{folder}/run")
+    ...     run = reporting.SavedRun.open(xnn.train(settings).directory)
+    ...     contents = reporting.contents_of(run, on="numpy")
+    >>> contents.answers.images, contents.missing
+    (360, None)
     """
 
     run: SavedRun

@@ -44,6 +44,18 @@ class Evaluation:
         Mean cross-entropy, with the label smoothing that the model was trained with, as in result.json.
     ranks : (n,) int64 array
         How many classes the model found likelier than the image's own class.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import data, nn, reporting
+    >>> digits = data.load("digits")
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(10)).build((8, 8, 1), backend="numpy")
+    >>> normalization = data.Normalization.of(digits.train)
+    >>> saved = reporting.SavedModel(model, (8, 8, 1), digits.classes, normalization, xnn.Settings())
+    >>> answers = reporting.evaluate(saved, digits.test)
+    >>> answers.images, answers.confusion.shape, int(answers.confusion.sum())
+    (360, (10, 10), 360)
     """
 
     classes: tuple[str, ...]

@@ -36,6 +36,17 @@ class SavedRun:
         The rows of intervals.jsonl.
     result
         What result.json holds; None while the run is not complete.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import xnn
+    >>> from xnn import reporting
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     settings = xnn.Settings(model="mlp", hidden=8, epochs=1, backend="numpy", run_dir=f"{folder}/run")
+    ...     run = reporting.SavedRun.open(xnn.train(settings).directory)
+    >>> run.settings.model, len(run.history), run.held_out
+    ('mlp', 1, 'test')
     """
 
     path: Path
@@ -88,6 +99,17 @@ class SavedModel:
         The way in which the test images were chosen, if they were chosen by xnn.
     moment
         How far the run was, in words, if it is not complete; None if it is.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import data, nn, reporting
+    >>> digits = data.load("digits")
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(10)).build((8, 8, 1), backend="numpy")
+    >>> normalization = data.Normalization.of(digits.train)
+    >>> saved = reporting.SavedModel(model, (8, 8, 1), digits.classes, normalization, xnn.Settings())
+    >>> saved.knows_test_images(digits), saved.model.output_shape
+    (True, (10,))
     """
 
     model: nn.Sequential

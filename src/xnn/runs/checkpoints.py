@@ -42,7 +42,22 @@ class _Info(TypedDict):
 
 @dataclass(frozen=True)
 class Saved:
-    """The content of one checkpoint file."""
+    """The content of one checkpoint file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xnn
+    >>> from xnn import nn, optim
+    >>> from xnn.runs import checkpoints
+    >>> model = nn.Linear(2).build((1,), backend="numpy")
+    >>> trainer = xnn.Trainer(model, optim.SGD(model, lr=0.1, momentum=0.9))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved = checkpoints.load(checkpoints.save(Path(folder), *trainer.state_dict()))
+    >>> sorted(saved.arrays), saved.info["epoch"]
+    (['buffers', 'optimizer/velocity', 'parameters'], 0)
+    """
 
     path: Path
     arrays: tensors.Arrays

@@ -39,6 +39,18 @@ class Result:
         The content of result.json; None if the run was interrupted.
     was_complete
         Whether the run was complete already, so that `resume` had nothing to do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import xnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     settings = xnn.Settings(model="mlp", hidden=8, epochs=1, backend="numpy", run_dir=f"{folder}/run")
+    ...     result = xnn.train(settings)
+    ...     (result.directory / "model.safetensors").is_file()
+    True
+    >>> len(result.history), result.values["dataset"], type(result.model).__name__
+    (1, 'digits', 'Sequential')
     """
 
     directory: Path

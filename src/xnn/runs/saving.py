@@ -44,6 +44,19 @@ class Checkpoint(Callback):
         Whether to save before the first step too, for a run that begins with weights that may be gone later.
     model
         A JSON-able description of the model, kept under ``model`` likewise: what it takes to use the checkpoint alone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xnn
+    >>> from xnn import nn, optim
+    >>> model = nn.Linear(2).build((1,), backend="numpy")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer = xnn.Trainer(model, optim.SGD(model, lr=0.1), callbacks=[xnn.runs.Checkpoint(folder, keep=2)])
+    ...     history = trainer.fit(([[-1.0], [1.0]], [0, 1]), epochs=3)
+    ...     len(list(Path(folder).glob("*.safetensors")))
+    2
     """
 
     def __init__(
@@ -132,6 +145,21 @@ class JsonLines(Callback):
     ------
     RunError
         When a line cannot be written, for instance on a full disk.
+
+    Examples
+    --------
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xnn
+    >>> from xnn import nn, optim
+    >>> model = nn.Linear(2).build((1,), backend="numpy")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "metrics.jsonl"
+    ...     trainer = xnn.Trainer(model, optim.SGD(model, lr=0.1), callbacks=[xnn.runs.JsonLines(path)])
+    ...     history = trainer.fit(([[-1.0], [1.0]], [0, 1]), epochs=3)
+    ...     [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
+    [1, 2, 3]
     """
 
     def __init__(self, epochs: str | Path | None, intervals: str | Path | None = None) -> None:

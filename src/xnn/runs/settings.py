@@ -68,6 +68,17 @@ class Settings:
     ------
     SettingError
         One line that names the flag, the given value and what is allowed.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> settings = xnn.Settings(recipe="mlp", epochs=3, lr=0.01)
+    >>> " ".join(settings.to_argv())
+    '--recipe=mlp --epochs=3 --lr=0.01'
+    >>> xnn.Settings(lr=-1.0)
+    Traceback (most recent call last):
+        ...
+    xnn.errors.SettingError: --lr -1.0: expected a number above 0
     """
 
     dataset: str = _data(

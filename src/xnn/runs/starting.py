@@ -31,6 +31,17 @@ class Start:
         The names of its outputs.
     arrays
         Its parameters and buffers by name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import xnn
+    >>> from xnn.runs.starting import Start
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     settings = xnn.Settings(model="mlp", hidden=8, epochs=1, backend="numpy", run_dir=f"{folder}/run")
+    ...     start = Start.read(xnn.train(settings).directory)
+    >>> start.settings.model, start.settings.hidden, start.arrays["1.weight"].shape
+    ('mlp', 8, (64, 8))
     """
 
     path: Path

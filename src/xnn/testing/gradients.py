@@ -86,6 +86,20 @@ def check_pullback(
         The finite differences are inconclusive.
     ValueError, TypeError
         For the complex step: the function is not analytic, or does not take complex arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import testing
+    >>> def cube(x):
+    ...     return x**3, lambda dy: 3 * x**2 * dy
+    >>> testing.check_pullback(cube, (np.asarray([1.0, 2.0]),))
+    >>> def wrong(x):
+    ...     return x**3, lambda dy: 2 * x**2 * dy
+    >>> testing.check_pullback(wrong, (np.asarray([1.0, 2.0]),))
+    Traceback (most recent call last):
+        ...
+    AssertionError: wrong: the pullback is wrong for argument 0 (x) of shape (2,)...
     """
     if method not in RTOL:
         raise ValueError(f"method must be one of {', '.join(RTOL)}, not {method!r}")

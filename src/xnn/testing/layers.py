@@ -47,6 +47,11 @@ def check_layer(
     ------
     AssertionError
         As in `check_pullback`; the message uses the parameters' names in the model.
+
+    Examples
+    --------
+    >>> from xnn import nn, testing
+    >>> testing.check_layer(nn.Sequential(nn.Conv2d(4, 3), nn.BatchNorm(), nn.Tanh()), (5, 5, 2))
     """
     layer.build(tuple(input_shape), backend=backend, seed=seed, dtype="float64")
     random = np.random.default_rng(seed)

@@ -99,6 +99,19 @@ class ConvGeometry:
         Shapes (n, h, w, c) and (kh, kw, c / groups, o).
     options : dict
         ``stride``, ``padding``, ``dilation`` and ``groups``, as `xnn.functional.conv2d` takes them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hypothesis import given, settings
+    >>> from xnn import functional as F
+    >>> from xnn.testing import strategies
+    >>> @settings(max_examples=5, deadline=None, database=None)
+    ... @given(strategies.conv_geometries())
+    ... def test_conv2d_keeps_the_batch(geometry):
+    ...     y, pullback = F.conv2d(np.zeros(geometry.x), np.zeros(geometry.weight), **geometry.options)
+    ...     assert y.shape[0] == geometry.x[0]
+    >>> test_conv2d_keeps_the_batch()
     """
 
     x: Shape
@@ -116,6 +129,19 @@ class PoolGeometry:
         Shape (n, h, w, c).
     options : dict
         ``window``, ``stride`` and ``padding``, as `xnn.functional.max_pool2d` takes them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hypothesis import given, settings
+    >>> from xnn import functional as F
+    >>> from xnn.testing import strategies
+    >>> @settings(max_examples=5, deadline=None, database=None)
+    ... @given(strategies.pool_geometries())
+    ... def test_pooling_keeps_the_channels(geometry):
+    ...     y, pullback = F.max_pool2d(np.zeros(geometry.x), **geometry.options)
+    ...     assert y.shape[-1] == geometry.x[-1]
+    >>> test_pooling_keeps_the_channels()
     """
 
     x: Shape

@@ -12,7 +12,21 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop."""
+    """Base of the callbacks: override what you need. Call ``trainer.request_stop(reason)`` to stop.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> class StopWhenGood(training.Callback):
+    ...     def epoch_end(self, trainer, row):
+    ...         if row["train_loss"] < 0.5:
+    ...             trainer.request_stop("good enough")
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.zeros).build((1,), backend="numpy")
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=1.0), callbacks=[StopWhenGood()])
+    >>> history = trainer.fit(([[-1.0], [1.0]], [0, 1]), epochs=100)
+    >>> len(history), trainer.stop_reason
+    (2, 'good enough')
+    """
 
     def fit_begin(self, trainer: "Trainer") -> None:
         """Before the first step of a `fit`."""
@@ -63,6 +77,16 @@ class EarlyStopping(Callback):
     ------
     ValueError
         By `fit`, after the first evaluation, if the history has no such column.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.zeros).build((1,), backend="numpy")
+    >>> stop = training.EarlyStopping(2, "validation_loss", restore_best=True)
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=1.0), callbacks=[stop])
+    >>> history = trainer.fit(([[1.0]], [0]), ([[1.0]], [1]), epochs=100)  # what is learned is wrong here
+    >>> len(history), history.best("validation_loss"), trainer.stop_reason
+    (3, 1, 'validation_loss has not improved for 2 epochs')
     """
 
     def __init__(

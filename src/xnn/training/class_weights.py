@@ -18,6 +18,13 @@ def balanced(labels: HostArray, classes: int) -> tuple[float, ...]:
         (n,) class indices, of the training images.
     classes
         How many there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn.training.class_weights import balanced
+    >>> balanced(np.asarray([0, 0, 0, 1]), classes=2)
+    (0.6666666666666666, 2.0)
     """
     counts = np.bincount(labels, minlength=classes).tolist()
     present = sum(count > 0 for count in counts)

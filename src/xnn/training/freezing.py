@@ -23,6 +23,16 @@ class FadeOut(Callback):
         Of the parameter.
     epochs
         How many, counting those done before a resume.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> from xnn.training.freezing import FadeOut
+    >>> model = nn.Linear(2).build((1,), backend="numpy")
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=1.0), callbacks=[FadeOut("bias", epochs=2)])
+    >>> history = trainer.fit(([[-1.0], [1.0]], [0, 1]), epochs=3)
+    >>> model.weight.trainable, model.bias.trainable
+    (True, False)
     """
 
     def __init__(self, name: str, epochs: int) -> None:

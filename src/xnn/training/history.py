@@ -44,6 +44,17 @@ class History(list[Row]):
     (spent on the training steps, but not on compiling kernels) and ``images_per_second``; and, where there is data to
     judge by, the loss, the accuracies and the trainer's `metrics` on it under ``validation_`` (or the trainer's other
     `held_out` name).
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> x, labels = [[0.0], [1.0]], [0, 1]
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.zeros).build((1,), backend="numpy")
+    >>> history = training.Trainer(model, optim.SGD(model, lr=1.0)).fit((x, labels), epochs=3)
+    >>> [round(loss, 3) for loss in history.column("train_loss")]
+    [0.693, 0.584, 0.51]
+    >>> history.best("train_loss")
+    3
     """
 
     def __repr__(self) -> str:

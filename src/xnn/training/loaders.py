@@ -16,7 +16,27 @@ from xnn.data.splits import HostArray, class_labels
 
 
 class Loader(Protocol):
-    """Batches of one data set; `xnn.data.Batches` is one."""
+    """Batches of one data set; `xnn.data.Batches` is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn, optim, training
+    >>> class Noise:
+    ...     images = 64
+    ...
+    ...     def __len__(self):
+    ...         return 4
+    ...
+    ...     def epoch(self, epoch, start=0):
+    ...         for batch in range(start, len(self)):
+    ...             random = np.random.default_rng([epoch, batch])
+    ...             yield random.standard_normal((16, 3), np.float32), random.integers(0, 2, 16)
+    >>> model = nn.Linear(2).build((3,), backend="numpy")
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=0.1))
+    >>> len(trainer.fit(Noise(), epochs=2)), trainer.step
+    (2, 8)
+    """
 
     @property
     def images(self) -> int:
@@ -80,6 +100,17 @@ class ArrayBatches:
     ------
     ValueError
         The lengths differ, there are no examples, a label is not in ``[0, classes)``, or a weight is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import training
+    >>> batches = training.ArrayBatches(
+    ...     np.zeros((10, 3)), np.arange(10), 4, backend=xnn.backend("numpy"), dtype="float32", shuffle=False
+    ... )
+    >>> len(batches), [labels.tolist() for x, labels in batches.epoch(0)]
+    (3, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]])
     """
 
     def __init__(

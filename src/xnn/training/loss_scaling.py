@@ -29,6 +29,12 @@ class LossScaling:
     ------
     ValueError
         A value is out of its range.
+
+    Examples
+    --------
+    >>> from xnn import training
+    >>> training.LossScaling(initial=2.0**10)
+    LossScaling(initial=1024.0, growth_steps=2000)
     """
 
     initial: float = 2.0**16
@@ -72,6 +78,21 @@ class LossScaler:
     ----------
     scale : array
         Without axes, on the model's device.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> layer = nn.Linear(1, bias=False, weight_initializer=nn.initializers.ones)
+    >>> model = layer.build((2,), backend="numpy")
+    >>> optimizer = optim.SGD(model, lr=0.1)
+    >>> scaler = training.LossScaler(training.LossScaling(initial=1024.0), model, optimizer)
+    >>> scaler.begin()
+    >>> model.gradients.flat[...] = float("inf")  # what a pullback gives if a number leaves float16's range
+    >>> scaler.unscale()
+    >>> optimizer.step()
+    >>> scaler.end()
+    >>> model.parameters.flat, scaler.report()
+    (array([1., 1.], dtype=float32), {'loss_scale': 512.0, 'skipped_steps': 1})
     """
 
     scale: Array

@@ -29,6 +29,15 @@ class Metrics:
         How many there were.
     values
         What the trainer's own `metrics` gave, by their names; None for one that is NaN or infinite.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.zeros).build((1,), backend="numpy")
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=1.0))
+    >>> metrics = trainer.evaluate(([[0.0], [1.0]], [0, 1]))
+    >>> round(metrics.loss, 3), metrics.accuracy, metrics.images  # log 2: both classes are as likely
+    (0.693, 0.5, 2)
     """
 
     loss: float

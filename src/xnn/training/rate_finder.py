@@ -30,6 +30,13 @@ class RangeTest:
         The means of the losses around each.
     suggested
         A tenth of the rate at which the smoothed loss is lowest; None where it never fell.
+
+    Examples
+    --------
+    >>> from xnn import training
+    >>> test = training.RangeTest(rates=[0.1, 1.0], losses=[2.0, 3.0], smoothed=[2.0, 3.0], suggested=None)
+    >>> test.suggested is None  # the loss never fell
+    True
     """
 
     rates: list[float]
@@ -76,6 +83,18 @@ def find_lr(
         The loss is not finite even at the lowest rates.
     ValueError
         A number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn, optim, training
+    >>> random = np.random.default_rng(0)
+    >>> x = random.standard_normal((512, 8))
+    >>> model = nn.Sequential(nn.Linear(32), nn.ReLU(), nn.Linear(2)).build((8,), backend="numpy", seed=0)
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=0.1))
+    >>> test = training.find_lr(trainer, (x, (x[:, 0] > 0).astype(np.int64)), lowest=1e-4, highest=100.0)
+    >>> 0.01 < test.suggested < 10.0
+    True
     """
     _checks.positive("lowest", lowest)
     if not _checks.positive("highest", highest) > lowest:

@@ -26,6 +26,21 @@ class RenewStatistics(Callback):
     ----------
     batches
         What is trained on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xnn
+    >>> from xnn import nn, optim, training
+    >>> from xnn.training.renewing import RenewStatistics
+    >>> model = nn.Sequential(nn.BatchNorm(), nn.Linear(2)).build((1,), backend="numpy")
+    >>> batches = training.ArrayBatches(
+    ...     np.asarray([[1.0], [3.0]]), np.asarray([0, 1]), 2, backend=model.backend, dtype="float32", shuffle=False
+    ... )
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=0.1), callbacks=[RenewStatistics(batches)])
+    >>> history = trainer.fit(batches, epochs=1)
+    >>> model.buffers["0.running_mean"]  # the mean; a running average would be at 0.2 after a single step
+    array([2.], dtype=float32)
     """
 
     def __init__(self, batches: Loader) -> None:

@@ -15,6 +15,23 @@ class Metric(Protocol):
 
     Each pass over a data set begins with a copy (`copy.deepcopy`) of the object that the trainer was given, so there is
     nothing to reset.
+
+    Examples
+    --------
+    >>> from xnn import nn, optim, training
+    >>> class LargestLogit:
+    ...     def __init__(self):
+    ...         self.largest = float("-inf")
+    ...
+    ...     def update(self, output, labels):
+    ...         self.largest = max(self.largest, float(output.max()))
+    ...
+    ...     def compute(self):
+    ...         return self.largest
+    >>> model = nn.Linear(2, weight_initializer=nn.initializers.ones).build((1,), backend="numpy")
+    >>> trainer = training.Trainer(model, optim.SGD(model, lr=1.0), metrics={"largest": LargestLogit()})
+    >>> trainer.evaluate(([[0.0], [2.0]], [0, 1])).values
+    {'largest': 2.0}
     """
 
     def update(self, output: Array, labels: Array) -> None:
@@ -31,6 +48,15 @@ class TopKAccuracy:
     ----------
     k
         1 or more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import training
+    >>> metric = training.TopKAccuracy(2)
+    >>> metric.update(np.asarray([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), np.asarray([1, 2]))
+    >>> metric.compute()
+    0.5
     """
 
     def __init__(self, k: int) -> None:
@@ -78,6 +104,15 @@ class Precision(_Macro):
 
     A class that is never predicted has 0, as in scikit-learn. Classes that no image has and none is predicted to have
     do not count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import training
+    >>> metric = training.Precision()
+    >>> metric.update(np.asarray([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.asarray([0, 1, 1]))
+    >>> metric.compute()  # 1/2 of those predicted to be 0, 1/1 of those predicted to be 1
+    0.75
     """
 
     def _of_class(self, hits: int, predicted: int, own: int) -> float:
@@ -88,6 +123,15 @@ class Recall(_Macro):
     """Share of a class's images that are predicted to be of it, the mean over the classes (macro average).
 
     A class that is predicted but has no image has 0, as in scikit-learn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import training
+    >>> metric = training.Recall()
+    >>> metric.update(np.asarray([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.asarray([0, 1, 1]))
+    >>> metric.compute()  # 1/1 of class 0, 1/2 of class 1
+    0.75
     """
 
     def _of_class(self, hits: int, predicted: int, own: int) -> float:
@@ -98,6 +142,15 @@ class F1(_Macro):
     """Harmonic mean of a class's precision and recall, the mean over the classes (macro average).
 
     Of a class it is 2 · hits / (images predicted to be of it + images of it).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import training
+    >>> metric = training.F1()
+    >>> metric.update(np.asarray([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.asarray([0, 1, 1]))
+    >>> round(metric.compute(), 4)
+    0.6667
     """
 
     def _of_class(self, hits: int, predicted: int, own: int) -> float:

@@ -116,6 +116,19 @@ class Trainer:
         Why `fit` returned before all epochs were done.
     scaler : LossScaler or None
         What scales the loss; an interval's row then also has the scale and the number of skipped steps.
+
+    Examples
+    --------
+    >>> import xnn
+    >>> from xnn import nn, optim
+    >>> x, labels = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]  # exclusive or
+    >>> model = nn.Sequential(nn.Linear(16), nn.Tanh(), nn.Linear(2)).build((2,), backend="numpy", seed=0)
+    >>> trainer = xnn.Trainer(model, optim.Adam(model, lr=0.05))
+    >>> history = trainer.fit((x, labels), epochs=50)
+    >>> trainer.evaluate((x, labels)).accuracy
+    1.0
+    >>> model.predict(x).argmax(-1)
+    array([0, 1, 1, 0])
     """
 
     def __init__(

@@ -17,6 +17,15 @@ class Averaged:
     ----------
     model : Layer
     views : {2, 6}
+
+    Examples
+    --------
+    >>> from xnn import nn
+    >>> from xnn.training.view_averaging import predictor
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(10)).build((8, 8, 1), backend="numpy")
+    >>> predict = predictor(model, views=6)
+    >>> type(predict).__name__, predict.views
+    ('Averaged', 6)
     """
 
     model: Layer
@@ -52,6 +61,17 @@ def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
     ------
     ValueError
         If there is no such number of views.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xnn import nn
+    >>> from xnn.training.view_averaging import predictor
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(10)).build((8, 8, 1), backend="numpy", seed=0)
+    >>> image = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+    >>> both = predictor(model, views=2)
+    >>> bool(np.allclose(both(image), both(image[:, :, ::-1])))  # an image and its mirror image get one answer
+    True
     """
     if views not in VIEWS:
         raise ValueError(f"views must be one of {', '.join(map(str, VIEWS))}, not {views!r}")
