@@ -73,7 +73,7 @@ def tests_gpu(session: nox.Session) -> None:
 
 @nox.session(name="tests-emulated")
 def tests_emulated(session: nox.Session) -> None:
-    """Run what concerns CuPy on a CUDA device that is emulated on the CPU, in $XNN_CUDA_EMULATOR; see docs/gpu.md."""
+    """Run what concerns CuPy on a CUDA device emulated on the CPU, in $XNN_CUDA_EMULATOR; see docs/gpu_steps.md."""
     test = on_emulator(session)
     test("gpu", *ON_CUPY)
     # Races and accesses beyond an array's end show only like this, and only our own kernels may have them.
@@ -195,6 +195,45 @@ def build(session: nox.Session) -> None:
     with session.chdir(folder):
         train = [str(programs / "xnn-train"), "--epochs", "1", "--run-dir", str(folder / "run")]
         session.run(*train, external=True)
+
+
+@nox.session(venv_backend="none")
+def release(session: nox.Session) -> None:
+    """Check that version, changelog and tag agree: ``nox -s release -- v0.1.0``; docs/releasing.md says when."""
+    if len(session.posargs) != 1:
+        session.error("give the tag of the release, as in: nox -s release -- v0.1.0")
+    faults = release_faults(session.posargs[0], version(), Path("CHANGELOG.md").read_text(encoding="utf-8"))
+    if faults:
+        session.error("; ".join(faults))
+
+
+def version() -> str:
+    """Return the version that the package says it has."""
+    text = Path("src/xnn/_version.py").read_text(encoding="utf-8")
+    return re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)[0]
+
+
+def changelog_sections(text: str) -> dict[str, str]:
+    """Return what the changelog says of each version, the newest first, by headings such as "0.1.0] - 2026-12-01"."""
+    _, *parts = re.split(r"^## \[", text, flags=re.MULTILINE)
+    return {heading: body.strip() for heading, _, body in (part.partition("\n") for part in parts)}
+
+
+def release_faults(tag: str, version: str, changelog: str) -> list[str]:
+    """Return what keeps a tag from being released: version, tag and changelog have to agree."""
+    faults = []
+    if tag != f"v{version}":
+        faults.append(f"the tag is {tag}, but src/xnn/_version.py says {version}: expected v{version}")
+    unreleased, *released = changelog_sections(changelog).items()
+    if unreleased[0] != "Unreleased]":
+        faults.append("CHANGELOG.md does not begin with a section [Unreleased], for what comes next")
+    elif unreleased[1]:
+        faults.append(f"CHANGELOG.md still has changes under [Unreleased]: move them to a section [{version}]")
+    if not released or not re.fullmatch(re.escape(version) + r"\] - \d{4}-\d\d-\d\d", released[0][0]):
+        faults.append(f"CHANGELOG.md's newest section is not ## [{version}] - YYYY-MM-DD")
+    elif not released[0][1]:
+        faults.append(f"CHANGELOG.md says nothing of {version}")
+    return faults
 
 
 class NoDevice(Exception):  # noqa: N818 - a reason to skip, not an error
