@@ -1,5 +1,6 @@
-"""The code in the README and the docs runs as it stands there."""
+"""The code in the README and the docs runs as it stands there, and the pages keep to what was agreed on."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -9,6 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [path for path in (ROOT / "docs").glob("*.py") if path.name != "conf.py"]
+PAGES = [
+    path
+    for path in [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "derivations").glob("*.md"))]
+    if path.name != "changelog.md"
+]
+"""All pages but the API's, which are as long as what they document, and the changelog."""
 
 
 def run(code, folder):
@@ -30,5 +37,63 @@ def test_the_examples_of_the_docs_run(path, tmp_path):
     assert run(path.read_text(encoding="utf-8"), tmp_path)
 
 
+COMPARED = [("from_pytorch.md", "PyTorch", "torch"), ("from_sklearn.md", "scikit-learn", "sklearn")]
+COMPARED += [("from_keras.md", "Keras", "keras")]
+BLOCK = re.compile(r"```\{code-block\} python\n:caption: ([^\n]*)\n\n(.*?)```", re.DOTALL)
+
+
+def program(page, side):
+    """Return one side's blocks of a page that compares, one after the other."""
+    blocks = BLOCK.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    assert sum(caption == side for caption, _ in blocks) == 10
+    return "\n".join(code for caption, code in blocks if caption in ("Both", side))
+
+
+@pytest.mark.parametrize("page", [page for page, _, _ in COMPARED])
+def test_xnns_side_of_a_comparison_runs(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("XNN_TWINS", "0")
+    monkeypatch.setenv("XNN_BACKEND", "numpy")
+    said = run(program(page, "xnn"), tmp_path).splitlines()
+    assert said[-1] == "<xnn backend numpy>"
+    assert float(said[-2]) > 0.9
+
+
+@pytest.mark.parametrize(("page", "side", "package"), COMPARED)
+def test_the_other_side_of_a_comparison_runs(page, side, package, tmp_path, monkeypatch):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{page} compares with {side}, which is not installed")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run(program(page, side), tmp_path)
+
+
 def test_there_are_examples():
     assert EXAMPLES
+
+
+def shown(path):
+    """Return the text of a page, with the files that it includes."""
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r"```\{include\} (\S+)\n```", lambda found: shown(path.parent / found[1]), text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_has_at_most_1500_words(path):
+    words = len(shown(path).split())
+    assert words <= 1500, f"{path.relative_to(ROOT)} has {words:,} words: cut it, or make two pages of it"
+
+
+def test_there_are_pages():
+    assert len(PAGES) > 20
+
+
+def test_nothing_speaks_of_a_release_that_does_not_exist():
+    """Until there is one, people install from a clone; docs/releasing.md says what to do about this test then."""
+    allowed = {ROOT / "docs" / "releasing.md"}
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.py")]
+    files += [*ROOT.glob("src/**/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("benchmarks/*.md")]
+    files = [path for path in files if "_build" not in path.parts and path not in allowed]
+    assert len(files) > 100
+    told = re.compile(r"(pip|uv|pipx) [^\n`]*\bxnn-array|xnn-array\[")
+    faults = [str(path.relative_to(ROOT)) for path in files if told.search(path.read_text(encoding="utf-8"))]
+    assert not faults, f"say pip install '.[extra]' in a clone of xnn, in {', '.join(faults)}"
