@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.networks import NETWORKS
+from benchmarks.record_torch import muon
 
 IMAGES = 8
 """The number of operations does not depend on it."""
@@ -24,7 +25,6 @@ NAMES_ONLY = frozenset(
     )
 )
 """Operators that make names for what is there, or only set memory aside."""
-COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 3
 
 
 def main() -> None:
@@ -71,27 +71,10 @@ def record_step() -> Any:
         sgd.step()
         with torch.no_grad():
             for weight, velocity in zip(filters, velocities, strict=True):
-                muon(weight, velocity, lr=0.1, momentum=0.6)
+                muon(weight, velocity, lr=0.1, momentum=0.6, dtype=torch.bfloat16)
         network.zero_grad(set_to_none=True)
 
     return step
-
-
-def muon(weight: Any, velocity: Any, lr: float, momentum: float) -> None:
-    """Take Muon's step for one weight, in bfloat16 as the record does."""
-    velocity.mul_(momentum).add_(weight.grad)
-    direction = weight.grad.add(velocity, alpha=momentum)
-    weight.mul_(len(weight) ** 0.5 / weight.norm())
-    x = direction.reshape(len(direction), -1).bfloat16()
-    x = x / (x.norm() + 1e-7)
-    is_tall = x.shape[0] > x.shape[1]
-    x = x.T if is_tall else x
-    a, b, c = COEFFICIENTS
-    for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    x = x.T if is_tall else x
-    weight.add_(x.view(weight.shape), alpha=-lr)
 
 
 if __name__ == "__main__":

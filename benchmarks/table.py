@@ -16,8 +16,8 @@ from benchmarks import machine
 def options(description: str | None, repeats: int, seconds: float) -> argparse.Namespace:
     """Parse the command line, and give libraries imported from now on the number of threads that it names."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=_count, default=machine.cores(), help="threads for all (default: all cores)")
-    parser.add_argument("--repeats", type=_count, default=repeats, help=f"turns of each (default: {repeats})")
+    parser.add_argument("--threads", type=count, default=machine.cores(), help="threads for all (default: all cores)")
+    parser.add_argument("--repeats", type=count, default=repeats, help=f"turns of each (default: {repeats})")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"length of a turn (default: {seconds})")
     parser.add_argument("--only", default="", metavar="TEXT", help="measure only what has this text in its name")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
@@ -26,7 +26,8 @@ def options(description: str | None, repeats: int, seconds: float) -> argparse.N
     return arguments
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return the positive integer that an option's value stands for."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
     return int(text)
