@@ -1,6 +1,6 @@
 """Averaging the model's outputs over several views of each test image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from xnn._typing import Array
@@ -33,14 +33,19 @@ class Averaged:
 
     def __call__(self, x: Array) -> Array:
         """Return the mean of the model's outputs for several views of images (n, h, w, c)."""
-        if self.views == 2:
-            return self._both(x)
-        model = self.model
-        return (self._both(x) + (self._both(_moved(model, x, 1)) + self._both(_moved(model, x, -1))) / 2.0) / 2.0
+        return self.mean([self.model(view) for view in self.seen(x)])
 
-    def _both(self, x: Array) -> Array:
-        mirrored = _take(self.model, x, list(range(x.shape[2]))[::-1], axis=2)
-        return (self.model(x) + self.model(mirrored)) / 2.0
+    def seen(self, x: Array) -> Iterator[Array]:
+        """Give the views of images (n, h, w, c), each before its mirror image."""
+        for offset in (0,) if self.views == 2 else (0, 1, -1):
+            view = _moved(self.model, x, offset) if offset else x
+            yield view
+            yield _take(self.model, view, list(range(x.shape[2]))[::-1], axis=2)
+
+    def mean(self, outputs: Sequence[Array]) -> Array:
+        """Return the weighted mean of the outputs for what `seen` gives."""
+        first, *moved = [(a + b) / 2.0 for a, b in zip(outputs[::2], outputs[1::2], strict=True)]
+        return (first + (moved[0] + moved[1]) / 2.0) / 2.0 if moved else first
 
 
 def predictor(model: Layer, views: int) -> Callable[[Array], Array]:
