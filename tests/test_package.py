@@ -11,7 +11,10 @@ import pytest
 import xnn
 
 SOURCE = Path(xnn.__file__).parent
-HEAVY = {*("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec"), "hypothesis"}
+HEAVY = {
+    *("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec", "hypothesis"),
+    *("ndonnx", "onnx"),
+}
 # Each part may import itself and what stands before it.
 ORDER = [
     ("_version", "_typing", "typing", "_tf32", "_notes", "_checks", "_arrays", "errors", "paths", "files", "texts"),
@@ -31,6 +34,7 @@ ORDER = [
     ("recipes",),
     ("runs",),
     ("reporting",),
+    ("exporting",),
     ("cli",),
 ]
 PURE = ("functional", "nn", "optim")
@@ -84,7 +88,7 @@ def test_imports_point_one_way(part):
 
 @pytest.mark.parametrize("part", PURE)
 def test_the_mathematics_names_no_array_library(part):
-    libraries = {"numpy", "scipy", "torch", "cupy", "numba", "jax"}
+    libraries = {"numpy", "scipy", "torch", "cupy", "numba", "jax", "ndonnx", "onnx"}
     for path in modules(part):
         roots = {name.split(".")[0] for name in imported_names(path)}
         assert libraries.isdisjoint(roots), f"{path.relative_to(SOURCE)} imports {libraries & roots}"

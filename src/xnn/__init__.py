@@ -2,7 +2,8 @@
 
 `backend` picks the array library and the device; `functional` holds the mathematics, `nn` the layers, `optim`
 optimizers and schedules, `data` the data sets, `training` the loop, `distributed` several processes, `runs` what is on
-disk. Parts are loaded when first used; ``import xnn`` loads NumPy and nothing heavier.
+disk, `exporting` files for other programs. Parts are loaded when first used; ``import xnn`` loads NumPy and nothing
+heavier.
 """
 
 import importlib
@@ -16,7 +17,8 @@ spare_blas()
 from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which by then must know how many threads
 
 if TYPE_CHECKING:
-    from xnn import data, distributed, functional, nn, optim, recipes, reporting, runs, testing, training
+    from xnn import data, distributed, exporting, functional, nn, optim, recipes, reporting, runs, testing, training
+    from xnn.exporting import export_onnx
     from xnn.nn.saving import load
     from xnn.runs import Settings
     from xnn.runs.run import train
@@ -30,6 +32,8 @@ __all__ = [
     "backend",
     "data",
     "distributed",
+    "export_onnx",
+    "exporting",
     "functional",
     "load",
     "nn",
@@ -46,6 +50,7 @@ __all__ = [
 _PARTS = {
     "data",
     "distributed",
+    "exporting",
     "functional",
     "nn",
     "optim",
@@ -59,6 +64,7 @@ _PARTS = {
 _HOMES = {
     "Settings": "xnn.runs.settings",
     "Trainer": "xnn.training.trainer",
+    "export_onnx": "xnn.exporting.files",
     "load": "xnn.nn.saving",
     "train": "xnn.runs.run",
 }

@@ -125,7 +125,31 @@ CUPY = (
     Twin(("xnn.optim.rmsprop.RMSprop",), "optimizers", "rmsprop"),
     Twin(("xnn.optim.sgd.SGD",), "optimizers", "sgd"),
 )
-TABLE = {"numpy": NUMPY, "cupy": CUPY}
+NDONNX = (
+    Twin(("add",), "shaping"),
+    Twin(("avg_pool2d",), "pooling"),
+    Twin(("batch_norm_inference",), "normalization"),
+    Twin(("concatenate",), "shaping"),
+    Twin(("conv2d",), "conv"),
+    Twin(("elu",), "activations"),
+    Twin(("flatten",), "shaping"),
+    Twin(("gelu",), "activations"),
+    Twin(("global_avg_pool2d",), "pooling"),
+    Twin(("global_max_pool2d",), "pooling"),
+    Twin(("layer_norm",), "normalization"),
+    Twin(("leaky_relu",), "activations"),
+    Twin(("linear",), "linear"),
+    Twin(("log_softmax",), "activations"),
+    Twin(("max_pool2d",), "pooling"),
+    Twin(("relu",), "activations"),
+    Twin(("reshape",), "shaping"),
+    Twin(("sigmoid",), "activations"),
+    Twin(("silu",), "activations"),
+    Twin(("softmax",), "activations"),
+    Twin(("softplus",), "activations"),
+    Twin(("tanh",), "activations"),
+)
+TABLE = {"numpy": NUMPY, "cupy": CUPY, "ndonnx": NDONNX}
 NEEDS = {"numpy": ("numba", "threadpoolctl")}
 """Packages that a library's twins need besides the library itself."""
 

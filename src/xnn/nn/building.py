@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 def unite(model: "Layer", backend: Backend, dtype: str, precision: str, random: Random) -> None:
     """Make what all layers of a model share, once everything in it has been declared."""
     layers = named_layers(model)
+    computing = share(layers, backend, dtype, precision, random)
+    model._adopt_arrays(layers)
+    if precision in LOWER:
+        lower(model, layers, model._all_parameters, precision)
+    for layer in layers.values():
+        layer._link()
+    if computing.matters:
+        model._outermost = computing
+    model._refresh()
+
+
+def share(
+    layers: "dict[str, Layer]", backend: Backend, dtype: str, precision: str, random: Random
+) -> kernels.Computing:
+    """Give all layers of a model what they have in common, but for their arrays; return their context."""
     names = {type(layer).function for layer in layers.values()}
     computing = kernels.Computing(backend, dtype, precision, names)
     for layer in layers.values():
@@ -24,14 +39,7 @@ def unite(model: "Layer", backend: Backend, dtype: str, precision: str, random: 
             del layer.forward
         layer.backend, layer.dtype, layer.precision, layer.random = backend, dtype, precision, random
         layer.functions, layer._computing = computing.functions, computing
-    model._adopt_arrays(layers)
-    if precision in LOWER:
-        lower(model, layers, model._all_parameters, precision)
-    for layer in layers.values():
-        layer._link()
-    if computing.matters:
-        model._outermost = computing
-    model._refresh()
+    return computing
 
 
 def named_layers(model: "Layer") -> "dict[str, Layer]":

@@ -43,12 +43,23 @@ def probabilities_of(model: "Model", x: Any, batch_size: int) -> Array:
             f"predict_proba is for models with a score for each of two or more classes, not outputs of shape "
             f"{model.output_shape}: take predict"
         )
-    last: Any = model
-    while isinstance(getattr(last, "layers", None), tuple):
-        last = last.layers[-1]
+    last = _last(model)
     if type(last).function in ("softmax", "log_softmax"):
         raise ValueError(f"predict_proba: the model ends in {type(last).__name__}() already: take predict")
     return F.softmax(outputs_of(model, x, batch_size))[0]
+
+
+def last_function(model: "Model") -> str:
+    """Return the name of the function that makes a model's outputs, or "" where the last layer names none."""
+    name: str = type(_last(model)).function
+    return name
+
+
+def _last(model: "Model") -> Any:
+    last: Any = model
+    while isinstance(getattr(last, "layers", None), tuple):
+        last = last.layers[-1]
+    return last
 
 
 def _check(model: "Model", x: Array, home: Backend) -> None:
