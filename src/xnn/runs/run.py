@@ -123,7 +123,7 @@ def train(
     with together.directory(created) as directory:
         _introduce(job, directory, say, together)
         with _trainer(job, directory, callbacks, together) as trainer:
-            return _fit(job, directory, trainer, warn or say, together)
+            return _fit(job, directory, trainer, say, warn or say, together)
 
 
 def resume(
@@ -206,7 +206,7 @@ def _resume(
         if changes:
             first(reopened)
         say(resuming.whence(saved))
-        return _fit(job, directory, trainer, warn, together)
+        return _fit(job, directory, trainer, say, warn, together)
 
 
 def _taken(
@@ -269,10 +269,12 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback], t
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks], together.world)
 
 
-def _fit(job: Job, directory: RunDirectory, trainer: Trainer, warn: Report, together: Together) -> Result:
+def _fit(job: Job, directory: RunDirectory, trainer: Trainer, say: Report, warn: Report, together: Together) -> Result:
     with _may_go_on(directory):
         together.first(lambda: directory.cut_back(trainer.step, trainer.history))
         history = trainer.fit(job.train, job.held_out, until=known(job.settings.epochs))
+        if trainer.epoch < known(job.settings.epochs) and not trainer.interrupted:
+            say(f"ended after epoch {trainer.epoch} of {job.settings.epochs}: {trainer.stop_reason}")
         values = None if trainer.interrupted else finish(job, directory, trainer, warn, together)
     return Result(directory.path, history, values, job.model)
 

@@ -138,7 +138,7 @@ class EarlyStopping(Callback):
         best = self._best(trainer)
         since = trainer.history[trainer.first_epoch if best is None else best :]
         if sum(self.metric in row for row in since) >= self.patience:
-            trainer.request_stop(f"{self.metric} has not improved for {len(since)} epochs")
+            trainer.request_stop(f"{self.metric} has not improved for {len(since)} epoch{'s' * (len(since) > 1)}")
 
 
 def _mark(row: Row) -> tuple[float, ...]:
