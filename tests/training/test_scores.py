@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.training import small
 from xnn.backends import backend as make_backend
-from xnn.training import F1, EarlyStopping, Precision, Recall, TopKAccuracy
+from xnn.training import F1, EarlyStopping, Precision, Recall, TopKAccuracy, class_scores
 
 
 @st.composite
@@ -36,6 +36,44 @@ def test_means_over_classes_are_those_of_scikit_learn(backend, metric, peer, cut
     logits, labels = (np.concatenate(parts) for parts in cut)
     expected = getattr(scores, f"{peer}_score")(labels, logits.argmax(axis=1), average="macro", zero_division=0)
     assert value_of(metric(), backend, cut) == pytest.approx(expected, rel=1e-12)
+
+
+LABELLED = st.integers(1, 8).flatmap(
+    lambda classes: st.tuples(
+        st.just(classes), st.lists(st.tuples(*[st.integers(0, classes - 1)] * 2), min_size=1, max_size=40)
+    )
+)
+
+
+@given(LABELLED)
+def test_scores_of_each_class_are_those_of_scikit_learn(drawn):
+    peer = pytest.importorskip("sklearn.metrics", reason="scikit-learn is in the extra test")
+    classes, pairs = drawn
+    labels, predicted = np.array(pairs).T
+    found = class_scores(labels, predicted, classes)
+    columns = found.precision, found.recall, found.f1
+    expected = peer.precision_recall_fscore_support(labels, predicted, labels=range(classes), zero_division=0)
+    occurs = np.isin(np.arange(classes), pairs)
+    for column, values in zip(columns, expected, strict=False):
+        np.testing.assert_allclose(column[occurs], values[occurs], rtol=1e-12)
+        assert np.isnan(column[~occurs]).all()
+    means = peer.precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    assert [found.macro(name) for name in ("precision", "recall", "f1")] == pytest.approx(means[:3], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "message"),
+    [
+        ([], [], "one length"),
+        ([0], [0, 1], "one length"),
+        ([0.0], [0], "labels must be integers from 0 to 2"),
+        ([0], [3], "predicted must be integers from 0 to 2"),
+        ([-1], [0], "labels must be integers from 0 to 2"),
+    ],
+)
+def test_what_are_no_classes_is_named(labels, predicted, message):
+    with pytest.raises(ValueError, match=message):
+        class_scores(labels, predicted, 3)
 
 
 @given(cut=batches(), k=st.integers(1, 7))

@@ -1,13 +1,18 @@
 """Metrics beside loss and accuracy: what one is to the trainer, and those that come with xnn."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import array_api_compat
+import numpy as np
+import numpy.typing as npt
 
 from xnn import _checks
 from xnn._typing import Array, ArrayObject
 from xnn.training.metrics import is_classification, ranks
+
+Scores = npt.NDArray[np.float64]
 
 
 class Metric(Protocol):
@@ -75,8 +80,79 @@ class TopKAccuracy:
         return int(self._hits) / self._images
 
 
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """Precision, recall and F1 of each class; made by `class_scores`.
+
+    Attributes
+    ----------
+    precision
+        (c,) of float64: the share of the images predicted to be of a class that are of it.
+    recall
+        (c,) of float64: the share of a class's images that are predicted to be of it.
+    f1
+        (c,) of float64: the harmonic mean of the two, 2 · hits / (images predicted to be of the class + images of it).
+
+    All three are NaN for a class that no image has and none is predicted to have. Otherwise a share of nothing is 0, as
+    in scikit-learn.
+
+    Examples
+    --------
+    >>> from xnn import training
+    >>> scores = training.class_scores([0, 0, 1], [0, 1, 1], 2)
+    >>> scores.precision.tolist(), scores.recall.tolist()
+    ([1.0, 0.5], [0.5, 1.0])
+    >>> round(scores.macro("f1"), 4)
+    0.6667
+    """
+
+    precision: Scores
+    recall: Scores
+    f1: Scores
+
+    @classmethod
+    def of_counts(cls, hits: Any, predicted: Any, own: Any) -> "ClassScores":
+        """Return the scores for each class's right predictions, its predictions and its images, each (c,)."""
+        occurs = predicted + own > 0
+        pairs = ((hits, predicted), (hits, own), (2 * hits, predicted + own))
+        return cls(*(np.where(occurs, part / np.maximum(whole, 1), np.nan) for part, whole in pairs))
+
+    def macro(self, name: str) -> float:
+        """Return the mean of ``precision``, ``recall`` or ``f1`` over the classes that occur (macro average)."""
+        return float(np.nanmean(getattr(self, name)))
+
+
+def class_scores(labels: Any, predicted: Any, classes: int) -> ClassScores:
+    """Return precision, recall and F1 of each class.
+
+    Parameters
+    ----------
+    labels, predicted
+        NumPy arrays (n,) of class indices, at least one: each image's own class, and the one that it was given.
+    classes
+        How many there are.
+
+    Raises
+    ------
+    ValueError
+        The arrays do not fit each other, are empty, or hold something else than class indices.
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted)
+    if labels.ndim != 1 or labels.shape != predicted.shape or not len(labels):
+        raise ValueError(
+            f"labels and predicted must be two arrays (n,) of one length, not {labels.shape} and {predicted.shape}"
+        )
+    for name, array in (("labels", labels), ("predicted", predicted)):
+        if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= classes:
+            raise ValueError(f"{name} must be integers from 0 to {classes - 1}")
+    chosen = (labels[labels == predicted], predicted, labels)
+    return ClassScores.of_counts(*(np.bincount(array, minlength=classes) for array in chosen))
+
+
 class _Macro:
     """Base of the means over classes, of counts: hits, how often a class was predicted, how often it was right."""
+
+    score: str
 
     def __init__(self) -> None:
         self._counts: Any = 0
@@ -91,12 +167,8 @@ class _Macro:
 
     def compute(self) -> float:
         """Return the mean over the classes that are any image's label or prediction."""
-        rows = [[int(count) for count in (self._counts[i, j] for i in range(3))] for j in range(self._counts.shape[1])]
-        values = [self._of_class(*row) for row in rows if any(row)]
-        return sum(values) / len(values)
-
-    def _of_class(self, hits: int, predicted: int, own: int) -> float:
-        raise NotImplementedError(f"{type(self).__name__} does not say what a class's value is")
+        rows = (np.array([int(self._counts[i, j]) for j in range(self._counts.shape[1])]) for i in range(3))
+        return ClassScores.of_counts(*rows).macro(self.score)
 
 
 class Precision(_Macro):
@@ -115,8 +187,7 @@ class Precision(_Macro):
     0.75
     """
 
-    def _of_class(self, hits: int, predicted: int, own: int) -> float:
-        return hits / predicted if predicted else 0.0
+    score = "precision"
 
 
 class Recall(_Macro):
@@ -134,8 +205,7 @@ class Recall(_Macro):
     0.75
     """
 
-    def _of_class(self, hits: int, predicted: int, own: int) -> float:
-        return hits / own if own else 0.0
+    score = "recall"
 
 
 class F1(_Macro):
@@ -153,8 +223,7 @@ class F1(_Macro):
     0.6667
     """
 
-    def _of_class(self, hits: int, predicted: int, own: int) -> float:
-        return 2 * hits / (predicted + own)
+    score = "f1"
 
 
 TAKEN = ("loss", "accuracy", "top5_accuracy")
