@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 HOLDING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -63,7 +62,7 @@ def describe(threads: int, packages: tuple[str, ...]) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": platform.machine(),
         "system": platform.system(),
-        "processor": processor(),
+        "processor": _processor(),
         "cores": os.cpu_count(),
         # Over the last minute; None if the system does not tell, near zero on an idle machine.
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -81,11 +80,7 @@ def blas() -> str:
     return kernels.products(xnn.backend("numpy")).get("BLAS", "unknown BLAS")
 
 
-def processor() -> str:
-    """Return the name of the processor, or of its architecture if the system does not tell."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _processor() -> str:
+    from xnn.runs.machine import processor
+
+    return processor()

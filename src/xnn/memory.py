@@ -44,6 +44,11 @@ def free_memory() -> int | None:
             name, _, value = line.partition(":")
             if name == "MemAvailable":
                 return int(value.split()[0]) * 1024
+    return total_memory()
+
+
+def total_memory() -> int | None:
+    """Return the bytes of memory that the machine has (Linux, macOS); None elsewhere."""
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return None

@@ -38,7 +38,7 @@ RUNS = {
 }
 """23 steps an epoch, so a checkpoint after steps 4, 8, 12, 16, 20, after the epoch, after 24, ..."""
 
-TIMES = re.compile(rb'"(seconds|images_per_second|peak_memory_mib)": [0-9.e+-]+')
+TIMES = re.compile(rb'"(seconds|images_per_second|peak_memory_mib)": [0-9.e+-]+|"finished": "[^"]*"')
 
 FIRST_BLOWS = [
     [("mkdir", ""), ("open", ".lock"), ("write", "config.json"), ("replace", "config.json")],

@@ -3,14 +3,17 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tasks import CIFAR10, DIGITS, every_task
+from xnn.cli.arguments import parse
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, TAKEN, takers
 from xnn.recipes import RECIPES
 from xnn.runs import Settings
 from xnn.runs.assembly import prepare
-from xnn.runs.defaults import GENTLER, RATES, resolve
+from xnn.runs.defaults import GENTLER, RATES, resolve, without_defaults
 
 LEFT_OPEN = {"image_size", "data_dir", "run_dir", "backend", "threads", "from_"}
 
@@ -39,6 +42,51 @@ def test_a_recipe_fills_in_what_is_not_given_and_nothing_else(name, task):
 def test_what_chooses_among_epochs_has_each_evaluated_unless_told_otherwise(name, choice):
     assert resolve(Settings(recipe=name, **choice), CIFAR10).evaluate_every == 1
     assert resolve(Settings(recipe=name, evaluate_every=5, **choice), CIFAR10).evaluate_every == 5
+
+
+GIVEN = st.fixed_dictionaries(
+    {},
+    optional={
+        "epochs": st.integers(1, 300),
+        "lr": st.sampled_from([0.001, 0.1, 0.123]),
+        "batch_size": st.sampled_from([64, 500]),
+        "optimizer": st.sampled_from(["sgd", "adam", "adamw"]),
+        "schedule": st.sampled_from(["constant", "cosine"]),
+        "augment": st.sampled_from([("none",), ("flip", "crop")]),
+        "validation": st.sampled_from([0.1, 500.0]),
+        "evaluate_every": st.integers(1, 5),
+        "keep_best": st.booleans(),
+        "test_views": st.sampled_from([1, 2]),
+        "seed": st.integers(0, 3),
+    },
+)
+
+
+@every_recipe
+@every_task
+@given(chosen=GIVEN)
+def test_what_is_left_without_defaults_means_the_same_and_no_flag_of_it_is_idle(name, task, chosen):
+    try:
+        whole = resolve(Settings(recipe=name, **chosen), task)
+    except SettingError:
+        return
+    fewer = without_defaults(whole, task)
+    assert resolve(fewer, task) == whole
+    asked = {flag.partition("=")[0] for flag in Settings(recipe=name, **chosen).to_argv()}
+    left = fewer.to_argv()
+    assert {flag.partition("=")[0] for flag in left} <= asked
+    for place in range(len(left)):
+        flags = left[:place] + left[place + 1 :]
+        try:
+            assert resolve(parse(flags).settings, task) != whole
+        except SettingError:
+            continue
+
+
+@every_recipe
+@every_task
+def test_of_a_recipe_alone_only_its_name_is_left(name, task):
+    assert without_defaults(resolve(Settings(recipe=name), task), task) == Settings(recipe=name)
 
 
 @every_recipe

@@ -32,6 +32,7 @@ from xnn.training import Callback
 RESULT = {
     *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
     *("test_views", "seconds", "peak_memory_mib", "parameters", "seed", "versions"),
+    *("training_images", "finished", "machine"),
 }
 
 
@@ -495,11 +496,18 @@ def test_validation_images_judge_the_epochs_and_the_test_set_only_the_end(tmp_pa
     assert hits / job.test.images == result.values["test_accuracy"]
 
 
-def test_early_stopping_ends_a_run_as_complete(tmp_path):
-    result = train(quick(tmp_path / "run", validation=0.2, early_stopping=1, epochs=60, lr=0.05))
-    assert 1 < result.values["epochs"] < 60
+@pytest.mark.parametrize("every", [1, 2])
+def test_early_stopping_ends_a_run_as_complete_and_says_so(tmp_path, every):
+    said = []
+    chosen = {"validation": 0.2, "early_stopping": 1, "evaluate_every": every, "epochs": 60, "lr": 0.05}
+    result = train(quick(tmp_path / "run", **chosen), report=said.append)
+    done = result.values["epochs"]
+    assert every < done < 60
     losses = result.history.column("validation_loss")
-    assert losses[-1] >= min(losses[:-1])
+    assert [loss is not None for loss in losses] == [epoch % every == 0 for epoch in range(1, done + 1)]
+    assert losses[-1] >= min(loss for loss in losses[:-1] if loss is not None)
+    reason = f"validation_loss has not improved for {every} epoch{'s' * (every > 1)}"
+    assert said.count(f"ended after epoch {done} of 60: {reason}") == 1
     assert resume(result.directory).was_complete
 
 

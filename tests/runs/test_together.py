@@ -43,7 +43,7 @@ def run(size, path, **changes):
 def numbers(result):
     """The result and the history but for times, of which there are no two alike."""
     rows = [{n: v for n, v in row.items() if n not in ("seconds", "images_per_second")} for row in result.history]
-    left_out = ("seconds", "peak_memory_mib", "versions", "ranks")
+    left_out = ("seconds", "peak_memory_mib", "versions", "ranks", "finished", "machine")
     return rows, {name: value for name, value in result.values.items() if name not in left_out}
 
 

@@ -110,7 +110,7 @@ def prepare(
     )
     together.agree_on_data(dataset, chosen.library)
     settings = _with_image_size(settings, dataset)
-    training, held_out, name = _parts(dataset, settings)
+    training, held_out, name = parts(dataset, settings)
     if report is not None and settings.dataset not in data.names():
         for line in class_counts(training.labels, dataset.classes):
             report(line)
@@ -152,7 +152,7 @@ def _backend(name: str | None, world: World | None) -> tuple[Backend, str]:
     return backend(f"cupy:{world.local_rank % devices}"), "cupy"
 
 
-def _parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:
+def parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:
     """Return what is trained on, what epochs are judged on, and the name of that."""
     if dataset.validation is not None:
         if settings.validation:

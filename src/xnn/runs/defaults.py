@@ -1,6 +1,7 @@
 """Values for the settings that a run leaves open: the recipe's own, and those that all recipes share."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from xnn.data.whitening import WHITENING_EPS
 from xnn.errors import SettingError, suggest
 from xnn.optim.tables import OPTIMIZERS, TAKEN
 from xnn.recipes import RECIPES
-from xnn.runs.settings import Settings, flag, known
+from xnn.runs.settings import FIELDS, Settings, flag, known
 from xnn.tasks import Task
 
 COMMON: dict[str, Any] = {
@@ -89,6 +90,26 @@ def resolve(settings: Settings, task: Task) -> Settings:
     if resolved.shrink != 1 and "shrink" not in RECIPES[settings.model].settings(task):
         raise SettingError(f"--shrink {resolved.shrink}: the model {settings.model} does not shrink images; cnn does")
     return resolved
+
+
+def without_defaults(settings: Settings, task: Task) -> Settings:
+    """Return settings that `resolve` makes the same, in which nothing is given that it fills in anyway.
+
+    Raises
+    ------
+    SettingError
+        As by `resolve`.
+    """
+    whole = resolve(settings, task)
+    for name, field in FIELDS.items():
+        if getattr(settings, name) == field.default:
+            continue
+        default: dict[str, Any] = {name: field.default}
+        with suppress(SettingError):  # another setting needs this one
+            fewer = replace(settings, **default)
+            if resolve(fewer, task) == whole:
+                settings = fewer
+    return settings
 
 
 def _check_halves(settings: Settings, own: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from xnn.nn import saving
 from xnn.runs import best, complete, schema
 from xnn.runs.assembly import Job
 from xnn.runs.directory import RunDirectory
+from xnn.runs.machine import machine, now
 from xnn.runs.settings import known
 from xnn.runs.together import Together
 from xnn.training.trainer import Trainer
@@ -67,6 +68,9 @@ def _write(
         "peak_memory_mib": _peak_memory(),
         "parameters": int(job.model.parameters.flat.shape[0]),
         "seed": settings.seed,
+        "training_images": job.train.images,
+        "finished": now(),
+        "machine": machine(job.backend),
         "versions": _versions(job.backend.library),
     }
     result.update(more)

@@ -67,6 +67,17 @@ Config = Annotated[dict[Name, Any], Meta(max_length=1000)]
 _INTERVAL = msgspec.json.Decoder(IntervalRow)
 
 
+class Machine(TypedDict, total=False):
+    """What a run was computed on; `cores` are the machine's, `threads` those that computed."""
+
+    processor: Name
+    system: Name
+    cores: Count | None
+    threads: Count
+    memory_mib: NonNegative | None
+    computed_by: Name
+
+
 class Result(TypedDict, total=False):
     """result.json."""
 
@@ -85,6 +96,9 @@ class Result(TypedDict, total=False):
     parameters: Count
     seed: Annotated[int, Meta(ge=0)]
     ranks: Count
+    training_images: Count
+    finished: Name
+    machine: Machine
     versions: Annotated[dict[Name, Name], Meta(max_length=100)]
 
 
