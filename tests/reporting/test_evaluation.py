@@ -37,9 +37,19 @@ def test_the_confusion_matrix_agrees_with_all_else(answers):
     np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(answers.labels, minlength=classes))
     np.testing.assert_array_equal(counts.sum(axis=0), np.bincount(answers.predicted, minlength=classes))
     assert np.trace(counts) / answers.images == answers.accuracy
-    weighted = [(share or 0.0) * total for share, total in zip(answers.class_accuracy, counts.sum(axis=1), strict=True)]
-    assert sum(weighted) / answers.images == pytest.approx(answers.accuracy)
-    assert [share is None for share in answers.class_accuracy] == (counts.sum(axis=1) == 0).tolist()
+    np.testing.assert_array_equal(counts.sum(axis=1), answers.totals)
+    with np.errstate(invalid="ignore"):  # a share of nothing
+        for score, axis in ((answers.scores.recall, 1), (answers.scores.precision, 0)):
+            shares = np.diagonal(counts) / counts.sum(axis=axis)
+            np.testing.assert_allclose(np.nan_to_num(score), np.nan_to_num(shares))
+
+
+@given(evaluations())
+def test_the_calibration_is_of_all_answers(answers):
+    found = answers.calibration
+    assert found.images.sum() == answers.images
+    assert np.nansum(found.images * found.accuracy) / answers.images == pytest.approx(answers.accuracy)
+    assert np.nansum(found.images * found.confidence) / answers.images == pytest.approx(answers.confidence.mean())
 
 
 @given(evaluations(), st.integers(1, 40))
@@ -69,7 +79,7 @@ def test_of_very_many_classes_no_square_is_made():
     ones = np.ones(images)
     answers = Evaluation(tuple(map(str, range(count))), labels, predicted, ones, ones, labels, 0.5)
     assert sum(count for *_, count in answers.frequent_confusions(images)) == np.sum(labels != predicted)
-    assert len(answers.class_accuracy) == len(answers.totals) == len(answers.hits) == count
+    assert len(answers.scores.f1) == len(answers.totals) == count
     assert "confusion" not in vars(answers)
 
 

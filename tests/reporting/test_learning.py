@@ -43,6 +43,6 @@ def test_of_many_epochs_some_are_shown_and_the_last_is_among_them(run, count):
     drawn = str(learning(dataclasses.replace(run, history=rows)))
     shown = Reader(drawn)
     assert MOST_ROWS / 2 < len(shown.all("tr")) - 1 <= MOST_ROWS
-    assert f'<tr><td class="number">{count}</td>' in drawn
+    assert f'<tr><th scope="row" class="number">{count}</th>' in drawn
     assert len(drawn) < 500_000
     assert ("The epochs in numbers, " in shown.text) == (count > MOST_ROWS)

@@ -11,6 +11,7 @@ from collections import Counter
 from html import escape
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from PIL import Image
 from tests.reporting.reader import Reader
 from xnn.data import Split
 from xnn.errors import RunError
+from xnn.reporting.confusion import confusion_pixels
 from xnn.reporting.contents import contents_of
+from xnn.reporting.overview import COLOURS
 from xnn.reporting.page import page, write_page
 from xnn.reporting.saved import SavedRun
-from xnn.reporting.sections import confusion_pixels
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ALONE = (
@@ -99,6 +101,12 @@ def test_its_numbers_are_the_runs(read, shown):
     assert f"{wrong:,} of 360 images were mistaken" in read.text
     assert len([image for image in read.all("img") if "taken for" in image["alt"]]) == runs * min(wrong, 24)
     assert len([cell for cell in read.all("td") if cell.get("class", "").startswith("right fill-")]) == runs * 10
+    scores, error = answers.scores, answers.calibration.error
+    for share in (scores.macro("f1"), error, answers.top5_accuracy):
+        assert f"{100 * share:.2f} %" in read.text
+    assert "".join(f"{100 * scores.macro(name):.2f}" for name in ("precision", "recall", "f1")) in read.text
+    for row in shown.layers.rows:
+        assert f"{row.name}{row.layer}" in read.text
     assert "numpy" in read.text
     assert str(shown.run.path.parent) not in read.text
 
@@ -107,7 +115,7 @@ def test_a_page_says_which_accuracy_is_of_how_many_views(shown):
     assert "view" not in Reader(page([shown])).text.replace("test-views", "").replace("test views", "")
     run = dataclasses.replace(shown.run, result=shown.run.result | {"test_views": 6})
     text = Reader(page([dataclasses.replace(shown, run=run)])).text
-    assert "test accuracy, 6 views" in text
+    assert "mean over 6 views" in text
     assert "trainingtest, one view" in text  # the legends
     assert "test accuracy, one view" in text  # the epochs' table
     assert "averaged over 6 views" in text
@@ -132,9 +140,9 @@ def test_many_classes_are_a_picture_and_a_list_that_begins_with_the_hardest(show
     answers = dataclasses.replace(shown.answers, classes=classes, labels=labels, predicted=predicted, **rows)
     reader = Reader(page([dataclasses.replace(shown, answers=answers)]))
     assert any("Confusion matrix of 30 classes" in image["alt"] for image in reader.all("img"))
-    assert reader.text.index("class 30.0 %") < reader.text.index("class 0100.0 %")
-    assert "no images" in reader.text
-    assert "among the five likeliest" in reader.text
+    assert reader.text.index("class 30.000.000.00") < reader.text.index("class 0100.00100.00100.00")
+    assert "class 29---0" in reader.text
+    assert "top-5 accuracy" in reader.text
 
 
 def test_very_many_classes_are_neither_drawn_nor_all_listed(shown):
@@ -144,8 +152,8 @@ def test_very_many_classes_are_neither_drawn_nor_all_listed(shown):
     text = page([dataclasses.replace(shown, answers=answers)])
     reader = Reader(text)
     assert "The matrix of 5,000 classes is too large to be drawn." in reader.text
-    assert "These are the 1,000 hardest of 5,000 classes." in reader.text
-    assert len([a for a in reader.all("span") if a.get("class") == "name"]) == 1000
+    assert "These are the 1,000 hardest of 5,000 classes, by F1." in reader.text
+    assert text.count(" longlong") < 1200
     assert "confusion" not in vars(answers)
     assert len(text) < 1_000_000
 
@@ -191,7 +199,8 @@ def test_text_stands_out_in_both_colour_schemes():
             for share in (0.08, 0.5):
                 ground = share * colours[cell] + (1 - share) * colours["card"]
                 assert contrast(colours["ink"], ground) >= 4.5, (cell, share)
-        for line in ("blue", "orange", "violet"):
+        assert sum(name.startswith("run-") for name in colours) == COLOURS
+        for line in ("blue", "orange", "violet", *(f"run-{number}" for number in range(1, COLOURS + 1))):
             assert contrast(colours[line], colours["card"]) >= 3.0
 
 
@@ -230,10 +239,13 @@ def test_a_browser_draws_it_in_both_colour_schemes(shown, tmp_path):
 @needs_chromium
 @pytest.mark.parametrize("width", [360, 768, 1200])
 def test_it_fits_the_width_of_a_phone_and_of_a_desk(shown, tmp_path, width):
-    """Nothing reaches beyond the edge; what is wider scrolls in a box of its own."""
+    """Nothing reaches beyond the edge; what is wider scrolls in a box of its own. Names may be long."""
+    classes = ("Donaudampfschifffahrt" * 4, "a long name of a class " * 4, *shown.answers.classes[2:])
+    run = dataclasses.replace(shown.run, path=Path("run-" * 20 + "of-a-name" * 5))
+    long = dataclasses.replace(shown, run=run, answers=dataclasses.replace(shown.answers, classes=classes))
     # The page itself forbids scripts; this one is around it.
     measure = "const root = this.contentDocument.documentElement; document.title = root.scrollWidth + ' wide'"
-    frame = f'width="{width}" height="900" style="border:0" srcdoc="{escape(page([shown, shown]))}"'
+    frame = f'width="{width}" height="900" style="border:0" srcdoc="{escape(page([shown, long]))}"'
     holder = tmp_path / "holder.html"
     holder.write_text(f'<!DOCTYPE html><title>none</title><iframe {frame} onload="{measure}"></iframe>', "utf-8")
     dom = chromium(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", holder.as_uri())

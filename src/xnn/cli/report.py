@@ -19,15 +19,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="xnn-report",
-        description="Show finished runs: a table here, and a page with curves, confusion matrix, mistakes, augmented "
-        "images and filters.",
+        description="Show finished runs: a table here, and a page with curves, confusion matrix, scores of each "
+        "class, calibration, mistakes, training images, filters and layers.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="a directory that xnn-train wrote")
     parser.add_argument(
         "--markdown", metavar="FILE", help="also write the table as Markdown; - prints it, and nothing else"
     )
     parser.add_argument(
-        "--html", metavar="FILE", help=f"write one page with all the runs (default: {PAGE} in each run directory)"
+        "--html",
+        metavar="FILE",
+        help=f"write one page that compares all the runs (default: {PAGE} in each run directory)",
     )
     parser.add_argument("--no-html", action="store_true", help="write no page, only the table, which needs no data")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files are, if they have moved")
@@ -74,6 +76,8 @@ def _run(given: argparse.Namespace) -> None:
                 tell(f"xnn-report: {part.run.path}: {lacking}")
         each = [(part.run.path / PAGE, [part]) for part in shown]
         pages = each if together is None else [(together, shown)]
+        if len(pages) > 1:
+            tell("xnn-report: each run gets a page of its own; --html FILE writes one that compares them")
         for path, parts in pages:
             write_page(path, parts)
             written.append(path)

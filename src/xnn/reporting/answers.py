@@ -37,6 +37,12 @@ class Answer:
         The picture's path, as it was named or found.
     top
         (class, probability), the likeliest first.
+
+    Examples
+    --------
+    >>> from xnn.reporting.answers import Answer
+    >>> Answer("boot.png", [(9, 0.98), (7, 0.02)]).top[0]
+    (9, 0.98)
     """
 
     image: str

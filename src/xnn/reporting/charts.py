@@ -69,7 +69,13 @@ class _Scale:
 
 
 def chart(
-    lines: Sequence[Line], *, title: str, unit: str = "", whole_x: bool = True, from_zero: bool = False
+    lines: Sequence[Line],
+    *,
+    title: str,
+    unit: str = "",
+    below: str = "epochs done",
+    whole_x: bool = True,
+    from_zero: bool = False,
 ) -> Markup:
     """Return a chart as an ``svg`` element, 460 by 260, that scales with its surroundings; empty without points.
 
@@ -81,6 +87,8 @@ def chart(
         Read aloud instead of the picture, followed by each line's last value.
     unit
         Written after the values of the vertical axis.
+    below
+        What the horizontal axis shows.
     whole_x
         Mark only whole numbers on the horizontal axis.
     from_zero
@@ -97,8 +105,8 @@ def chart(
     return Markup("\n").join(
         [
             start.format(WIDTH, HEIGHT, title, ends),
-            *_grid(x, y, unit),
-            *(_drawn(line, x, y, unit) for line in lines),
+            *_grid(x, y, unit, below),
+            *(_drawn(line, x, y, unit, above=_is_above(line, lines)) for line in lines),
             Markup("</svg>"),
         ]
     )
@@ -106,18 +114,21 @@ def chart(
 
 def legend(lines: Sequence[Line]) -> Markup:
     """Return the names of the lines, each next to a piece of its line."""
-    item = Markup(
-        '<li><svg class="key" viewBox="0 0 22 10" aria-hidden="true"><path class="{}" d="M1 5H21"/></svg>{}</li>'
-    )
-    items = [item.format(_classes(line), line.label) for line in lines if line.points]
+    items = [Markup("<li>{}{}</li>").format(key(line), line.label) for line in lines if line.points]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
+
+
+def key(line: Line) -> Markup:
+    """Return a piece of a line, to stand before its name."""
+    drawn = Markup('<svg class="key" viewBox="0 0 22 10" aria-hidden="true"><path class="{}" d="M1 5H21"/></svg>')
+    return drawn.format(_classes(line))
 
 
 def _classes(line: Line) -> str:
     return f"line {line.style}{' faint' if line.faint else ''}"
 
 
-def _grid(x: _Scale, y: _Scale, unit: str) -> list[Markup]:
+def _grid(x: _Scale, y: _Scale, unit: str, title: str) -> list[Markup]:
     floor, edge = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for value in y.ticks:
@@ -127,17 +138,23 @@ def _grid(x: _Scale, y: _Scale, unit: str) -> list[Markup]:
     parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, floor, edge))
     below = Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>')
     parts += [below.format(_place(x(value)), floor + 16, _text(value)) for value in x.ticks]
-    parts.append(below.format(f"{(LEFT + edge) / 2:g}", HEIGHT - 4, "epochs done"))
+    parts.append(below.format(f"{(LEFT + edge) / 2:g}", HEIGHT - 4, title))
     return parts
 
 
-def _drawn(line: Line, x: _Scale, y: _Scale, unit: str) -> Markup:
+def _is_above(line: Line, lines: Sequence[Line]) -> bool:
+    """Return whether a line ends above the others, so that what is written there hides none of them."""
+    return all(line.points[-1][1] >= other.points[-1][1] for other in lines)
+
+
+def _drawn(line: Line, x: _Scale, y: _Scale, unit: str, *, above: bool) -> Markup:
     places = [(_place(x(a)), _place(y(b))) for a, b in thinned(line.points)]
     dot = Markup('<circle class="dot {}" cx="{}" cy="{}" r="{}"/>')
     if len(places) == 1:
         # A single point has its value next to it, since no line leads the eye there.
         (a, b), value = places[0], line.points[0][1]
-        return dot.format(line.style, a, b, 4) + _beside(f"{float(a) - 9:g}", b, f"{_text(value)}{unit}")
+        low = min(max(float(b) + (-13 if above else 13), TOP), HEIGHT - BOTTOM - 8)
+        return dot.format(line.style, a, b, 4) + _beside(f"{float(a):g}", f"{low:g}", f"{_text(value)}{unit}")
     drawn = Markup('<path class="{}" d="M{}"/>').format(_classes(line), "L".join(f"{a} {b}" for a, b in places))
     if line.dots and len(places) <= _MOST_MARKERS:
         drawn += Markup("").join(dot.format(line.style, a, b, 3) for a, b in places)

@@ -1,23 +1,27 @@
 """A run with its model's answers: everything that a page shows."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from xnn import nn
 from xnn.backends import Backend
 from xnn.data import Dataset, Split, load
 from xnn.data.torchvision import PREFIX
-from xnn.errors import DataError
-from xnn.reporting.augmented import Augmented, augmented, is_augmented
+from xnn.errors import DataError, SettingError
 from xnn.reporting.evaluation import Evaluation, evaluate, in_classes_of
 from xnn.reporting.filters import Filters, first_filters
-from xnn.reporting.saved import SavedRun, load_model
+from xnn.reporting.samples import Samples, samples
+from xnn.reporting.saved import SavedModel, SavedRun, load_model
+from xnn.runs import assembly
 from xnn.runs.settings import Settings
+from xnn.tasks import Task
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A run, what it does to training images and, if it has a model, the model's answers for the test images.
+    """A run, some of its training images and, if it has a model, the model's answers for the test images.
 
     Attributes
     ----------
@@ -27,8 +31,12 @@ class Contents:
         The model's answers, and the images and labels that they are about.
     filters
         Those of the first layer; None if it has none that can be drawn.
-    augmented
-        Training images as the network gets them; None if it gets them as they are.
+    layers
+        The table of the model's layers.
+    samples
+        Training images, and what the network gets of them.
+    task
+        What the recipe's own settings depend on; None if that is not known.
     missing
         The reason, if something needs the data, but it is not here.
 
@@ -49,7 +57,9 @@ class Contents:
     answers: Evaluation | None = None
     split: Split | None = None
     filters: Filters | None = None
-    augmented: Augmented | None = None
+    layers: nn.Summary | None = None
+    samples: Samples | None = None
+    task: Task | None = None
     missing: str | None = None
 
 
@@ -62,8 +72,8 @@ def contents_of(
 ) -> Contents:
     """Evaluate a run's model on the test images of its data set, if the run is complete and the data is here.
 
-    Some of its training images are augmented, if the run does that, also while it is under way. The run's
-    own settings never lead to the network, since a run directory may come from a stranger.
+    Some of its training images are shown, augmented if the run does that, also while it is under way. The run's own
+    settings never lead to the network, since a run directory may come from a stranger.
 
     Parameters
     ----------
@@ -80,12 +90,10 @@ def contents_of(
     UserError
         The model is damaged, or does not fit the data; or the data cannot be read from `data_dir`, or downloaded.
     """
-    settings, saved, filters = run.settings, None, None
+    settings, saved, filters, layers = run.settings, None, None, None
     if run.has_model():
         saved = load_model(run.path, on)
-        filters = first_filters(saved.model.state_dict(), saved.image_shape)
-    elif not is_augmented(settings):
-        return Contents(run)
+        filters, layers = first_filters(saved.model.state_dict(), saved.image_shape), saved.model.summary()
     try:
         dataset = _data(settings, data_dir, download)
         if saved is not None and not saved.knows_test_images(dataset):
@@ -93,11 +101,27 @@ def contents_of(
     except DataError as error:
         if data_dir is not None or download:
             raise
-        return Contents(run, filters=filters, missing=str(error))
+        return Contents(run, filters=filters, layers=layers, task=_noted_task(run, saved), missing=str(error))
+    some, task = samples(settings, dataset), _noted_task(run, saved) or _task(settings, dataset)
     if saved is None:
-        return Contents(run, augmented=augmented(settings, dataset))
+        return Contents(run, samples=some, task=task)
     split, _ = in_classes_of(saved, dataset, dataset.test)
-    return Contents(run, evaluate(saved, split), split, filters, augmented(settings, dataset))
+    return Contents(run, evaluate(saved, split), split, filters, layers, some, task)
+
+
+def _noted_task(run: SavedRun, saved: SavedModel | None) -> Task | None:
+    """Return what the run noted of its task; None for runs of earlier versions, and those that are not complete."""
+    images = (run.result or {}).get("training_images")
+    if saved is None or images is None:
+        return None
+    return Task(run.settings.dataset, saved.image_shape, len(saved.classes), images)
+
+
+def _task(settings: Settings, dataset: Dataset) -> Task | None:
+    with suppress(SettingError):  # images cannot be held out as the settings say: it is not the data of the run
+        training, _, _ = assembly.parts(dataset, settings)
+        return Task(settings.dataset, dataset.image_shape, len(dataset.classes), len(training))
+    return None
 
 
 def _data(settings: Settings, data_dir: str | os.PathLike[str] | None, download: bool) -> Dataset:

@@ -17,7 +17,9 @@ from xnn.functional import softmax
 from xnn.reporting.saved import SavedModel
 from xnn.reporting.values import short
 from xnn.runs.assembly import EVALUATION_BATCH
+from xnn.training.calibration import Calibration, calibration
 from xnn.training.metrics import Sums
+from xnn.training.scores import ClassScores, class_scores
 from xnn.training.view_averaging import predictor
 
 Counts = npt.NDArray[np.int64]
@@ -95,16 +97,15 @@ class Evaluation:
         """(c,): how many images each class has."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
-    @property
-    def hits(self) -> Counts:
-        """(c,): how many images of each class were recognised."""
-        return np.bincount(self.labels[self.predicted == self.labels], minlength=len(self.classes))
+    @cached_property
+    def scores(self) -> ClassScores:
+        """Precision, recall and F1 of each class."""
+        return class_scores(self.labels, self.predicted, len(self.classes))
 
-    @property
-    def class_accuracy(self) -> list[float | None]:
-        """Share of each class's images that were recognised; None for a class without images."""
-        pairs = zip(self.hits.tolist(), self.totals.tolist(), strict=True)
-        return [hit / total if total else None for hit, total in pairs]
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How often answers of each confidence are right, in 15 bins."""
+        return calibration(self.confidence, self.predicted == self.labels)
 
     def confident_mistakes(self, most: int) -> Counts:
         """Return the positions of at most `most` mistakes, those of which the model was most certain first."""

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from xnn.reporting import charts
 from xnn.reporting.charts import Line
+from xnn.reporting.markup import figure, folded, scrolling, table
 from xnn.reporting.saved import SavedRun
 from xnn.reporting.values import number, real
 from xnn.runs.complete import views_behind
@@ -56,11 +57,8 @@ def _points(rows: Iterable[Mapping[str, Any]], x: str, y: str, scale: float = 1.
 
 
 def _figure(title: str, lines: list[Line], **options: Any) -> Markup:
-    drawn = charts.chart(lines, title=title, **options)
-    if not drawn:
-        return drawn
-    key = charts.legend(lines) if len(lines) > 1 else ""
-    return Markup("<figure><figcaption>{}</figcaption>{}{}</figure>").format(title, key, drawn)
+    key = charts.legend(lines) if len(lines) > 1 else Markup("")
+    return figure(title, key, charts.chart(lines, title=title, **options))
 
 
 def _table(run: SavedRun, views: int) -> Markup:
@@ -78,22 +76,13 @@ def _table(run: SavedRun, views: int) -> Markup:
         "seconds": ("seconds", "{:.1f}"),
         "images_per_second": ("images/s", "{:,.0f}"),
     }
-    title = Markup('<th scope="col" class="number">{}</th>')
-    line, cell = Markup("<tr>{}</tr>"), Markup('<td class="number">{}</td>')
     chosen = _chosen(len(run.history))
     rows = [[number(run.history[i].get(key), form) for key, (_, form) in columns.items()] for i in chosen]
     summary = "The epochs in numbers"
     if len(chosen) < len(run.history):
         summary += f", {len(chosen):,} of {len(run.history):,}"
-    return Markup(
-        "<details><summary>{}</summary>"
-        '<div class="scroll" role="region" aria-label="Epochs" tabindex="0"><table class="runs">'
-        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details>"
-    ).format(
-        summary,
-        Markup("").join(title.format(text) for text, _ in columns.values()),
-        Markup("").join(line.format(Markup("").join(map(cell.format, row))) for row in rows),
-    )
+    titles = dict.fromkeys((text for text, _ in columns.values()), "number")
+    return folded(summary, scrolling("Epochs", table(titles, rows), "tall"))
 
 
 def _chosen(count: int) -> list[int]:

@@ -12,28 +12,28 @@ itself.
 
 import base64
 import hashlib
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from xnn._version import __version__
 from xnn.files import write_atomically
-from xnn.reporting import sections
+from xnn.reporting import images
+from xnn.reporting.classes import calibration, classes
+from xnn.reporting.confusion import confusion, fills
 from xnn.reporting.contents import Contents
 from xnn.reporting.evaluation import Evaluation
 from xnn.reporting.learning import learning
+from xnn.reporting.markup import terms
+from xnn.reporting.origin import layers, moment, origin
+from xnn.reporting.overview import overview
 from xnn.reporting.saved import SavedRun
-from xnn.reporting.table import TEXT_COLUMNS, summary
-from xnn.reporting.values import plain, real, short
+from xnn.reporting.table import summary
+from xnn.reporting.values import real, short
 from xnn.runs.complete import views_behind
-from xnn.runs.finishing import PLACES
-from xnn.runs.settings import Settings
 from xnn.texts import printable
-from xnn.training.view_averaging import over_views
 
 
 def write_page(path: Path, shown: Sequence[Contents]) -> None:
@@ -52,7 +52,7 @@ def page(shown: Sequence[Contents]) -> str:
     runs = [part.run for part in shown]
     title = _name(runs[0]) if len(runs) == 1 else f"{len(runs)} runs"
     several = len(runs) > 1
-    style = (resources.files("xnn.reporting") / "page.css").read_text(encoding="utf-8") + sections.fills()
+    style = (resources.files("xnn.reporting") / "page.css").read_text(encoding="utf-8") + fills()
     lines = [
         Markup('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'),
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -63,7 +63,7 @@ def page(shown: Sequence[Contents]) -> str:
             title,
             Markup(style),  # noqa: S704 - our own style sheet
         ),
-        Markup("<h1>{}</h1>{}").format(title, _overview(runs)) if several else "",
+        Markup("<h1>{}</h1>{}").format(title, overview(runs)) if several else "",
         *(_article(part, f"run-{number}", several) for number, part in enumerate(shown, 1)),
         Markup("</main>\n<footer>Made by xnn-report, xnn {}.</footer>\n</body>\n</html>\n").format(__version__),
     ]
@@ -82,28 +82,6 @@ def _name(run: SavedRun) -> str:
     return f"{row['data set']}, {row['model']}"
 
 
-def _overview(runs: Sequence[SavedRun]) -> Markup:
-    rows = [summary(run) for run in runs]
-
-    def aligned(column: str) -> Markup:
-        return Markup("") if column in TEXT_COLUMNS else Markup(' class="number"')
-
-    head, cell = Markup('<th scope="col"{}>{}</th>'), Markup("<td{}>{}</td>")
-    line = Markup('<tr><th scope="row"><a href="#run-{}">{}</a></th>{}</tr>')
-    body = []
-    for number, row in enumerate(rows, 1):
-        (_, first), *others = row.items()
-        cells = (cell.format(aligned(column), value) for column, value in others)
-        body.append(line.format(number, first, Markup("").join(cells)))
-    return Markup(
-        '<div class="scroll" role="region" aria-label="All runs" tabindex="0"><table class="runs">'
-        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(
-        Markup("").join(head.format(aligned(column), column) for column in rows[0]),
-        Markup("").join(body),
-    )
-
-
 def _article(shown: Contents, anchor: str, several: bool) -> Markup:
     run, level = shown.run, 2 if several else 1
 
@@ -111,11 +89,14 @@ def _article(shown: Contents, anchor: str, several: bool) -> Markup:
         whole = Markup('<section aria-labelledby="{key}">\n<h{n} id="{key}">{title}</h{n}>\n{content}\n</section>')
         return whole.format(key=f"{anchor}-{key}", n=level + 1, title=title, content=content)
 
+    ended = moment(run.result or {})
     parts = [
         Markup('<article id="{anchor}">\n<header><h{n}>{title}</h{n}>').format(
             anchor=anchor, n=level, title=_name(run)
         ),
-        Markup('<p class="quiet">{}</p></header>').format(short(run.path.name)),
+        Markup('<p class="quiet">{}{}</p></header>').format(
+            short(run.path.name), "" if ended is None else f", finished {ended}"
+        ),
         _tiles(run, shown.answers),
         _notes(shown),
         section("curves", "How it learned", learning(run)),
@@ -123,30 +104,34 @@ def _article(shown: Contents, anchor: str, several: bool) -> Markup:
     if shown.answers is not None and shown.split is not None:
         answers, split = shown.answers, shown.split
         parts += [
-            section("confusion", "Confusion matrix", sections.confusion(answers)),
-            section("classes", "Accuracy of each class", sections.classes(answers)),
-            section("mistakes", "Most confident mistakes", sections.mistakes(answers, split)),
+            section("confusion", "Confusion matrix", confusion(answers)),
+            section("classes", "Precision, recall and F1", classes(answers)),
+            section("calibration", "Calibration", calibration(answers)),
+            section("mistakes", "Most confident mistakes", images.mistakes(answers, split)),
         ]
-    if shown.augmented is not None:
-        parts.append(section("augmented", "What the network sees in training", sections.augmented(shown.augmented)))
+    if shown.samples is not None:
+        parts.append(section("samples", "Training images", images.samples(shown.samples)))
     if shown.filters is not None:
-        parts.append(section("filters", "First layer", sections.filters(shown.filters)))
-    parts.append(section("settings", "Settings and versions", _settings(run)))
+        parts.append(section("filters", "First layer", images.filters(shown.filters)))
+    if shown.layers is not None:
+        parts.append(section("layers", "Layers", layers(shown.layers)))
+    parts.append(section("settings", "Where it comes from", origin(run, shown.task)))
     return Markup("{}\n</article>").format(Markup("\n").join(part for part in parts if part))
 
 
 def _tiles(run: SavedRun, answers: Evaluation | None) -> Markup:
     row, views = summary(run), views_behind(run.result, run.settings)
-    values = {over_views("test accuracy", views): row["test accuracy"]}
+    values: dict[str, Markup | str] = {"test accuracy": row["test accuracy"]}
+    if views > 1:
+        values["test accuracy"] = Markup('{} <span class="quiet">mean over {:,} views</span>').format(
+            row["test accuracy"], views
+        )
+    if answers is not None and answers.top5_accuracy is not None:
+        values["top-5 accuracy"] = f"{100 * answers.top5_accuracy:.2f} %"
+    if answers is not None:
+        values["macro F1"] = f"{100 * answers.scores.macro('f1'):.2f} %"
     values |= {name: row[name] for name in ("final training loss", "epochs", "parameters", "seconds")}
-    if answers is not None and answers.top5_accuracy is not None and len(answers.classes) > 10:
-        values["among the five likeliest"] = f"{100 * answers.top5_accuracy:.2f} %"
-    return Markup('<dl class="tiles">{}</dl>').format(_terms(values))
-
-
-def _terms(values: Mapping[str, str]) -> Markup:
-    term = Markup("<div><dt>{}</dt><dd>{}</dd></div>")
-    return Markup("").join(term.format(name, value) for name, value in values.items())
+    return Markup('<dl class="tiles">{}</dl>').format(terms(values))
 
 
 def _notes(shown: Contents) -> Markup:
@@ -171,29 +156,3 @@ def _notes(shown: Contents) -> Markup:
         f"{100 * told:.2f} %: the data, the way of evaluation, or the machine differs. All below is of the images at "
         "hand."
     )
-
-
-def _settings(run: SavedRun) -> Markup:
-    # Pages are passed on, and where things are on somebody's disk is nobody else's concern.
-    private = ("data_dir", "run_dir", "quiet")
-    settings = {name: v for name, v in run.settings.to_dict().items() if v is not None and name not in private}
-    settings["dataset"] = summary(run)["data set"]
-    given = (
-        run.settings.to_dict() | {"dataset": settings["dataset"]} | {name: getattr(Settings(), name) for name in PLACES}
-    )
-    # A name may break across lines, but a flag must not break at its hyphens.
-    words = ["xnn-train", *map(shlex.quote, Settings.from_dict(given).to_argv())]
-    result: Mapping[str, Any] = run.result or {}
-    versions = result.get("versions")
-    more = Markup("")
-    if isinstance(versions, dict) and versions:
-        where = {"backend": result["backend"]} if "backend" in result else {}
-        more = Markup('<p class="title">Versions</p>{}').format(_pairs(versions | where))
-    return Markup(
-        "<p>The run again, with the data where it is looked for by default:</p><pre><code>{}</code></pre>{}{}"
-    ).format(Markup(" ").join(map(Markup("<span>{}</span>").format, words)), _pairs(settings), more)
-
-
-def _pairs(values: Mapping[str, Any]) -> Markup:
-    shown = {short(name.replace("_", " ")): plain(value) for name, value in values.items()}
-    return Markup('<dl class="pairs">{}</dl>').format(_terms(shown))

@@ -1,4 +1,4 @@
-"""A user's own picture as the input of a model, and arrays as PNG files.
+"""A user's own picture as the input of a model, and arrays as PNG files for a page.
 
 `xnn.data.preparing` has the steps, which a folder's images went through before training. Then light and dark are
 exchanged, where that is asked for; the model's normalization comes last.
@@ -14,6 +14,11 @@ from xnn.data.preparing import MODES, prepared_file
 from xnn.data.splits import HostArray
 from xnn.errors import DataError
 from xnn.paths import expanded
+
+MOST_PIXELS = 256
+"""Largest height or width of a picture in a page; larger ones lose rows and columns."""
+MOST_PIXELS_OF_MANY = 128
+"""The same where there are dozens."""
 
 
 def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int], *, invert: bool = False) -> HostArray:
@@ -49,6 +54,17 @@ def png(pixels: HostArray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def visible(image: HostArray) -> HostArray:
+    """Return what a PNG can hold of an image (h, w, c): grey, RGB, or else its first channel."""
+    return image if image.shape[-1] in (1, 3) else image[..., :1]
+
+
+def small(pixels: HostArray, most: int = MOST_PIXELS) -> HostArray:
+    """Return (h, w, ...) with at most `most` rows and columns."""
+    stride = -(-max(pixels.shape[:2]) // most)
+    return pixels[::stride, ::stride]
 
 
 def data_uri(pixels: HostArray) -> str:

@@ -1,4 +1,4 @@
-"""What a run's augmentation makes of training images."""
+"""Some of a run's training images, and what its augmentation makes of them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from xnn.data import Batches, Dataset
 from xnn.data.splits import HostArray
 from xnn.errors import RunError
 from xnn.runs.assembly import augmentation, mixing
-from xnn.runs.settings import Settings, known
+from xnn.runs.settings import Settings
 
 MOST_IMAGES = 8
 FIRST_EPOCHS = 4
@@ -17,7 +17,7 @@ FIRST_EPOCHS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Augmented:
+class Samples:
     """Some training images, as they are and as a network gets them.
 
     Attributes
@@ -28,8 +28,17 @@ class Augmented:
         (n, h, w, c) of uint8: as they are.
     versions
         The images in some epochs, counted from 1: (n, h, w, c) of uint8, in another size where windows are cut out.
+        Empty if the run leaves its images as they are.
     mixed
         Whether each is mixed with another one of them.
+
+    Examples
+    --------
+    >>> from xnn import Settings, data
+    >>> from xnn.reporting.samples import samples
+    >>> found = samples(Settings(augment=("flip",), epochs=9), data.load("digits"))
+    >>> found.images.shape, list(found.versions)
+    ((8, 8, 8, 1), [1, 2, 3, 4, 9])
     """
 
     names: tuple[str, ...]
@@ -38,33 +47,28 @@ class Augmented:
     mixed: bool = False
 
 
-def is_augmented(settings: Settings) -> bool:
-    """Whether a run changes its training images; a run's own settings, in which every default is filled in."""
-    if settings.epochs is None:
-        return False
-    return augmentation(settings) is not None or mixing(settings) is not None
+def samples(settings: Settings, dataset: Dataset) -> Samples:
+    """Return training images of as many classes as there is room for, as they are and as a run's settings change them.
 
+    What is changed goes through `xnn.data.Batches`, as in training, with the run's seed, but not in the run's batches:
+    what is drawn for an image in an epoch is as likely as what was drawn there, not the same.
 
-def augmented(settings: Settings, dataset: Dataset) -> Augmented | None:
-    """Return training images of as many classes as there is room for, changed as a run's settings say.
-
-    They go through `xnn.data.Batches`, as in training, with the run's seed, but not in the run's batches: what is drawn
-    for an image in an epoch is as likely as what was drawn there, not the same.
-
-    Returns
-    -------
-    Augmented or None
-        None if the run leaves its images as they are.
+    Parameters
+    ----------
+    settings
+        A run's own, in which every default is filled in.
+    dataset
 
     Raises
     ------
     RunError
         The images are too small for the augmentation: they are not those of the run.
     """
-    if not is_augmented(settings):
-        return None
-    last = known(settings.epochs)
     split = dataset.train.take(_of_each_class(np.asarray(dataset.train.labels, np.int64), MOST_IMAGES))
+    names = tuple(dataset.classes[label] for label in split.labels)
+    if settings.epochs is None or (augmentation(settings) is None and mixing(settings) is None):
+        return Samples(names, np.asarray(split.images), {})
+    last = settings.epochs
     # The same everywhere, and nothing has to be compiled.
     plain = backend("numpy", twins=False)
     batches = Batches(
@@ -82,8 +86,7 @@ def augmented(settings: Settings, dataset: Dataset) -> Augmented | None:
         versions = {epoch: _pixels(next(batches.epoch(epoch - 1))[0]) for epoch in epochs}
     except ValueError as error:
         raise RunError(f"the run's augmentation does not fit the images of {dataset.name}: {error}") from error
-    names = tuple(dataset.classes[label] for label in split.labels)
-    return Augmented(names, np.asarray(split.images), versions, mixed=batches.mix is not None)
+    return Samples(names, np.asarray(split.images), versions, mixed=batches.mix is not None)
 
 
 def _pixels(x: HostArray) -> HostArray:
