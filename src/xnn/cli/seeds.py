@@ -1,22 +1,17 @@
 """``xnn-train --seeds 0-4``: a run for each seed, several at once, each in a process of its own."""
 
-import os
 import re
 import shlex
-import signal
 import statistics
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from xnn import data
 from xnn.cli.arguments import BESIDE_RESUME
+from xnn.cli.fleet import Child, Fleet, groups
 from xnn.cli.frame import BAD_INPUT, make_console
 from xnn.cli.signals import StopSignals
 from xnn.errors import RunError
@@ -32,24 +27,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _BEGINS = "begins"
-_LAST_LINES = 20
-"""Lines of a run that are kept to tell how it died."""
 _EPOCH = re.compile(r"epoch +\d+/\d+: .*")
 
 
-@dataclass
-class _Run:
-    """One seed's run, and the last that was heard of it."""
+@dataclass(kw_only=True)
+class _Run(Child):
+    """One seed's run."""
 
     seed: int
     path: Path
-    told: str = "waits"
-    code: int | None = None
-    process: "subprocess.Popen[str] | None" = None
-
-    @property
-    def line(self) -> str:
-        return f"seed {self.seed}: {self.told}"
 
 
 def train_seeds(settings: Settings, given: dict[str, Any], seeds: tuple[int, ...], signals: StopSignals) -> int:
@@ -76,11 +62,11 @@ def train_seeds(settings: Settings, given: dict[str, Any], seeds: tuple[int, ...
     base = default_path(settings.dataset, settings.recipe or settings.model or "model")
     if settings.run_dir is not None:
         base = expanded(settings.run_dir, "--run-dir", RunError)
-    runs = [_Run(seed, base / f"seed-{seed}") for seed in seeds]
+    runs = [_Run(f"seed {seed}", seed=seed, path=base / f"seed-{seed}") for seed in seeds]
     for run in runs:
         if _is_begun(run.path):
             _check_begun(run.path, given)
-    at_once, each = _groups(settings, len(runs))
+    at_once, each = groups(settings, len(runs))
     # Made once, before several processes want it.
     data.load(
         settings.dataset,
@@ -92,7 +78,7 @@ def train_seeds(settings: Settings, given: dict[str, Any], seeds: tuple[int, ...
     )
     each_has = f"{each} thread{'s' * (each > 1)} each"
     print_line(console, f"{len(runs)} runs, {at_once} at once with {each_has}, in {base}")
-    fleet = _Fleet(
+    fleet = _Seeds(
         runs, replace(settings, threads=settings.threads or (None if threads.is_set() else each)), given, console
     )
     # What asks a trainer to stop asks all of them.
@@ -102,13 +88,6 @@ def train_seeds(settings: Settings, given: dict[str, Any], seeds: tuple[int, ...
     finally:
         signals.fit_end(cast(Any, fleet))
     return _end(runs, base, fleet, signals, console)
-
-
-def _groups(settings: Settings, count: int) -> tuple[int, int]:
-    """Return how many runs there are at once, and how many threads each has."""
-    cores = threads.cores()
-    each = settings.threads or (threads.count() if threads.is_set() else max(cores // count, 1))
-    return min(max(cores // each, 1), count), each
 
 
 def _is_begun(path: Path) -> bool:
@@ -126,94 +105,38 @@ def _check_begun(path: Path, given: dict[str, Any]) -> None:
             raise RunError(f"{flag(name)} {value}: {path} was begun with {then}; give another --run-dir")
 
 
-class _Fleet:
-    """The runs' processes; what stops a trainer stops them."""
+class _Seeds(Fleet[_Run]):
+    """The runs of all seeds."""
 
     def __init__(self, runs: list[_Run], settings: Settings, given: dict[str, Any], console: "Console") -> None:
-        self.runs, self.settings, self.console = runs, settings, console
+        super().__init__("xnn-train", runs, console)
+        self.settings = settings
         self.changes = {flag(name) for name in given if name in BESIDE_RESUME}
-        self._stopped: int | None = None
 
-    def request_stop(self, reason: str, *, to_resume: bool) -> None:
-        """Pass a signal on, and begin no more runs."""
-        self._stopped = signal.Signals[reason]
-        for run in self.runs:
-            if run.process is not None and run.process.poll() is None:
-                run.process.send_signal(self._stopped)
-
-    def sail(self, at_once: int) -> None:
-        """Run all, so many at once."""
-        with self._shown(), ThreadPoolExecutor(at_once) as workers:
-            waiting = [workers.submit(self._run, run) for run in self.runs]
-            try:
-                for each in waiting:
-                    each.result()
-            except KeyboardInterrupt:  # the second signal: all end at once
-                self.request_stop("SIGINT", to_resume=True)
-                raise
-
-    def _run(self, run: _Run) -> None:
-        if self._stopped is not None:
+    def run(self, child: _Run) -> None:
+        """Begin a run, or go on with it."""
+        if self.stopped is not None:
             return
-        arguments = replace(self.settings, seed=run.seed, run_dir=str(run.path)).to_argv()
-        if _is_begun(run.path):
+        arguments = replace(self.settings, seed=child.seed, run_dir=str(child.path)).to_argv()
+        if _is_begun(child.path):
             changes = [argument for argument in arguments if argument.partition("=")[0] in self.changes]
-            arguments = ["--resume", str(run.path), *changes]
+            arguments = ["--resume", str(child.path), *changes]
+        child.told = _BEGINS
         # If mpiexec started this process, the environment says of a child that it is a rank.
-        arguments = [*arguments, "--ranks=1"]
-        run.told = _BEGINS
-        others: deque[str] = deque(maxlen=_LAST_LINES)
-        explained = False
-        with subprocess.Popen(
-            [sys.executable, "-m", "xnn.cli.train", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-            encoding="utf-8",
-            # A terminal's Ctrl-C comes to this process alone, which passes it on.
-            start_new_session=True,
-        ) as run.process:
-            assert run.process.stdout is not None
-            if self._stopped is not None:
-                run.process.send_signal(self._stopped)
-            for line in run.process.stdout:
-                if _EPOCH.fullmatch(line.strip()):
-                    run.told = line.strip()
-                elif line.startswith("xnn-train: "):
-                    explained = explained or line.startswith("xnn-train: error: ")
-                    _pass_on(run, line.removeprefix("xnn-train: "))
-                else:
-                    others.append(line)
-        run.code = run.process.returncode
-        if run.code and not explained and self._stopped is None:
-            for line in others:  # a traceback, for example
-                _pass_on(run, line)
-        if run.code == 0 and run.told == _BEGINS:
-            run.told = "was complete already"
-        if not self.console.is_terminal:
-            print_line(self.console, run.line)
+        self.start(child, "xnn.cli.train", [*arguments, "--ranks=1"])
+        if child.code == 0 and child.told == _BEGINS:
+            child.told = "was complete already"
+        self.say(child.line)
 
-    def _shown(self) -> Any:
-        """Return a context in which a terminal shows a line for each run, always the newest."""
-        if not self.console.is_terminal or self.console.quiet:
-            return nullcontext()
-        from rich.live import Live
-        from rich.text import Text
-
-        def lines() -> Text:
-            return Text("\n".join(run.line for run in self.runs), no_wrap=True, overflow="ellipsis")
-
-        return Live(get_renderable=lines, console=self.console, refresh_per_second=4, redirect_stderr=False)
+    def hear(self, child: _Run, line: str) -> bool:
+        """Take the lines of epochs."""
+        found = _EPOCH.fullmatch(line.strip()) is not None
+        if found:
+            child.told = line.strip()
+        return found
 
 
-def _pass_on(run: _Run, line: str) -> None:
-    print(f"xnn-train: seed {run.seed}: {line.rstrip()}", file=sys.stderr)
-
-
-def _end(runs: list[_Run], base: Path, fleet: _Fleet, signals: StopSignals, console: "Console") -> int:
+def _end(runs: list[_Run], base: Path, fleet: _Seeds, signals: StopSignals, console: "Console") -> int:
     again = f"; go on with the same command and --run-dir {shlex.quote(str(base))}"
     if signals.received is not None:
         print_line(console, f"stopped and saved{again}")
