@@ -6,6 +6,7 @@ The system keeps the lock, not the file: after a SIGKILL or a power cut the empt
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,25 +30,43 @@ class Held(Exception):  # noqa: N818 - named after the lock's state
     """Somebody else has the lock."""
 
 
+_PAUSE = 0.01
+"""Seconds between two attempts to get a lock that somebody else has."""
+
+
 @contextmanager
-def locked(folder: Folder) -> Iterator[None]:
-    """Hold the folder's lock during a ``with`` block. Its file stays: deleting it could release another's lock.
+def locked(folder: Folder, name: str = NAME, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock of the folder's during a ``with`` block. Its file stays: deleting it could release another's lock.
+
+    Parameters
+    ----------
+    folder
+        Where the file is.
+    name
+        The file's name: a folder may have several locks.
+    wait
+        Whether to wait while somebody else has the lock.
 
     Raises
     ------
     Held
-        Another process holds it, or other code in this one.
+        Another process holds it, or other code in this one; not with `wait`.
     OSError
         The lock's file cannot be made, for instance in a read-only folder, or is a link.
     """
-    with os.fdopen(folder.open(NAME, os.O_RDWR | os.O_CREAT), "r+b") as file:
-        try:
-            _lock(file.fileno())
-        except OSError as error:
-            if error.errno in _HELD:
-                raise Held from error
-            if error.errno not in _WITHOUT_LOCKS:
-                raise
+    with os.fdopen(folder.open(name, os.O_RDWR | os.O_CREAT), "r+b") as file:
+        while True:
+            try:
+                _lock(file.fileno())
+            except OSError as error:
+                if error.errno in _HELD:
+                    if wait:
+                        time.sleep(_PAUSE)
+                        continue
+                    raise Held from error
+                if error.errno not in _WITHOUT_LOCKS:
+                    raise
+            break
         yield
 
 

@@ -36,7 +36,7 @@ class Result:
     history
         The rows of the epochs.
     values
-        The content of result.json; None if the run was interrupted.
+        The content of result.json; None if the run was interrupted, or not to meet the test set.
     was_complete
         Whether the run was complete already, so that `resume` had nothing to do.
 
@@ -75,6 +75,7 @@ def train(
     report: Report | None = None,
     warn: Report | None = None,
     world: World | None = None,
+    test: bool = True,
 ) -> Result:
     """Train as the settings say and write a run directory.
 
@@ -91,6 +92,9 @@ def train(
     world
         The processes that train together, all of which make this call; see `xnn.distributed.mpi`. The first one writes;
         let only it have a `report`, and callbacks that write or print.
+    test
+        Whether the run ends with the test set, its result and its model. Without, it stays as a kill after the last
+        epoch would leave it, so that `resume` can do that later.
 
     Raises
     ------
@@ -123,7 +127,7 @@ def train(
     with together.directory(created) as directory:
         _introduce(job, directory, say, together)
         with _trainer(job, directory, callbacks, together) as trainer:
-            return _fit(job, directory, trainer, say, warn or say, together)
+            return _fit(job, directory, trainer, say, warn or say, together, test)
 
 
 def resume(
@@ -134,6 +138,7 @@ def resume(
     warn: Report | None = None,
     download: bool = False,
     world: World | None = None,
+    test: bool = True,
     **changes: Any,
 ) -> Result:
     """Continue the run in a directory from its newest sound checkpoint; leave a complete run as it is.
@@ -152,6 +157,8 @@ def resume(
         which names it, may come from a stranger.
     world
         As for `train`; there may be more ranks than before, or fewer.
+    test
+        As for `train`.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
         ``checkpoint_every``, ``quiet``.
@@ -165,7 +172,9 @@ def resume(
     together.agree_on({"--resume": str(path)})
     together.agree_on_settings(Settings(**changes))
     with together.directory(lambda: RunDirectory.open(path)) as directory:
-        return _resume(directory, changes, callbacks, report, warn or report or (lambda line: None), download, together)
+        return _resume(
+            directory, changes, callbacks, report, warn or report or (lambda line: None), download, together, test
+        )
 
 
 def _resume(
@@ -176,6 +185,7 @@ def _resume(
     warn: Report,
     download: bool,
     together: Together,
+    test: bool,
 ) -> Result:
     say = report or (lambda line: None)
     first = together.first
@@ -206,7 +216,7 @@ def _resume(
         if changes:
             first(reopened)
         say(resuming.whence(saved))
-        return _fit(job, directory, trainer, say, warn, together)
+        return _fit(job, directory, trainer, say, warn, together, test)
 
 
 def _taken(
@@ -269,13 +279,15 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback], t
         yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks], together.world)
 
 
-def _fit(job: Job, directory: RunDirectory, trainer: Trainer, say: Report, warn: Report, together: Together) -> Result:
+def _fit(
+    job: Job, directory: RunDirectory, trainer: Trainer, say: Report, warn: Report, together: Together, test: bool
+) -> Result:
     with _may_go_on(directory):
         together.first(lambda: directory.cut_back(trainer.step, trainer.history))
         history = trainer.fit(job.train, job.held_out, until=known(job.settings.epochs))
         if trainer.epoch < known(job.settings.epochs) and not trainer.interrupted:
             say(f"ended after epoch {trainer.epoch} of {job.settings.epochs}: {trainer.stop_reason}")
-        values = None if trainer.interrupted else finish(job, directory, trainer, warn, together)
+        values = None if trainer.interrupted or not test else finish(job, directory, trainer, warn, together)
     return Result(directory.path, history, values, job.model)
 
 
