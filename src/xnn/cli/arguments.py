@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from xnn._version import __version__
@@ -67,8 +67,9 @@ def parse(argv: Sequence[str] | None = None) -> Command:
     parser = _parser()
     values, unknown = parser.parse_known_args(argv)
     if unknown:
-        _refuse(unknown[0], parser)
+        refuse(unknown[0], parser)
     given = vars(values)
+    config = given.pop("config", None)
     resume, summary, download, find_lr, warm_up, ranks, seeds = (
         given.pop(name, None) for name in ("resume", "summary", "download", "find_lr", "warm_up", "ranks", "seeds")
     )
@@ -79,7 +80,8 @@ def parse(argv: Sequence[str] | None = None) -> Command:
             if name not in BESIDE_RESUME:
                 allowed = ", ".join(map(flag, BESIDE_RESUME))
                 raise SettingError(f"{flag(name)}: a resumed run keeps its settings; only {allowed} may change")
-        for name, asked in (("--summary", summary), ("--find-lr", find_lr), ("--warm-up", warm_up)):
+        others = {"--config": config, "--summary": summary, "--find-lr": find_lr, "--warm-up": warm_up}
+        for name, asked in others.items():
             if asked:
                 raise SettingError(f"{name}: not together with --resume")
     elif download:
@@ -89,7 +91,7 @@ def parse(argv: Sequence[str] | None = None) -> Command:
         for name, asked in (others | {"--seed": given.get("seed")}).items():
             if asked is not None:
                 raise SettingError(f"{name}: not together with --seeds")
-    chosen = {name: read_option(name, value) for name, value in given.items()}
+    chosen = chosen_settings(given, config)
     return Command(
         Settings(**chosen),
         chosen,
@@ -101,6 +103,22 @@ def parse(argv: Sequence[str] | None = None) -> Command:
         ranks or "auto",
         None if seeds is None else _seeds(seeds),
     )
+
+
+def chosen_settings(given: Mapping[str, Any], config: str | None) -> dict[str, Any]:
+    """Return the settings that flags give, over those of a file.
+
+    Raises
+    ------
+    SettingError
+        A value is not allowed, or the file is not.
+    """
+    chosen = {name: read_option(name, value) for name, value in given.items()}
+    if config is None:
+        return chosen
+    from xnn.cli.config import read_config
+
+    return read_config(config).below(chosen)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -122,9 +140,7 @@ def _parser() -> Parser:
         description="Train an image classifier. Without flags: handwritten digits, in seconds.",
         argument_default=argparse.SUPPRESS,
     )
-    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
-    for field in dataclasses.fields(Settings):
-        add_option(groups[field.metadata["group"]], field.name)
+    groups = add_settings(parser)
     groups["run"].add_argument("--resume", metavar="RUN_DIR", help="continue an earlier run from its last checkpoint")
     groups["run"].add_argument("--download", action="store_true", help="with --resume: download missing data")
     groups["run"].add_argument(
@@ -147,6 +163,19 @@ def _parser() -> Parser:
     groups["run"].add_argument("--summary", action="store_true", help="show the model's layers and exit")
     groups["run"].add_argument("--warm-up", action="store_true", help="compile all that this run would need and exit")
     return parser
+
+
+def add_settings(parser: Parser) -> "dict[str, argparse._ArgumentGroup]":
+    """Add the flags of all settings, and --config, to a parser, and return its groups by name."""
+    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
+    for field in dataclasses.fields(Settings):
+        add_option(groups[field.metadata["group"]], field.name)
+    groups["run"].add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings from the config.json of a run, or from TOML; flags win over them",
+    )
+    return groups
 
 
 def add_option(group: "argparse._ArgumentGroup", name: str) -> None:
@@ -180,9 +209,10 @@ def read_option(name: str, given: Any) -> Any:
         raise SettingError(f"{flag(name)} {given}: expected {expected}") from None
 
 
-def _refuse(argument: str, parser: Parser) -> NoReturn:
+def refuse(argument: str, parser: Parser) -> NoReturn:
+    """Raise a `SettingError` for an argument that the parser does not know."""
     name = argument.partition("=")[0]
     if not name.startswith("-"):
         raise SettingError(f"unexpected argument '{argument}'; every value follows its --flag")
     known = [option for action in parser._actions for option in action.option_strings]
-    raise SettingError(f"unknown flag {name}.{suggest(name, known) or ' See xnn-train --help'}")
+    raise SettingError(f"unknown flag {name}.{suggest(name, known) or ' See {parser.prog} --help'}")

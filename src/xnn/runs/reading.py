@@ -25,7 +25,7 @@ _MOST_ROWS = 100_000
 """Most rows of intervals.jsonl to keep: more than a chart can show."""
 
 
-_EARLIER = {"shrink": 1}
+EARLIER = {"shrink": 1}
 """What runs had before there was a setting for it, where that is not what the recipe has now."""
 
 
@@ -72,7 +72,7 @@ class RunFiles:
         """
         with schema.reading(self.config):
             value = json_files.read_document(self.folder, self.config.name)
-            settings = Settings.from_dict(_EARLIER | checked(value, schema.Config))
+            settings = Settings.from_dict(EARLIER | checked(value, schema.Config))
             if settings.model is None:
                 raise ValueError("it names no model")
             return settings
