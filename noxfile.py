@@ -166,7 +166,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typecheck(session: nox.Session) -> None:
     """Check the types of the library, strictly, and of code that uses it."""
-    session.install("-e", ".[testing,strict]", "mypy>=1.13", TORCH)
+    session.install("-e", ".[testing,strict,sweep]", "mypy>=1.13", TORCH)
     session.run("mypy")
 
 

@@ -13,7 +13,7 @@ import xnn
 SOURCE = Path(xnn.__file__).parent
 HEAVY = {
     *("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec", "hypothesis"),
-    *("ndonnx", "onnx"),
+    *("ndonnx", "onnx", "optuna"),
 }
 # Each part may import itself and what stands before it.
 ORDER = [
@@ -33,6 +33,7 @@ ORDER = [
     ("distributed",),
     ("recipes",),
     ("runs",),
+    ("sweeps",),
     ("reporting",),
     ("exporting",),
     ("cli",),

@@ -17,7 +17,20 @@ spare_blas()
 from xnn.backends import Backend, backend  # noqa: E402 - imports NumPy, which by then must know how many threads
 
 if TYPE_CHECKING:
-    from xnn import data, distributed, exporting, functional, nn, optim, recipes, reporting, runs, testing, training
+    from xnn import (
+        data,
+        distributed,
+        exporting,
+        functional,
+        nn,
+        optim,
+        recipes,
+        reporting,
+        runs,
+        sweeps,
+        testing,
+        training,
+    )
     from xnn.exporting import export_onnx
     from xnn.nn.saving import load
     from xnn.runs import Settings
@@ -41,6 +54,7 @@ __all__ = [
     "recipes",
     "reporting",
     "runs",
+    "sweeps",
     "testing",
     "train",
     "training",
@@ -57,6 +71,7 @@ _PARTS = {
     "recipes",
     "reporting",
     "runs",
+    "sweeps",
     "testing",
     "training",
     "typing",
