@@ -13,7 +13,7 @@ import xnn
 SOURCE = Path(xnn.__file__).parent
 HEAVY = {
     *("torch", "cupy", "numba", "matplotlib", "rich", "requests", "PIL", "safetensors", "msgspec", "hypothesis"),
-    *("ndonnx", "onnx", "optuna"),
+    *("ndonnx", "onnx", "optuna", "sklearn"),
 }
 # Each part may import itself and what stands before it.
 ORDER = [
@@ -34,6 +34,7 @@ ORDER = [
     ("recipes",),
     ("runs",),
     ("sweeps",),
+    ("sklearn",),
     ("reporting",),
     ("exporting",),
     ("cli",),

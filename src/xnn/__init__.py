@@ -2,8 +2,8 @@
 
 `backend` picks the array library and the device; `functional` holds the mathematics, `nn` the layers, `optim`
 optimizers and schedules, `data` the data sets, `training` the loop, `distributed` several processes, `runs` what is on
-disk, `exporting` files for other programs. Parts are loaded when first used; ``import xnn`` loads NumPy and nothing
-heavier.
+disk, `sklearn` estimators for scikit-learn, `sweeps` searches, `exporting` files for other programs. Parts are loaded
+when first used; ``import xnn`` loads NumPy and nothing heavier.
 """
 
 import importlib
@@ -60,7 +60,7 @@ __all__ = [
     "training",
 ]
 
-# Not in `__all__`: it would take the place of Python's own `typing` after ``from xnn import *``.
+# Not in `__all__`: `typing` and `sklearn`, since after ``from xnn import *`` they would take the place of others.
 _PARTS = {
     "data",
     "distributed",
@@ -71,6 +71,7 @@ _PARTS = {
     "recipes",
     "reporting",
     "runs",
+    "sklearn",
     "sweeps",
     "testing",
     "training",

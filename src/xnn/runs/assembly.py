@@ -13,6 +13,7 @@ from xnn.backends import ENVIRONMENT_VARIABLE, Backend, backend
 from xnn.data.class_counts import class_counts
 from xnn.data.mixing import Mixing
 from xnn.data.sources import may_be_scaled
+from xnn.data.splits import HostArray
 from xnn.distributed.world import World
 from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, make_optimizer
@@ -124,7 +125,7 @@ def prepare(
     _check_window(model, settings, task)
     _check_shift(settings, task)
     _check_alphas(settings)
-    _prepare_first_layer(model, settings, training, normalization)
+    prepare_first_layer(model, settings, lambda: normalization(training.images[:WHITENING_IMAGES]))
     if start is not None:
         start.give(model, dataset.classes, report or (lambda line: None))
     _freeze(model, settings.freeze)
@@ -264,10 +265,11 @@ def _check_window(model: nn.Sequential, settings: Settings, task: Task) -> None:
         ) from error
 
 
-def _prepare_first_layer(
-    model: nn.Sequential, settings: Settings, training: data.Split, normalization: data.Normalization
-) -> None:
-    """Make the first layer whiten patches of the training images, and train its bias, if the settings say so."""
+def prepare_first_layer(model: nn.Sequential, settings: Settings, images: Callable[[], HostArray]) -> None:
+    """Make the first layer whiten patches of the training images, and train its bias, if the settings say so.
+
+    `images` returns the first `WHITENING_IMAGES` of them, normalised; it is called if they are needed.
+    """
     whitening, bias_epochs = settings.first_layer == "whitening", settings.first_bias_epochs or 0
     if not (whitening or bias_epochs):
         return
@@ -276,14 +278,14 @@ def _prepare_first_layer(
         name, value = ("first_layer", "whitening") if whitening else ("first_bias_epochs", bias_epochs)
         raise SettingError(f"{flag(name)} {value}: the model {settings.model} has no frozen first layer; speed has one")
     if whitening:
-        images = normalization(training.images[:WHITENING_IMAGES])
-        filters = data.whitening_filters(images, first.kernel, known(settings.whitening_eps))
+        filters = data.whitening_filters(images(), first.kernel, known(settings.whitening_eps))
         first.weight.value[...] = model.backend.asarray(filters, dtype=settings.dtype)
     if bias_epochs:
-        model.unfreeze(_FIRST_BIAS)
+        model.unfreeze(FIRST_BIAS)
 
 
-_FIRST_BIAS = "0.bias"
+FIRST_BIAS = "0.bias"
+"""The parameter that `first_bias_epochs` is about."""
 
 
 def _freeze(model: nn.Sequential, prefixes: tuple[str, ...]) -> None:
@@ -311,13 +313,13 @@ def make_trainer(job: Job, callbacks: list[Callback], world: World | None = None
     if known(settings.epochs) * len(job.train) < FEW_STEPS:
         callbacks = [RenewStatistics(job.train), *callbacks]
     if settings.first_bias_epochs:
-        callbacks = [FadeOut(_FIRST_BIAS, settings.first_bias_epochs), *callbacks]
-    optimizer = _optimizer(job.model, settings)
+        callbacks = [FadeOut(FIRST_BIAS, settings.first_bias_epochs), *callbacks]
+    optimizer = optimizer_of(job.model, settings)
     smoothing = settings.label_smoothing or 0.0
     return Trainer(
         job.model,
         optimizer,
-        schedule=_schedule(settings, optimizer.lr, len(job.train)),
+        schedule=schedule_of(settings, optimizer.lr, len(job.train)),
         loss=nn.SoftmaxCrossEntropy(smoothing, class_weight=_class_weight(job)),
         held_out_loss=nn.SoftmaxCrossEntropy(smoothing),
         penalty=nn.L2Penalty(settings.l2) if settings.l2 else None,
@@ -339,13 +341,14 @@ def _class_weight(job: Job) -> tuple[float, ...] | None:
     return class_weights.balanced(job.train.split.labels, len(job.dataset.classes))
 
 
-def _optimizer(model: nn.Sequential, settings: Settings) -> optim.Optimizer:
+def optimizer_of(model: nn.Layer, settings: Settings) -> optim.Optimizer:
+    """Return the optimizer that resolved settings name."""
     name = known(settings.optimizer)
     values = {each: known(getattr(settings, each)) for each in OPTIMIZERS[name].settings}
     return make_optimizer(name, model, settings.body_lr, decay_all=settings.decay == "all", **values)
 
 
-def _schedule(settings: Settings, lr: float, batches: int) -> optim.Schedule:
+def schedule_of(settings: Settings, lr: float, batches: int) -> optim.Schedule:
     """Return the learning rate's schedule."""
     total = known(settings.epochs) * batches
     warmup = min(round((settings.warmup or 0.0) * batches), total - 1)

@@ -204,10 +204,15 @@ class ArrayBatches:
             yield images, own, self._taken(order, slice(first + own.start, first + own.stop))
 
     def _order(self, epoch: int) -> Array | None:
+        order = self._permutation(epoch)
+        return None if order is None else self._backend.asarray(order, "int64")
+
+    def _permutation(self, epoch: int) -> HostArray | None:
+        """Return the order of an epoch's examples, on the host; None leaves it as it is."""
         if not self._shuffle:
             return None
-        permutation = np.random.default_rng([self._seed, epoch]).permutation(self.images)
-        return self._backend.asarray(permutation, "int64")
+        order: HostArray = np.random.default_rng([self._seed, epoch]).permutation(self.images)
+        return order
 
     def _taken(self, order: Array | None, part: slice) -> tuple[Array, ...]:
         if order is None:
