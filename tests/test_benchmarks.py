@@ -28,7 +28,7 @@ from benchmarks import (
     peers_torch,
     peers_xnn,
     ping_pong,
-    sklearn_epoch,
+    sklearn_fit,
     small_sets,
     tasks,
     timing,
@@ -615,13 +615,17 @@ def test_data_size_trains_on_a_mapped_file_in_a_process_of_its_own(run, tmp_path
         assert 10 < figures["mib"] < 2000
 
 
-def test_scikit_learn_epoch_prints_a_table(run, data_dir):
+def test_scikit_learns_networks_beside_ours_print_a_table(run, data_dir):
     pytest.importorskip("sklearn")
     if not (data_dir / "fashion-mnist").exists():
         pytest.skip("XNN_DATA_DIR does not hold fashion-mnist/")
     options = ["--threads", threads.count(), "--repeats", "1", "--images", "256"]
-    ((row,),) = tables(run(sklearn_epoch, data_dir, *options).out)
-    assert row["images"] == "256"
+    (rows,) = tables(run(sklearn_fit, data_dir, *options).out)
+    assert [row["fit"].split(",")[0] for row in rows] == ["classifier", "regressor"] * 2 + ["digits"]
+    assert [row["examples"] for row in rows] == ["256"] * 4 + ["1347"]
+    for row in rows:
+        assert float(row["scikit-learn / xnn"]) > 0.0
+        assert float(row["xnn's score"]) <= 1.0
 
 
 def test_winograd_error_prints_its_tables(run, monkeypatch):
