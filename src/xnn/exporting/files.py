@@ -42,6 +42,14 @@ class Exported:
         Over how many views of an image the output is a mean.
     size : int
         Of the file, in bytes.
+
+    Examples
+    --------
+    >>> from xnn import exporting, nn
+    >>> model = nn.Sequential(nn.Linear(3), nn.ReLU()).build((4,))
+    >>> exported = exporting.export_onnx(model, "model.onnx", classes=["cat", "dog", "bird"])
+    >>> exported.input, exported.input_shape, exported.output
+    ('x', (4,), 'probabilities')
     """
 
     path: Path
@@ -104,8 +112,8 @@ def export_onnx(
     --------
     >>> import xnn
     >>> model = xnn.nn.Sequential(xnn.nn.Linear(3), xnn.nn.ReLU()).build((4,))
-    >>> xnn.export_onnx(model, "model.onnx").input_shape         # doctest: +SKIP
-    (4,)
+    >>> xnn.export_onnx(model, "model.onnx").output_shape
+    (3,)
     """
     check_packages()
     check_opset(opset)
