@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(
 
 def run(size, *arguments):
     environment = {**os.environ, "XNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    if size > 2:
+        environment["XNN_TWINS"] = "0"  # to load Numba takes each process longer than all it does here
     command = [MPIEXEC, "-n", str(size), sys.executable, *arguments]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
@@ -45,6 +47,7 @@ def test_who_waits_lets_others_run_on_any_system(monkeypatch):
             return self.tries > 3
 
     world = object.__new__(MPIWorld)
+    world._begun = {GRADIENTS: 0}
     world._finish(Request(), GRADIENTS)
 
 
@@ -69,6 +72,40 @@ def test_an_error_of_one_rank_ends_the_job():
     done = run(2, "-c", PROGRAM)
     assert done.returncode != 0
     assert done.stderr.count("ValueError: rank 1 has had enough") == 1
+
+
+EXIT = """
+import sys
+import xnn
+world = xnn.distributed.mpi()
+world.barrier()
+if world.rank == 1:
+    sys.exit()
+world.barrier()
+"""
+
+
+def test_ranks_do_not_wait_for_one_that_has_exited():
+    done = run(2, "-c", EXIT)
+    assert done.returncode != 0
+    assert done.stderr.count("RuntimeError: rank 1 has ended, and rank 0 would wait for it forever") == 1
+
+
+EARLY = """
+import time
+import numpy as np
+import xnn
+world = xnn.distributed.mpi()
+if world.rank == 2:
+    time.sleep(1.0)
+world.exchanged([np.ones(5 if rank else 0) for rank in range(3)])
+"""
+
+
+def test_a_rank_may_end_while_others_still_wait_for_each_other():
+    """The first one gets nothing from anybody, so its part of the call is soon done."""
+    done = run(3, "-c", EARLY)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_worlds_can_be_asked_for_more_than_once():

@@ -3,6 +3,7 @@
 `mpi` returns the world of the processes that ``mpiexec`` started together; give it to a `xnn.Trainer`.
 """
 
+import atexit
 import sys
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,8 @@ def mpi(communicator: Any = None) -> World:
     """Return the processes that were started together, by MPI.
 
     From then on, an error that a rank's program does not catch ends all ranks once it is printed: the others would wait
-    for that rank forever.
+    for that rank forever. Where a rank's program ends otherwise, as by `sys.exit`, those that wait for it raise a
+    `RuntimeError`.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def mpi(communicator: Any = None) -> World:
 
     world = MPIWorld(communicator)
     end_all_by_errors(world)
+    if world.size > 1:
+        atexit.register(world.leave)
     return world
 
 

@@ -21,6 +21,9 @@ _PAUSE, _LONGEST_PAUSE = 1e-5, 5e-5
 _PAIRWISE = 2**14
 """Numbers from which a piece goes straight to the rank that adds it up. With shorter ones the collective operations of
 MPI make do with fewer messages, but they copy more."""
+_LOOK = 0.3
+"""Seconds of waiting after which a rank looks, again and again, whether another has ended."""
+_WORDS_TAG, _ENDED_TAG = 0, 1
 _LAST_LINES = 0.3
 """Seconds for what was printed to reach ``mpiexec``, which ends without reading the rest once a rank has aborted."""
 
@@ -52,6 +55,8 @@ class MPIWorld(World):
         self._channels = {CALLS: given.Dup(), GRADIENTS: given.Dup()}
         self._endings = given.Dup()
         self._buffers: dict[str, HostArray] = {}
+        self._begun = dict.fromkeys(self._channels, 0)
+        self._ended: dict[int, dict[str, int]] = {}
         self.rank, self.size = given.rank, given.size
         local = given.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = local.rank, local.size
@@ -133,8 +138,8 @@ class MPIWorld(World):
         words = np.zeros((self.size, self._WORDS), np.uint8)
         mine = np.frombuffer(own.ljust(self._WORDS, b"\0"), np.uint8)
         others = [rank for rank in range(self.size) if rank != self.rank]
-        heard = {rank: self._endings.Irecv(words[rank], rank) for rank in others}
-        open_requests = [*heard.values(), *(self._endings.Isend(mine, rank) for rank in others)]
+        heard = {rank: self._endings.Irecv(words[rank], rank, _WORDS_TAG) for rank in others}
+        open_requests = [*heard.values(), *(self._endings.Isend(mine, rank, _WORDS_TAG) for rank in others)]
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self._mpi.Request.Testall(open_requests):
             time.sleep(0.005)
@@ -145,15 +150,44 @@ class MPIWorld(World):
         found[self.rank] = own
         return found
 
+    def leave(self) -> None:
+        """Tell all others how many calls this rank has made, when it makes no more."""
+        made = np.array([self._begun[channel] for channel in self._channels])
+        notes = [self._endings.Isend(made, rank, _ENDED_TAG) for rank in range(self.size) if rank != self.rank]
+        end = time.monotonic() + _LOOK
+        while not self._mpi.Request.Testall(notes) and time.monotonic() < end:
+            time.sleep(_PAUSE)
+
     def _finish(self, request: Any, channel: str) -> None:
         """Wait for a request. A long message comes in pieces, and MPI takes the next one only when it is asked."""
-        end, pause = time.perf_counter() + _EAGER[channel], _PAUSE
+        self._begun[channel] += 1
+        begun = time.perf_counter()
+        end, look, pause = begun + _EAGER[channel], begun + _LOOK, _PAUSE
         while not request.Test():
-            if self.hurries or time.perf_counter() < end:
+            now = time.perf_counter()
+            if now > look:
+                self._check_who_ended(channel)
+                look = now + _LOOK
+            if self.hurries or now < end:
                 _let_others_run()
             else:
                 time.sleep(pause)
                 pause = min(2.0 * pause, _LONGEST_PAUSE)
+
+    def _check_who_ended(self, channel: str) -> None:
+        """Raise an error if this rank waits in a call that another one, which has ended, will never make."""
+        status = self._mpi.Status()
+        # Matched to one thread at a time: both channels may look.
+        while note := self._endings.Improbe(tag=_ENDED_TAG, status=status):
+            made = np.zeros(len(self._channels), np.int64)
+            note.Recv(made)
+            self._ended[status.Get_source()] = dict(zip(self._channels, made.tolist(), strict=True))
+        for rank, calls in sorted(self._ended.items()):
+            if calls[channel] < self._begun[channel]:
+                raise RuntimeError(
+                    f"rank {rank} has ended, and rank {self.rank} would wait for it forever: "
+                    "all ranks must make the same calls, so none may end before the others"
+                )
 
     def abort(self, code: int = 1) -> None:
         """End all processes at once, with an exit code."""
