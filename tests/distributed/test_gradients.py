@@ -57,7 +57,7 @@ def test_gradients_become_the_sum_of_all_ranks(images, size, bucket, frozen):
 
 
 @pytest.mark.parametrize("bucket", [1, 100, 2**18])
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, 3, 4])
 def test_owners_alone_get_the_sum_of_what_they_own_and_all_get_the_rest(backend, size, bucket):
     owned = ["0.weight", "4.weight"]
 
@@ -82,6 +82,36 @@ def test_owners_alone_get_the_sum_of_what_they_own_and_all_get_the_rest(backend,
                 np.testing.assert_array_equal(short[rank][name], gradient)
             else:
                 assert np.any(short[rank][name] != gradient)
+
+
+@given(size=st.integers(2, 5), owner=st.integers(0, 4), bucket=st.sampled_from([1, 2**18]))
+def test_no_owner_gets_much_more_than_a_ring_would_bring(size, owner, bucket):
+    """Nor does any rank send more than it would to the owner directly."""
+    found = {}
+
+    def work(world):
+        model = network()
+        owners = {start: owner % size for name, start in model.parameters.starts.items() if name.endswith("weight")}
+        summed, moved, exchanged = GradientSum(world, model, owners), [], world.exchanged
+
+        def counted(vector, lengths, channel):
+            own = lengths[world.rank] * vector.itemsize
+            moved.append((own * (size - 1), vector.nbytes - own))
+            return exchanged(vector, lengths, channel)
+
+        pullback, dy = own_gradients(model, world.rank)
+        summed.begin(False)
+        with mock.patch.object(world, "exchanged", counted):
+            pullback(dy, input_gradient=False)
+            summed.finish()
+        owned = sum(model.gradients[name].nbytes for name, start in model.parameters.starts.items() if start in owners)
+        found[world.rank] = [sum(each) / owned for each in zip(*moved, strict=True)]
+
+    with mock.patch.object(module, "_BUCKET", bucket):
+        worlds(size, work)
+    for received, sent in found.values():
+        assert received <= 2 * (size - 1) / size + 0.1
+        assert sent <= 1.1
 
 
 def test_a_bucket_is_sent_before_the_pass_ends():

@@ -108,9 +108,10 @@ def test_any_backend_shares_them_out(backend):
         np.testing.assert_array_equal(second[name], first[name], err_msg=name)
 
 
-def test_gradients_are_the_same_on_all_ranks_once_training_has_ended():
-    alone = trained(None, "float64").model.gradients.flat
-    for trainer in worlds(3, lambda world: trained(world, "float64")):
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_gradients_are_the_same_on_all_ranks_once_training_has_ended(clip_norm):
+    alone = trained(None, "float64", clip_norm=clip_norm).model.gradients.flat
+    for trainer in worlds(3, lambda world: trained(world, "float64", clip_norm=clip_norm)):
         np.testing.assert_allclose(trainer.model.gradients.flat, alone, rtol=1e-6, atol=1e-8)
 
 
@@ -137,10 +138,11 @@ def test_only_one_rank_has_a_callback(kind):
         np.testing.assert_allclose(found, own, rtol=1e-5, atol=1e-8)
 
 
-def test_sharing_changes_no_bit_of_what_a_rank_alone_would_get_from_the_same_gradients():
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_sharing_changes_no_bit_of_what_a_rank_alone_would_get_from_the_same_gradients(clip_norm):
     """With and without the short cut, the ranks add up in the same order."""
-    short = worlds(3, lambda world: trained(world).state_dict()[0])
-    whole = worlds(3, lambda world: trained(world, callbacks=[Read(1)]).state_dict()[0])
+    short = worlds(3, lambda world: trained(world, clip_norm=clip_norm).state_dict()[0])
+    whole = worlds(3, lambda world: trained(world, callbacks=[Read(1)], clip_norm=clip_norm).state_dict()[0])
     for name, array in short[0].items():
         np.testing.assert_array_equal(whole[0][name], array, err_msg=name)
 
@@ -205,11 +207,12 @@ def test_the_optimizer_updates_everything_again_after_training():
     assert worlds(3, work) == [[True] * 3] * 3
 
 
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
 @pytest.mark.parametrize("size", [2, 3, 4])
-def test_a_rank_sends_at_most_twice_the_parameters_a_step(size):
+def test_a_rank_sends_at_most_twice_the_parameters_a_step(size, clip_norm):
     def work(world):
         model, sent = network("float32"), []
-        trainer = Trainer(model, muon(model), world=world)
+        trainer = Trainer(model, muon(model), world=world, clip_norm=clip_norm)
         for images in (12, 60):
             before = world.sent
             trainer.fit(examples(images), epochs=1, batch_size=6)

@@ -51,8 +51,10 @@ def test_a_total_keeps_shape_type_and_device(backend, size, shape, dtype):
 @given(size=sizes, lengths=st.lists(st.integers(0, 5), min_size=5, max_size=5))
 def test_vectors_of_different_lengths_are_exchanged_and_joined(size, lengths):
     def work(world):
-        pieces = [np.full(length, 10.0 * world.rank + rank) for rank, length in enumerate(lengths[:size])]
-        return world.exchanged(pieces), world.joined(np.full(lengths[world.rank], world.rank), lengths[:size])
+        own = np.repeat(10.0 * world.rank + np.arange(size), lengths[:size])
+        return world.exchanged(own, lengths[:size]), world.joined(
+            np.full(lengths[world.rank], world.rank), lengths[:size]
+        )
 
     for rank, (received, joined) in enumerate(worlds(size, work)):
         expected = np.repeat(10.0 * np.arange(size) + rank, lengths[rank]).reshape(size, lengths[rank])

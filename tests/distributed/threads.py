@@ -66,9 +66,10 @@ class ThreadWorld(World):
         self.sent += own.nbytes * (self.size - 1)
         return np.stack(self._meetings[channel].gathered(self.rank, np.array(own)))
 
-    def exchanged(self, pieces, channel=CALLS):
-        self.sent += sum(piece.nbytes for piece in pieces) - pieces[self.rank].nbytes
-        copies = [np.array(piece) for piece in pieces]
+    def exchanged(self, own, lengths, channel=CALLS):
+        assert len(own) == sum(lengths)
+        self.sent += own.nbytes - lengths[self.rank] * own.itemsize
+        copies = np.split(np.array(own), np.cumsum(lengths)[:-1])
         return np.stack([each[self.rank] for each in self._meetings[channel].gathered(self.rank, copies)])
 
     def joined(self, own, lengths, channel=CALLS):

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from xnn._typing import Array
+from xnn.data.splits import HostArray
 from xnn.distributed.world import GRADIENTS, World, in_order, joined
 from xnn.nn.layer import Layer
 from xnn.nn.parameters import Parameter
@@ -107,6 +108,13 @@ class GradientSum:
         self._sums = []
         self.waited += time.perf_counter() - begun
 
+    @property
+    def places(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Where trainable parameters begin and end: those that this rank owns, and those that nobody owns."""
+        own = [place for bucket in self._buckets if bucket.is_owned for place in bucket.places]
+        own = [place for place in own if self._owners[place[0]] == self.world.rank]
+        return own, [(bucket.start, bucket.stop) for bucket in self._buckets if not bucket.is_owned]
+
     def _note(self, bucket: _Bucket, number: int) -> None:
         if number in bucket.missing:
             bucket.missing.remove(number)
@@ -119,7 +127,8 @@ class GradientSum:
 
     def _sum(self, flat: Array, bucket: _Bucket) -> None:
         begun, backend = time.perf_counter(), self.model.backend
-        with backend.current():
+        # Overflow shows up as a loss that is not finite; NumPy's warnings are those of a thread.
+        with backend.current(), np.errstate(over="ignore", invalid="ignore"):
             if bucket.is_owned and not self.is_whole:
                 self._sum_at_owners(flat, bucket)
             else:
@@ -132,15 +141,45 @@ class GradientSum:
 
     def _sum_at_owners(self, flat: Array, bucket: _Bucket) -> None:
         """Do the first half of a sum: send each piece to its owner, who adds them up."""
-        backend, world = self.model.backend, self.world
-        owned: list[list[tuple[int, int]]] = [[] for _ in range(world.size)]
+        backend, world, owned = self.model.backend, self.world, dict[int, list[tuple[int, int]]]()
         for start, stop in bucket.places:
-            owned[self._owners[start]].append((start, stop))
-        pieces = [joined([backend.to_numpy(flat[a:b]) for a, b in each], self.model.dtype) for each in owned]
-        total, place = in_order(world.exchanged(pieces, GRADIENTS)), 0
-        for start, stop in owned[world.rank]:
+            owned.setdefault(self._owners[start], []).append((start, stop))
+        vectors = {
+            owner: joined([backend.to_numpy(flat[a:b]) for a, b in places], self.model.dtype)
+            for owner, places in owned.items()
+        }
+        lengths = {owner: len(vector) for owner, vector in vectors.items()}
+        if world.size * max(lengths.values()) <= 2 * sum(lengths.values()):
+            total = in_order(self._exchanged(vectors))
+        else:
+            total = self._summed_by_all(vectors)
+        place = 0
+        for start, stop in owned.get(world.rank, []):
             flat[start:stop] = backend.asarray(total[place : place + stop - start])
             place += stop - start
+
+    def _summed_by_all(self, vectors: Mapping[int, HostArray]) -> HostArray:
+        """Return the sum of what this rank owns, where one rank owns so much that it would get too much from everybody.
+
+        Each rank adds up one part of every owner's vector first, and sends the sum to the owner. Zeros may follow.
+        """
+        world, place = self.world, 0
+        lengths = [-(-len(vector) // world.size) for vector in vectors.values()]
+        parts = np.zeros((world.size, sum(lengths)), self.model.dtype)
+        for vector, length in zip(vectors.values(), lengths, strict=True):
+            padded = np.zeros(world.size * length, self.model.dtype)
+            padded[: len(vector)] = vector
+            parts[:, place : place + length] = padded.reshape(world.size, length)
+            place += length
+        sums = in_order(world.exchanged(parts.reshape(-1), [place] * world.size, GRADIENTS))
+        pieces = np.split(sums, np.cumsum(lengths)[:-1])
+        return self._exchanged(dict(zip(vectors, pieces, strict=True))).reshape(-1)
+
+    def _exchanged(self, vectors: Mapping[int, HostArray]) -> HostArray:
+        """Send some ranks a vector each, and return what all ranks sent to this one."""
+        lengths = [len(vectors[rank]) if rank in vectors else 0 for rank in range(self.world.size)]
+        everything = joined([vectors[rank] for rank in sorted(vectors)], self.model.dtype)
+        return self.world.exchanged(everything, lengths, GRADIENTS)
 
 
 def _runs(places: Iterable[tuple[int, int]]) -> list[tuple[int, int, list[tuple[int, int]]]]:

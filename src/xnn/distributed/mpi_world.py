@@ -74,13 +74,19 @@ class MPIWorld(World):
         self._finish(self._channels[channel].Iallgather(own, everything), channel)
         return everything
 
-    def exchanged(self, pieces: Sequence[HostArray], channel: str = CALLS) -> HostArray:
-        """Send the vector ``pieces[s]`` to rank s, and return what all ranks sent to this one."""
-        lengths, own = [len(piece) for piece in pieces], len(pieces[self.rank])
-        sent = np.concatenate(pieces)
-        received = np.empty((self.size, own), sent.dtype)
-        self.sent += sent.nbytes - pieces[self.rank].nbytes
-        self._finish(self._channels[channel].Ialltoallv([sent, lengths], [received, [own] * self.size]), channel)
+    def exchanged(self, own: HostArray, lengths: Sequence[int], channel: str = CALLS) -> HostArray:
+        """Send each rank its part of a vector, and return what all ranks sent to this one, stacked in their order."""
+        own, length = np.ascontiguousarray(own), lengths[self.rank]
+        if own.size < _PAIRWISE * self.size:
+            received = np.empty((self.size, length), own.dtype)
+            self.sent += own.nbytes - length * own.itemsize
+            request = self._channels[channel].Ialltoallv([own, list(lengths)], [received, [length] * self.size])
+            self._finish(request, channel)
+            return received
+        received = self._buffer((self.size, length), own.dtype, channel)
+        parts = dict(enumerate(np.split(own, np.cumsum(lengths)[:-1])))
+        received[self.rank] = parts.pop(self.rank)
+        self._swap({rank: received[rank] for rank in parts}, parts, channel)
         return received
 
     def add_up(self, vector: HostArray, channel: str = CALLS) -> None:
@@ -110,8 +116,8 @@ class MPIWorld(World):
     def _swap(self, received: Mapping[int, HostArray], sent: Mapping[int, HostArray], channel: str) -> None:
         """Exchange messages with other ranks, by their numbers."""
         through = self._channels[channel]
-        requests = [through.Irecv(place, rank) for rank, place in received.items()]
-        requests += [through.Isend(message, rank) for rank, message in sent.items()]
+        requests = [through.Irecv(place, rank) for rank, place in received.items() if place.size]
+        requests += [through.Isend(message, rank) for rank, message in sent.items() if message.size]
         self.sent += sum(message.nbytes for message in sent.values())
         self._finish(_All(self._mpi, requests), channel)
 

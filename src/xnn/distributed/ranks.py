@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from xnn import _checks
 from xnn._typing import Array
 from xnn.distributed.gradients import GradientSum
 from xnn.distributed.matrices import SharedMatrices
-from xnn.distributed.world import World
+from xnn.distributed.world import World, in_order
 from xnn.functional.replicas import Replicas, among, current
 from xnn.nn.building import named_layers
 from xnn.nn.layer import Layer
 from xnn.nn.normalization import BatchNorm
 from xnn.optim import Optimizer
+from xnn.optim.clipping import clip_vectors
 from xnn.training.loaders import Loader
 
 
@@ -114,6 +116,27 @@ class Ranks:
         for vector in vectors:
             vector[...] = averages[start : start + vector.shape[0]]
             start += vector.shape[0]
+
+    def clip(self, model: Layer, max_norm: float) -> None:
+        """Clip the norm of the gradients; it is the same on all ranks, bit for bit.
+
+        Each rank squares what it owns, and its share of what nobody owns. Then it scales what the optimizer needs here.
+        """
+        max_norm = _checks.positive("max_norm", max_norm)
+        flat, (own, common) = model.gradients.flat, self.gradients.places
+        parts = [share(stop - start, self.rank, self.world.size) for start, stop in common]
+        squared = [*own, *((a + part.start, a + part.stop) for (a, _), part in zip(common, parts, strict=True))]
+        limits = np.finfo(model.dtype)
+        with self._backend.current():
+            # A norm too large for the type would make the gradients 0 or NaN in any case.
+            norm = clip_vectors(model, [flat[a:b] for a, b in squared], float(limits.max))
+            squares = np.asarray(self._backend.to_numpy(norm), np.float64) ** 2
+            whole = np.sqrt(in_order(self.world.gathered(squares[None])))[0].astype(limits.dtype)
+            bound = limits.dtype.type(max_norm)
+            if not whole <= bound:  # a norm of NaN has to make the gradients NaN
+                everything = [(run.start, run.stop) for run in model.segments(decay_all=True)]
+                for a, b in everything if self.gradients.is_whole else [*own, *common]:
+                    flat[a:b] *= float(bound / whole)
 
     def complete(self) -> None:
         """Give each rank what only others have: gradients and velocities of their matrices."""

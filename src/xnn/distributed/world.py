@@ -65,10 +65,11 @@ class World(ABC):
         """Return all ranks' arrays, which have one shape and type, stacked in the order of the ranks."""
 
     @abstractmethod
-    def exchanged(self, pieces: Sequence[HostArray], channel: str = CALLS) -> HostArray:
-        """Send the vector ``pieces[s]`` to rank s, and return what all ranks sent to this one, stacked in their order.
+    def exchanged(self, own: HostArray, lengths: Sequence[int], channel: str = CALLS) -> HostArray:
+        """Send each rank its part of a vector, and return what all ranks sent to this one, stacked in their order.
 
-        What a rank gets is equally long from everybody, itself included.
+        The parts have these lengths, in the order of the ranks, on all of them. The next call in the channel may
+        overwrite what is returned.
         """
 
     @abstractmethod
@@ -135,11 +136,9 @@ class World(ABC):
         """
         if self.size * vector.size <= self._FEW:
             return in_order(self.gathered(vector, channel))
-        length = -(-vector.size // self.size)
-        pieces = np.zeros((self.size, length), vector.dtype)
-        pieces.reshape(-1)[: vector.size] = vector
-        own = in_order(self.exchanged(list(pieces), channel))
-        return self.gathered(own, channel).reshape(-1)[: vector.size]
+        ends = [vector.size * (rank + 1) // self.size for rank in range(self.size)]
+        lengths = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        return self.joined(in_order(self.exchanged(vector, lengths, channel)), lengths, channel)
 
     def add_up(self, vector: HostArray, channel: str = CALLS) -> None:
         """Replace a contiguous vector by the sum of all ranks' vectors, the same as that of `sum`."""
@@ -172,5 +171,5 @@ def in_order(arrays: HostArray) -> HostArray:
 
 
 def joined(vectors: Sequence[HostArray], dtype: str) -> HostArray:
-    """Return vectors one after the other; there may be none."""
-    return np.concatenate([np.empty(0, dtype), *vectors])
+    """Return vectors one after the other; there may be none, and one alone is not copied."""
+    return vectors[0] if len(vectors) == 1 else np.concatenate([np.empty(0, dtype), *vectors])

@@ -1,5 +1,6 @@
 """Clipping of gradients."""
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
@@ -43,19 +44,20 @@ def clip_gradient_norm(model: Model, max_norm: float) -> Array:
     array([0.6, 0.8], dtype=float32)
     """
     max_norm = _checks.positive("max_norm", max_norm)
-    with model.backend.current():
-        return _clipped(model, max_norm)
-
-
-def _clipped(model: Model, max_norm: float) -> Array:
-    xp = model.backend.xp
     flat = model.gradients.flat
-    gradients = [flat[s.start : s.stop] for s in model.segments(decay_all=True)]
-    twin = kernels.single_pass(model.backend, model.dtype, "clip_norm")
+    with model.backend.current():
+        return clip_vectors(model, [flat[s.start : s.stop] for s in model.segments(decay_all=True)], max_norm)
+
+
+def clip_vectors(model: Model, gradients: Sequence[Array], max_norm: float) -> Array:
+    """Do to some of a model's gradients, each a vector, what `clip_gradient_norm` does to all; return their norm."""
+    backend, xp = model.backend, model.backend.xp
+    twin = kernels.single_pass(backend, model.dtype, "clip_norm")
     if twin is not None:
         return twin(gradients, max_norm)
     squares = [xp.sum(gradient * gradient) for gradient in gradients]
-    norm = xp.sqrt(reduce(add, squares, xp.zeros((), dtype=flat.dtype, device=model.backend.device)))
+    nothing = xp.zeros((), dtype=backend.dtype(model.dtype), device=backend.device)
+    norm = xp.sqrt(reduce(add, squares, nothing))
     bound = xp.full_like(norm, max_norm)
     # min(1, max_norm / norm), but also defined for a norm of 0. Both are arrays, since PyTorch divides a Python number
     # by multiplying it by a reciprocal, which may miss 1.

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from xnn._typing import Array
+from xnn.nn.layer import Layer
+from xnn.optim import clip_gradient_norm
 from xnn.training.loaders import Loader
 
 _NOTHING = nullcontext()
@@ -32,6 +34,9 @@ class Team(Protocol):
 
     def abandon(self) -> None:
         """Await nothing more of a backward pass, as after an error in it."""
+
+    def clip(self, model: Layer, max_norm: float) -> None:
+        """Clip the norm of all gradients, of which each rank may have a part; see `xnn.optim.clip_gradient_norm`."""
 
     def complete(self) -> None:
         """Give each rank what only others have of the gradients and of the optimizer's state."""
@@ -74,6 +79,10 @@ class Alone:
 
     def abandon(self) -> None:
         """Do nothing."""
+
+    def clip(self, model: Layer, max_norm: float) -> None:
+        """Clip the norm of the gradients."""
+        clip_gradient_norm(model, max_norm)
 
     def complete(self) -> None:
         """Do nothing."""

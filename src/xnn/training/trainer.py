@@ -16,7 +16,7 @@ from xnn import _checks, nn
 from xnn._typing import Array
 from xnn._version import __version__
 from xnn.errors import NonFiniteLoss
-from xnn.optim import ExponentialMovingAverage, Optimizer, clip_gradient_norm
+from xnn.optim import ExponentialMovingAverage, Optimizer
 from xnn.training import state
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, IntervalRow, epoch_row, is_judged
@@ -418,7 +418,7 @@ class Trainer:
         team, is_alone = self.team, isinstance(self.team, Alone)
         if step_hooks and not is_alone:
             step_hooks = [partial(self._apart, hook) for hook in step_hooks]
-        others_read = not is_plain or bool(clip_norm) or self._read_at_steps
+        others_read = not is_plain or self._read_at_steps
         # Reading costs nothing on NumPy; on a device it would mean waiting, and several ranks have to do it together.
         may_glance = self.model.backend.library == "numpy" and is_alone
         glance = perf_counter() + _GLANCE if may_glance else math.inf
@@ -436,7 +436,7 @@ class Trainer:
             else:
                 self._pull(loss, loss_pullback, pullback)
             if clip_norm:
-                clip_gradient_norm(self.model, clip_norm)
+                team.clip(self.model, clip_norm)
             step_optimizer()
             self.last_lr = optimizer.lr
             if average is not None:
