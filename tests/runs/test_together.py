@@ -1,6 +1,7 @@
 """Runs of several ranks, which are threads here: the same run, whatever their number, and one that writes."""
 
 import dataclasses
+import itertools
 import json
 import re
 
@@ -102,6 +103,21 @@ def test_a_run_goes_on_with_any_number_of_ranks(tmp_path_factory, before, after,
     if before == after:
         assert numbers(resumed[0]) == numbers(whole[0])
         np.testing.assert_array_equal(resumed[0].model.parameters.flat, whole[0].model.parameters.flat)
+
+
+def test_batch_norm_takes_what_was_asked_for(tmp_path):
+    """Of one rank both are the same; of two, local statistics train differently, also once the run is resumed."""
+    small, weights = {"model": "cnn", "hidden": 4, "batch_size": 100, "epochs": 1}, {}
+    for kind, size in itertools.product(("sync", "local"), (1, 2)):
+        results = run(size, tmp_path / f"{kind}-{size}", **small, batch_norm=kind)
+        weights[kind, size] = results[0].model.parameters.flat
+    np.testing.assert_array_equal(weights["local", 1], weights["sync", 1])
+    np.testing.assert_allclose(weights["sync", 2], weights["sync", 1], rtol=1e-6, atol=1e-9)
+    assert np.max(np.abs(weights["local", 2] - weights["sync", 2])) > 1e-4
+    given = Settings(**SMALL | small, batch_norm="local", run_dir=str(tmp_path / "run"))
+    worlds(2, lambda world: train(given, world=world, callbacks=[StopAt(7)]))
+    resumed = worlds(2, lambda world: resume(tmp_path / "run", world=world))
+    np.testing.assert_array_equal(resumed[0].model.parameters.flat, weights["local", 2])
 
 
 class Saves(Callback):

@@ -332,6 +332,7 @@ def make_trainer(job: Job, callbacks: list[Callback], world: World | None = None
         held_out=job.held_out_name,
         predict=predictor(job.model, settings.test_views or 1),
         world=world,
+        sync_batch_norm=settings.batch_norm == "sync",
     )
 
 

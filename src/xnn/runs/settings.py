@@ -183,6 +183,12 @@ class Settings:
         "recipe's)",
         choices=PRECISIONS,
     )
+    batch_norm: str = _training(
+        "of several ranks: whether batch normalization takes the mean and variance of the whole batch, or of each "
+        "rank's images",
+        "sync",
+        choices=("sync", "local"),
+    )
     early_stopping: int = _training(
         "stop after N evaluations without a better validation loss, 0 for never", 0, check=AT_LEAST_ZERO
     )
