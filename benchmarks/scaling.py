@@ -4,8 +4,8 @@ Usage: ``python -m benchmarks.scaling [--ranks N] [--repeats N] [--only TEXT] [-
 [--json FILE]``, where mpi4py and ``mpiexec`` are installed. One process with N threads and N ranks of one thread each
 take turns; the table has the medians.
 
-With ``--wire`` the ranks' gradients go over a wire with that latency, in seconds, and so many bytes a second: then what
-counts is the share of that time which the backward pass hides.
+With ``--wire`` the ranks' messages go over a wire with that latency, in seconds, and so many bytes a second, as in
+`benchmarks.scaling_model`: then what counts is the share of the gradients' time which the backward pass hides.
 """
 
 import argparse
@@ -45,9 +45,7 @@ def main() -> None:
     parser.add_argument("--wire", nargs=2, metavar=("LATENCY", "BYTES_PER_SECOND"), default=[], help="see above")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every turn to this file")
     arguments = parser.parse_args()
-    program = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    if program is None:
-        parser.error(f"there is no mpiexec: {to_install('mpi')}")
+    as_ranks(arguments.ranks, [])  # or there is no mpiexec
     about = machine.describe(arguments.ranks, ("xnn-array", "numpy", "mpi4py"))
     print_circumstances(about)
     print_heading(COLUMNS)
@@ -59,21 +57,28 @@ def main() -> None:
         turns: dict[str, list[Any]] = {"threads": [], "ranks": []}
         for _ in range(arguments.repeats):
             turns["threads"].append(run(child, arguments.ranks))
-            turns["ranks"].append(run([program, "-n", str(arguments.ranks), *child], 1))
+            turns["ranks"].append(run(as_ranks(arguments.ranks, child), 1))
         figures.append({"recipe": recipe, "batch": batch, **turns})
         print_row(cells(figures[-1]))
     if arguments.json:
         arguments.json.write_text(json.dumps({**about, "wire": arguments.wire, "figures": figures}, indent=2) + "\n")
 
 
-def run(command: list[str], threads: int) -> dict[str, float]:
-    """Run the program with so many threads a process, and return its figures."""
+def as_ranks(ranks: int, command: list[str]) -> list[str]:
+    """Return the command that starts so many ranks; one needs no ``mpiexec``."""
+    program = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if program is None and ranks > 1:
+        sys.exit(f"there is no mpiexec: {to_install('mpi')}")
+    return [program, "-n", str(ranks), *command] if program is not None and ranks > 1 else command
+
+
+def run(command: list[str], threads: int) -> Any:
+    """Run a program with so many threads a process, and return the JSON that it prints."""
     environment = os.environ | {variable: str(threads) for variable in machine.VARIABLES}
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode:
         sys.exit(f"{' '.join(command)} failed with code {result.returncode}; its error stands above")
-    figures: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
-    return figures
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def cells(row: dict[str, Any]) -> list[str]:
