@@ -11,7 +11,7 @@ from rich.console import Console
 
 from xnn import _few_threads
 from xnn._notes import note
-from xnn.runs import progress
+from xnn.training import progress
 
 resource = pytest.importorskip("resource", reason="the system has no such limit")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of threads on Linux alone")

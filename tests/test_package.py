@@ -18,7 +18,7 @@ HEAVY = {
 # Each part may import itself and what stands before it.
 ORDER = [
     ("_version", "_typing", "typing", "_tf32", "_notes", "_checks", "_arrays", "errors", "paths", "files", "texts"),
-    ("memory", "strict_json"),
+    ("_markup", "memory", "strict_json"),
     ("tensors",),
     ("_few_threads",),
     ("backends",),

@@ -14,8 +14,9 @@ from tests.reporting.runs import StopAfter, redescribe
 from tests.runs.rows import quick
 from xnn.cli.predict import main
 from xnn.data import load, pictures
+from xnn.data.png import png
 from xnn.reporting.evaluation import evaluate
-from xnn.reporting.pictures import png, read_picture
+from xnn.reporting.pictures import read_picture
 from xnn.reporting.saved import load_model
 from xnn.runs.run import train
 

@@ -8,8 +8,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests.runs.rows import quick
+from xnn.data.png import png
 from xnn.reporting.contents import contents_of
-from xnn.reporting.pictures import png
 from xnn.reporting.saved import SavedRun
 from xnn.runs.run import train
 from xnn.training import Callback

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.data import load
+from xnn.data.png import png
 from xnn.errors import DataError
 from xnn.reporting import answers as module
 from xnn.reporting.answers import answers, pictures_named
 from xnn.reporting.evaluation import probabilities
-from xnn.reporting.pictures import png
 from xnn.reporting.saved import load_model
 
 

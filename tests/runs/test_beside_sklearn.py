@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from xnn.data.png import png
 from xnn.errors import SettingError, UserError
-from xnn.reporting.pictures import png
 from xnn.runs import Settings
 from xnn.runs.beside_sklearn import Entrant, classifier_class, compare, markdown, plain_settings
 

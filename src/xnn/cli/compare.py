@@ -46,7 +46,8 @@ def _parser() -> Parser:
 def _run(given: argparse.Namespace) -> None:
     # Imported only now: they load libraries that compute and print, which --help and a mistyped flag do not need.
     from xnn.runs.beside_sklearn import COLUMNS, cells_of, compare, markdown
-    from xnn.runs.progress import print_line, table
+    from xnn.runs.progress import table
+    from xnn.training.progress import print_line
 
     chosen = {name: read_option(name, value) for name, value in vars(given).items() if name in FLAGS}
     console = make_console()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from xnn.kernels import threads
-from xnn.runs.progress import print_line
 from xnn.runs.settings import Settings
+from xnn.training.progress import print_line
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -18,9 +18,10 @@ from xnn.errors import RunError
 from xnn.kernels import threads
 from xnn.paths import expanded
 from xnn.runs.directory import default_path
-from xnn.runs.progress import print_line, table
+from xnn.runs.progress import table
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, flag
+from xnn.training.progress import print_line
 from xnn.training.view_averaging import over_views
 
 if TYPE_CHECKING:

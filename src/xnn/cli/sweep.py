@@ -155,8 +155,8 @@ def _parser() -> Parser:
 def _run(asked: Asked, signals: StopSignals) -> int:
     # Imported only now: they load libraries that compute, draw and print, which --help and a mistyped flag don't need.
     from xnn.cli.sweep_workers import Workers, share
-    from xnn.runs.progress import print_line
     from xnn.sweeps.sweep import Sweep
+    from xnn.training.progress import print_line
 
     settings = Settings(**asked.given)
     console = make_console(quiet=settings.quiet)
@@ -232,8 +232,9 @@ def _folder(settings: Settings, definition: "Definition") -> Path:
 
 
 def _end(sweep: "Sweep", fault: int, changes: dict[str, Any], signals: StopSignals, console: "Console") -> int:
-    from xnn.runs.progress import print_line, table
+    from xnn.runs.progress import table
     from xnn.sweeps import outcome, picture
+    from xnn.training.progress import print_line
 
     say = partial(print_line, console)
     outcome.write_csv(sweep)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from xnn.cli.frame import code_of, is_out_of_memory
 from xnn.cli.signals import StopSignals
-from xnn.runs.progress import epoch_line
 from xnn.sweeps.sweep import Sweep
 from xnn.sweeps.trial import run_trial
 from xnn.training.callbacks import Callback
 from xnn.training.history import Row
+from xnn.training.progress import epoch_line
 
 if TYPE_CHECKING:
     from xnn.training.trainer import Trainer

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from xnn.cli.fleet import Child, Fleet, groups
 from xnn.cli.sweep_worker import OVER, PROGRAM, TRIAL
 from xnn.kernels import threads
-from xnn.runs.progress import print_line
 from xnn.runs.settings import Settings
 from xnn.sweeps.outcome import named, write_csv
 from xnn.sweeps.sweep import Sweep
+from xnn.training.progress import print_line
 
 if TYPE_CHECKING:
     from rich.console import Console

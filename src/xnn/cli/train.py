@@ -90,13 +90,15 @@ def _run(command: Command, signals: StopSignals, out: Outlet, crew: Crew) -> int
 
         return train_seeds(command.settings, command.changes, command.seeds, signals)
     # Imported only now: they load libraries that draw and print, which --help and a mistyped flag do not need.
-    from xnn.runs import progress, run
+    from xnn.runs import run
     from xnn.runs.assembly import prepare
+    from xnn.runs.progress import print_result
     from xnn.runs.together import Together
     from xnn.runs.warming import warm_up
+    from xnn.training.progress import print_line, reporter
 
     console = make_console(quiet=command.settings.quiet or not crew.leads)
-    report = partial(progress.print_line, console)
+    report = partial(print_line, console)
     if command.summary:
         if crew.leads:
             print(prepare(command.settings, report).model.summary())
@@ -109,9 +111,9 @@ def _run(command: Command, signals: StopSignals, out: Outlet, crew: Crew) -> int
         if crew.leads_host:
             warm_up(command.settings, report)
         return 0
-    shown = progress.reporter(console)
+    shown = reporter(console)
     heard: dict[str, Any] = {"warn": _warn, "report": report} if crew.leads else {"warn": lambda line: None}
-    heard["world"] = crew.world
+    heard |= {"world": crew.world, "progress": False}
     try:
         if command.resume is None:
             result = run.train(command.settings, callbacks=[shown, signals], **heard)
@@ -126,7 +128,7 @@ def _run(command: Command, signals: StopSignals, out: Outlet, crew: Crew) -> int
         code = 128 + (Together(crew.world).most(signals.received or 0) or signal.SIGINT)
         end = f"stopped and saved; {_how_to_go_on(result.directory)}"
     elif not result.was_complete and crew.leads:
-        progress.print_result(console, result.values)
+        print_result(console, result.values)
     if not result.was_complete:  # then it was said already
         report(end)
     _forgive(out, end)

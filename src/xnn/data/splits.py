@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from xnn import _markup
 from xnn._typing import ArrayLike
 from xnn.errors import DataError, SettingError
 
@@ -114,6 +115,12 @@ class Split:
         images = f"{count:,} image{'s' * (count != 1)} of {'x'.join(map(str, self.images.shape[1:]))}"
         return f"Split({images}, {self.images.dtype}, {classes:,} class{'es' * (classes != 1)})"
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: some images of each class."""
+        from xnn.data.showing import grid_of
+
+        return str(_markup.paragraph(self) + grid_of(self))
+
     def take(self, indices: HostArray) -> "Split":
         """Return a copy of the images and labels at `indices`."""
         return Split(self.images[indices], self.labels[indices])
@@ -171,6 +178,17 @@ class Dataset:
                     f"{self.name}: training images of shape {self.train.images.shape[1:]} do not fit "
                     f"{what} images of shape {split.images.shape[1:]}"
                 )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: some training images of each class, with its name."""
+        from xnn.data.showing import grid_of
+
+        counts = [f"{len(self.train):,} training", f"{len(self.test):,} test"]
+        if self.validation is not None:
+            counts.append(f"{len(self.validation):,} validation")
+        size = "x".join(map(str, self.image_shape))
+        about = f"{self.name}: {', '.join(counts)} images of {size}, {len(self.classes):,} classes, from {self.source}"
+        return str(_markup.paragraph(about) + grid_of(self.train, self.classes))
 
     @property
     def image_shape(self) -> tuple[int, ...]:

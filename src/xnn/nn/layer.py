@@ -5,7 +5,7 @@ import math
 import os
 from typing import Any, NamedTuple, Self
 
-from xnn import functional, kernels
+from xnn import _markup, functional, kernels
 from xnn._checks import is_size
 from xnn._typing import Array, Pullback, Shape
 from xnn.backends import DTYPES, Backend
@@ -255,6 +255,10 @@ class Layer(Model):
 
     def __repr__(self) -> str:
         return shown(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: of a built model the table of its layers."""
+        return self.summary()._repr_html_() if "parameters" in vars(self) else str(_markup.paragraph(self))
 
     def __copy__(self) -> Self:
         """Return an independent model: parts that two models shared could not be views of both models' vectors."""

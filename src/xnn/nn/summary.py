@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xnn import _markup
 from xnn._typing import Shape
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows of a model's table; ``str(summary)`` is the table.
+    """The rows of a model's table; ``str(summary)`` is the table, and a notebook shows it as one of its own.
 
     Attributes
     ----------
@@ -82,15 +83,26 @@ class Summary:
         """Floating-point operations of the products for one image in the forward pass."""
         return sum(row.flops for row in self.rows)
 
-    def __str__(self) -> str:
+    def _cells(self) -> list[tuple[str, ...]]:
+        """Return the table's texts: a header, the input, the layers, the total."""
         cells = [("layer", "", "output", "parameters", "FLOPs"), ("input", "", _shape(self.input_shape), "", "")]
         cells += [
             (row.name, row.layer, _shape(row.output_shape), f"{row.parameters:,}", f"{row.flops:,}")
             for row in self.rows
         ]
+        return [*cells, ("total", "", "", f"{self.parameters:,}", f"{self.flops:,}")]
+
+    def _note(self) -> str:
         frozen = self.parameters - self.trainable
-        note = f" ({frozen:,} frozen)" if frozen else ""
-        cells.append(("total", "", "", f"{self.parameters:,}", f"{self.flops:,}"))
+        return f" ({frozen:,} frozen)" if frozen else ""
+
+    def _repr_html_(self) -> str:
+        header, *rows = self._cells()
+        made = _markup.table(header, rows, right=(3, 4))
+        return str(made + _markup.paragraph(self._note().strip())) if self._note() else str(made)
+
+    def __str__(self) -> str:
+        cells = self._cells()
         widths = [max(len(row[column]) for row in cells) for column in range(5)]
         lines = [
             "  ".join(
@@ -100,7 +112,7 @@ class Summary:
             for row in cells
         ]
         rule = "-" * max(len(line) for line in lines)
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1] + note])
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1] + self._note()])
 
 
 def summarize(model: "Layer", layers: "Mapping[str, Layer]") -> Summary:

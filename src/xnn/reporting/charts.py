@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from xnn.runs.curves import needs_logarithm
+from xnn.training.plotting import needs_logarithm
 
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 14, 36

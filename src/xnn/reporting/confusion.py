@@ -5,11 +5,11 @@ import math
 import numpy as np
 from markupsafe import Markup
 
+from xnn.data.png import data_uri
 from xnn.data.splits import HostArray
 from xnn.reporting.evaluation import MOST_COUNTED, Evaluation
 from xnn.reporting.filters import ADDS, SUBTRACTS
 from xnn.reporting.markup import joined, scrolling
-from xnn.reporting.pictures import data_uri
 from xnn.reporting.values import short
 
 MOST_CELLS = 20

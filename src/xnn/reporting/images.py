@@ -6,11 +6,12 @@ import numpy as np
 from markupsafe import Markup
 
 from xnn.data import Split
+from xnn.data.png import data_uri
 from xnn.data.splits import HostArray
 from xnn.reporting.evaluation import Evaluation
 from xnn.reporting.filters import Filters
 from xnn.reporting.markup import joined, scrolling
-from xnn.reporting.pictures import MOST_PIXELS_OF_MANY, data_uri, small, visible
+from xnn.reporting.pictures import MOST_PIXELS_OF_MANY, small, visible
 from xnn.reporting.samples import Samples
 from xnn.reporting.values import short
 

@@ -1,14 +1,10 @@
-"""A user's own picture as the input of a model, and arrays as PNG files for a page.
+"""A user's own picture as the input of a model, and images made fit for a page.
 
 `xnn.data.preparing` has the steps, which a folder's images went through before training. Then light and dark are
 exchanged, where that is asked for; the model's normalization comes last.
 """
 
-import base64
-import io
 import os
-
-import numpy as np
 
 from xnn.data.preparing import MODES, prepared_file
 from xnn.data.splits import HostArray
@@ -45,17 +41,6 @@ def read_picture(path: str | os.PathLike[str], image_shape: tuple[int, int, int]
     return 255 - pixels if invert else pixels
 
 
-def png(pixels: HostArray) -> bytes:
-    """Return (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) of uint8 as the bytes of a PNG file."""
-    from PIL import Image
-
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[..., 0]
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
 def visible(image: HostArray) -> HostArray:
     """Return what a PNG can hold of an image (h, w, c): grey, RGB, or else its first channel."""
     return image if image.shape[-1] in (1, 3) else image[..., :1]
@@ -65,8 +50,3 @@ def small(pixels: HostArray, most: int = MOST_PIXELS) -> HostArray:
     """Return (h, w, ...) with at most `most` rows and columns."""
     stride = -(-max(pixels.shape[:2]) // most)
     return pixels[::stride, ::stride]
-
-
-def data_uri(pixels: HostArray) -> str:
-    """Return pixels as a PNG in a ``data:`` address, for the ``src`` of an ``img``."""
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")

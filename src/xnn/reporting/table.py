@@ -45,7 +45,8 @@ def print_table(console: "Console", runs: Sequence[SavedRun]) -> None:
     """Print the rows of some runs as a table or, if the terminal is too narrow, one value below the other."""
     from rich.cells import cell_len
 
-    from xnn.runs.progress import print_line, table
+    from xnn.runs.progress import table
+    from xnn.training.progress import print_line
 
     rows = [summary(run) for run in runs]
     width = sum(max(len(name), *(cell_len(row[name]) for row in rows)) + 3 for name in rows[0]) + 1

@@ -1,25 +1,16 @@
 """curves.png: the course of a run in three charts."""
 
-import contextlib
 import io
-import os
-import sys
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from xnn.training.history import History, IntervalRow
+from xnn.training.plotting import FAINT, HELD_OUT, INK, TRAIN, needs_logarithm, plain_figure
 from xnn.training.view_averaging import of_one_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-TRAIN, HELD_OUT, FAINT, INK = "#2a6fbb", "#d9622b", "#9dbfe0", "#333333"
-
-_ALONE = threading.Lock()
-"""Matplotlib's settings belong to the whole process."""
 
 
 def draw(
@@ -48,50 +39,6 @@ def draw(
     """
     with plain_figure((12.0, 4.2)) as figure:
         return _picture(figure, history, intervals, title, held_out, of_one_view(held_out, views))
-
-
-@contextlib.contextmanager
-def plain_figure(size: tuple[float, float]) -> "Iterator[Figure]":
-    """Give an empty figure of a size in inches, drawn with Matplotlib's own settings in the ``with`` block."""
-    with _ALONE, _plain_matplotlib():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=size, dpi=120, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-@contextlib.contextmanager
-def _plain_matplotlib() -> Iterator[None]:
-    """Draw with Matplotlib's defaults, whatever the user's matplotlibrc and environment say, without changing them."""
-    _import_matplotlib()
-    import matplotlib
-
-    # Its warnings are about appearance, such as a letter that the font lacks.
-    with warnings.catch_warnings(action="ignore"):
-        plain: dict[Any, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
-        with matplotlib.rc_context(plain):
-            yield
-
-
-def _import_matplotlib() -> None:
-    """Import Matplotlib even if MPLBACKEND names a backend that is not installed.
-
-    Notebooks set it to their own backend for the commands that they start. Then the import of Matplotlib fails halfway
-    and cannot be repeated.
-    """
-    if "matplotlib" in sys.modules:
-        return
-    name = os.environ.pop("MPLBACKEND", None)
-    try:
-        import matplotlib
-    finally:
-        if name is not None:
-            os.environ["MPLBACKEND"] = name
-    if name:
-        with contextlib.suppress(ValueError):  # it is not installed
-            matplotlib.rcParams["backend"] = name
 
 
 def _picture(
@@ -127,14 +74,6 @@ def _draw_loss(axes: "Axes", history: History, intervals: Sequence[IntervalRow],
         # A single point says little on a stretched axis, so show how far it is above 0.
         axes.set_ylim(bottom=0.0)
     axes.legend(frameon=False, fontsize=9, loc="best")
-
-
-def needs_logarithm(values: Sequence[float]) -> bool:
-    """Return whether losses fall so far that a logarithm shows them better.
-
-    A loss of zero, or close to it, would stretch a logarithmic axis too much.
-    """
-    return bool(values) and min(values) >= 1e-300 and 20.0 * min(values) < max(values) < 1e6 * min(values)
 
 
 def _draw_accuracy(axes: "Axes", history: History, held_out: str, label: str) -> None:

@@ -2,7 +2,7 @@
 
 import io
 
-from xnn.runs.curves import FAINT, HELD_OUT, INK, TRAIN, needs_logarithm, plain_figure
+from xnn.training.plotting import FAINT, HELD_OUT, INK, TRAIN, needs_logarithm, plain_figure
 from xnn.training.rate_finder import RangeTest
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from xnn import kernels
+from xnn import _markup, kernels
 from xnn._typing import Report
 from xnn.distributed.world import World
 from xnn.errors import RunError
@@ -59,6 +59,13 @@ class Result:
     _model: Any = dataclasses.field(repr=False)
     was_complete: bool = False
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where the run is, its accuracy, the curves."""
+        about = "the run was stopped; resume it"
+        if self.values is not None:
+            about = f"test accuracy {100 * self.values['test_accuracy']:.2f} %, in {self.values['seconds']:.1f} s"
+        return str(_markup.paragraph(f"{self.directory}: {about}")) + self.history._repr_html_()
+
     @functools.cached_property
     def model(self) -> Any:
         """The trained model, or the half-trained one.
@@ -76,6 +83,7 @@ def train(
     warn: Report | None = None,
     world: World | None = None,
     test: bool = True,
+    progress: bool | None = None,
 ) -> Result:
     """Train as the settings say and write a run directory.
 
@@ -95,6 +103,9 @@ def train(
     test
         Whether the run ends with the test set, its result and its model. Without, it stays as a kill after the last
         epoch would leave it, so that `resume` can do that later.
+    progress
+        Whether to show how far training has come. By default it is shown in a notebook, unless the settings are to be
+        quiet, and nowhere else.
 
     Raises
     ------
@@ -127,7 +138,7 @@ def train(
     with together.directory(created) as directory:
         _introduce(job, directory, say, together)
         with _trainer(job, directory, callbacks, together) as trainer:
-            return _fit(job, directory, trainer, say, warn or say, together, test)
+            return _fit(job, directory, trainer, say, warn or say, together, test, progress)
 
 
 def resume(
@@ -139,6 +150,7 @@ def resume(
     download: bool = False,
     world: World | None = None,
     test: bool = True,
+    progress: bool | None = None,
     **changes: Any,
 ) -> Result:
     """Continue the run in a directory from its newest sound checkpoint; leave a complete run as it is.
@@ -157,7 +169,7 @@ def resume(
         which names it, may come from a stranger.
     world
         As for `train`; there may be more ranks than before, or fewer.
-    test
+    test, progress
         As for `train`.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
@@ -172,9 +184,8 @@ def resume(
     together.agree_on({"--resume": str(path)})
     together.agree_on_settings(Settings(**changes))
     with together.directory(lambda: RunDirectory.open(path)) as directory:
-        return _resume(
-            directory, changes, callbacks, report, warn or report or (lambda line: None), download, together, test
-        )
+        heard = warn or report or (lambda line: None)
+        return _resume(directory, changes, callbacks, report, heard, download, together, test, progress)
 
 
 def _resume(
@@ -186,6 +197,7 @@ def _resume(
     download: bool,
     together: Together,
     test: bool,
+    progress: bool | None,
 ) -> Result:
     say = report or (lambda line: None)
     first = together.first
@@ -216,7 +228,7 @@ def _resume(
         if changes:
             first(reopened)
         say(resuming.whence(saved))
-        return _fit(job, directory, trainer, say, warn, together, test)
+        return _fit(job, directory, trainer, say, warn, together, test, progress)
 
 
 def _taken(
@@ -280,11 +292,20 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback], t
 
 
 def _fit(
-    job: Job, directory: RunDirectory, trainer: Trainer, say: Report, warn: Report, together: Together, test: bool
+    job: Job,
+    directory: RunDirectory,
+    trainer: Trainer,
+    say: Report,
+    warn: Report,
+    together: Together,
+    test: bool,
+    progress: bool | None,
 ) -> Result:
+    if progress is None and job.settings.quiet:
+        progress = False
     with _may_go_on(directory):
         together.first(lambda: directory.cut_back(trainer.step, trainer.history))
-        history = trainer.fit(job.train, job.held_out, until=known(job.settings.epochs))
+        history = trainer.fit(job.train, job.held_out, until=known(job.settings.epochs), progress=progress)
         if trainer.epoch < known(job.settings.epochs) and not trainer.interrupted:
             say(f"ended after epoch {trainer.epoch} of {job.settings.epochs}: {trainer.stop_reason}")
         values = None if trainer.interrupted or not test else finish(job, directory, trainer, warn, together)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from xnn._typing import Report
 from xnn.errors import FolderGone, RunError
 from xnn.files import write_atomically
-from xnn.runs.curves import FAINT, HELD_OUT, INK, TRAIN, plain_figure
 from xnn.sweeps.outcome import PICTURE
 from xnn.sweeps.space import Choices, Range
 from xnn.sweeps.sweep import SCORES, Sweep
+from xnn.training.plotting import FAINT, HELD_OUT, INK, TRAIN, plain_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

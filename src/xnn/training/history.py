@@ -1,10 +1,16 @@
 """The rows that training records, one for each epoch, and one every so many steps."""
 
+import importlib
 import math
-from collections.abc import Iterable
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
+from xnn import _markup
+from xnn.errors import to_install
 from xnn.training.metrics import Metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Row(TypedDict):
@@ -43,7 +49,7 @@ class History(list[Row]):
     Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
     (spent on the training steps, but not on compiling kernels) and ``images_per_second``; and, where there is data to
     judge by, the loss, the accuracies and the trainer's `metrics` on it under ``validation_`` (or the trainer's other
-    `held_out` name).
+    `held_out` name). A notebook shows it as curves.
 
     Examples
     --------
@@ -86,6 +92,91 @@ class History(list[Row]):
         return "\n".join(
             "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
         )
+
+    def plot(
+        self,
+        metrics: Sequence[str] | None = None,
+        *,
+        axes: "Axes | Sequence[Axes] | None" = None,
+        label: str | None = None,
+    ) -> "Sequence[Axes]":
+        """Draw the curves with Matplotlib, and return the axes.
+
+        Parameters
+        ----------
+        metrics
+            What to draw, each in axes of its own: ``"loss"`` stands for the losses of all data sets; so do
+            ``"accuracy"``, ``"top5_accuracy"`` and the trainer's own metrics, such as ``"f1"``. A column's name,
+            such as ``"lr"``, stands for itself. By default the loss and, where there is one, the accuracy.
+        axes
+            Those that an earlier call returned, or others of your own, to draw several histories over one another.
+        label
+            What the legend calls this history. With a label each history has its own colour, and training is dashed.
+
+        Returns
+        -------
+        sequence of Axes
+            One for each metric; ``axes[0].figure`` is the figure.
+
+        Raises
+        ------
+        ValueError
+            There are no epochs, no such metric, or not as many axes as metrics.
+
+        Examples
+        --------
+        >>> import matplotlib
+        >>> matplotlib.use("agg")  # only where there is no screen
+        >>> from xnn.training import History
+        >>> fast = History([{"epoch": 1, "train_loss": 0.9}, {"epoch": 2, "train_loss": 0.2}])
+        >>> slow = History([{"epoch": 1, "train_loss": 0.9}, {"epoch": 2, "train_loss": 0.7}])
+        >>> axes = fast.plot(label="lr 0.1")
+        >>> axes = slow.plot(axes=axes, label="lr 0.01")
+        >>> len(axes)
+        1
+        """
+        from xnn.training import plotting
+
+        return plotting.plot(self, metrics, axes, label)
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with a row for each epoch, by its number, and NaN where there is no value.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            pandas is not installed.
+
+        Examples
+        --------
+        >>> from xnn.training import History
+        >>> rows = [{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25, "test_loss": 0.75}]
+        >>> frame = History(rows).to_pandas()
+        >>> float(frame["train_loss"].min())
+        0.25
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"to_pandas needs pandas, which is not installed: {to_install('pandas')}", name=error.name
+            ) from error
+        names = dict.fromkeys(["epoch", *(name for row in self for name in row)])
+        frame = pandas.DataFrame({name: self.column(name) for name in names})
+        # What has no value at all would be of objects.
+        empty = {name: float for name in names if name != "epoch" and frame[name].isna().all()}
+        return frame.astype({"epoch": int} | empty).set_index("epoch")
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the curves."""
+        if not self:
+            return str(_markup.paragraph(self))
+        from xnn.data.png import as_uri
+        from xnn.training import plotting
+
+        last = "; ".join(f"{name.replace('_', ' ')} {_cell(value)}" for name, value in self[-1].items())
+        curves = _markup.image(as_uri(plotting.picture(self)), f"Curves of {len(self)} epochs", width=plotting.WIDTH)
+        return str(_markup.paragraph(f"The last row: {last}") + curves)
 
 
 def judged_on(rows: Iterable[Row]) -> str:

@@ -108,7 +108,7 @@ def find_lr(
     trial.schedule = lambda step: lowest * (highest / lowest) ** ((step - recorder.first) / (steps - 1))
     trial.callbacks, trial.log_every = [recorder], 1
     try:
-        trial.fit(train, epochs=steps, batch_size=batch_size)
+        trial.fit(train, epochs=steps, batch_size=batch_size, progress=False)
     except NonFiniteLoss:
         # How the test ends where the rate becomes too high; at the lowest rates something else is wrong.
         if len(recorder.losses) < _FEWEST:

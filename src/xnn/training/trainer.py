@@ -17,7 +17,7 @@ from xnn._typing import Array
 from xnn._version import __version__
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer
-from xnn.training import state
+from xnn.training import showing, state
 from xnn.training.callbacks import Callback
 from xnn.training.history import History, IntervalRow, epoch_row, is_judged
 from xnn.training.loaders import Data, Loader, closing, facts_of, loader_of, what_is_not_finite
@@ -187,6 +187,7 @@ class Trainer:
         self._read_at_steps = self._read_at_intervals = True
         self._train: Loader | None = None
         self.evaluating = False
+        self.evaluated = self.to_evaluate = 0
         self.epoch_sums, self.interval_sums = Sums(), Sums()
         self._meter = self._new_meter()
         self._add_losses = nn.LossSum().forward
@@ -199,6 +200,7 @@ class Trainer:
         epochs: int | None = None,
         until: int | None = None,
         batch_size: int = 128,
+        progress: bool | None = None,
     ) -> History:
         """Train for `epochs` more epochs, or until there are `until` in all.
 
@@ -216,6 +218,8 @@ class Trainer:
             already. Give either this or `epochs`.
         batch_size
             For arrays.
+        progress
+            Whether to show how far training has come. By default it is shown in a notebook and nowhere else.
 
         Returns
         -------
@@ -246,7 +250,7 @@ class Trainer:
         self.model.backend.activate()
         # Overflow shows up as a loss that is not finite, which is an error here, not a warning.
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with self.clock.running(), self.model.computing(), quiet:
+        with showing.fitting(self, progress), self.clock.running(), self.model.computing(), quiet:
             self._call("fit_begin")
             while self.epoch < total and not self._stops():
                 self._run_epoch(train, validation)
@@ -330,10 +334,15 @@ class Trainer:
         """The highest learning rate of the schedule; without a schedule, the optimizer's own."""
         return float(getattr(self.schedule, "lr", self.optimizer.lr))
 
-    def evaluate(self, data: Data, *, batch_size: int = 128) -> Metrics:
-        """Return loss, accuracies and metrics over all of `data`, with the averaged weights where there are some."""
-        loader = self.team.shared(self._loader(data, batch_size, shuffle=False))
-        with self.model.backend.current():
+    def evaluate(self, data: Data, *, batch_size: int = 128, progress: bool | None = None) -> Metrics:
+        """Return loss, accuracies and metrics over all of `data`, with the averaged weights where there are some.
+
+        `batch_size` is for arrays. `progress` says whether to show a bar; by default a notebook shows one if it takes
+        more than a moment.
+        """
+        whole = self._loader(data, batch_size, shuffle=False)
+        loader = self.team.shared(whole)
+        with showing.evaluating(self, whole.images, progress), self.model.backend.current():
             return self._evaluate(loader, self.predict, interruptible=False)
 
     def state_dict(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
@@ -516,6 +525,7 @@ class Trainer:
         """Pass over `data` without training; raise `_Interrupted` if asked to stop on the way."""
         sums, meter, metrics = Sums(), self._new_meter(top5=True), copy.deepcopy(self.metrics)
         self.evaluating = True
+        self.evaluated, self.to_evaluate = 0, len(data)
         try:
             averaged = nullcontext() if self.average is None else self.average.applied()
             with averaged, closing(data.epoch(0)) as batches:
@@ -531,6 +541,7 @@ class Trainer:
                                 metric.update(*whole)
                     if meter.add(loss, output, labels):
                         meter.flush(sums)
+                    self.evaluated += 1
         finally:
             self.evaluating = False
         meter.flush(sums)
