@@ -1,6 +1,7 @@
 """The code in the README and the docs runs as it stands there, and the pages keep to what was agreed on."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -9,13 +10,30 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = [path for path in (ROOT / "docs").glob("*.py") if path.name != "conf.py"]
+SERVICES = ["wandb", "mlflow"]
+LOGGERS = [f"{service}_logger.py" for service in SERVICES]
+EXAMPLES = [path for path in (ROOT / "docs").glob("*.py") if path.name not in ("conf.py", *LOGGERS)]
 PAGES = [
     path
     for path in [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "derivations").glob("*.md"))]
     if path.name != "changelog.md"
 ]
 """All pages but the API's, which are as long as what they document, and the changelog."""
+STAND_IN = """
+import json
+import types
+
+def _noting(name):
+    def call(*given, **named):
+        with open("calls.jsonl", "a") as file:
+            print(json.dumps([name, given, named]), file=file)
+        return types.SimpleNamespace(log=_noting("log"), finish=_noting("finish"))
+    return call
+
+for _name in ("init", "start_run", "log_params", "log_metrics", "end_run"):
+    globals()[_name] = _noting(_name)
+"""
+"""Notes the calls that would go to a service."""
 
 
 def run(code, folder):
@@ -65,6 +83,23 @@ def test_the_other_side_of_a_comparison_runs(page, side, package, tmp_path, monk
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     run(program(page, side), tmp_path)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_loggers_send_each_epoch_to_their_service(service, tmp_path):
+    (tmp_path / f"{service}.py").write_text(STAND_IN, encoding="utf-8")
+    table = run((ROOT / "docs" / f"{service}_logger.py").read_text(encoding="utf-8"), tmp_path)
+    calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text(encoding="utf-8").splitlines()]
+    names = {
+        "wandb": ["init", "log", "log", "finish"],
+        "mlflow": ["start_run", "log_params", *["log_metrics"] * 2, "end_run"],
+    }
+    assert [name for name, _, _ in calls] == names[service]
+    rows = [(given[0], named["step"]) for name, given, named in calls if name in ("log", "log_metrics")]
+    assert [step for _, step in rows] == [rows[0][1], 2 * rows[0][1]]
+    assert f"{rows[1][0]['train_loss']:.4g}" in table
+    assert all(value is not None for row, _ in rows for value in row.values()) or service == "wandb"
+    assert '"model": "mlp"' in json.dumps(calls)
 
 
 def test_there_are_examples():

@@ -15,7 +15,13 @@ ROOT = Path(__file__).parent.parent
 SOURCE = Path(xnn.__file__).parent
 PAGES = sorted((ROOT / "docs" / "api").glob("*.md"))
 PACKAGES = ("xnn", *(f"xnn.{name}" for name in ("data", "functional", "nn", "optim", "recipes", "runs", "training")))
-NEEDS = {"xnn.testing.strategies": "hypothesis", "xnn.sklearn": "sklearn", "xnn.exporting": "ndonnx"}
+NEEDS = {
+    "xnn.testing.strategies": "hypothesis",
+    "xnn.sklearn": "sklearn",
+    "xnn.exporting": "ndonnx",
+    "xnn.training.history": "pandas",
+    "xnn.training.tensorboard": "tensorboard",
+}
 """Packages without which a module cannot be imported."""
 
 NOT_RUN = {"xnn.distributed.world.World"}

@@ -21,7 +21,10 @@ GROUPS = {
 
 METAVARS = {str: "NAME", int: "N", float: "X", tuple: "A,B"}
 
-BESIDE_RESUME = ("epochs", "backend", "dtype", "precision", "threads", "data_dir", "keep", "checkpoint_every", "quiet")
+BESIDE_RESUME = (
+    *("epochs", "backend", "dtype", "precision", "threads", "data_dir", "keep", "checkpoint_every", "tensorboard"),
+    "quiet",
+)
 """Settings that may change when a run is resumed."""
 
 _MOST_SEEDS = 1000

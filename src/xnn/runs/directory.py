@@ -9,6 +9,8 @@
     model.safetensors    the trained weights by name
     result.json          written when everything else is there: a folder with it is complete
     curves.png           drawn after that
+    events.out.tfevents.0000000000.xnn
+                         with --tensorboard; another one each time the run is resumed
     .lock                locked by the process that trains
 """
 

@@ -100,7 +100,7 @@ def description(job: Job) -> dict[str, Any]:
     }
 
 
-PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "checkpoint_every", "log_every")
+PLACES = ("data_dir", "run_dir", "backend", "quiet", "keep", "checkpoint_every", "log_every", "tensorboard")
 """Settings that say where and how a run was made, not what it computed."""
 
 

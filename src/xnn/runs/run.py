@@ -20,6 +20,7 @@ from xnn.runs.finishing import description, finish
 from xnn.runs.saving import Checkpoint
 from xnn.runs.settings import Settings, known
 from xnn.runs.together import Together
+from xnn.runs.watching import check_tensorboard, events
 from xnn.training.callbacks import Callback
 from xnn.training.history import History
 from xnn.training.trainer import Trainer
@@ -125,6 +126,7 @@ def train(
     say = report or (lambda line: None)
     together = Together(world)
     together.agree_on_settings(settings)
+    check_tensorboard(settings, together)
     together.introduce(settings.threads, say)
     given = expanded(settings.run_dir, "--run-dir", RunError) if settings.run_dir else None
     if given is not None:
@@ -173,7 +175,7 @@ def resume(
         As for `train`.
     **changes
         Settings to replace: ``epochs``, ``backend``, ``dtype``, ``precision``, ``threads``, ``data_dir``, ``keep``,
-        ``checkpoint_every``, ``quiet``.
+        ``checkpoint_every``, ``tensorboard``, ``quiet``.
 
     Raises
     ------
@@ -206,6 +208,7 @@ def _resume(
     if result is not None:
         history = History(first(lambda: complete.tidy(directory, settings, result, say, warn)))
         return Result(directory.path, history, result, None, was_complete=True)
+    check_tensorboard(settings, together)
     together.introduce(settings.threads, say)
     if together.world is not None and "backend" not in changes and (settings.backend or "").startswith("cupy:"):
         settings = dataclasses.replace(settings, backend="cupy")  # one process's device is not that of every rank
@@ -288,7 +291,9 @@ def _trainer(job: Job, directory: RunDirectory, callbacks: Sequence[Callback], t
             at_start=settings.from_ is not None,
             model=description(job),
         )
-        yield make_trainer(job, [checkpoint, RunLog(directory), *callbacks], together.world)
+        # Before the checkpoint, which is what a resumed run goes back to.
+        watching = [events(job, directory)] if settings.tensorboard and together.is_first else []
+        yield make_trainer(job, [*watching, checkpoint, RunLog(directory), *callbacks], together.world)
 
 
 def _fit(

@@ -201,6 +201,7 @@ class Settings:
         "how often to save within an epoch: 500 (steps), 90s, 10m or 2h; 0 for never", "10m", metavar="N", check=EVERY
     )
     log_every: int = _run("steps between two lines of intervals.jsonl", 50, check=AT_LEAST_ONE)
+    tensorboard: bool = _run("also write events for TensorBoard into the run directory", False)
     quiet: bool = _run("print only errors", False)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Metrics
 from xnn.training.rate_finder import RangeTest, find_lr
 from xnn.training.scores import F1, ClassScores, Metric, Precision, Recall, TopKAccuracy, class_scores
+from xnn.training.tensorboard import TensorBoard
 from xnn.training.trainer import Trainer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Precision",
     "RangeTest",
     "Recall",
+    "TensorBoard",
     "TopKAccuracy",
     "Trainer",
     "calibration",
