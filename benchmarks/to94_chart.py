@@ -35,7 +35,7 @@ def chart(figures: Mapping[str, Any]) -> str:
     longest = max(row["seconds"] for row in rows)
     step = next((step for step in STEPS if longest <= 8 * step), STEPS[-1])
     last = step * math.ceil(longest / step)
-    floor = math.floor(10 * min(row["accuracy"] for row in rows)) / 10
+    floor = min(math.floor(10 * min(row["accuracy"] for row in rows)) / 10, 0.9)
 
     def x(seconds: float) -> float:
         return LEFT + (RIGHT - LEFT) * seconds / last

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from benchmarks import machine, record_torch, to94, to94_chart
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xnn import data, nn
@@ -74,6 +74,7 @@ def test_a_run_goes_on_with_what_is_missing(small_set, tmp_path, capsys):
     assert [line.partition(":")[0] for line in printed.splitlines()] == [each["title"] for each in both.values()]
 
 
+@example({"xnn": [(1.0, 1.0)]})
 @given(
     st.dictionaries(
         st.sampled_from(("xnn", "torch")),
