@@ -132,19 +132,20 @@ class WatchedSum(GradientSum):
         super().__init__(*arguments)
         self._events: deque[dict[str, Any]] = deque()
 
-    def _send(self, bucket: Any) -> None:
+    def soon(self, call: Any) -> None:
+        """Note that the thread has something to do."""
         self._events.append(self.world.recorder.add("bucket"))
-        super()._send(bucket)
+        super().soon(call)
 
-    def _sum(self, flat: Any, bucket: Any) -> None:
+    def _timed(self, call: Any) -> None:
         self.world.summed, begun = self._events.popleft(), time.perf_counter()
-        super()._sum(flat, bucket)
+        super()._timed(call)
         self.world.summed["local"] += time.perf_counter() - begun
 
-    def finish(self) -> None:
+    def settle(self) -> None:
         """Wait, off the clock."""
         recorder, begun = self.world.recorder, time.perf_counter()
-        super().finish()
+        super().settle()
         recorder.lose(begun)
         recorder.add("wait")
 

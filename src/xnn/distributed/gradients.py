@@ -1,7 +1,7 @@
 """Adding up the gradients of all ranks while the backward pass goes on."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,7 +59,7 @@ class GradientSum:
     is_whole : bool
         Whether the last sums went to all ranks.
     seconds, waited : float
-        How long sums have taken in all, and how long `finish` has waited for them: what was not hidden behind the pass.
+        How long the thread has been at work in all, and how long others have waited for it: what was not hidden.
     """
 
     def __init__(self, world: World, model: Layer, owners: Mapping[int, int] | None = None) -> None:
@@ -92,13 +92,21 @@ class GradientSum:
 
     def finish(self) -> None:
         """Wait until the model's gradients are the sums; raise what went wrong on the way."""
-        begun = time.perf_counter()
         self.abandon()
         for bucket in self._buckets:
             if bucket.missing:
                 # The same ones are missing on all ranks.
                 for start, stop, places in _runs(bucket.reached):
                     self._send(_Bucket(start, stop, bucket.is_owned, places=places))
+        self.settle()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Have the thread make a call, after all that it was given before."""
+        self._sums.append(self._thread.submit(self._timed, call))
+
+    def settle(self) -> None:
+        """Wait until the thread has done all that it was given; raise what went wrong."""
+        begun = time.perf_counter()
         self.world.hurries = True
         try:
             for each in self._sums:
@@ -123,10 +131,15 @@ class GradientSum:
 
     def _send(self, bucket: _Bucket) -> None:
         flat = self.model.gradients.unread()[0]
-        self._sums.append(self._thread.submit(self._sum, flat, bucket))
+        self.soon(partial(self._sum, flat, bucket))
+
+    def _timed(self, call: Callable[[], None]) -> None:
+        begun = time.perf_counter()
+        call()
+        self.seconds += time.perf_counter() - begun
 
     def _sum(self, flat: Array, bucket: _Bucket) -> None:
-        begun, backend = time.perf_counter(), self.model.backend
+        backend = self.model.backend
         # Overflow shows up as a loss that is not finite; NumPy's warnings are those of a thread.
         with backend.current(), np.errstate(over="ignore", invalid="ignore"):
             if bucket.is_owned and not self.is_whole:
@@ -137,7 +150,6 @@ class GradientSum:
                     self.world.add_up(piece, GRADIENTS)
                 else:
                     piece[...] = backend.asarray(self.world.sum(backend.to_numpy(piece), GRADIENTS))
-        self.seconds += time.perf_counter() - begun
 
     def _sum_at_owners(self, flat: Array, bucket: _Bucket) -> None:
         """Do the first half of a sum: send each piece to its owner, who adds them up."""

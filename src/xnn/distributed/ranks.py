@@ -94,7 +94,7 @@ class Ranks:
 
     def begin(self, whole: bool = True) -> None:
         """Await the gradients of a backward pass; see `xnn.training.team.Team.begin`."""
-        self._matrices.begin()
+        self._matrices.begin(self.gradients)
         self.gradients.begin(whole)
 
     def finish(self) -> None:

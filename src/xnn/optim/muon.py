@@ -34,12 +34,20 @@ class Matrix(NamedTuple):
         """Position after the last."""
         return self.start + self.size
 
+    @property
+    def work(self) -> int:
+        """How much there is to multiply in an update, beside that of other matrices."""
+        return self.size * min(self.rows, self.columns)
+
 
 class Owners(Protocol):
     """Several processes that train one model; each matrix is updated by one of them, its owner."""
 
     def own(self, matrices: Sequence[Matrix]) -> Sequence[Matrix]:
-        """Return those that this process owns."""
+        """Return those that this process owns, in the order in which it should update them."""
+
+    def updated(self, matrix: Matrix) -> None:
+        """Take note that this process has updated one of them; it may be called by several threads at once."""
 
     def gather(self, matrices: Sequence[Matrix]) -> None:
         """Give all processes all of these matrices' parameters, as their owners have them."""
@@ -191,9 +199,14 @@ class Muon(Optimizer):
                 self.model.backend.xp.reshape(vector[matrix.start : matrix.stop], shape, copy=False)
                 for vector in vectors
             )
-            updates.append(partial(self._update, parameter, gradient, {"velocity": velocity}, weight_decay))
-            work.append(matrix.size * min(shape))
+            updates.append(partial(self._update_one, matrix, parameter, gradient, {"velocity": velocity}, weight_decay))
+            work.append(matrix.work)
         kernels.side_by_side(self.model.backend, updates, work)
+
+    def _update_one(self, matrix: Matrix, *arguments: Any) -> None:
+        self._update(*arguments)
+        if self._owners is not None:
+            self._owners.updated(matrix)
 
     def _update(self, parameter: Array, gradient: Array, slots: Mapping[str, Array], weight_decay: float) -> None:
         """Update one matrix (inputs, outputs)."""
