@@ -1,5 +1,6 @@
 """What a run writes for TensorBoard, and what it shows in a notebook."""
 
+import re
 import sys
 from types import SimpleNamespace
 
@@ -127,3 +128,23 @@ def test_a_notebook_shows_a_run_unless_it_is_to_be_quiet(tmp_path, monkeypatch, 
     page = Page(result._repr_html_())
     assert "<b>run: test accuracy" in page.texts[0]
     assert len(page.images()) == 1
+
+
+class StopAfterOne(Callback):
+    def epoch_end(self, trainer, row):
+        trainer.request_stop("SIGTERM", to_resume=True)
+
+
+def test_a_notebook_says_of_a_run_what_became_of_it(tmp_path):
+    def told(result):
+        return Page(result._repr_html_()).texts[0].partition("run: ")[2]
+
+    result = train(Settings(**QUICK, run_dir=str(tmp_path / "run")), callbacks=[StopAfterOne()], test=False)
+    assert told(result) == "the run was stopped; resume it"
+    assert told(resume(tmp_path / "run", test=False)) == "trained, not tested; resume it for its test accuracy"
+    whole = resume(tmp_path / "run")
+    assert re.fullmatch(r"test accuracy [\d.]+ %, in [\d.]+ s", told(whole))
+    # The file of an earlier version, or of somebody else's.
+    for name, left in {"seconds": r"test accuracy [\d.]+ %", "test_accuracy": "complete"}.items():
+        del whole.values[name]
+        assert re.fullmatch(left, told(whole))

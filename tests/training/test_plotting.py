@@ -78,6 +78,7 @@ def test_several_histories_share_axes_and_differ_in_colour():
 def test_any_column_can_be_drawn():
     row = {"train_loss": 3.0, "lr": 0.5, "my_val_loss": 2.0, "my_val_focal_loss": 1.0, "my_val_top5_accuracy": 0.5}
     history = history_of([row])
+    assert history.plot("loss")[0].get_title() == history.plot(["loss"])[0].get_title()
     axes = history.plot(["loss", "lr", "focal_loss", "top5_accuracy"])
     assert [drawn(place) for place in axes] == [
         {"train": [(1, 3.0)], "my_val": [(1, 2.0)]},

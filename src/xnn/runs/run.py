@@ -1,22 +1,22 @@
 """A complete run: from settings to a directory with a trained model and its results."""
 
 import dataclasses
-import functools
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from xnn import _markup, kernels
+from xnn import kernels
 from xnn._typing import Report
 from xnn.distributed.world import World
 from xnn.errors import RunError
 from xnn.paths import expanded
-from xnn.runs import best, checkpoints, complete, resuming, schema
+from xnn.runs import best, checkpoints, complete, resuming
 from xnn.runs.assembly import Job, make_trainer, prepare
 from xnn.runs.directory import RunDirectory, RunLog, StoppedAtOnce, default_path
 from xnn.runs.finishing import description, finish
+from xnn.runs.result import Result
 from xnn.runs.saving import Checkpoint
 from xnn.runs.settings import Settings, known
 from xnn.runs.together import Together
@@ -24,56 +24,6 @@ from xnn.runs.watching import check_tensorboard, events
 from xnn.training.callbacks import Callback
 from xnn.training.history import History
 from xnn.training.trainer import Trainer
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """The outcome of a run.
-
-    Attributes
-    ----------
-    directory
-        Where everything was written.
-    history
-        The rows of the epochs.
-    values
-        The content of result.json; None if the run was interrupted, or not to meet the test set.
-    was_complete
-        Whether the run was complete already, so that `resume` had nothing to do.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import xnn
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     settings = xnn.Settings(model="mlp", hidden=8, epochs=1, backend="numpy", run_dir=f"{folder}/run")
-    ...     result = xnn.train(settings)
-    ...     (result.directory / "model.safetensors").is_file()
-    True
-    >>> len(result.history), result.values["dataset"], type(result.model).__name__
-    (1, 'digits', 'Sequential')
-    """
-
-    directory: Path
-    history: History
-    values: schema.Result | None
-    _model: Any = dataclasses.field(repr=False)
-    was_complete: bool = False
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: where the run is, its accuracy, the curves."""
-        about = "the run was stopped; resume it"
-        if self.values is not None:
-            about = f"test accuracy {100 * self.values['test_accuracy']:.2f} %, in {self.values['seconds']:.1f} s"
-        return str(_markup.paragraph(f"{self.directory}: {about}")) + self.history._repr_html_()
-
-    @functools.cached_property
-    def model(self) -> Any:
-        """The trained model, or the half-trained one.
-
-        If the run was complete already, the model is made on first use, from the data and the last checkpoint.
-        """
-        return complete.trained_model(self.directory) if self.was_complete else self._model
 
 
 def train(
@@ -314,7 +264,7 @@ def _fit(
         if trainer.epoch < known(job.settings.epochs) and not trainer.interrupted:
             say(f"ended after epoch {trainer.epoch} of {job.settings.epochs}: {trainer.stop_reason}")
         values = None if trainer.interrupted or not test else finish(job, directory, trainer, warn, together)
-    return Result(directory.path, history, values, job.model)
+    return Result(directory.path, history, values, job.model, was_stopped=trainer.interrupted)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class History(list[Row]):
 
     def plot(
         self,
-        metrics: Sequence[str] | None = None,
+        metrics: str | Sequence[str] | None = None,
         *,
         axes: "Axes | Sequence[Axes] | None" = None,
         label: str | None = None,
@@ -105,9 +105,9 @@ class History(list[Row]):
         Parameters
         ----------
         metrics
-            What to draw, each in axes of its own: ``"loss"`` stands for the losses of all data sets; so do
-            ``"accuracy"``, ``"top5_accuracy"`` and the trainer's own metrics, such as ``"f1"``. A column's name,
-            such as ``"lr"``, stands for itself. By default the loss and, where there is one, the accuracy.
+            What to draw, each in axes of its own, or the name of one: ``"loss"`` stands for the losses of all data
+            sets; so do ``"accuracy"``, ``"top5_accuracy"`` and the trainer's own metrics, such as ``"f1"``. A column's
+            name, such as ``"lr"``, stands for itself. By default the loss and, where there is one, the accuracy.
         axes
             Those that an earlier call returned, or others of your own, to draw several histories over one another.
         label

@@ -27,11 +27,12 @@ _ALONE = threading.Lock()
 
 
 def plot(
-    history: "History", metrics: Sequence[str] | None, axes: "Sequence[Axes] | Axes | None", label: str | None
+    history: "History", metrics: str | Sequence[str] | None, axes: "Sequence[Axes] | Axes | None", label: str | None
 ) -> "Sequence[Axes]":
     """Draw metrics of a history, each into axes of its own, and return these; see `History.plot`."""
     if not history:
         raise ValueError("the history has no epochs to draw")
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     columns = {metric: columns_of(history, metric) for metric in metrics or ("loss", "accuracy")}
     missing = [metric for metric, names in columns.items() if not names]
     if metrics is not None and missing:
