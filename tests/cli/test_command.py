@@ -47,6 +47,7 @@ BAD_ARGUMENTS = {
     "unknown backend": (["--backend", "cuppy"], "'cuppy'", "Did you mean 'cupy'?"),
     "unknown strict device": (["--backend", "array_api_strict:device9"], "device9"),
     "unknown flag": (["--epoch", "3"], "--epoch", "Did you mean '--epochs'?"),
+    "unknown flag like no other": (["--zzzzzz"], "--zzzzzz", "See xnn-train --help"),
     "unknown flag with a value": (["--learning-rate=3"], "--learning-rate"),
     "no flag": (["digits"], "'digits'"),
     "flag without a value": (["--lr"], "--lr"),

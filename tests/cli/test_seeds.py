@@ -74,6 +74,16 @@ def test_each_seed_is_a_run_of_its_own(tmp_path, capsys):
     )
 
 
+def test_the_seed_of_a_file_gives_way(tmp_path, capsys):
+    config = tmp_path / "config.json"
+    config.write_text('{"model": "mlp", "hidden": 4, "epochs": 1, "seed": 7}')
+    command = ["--config", str(config), *SMALL[4:], "--seeds", "1", "--run-dir", str(tmp_path / "runs")]
+    for _ in range(2):  # begun, and found complete
+        assert main(command) == 0, capsys.readouterr().err
+    assert "was complete already" in capsys.readouterr().out
+    assert json.loads((tmp_path / "runs" / "seed-1" / "config.json").read_text())["seed"] == 1
+
+
 def test_a_run_that_fails_is_named_and_the_others_count(tmp_path, capsys):
     (tmp_path / "seed-0").mkdir()
     (tmp_path / "seed-0" / "mine").write_text("")

@@ -95,6 +95,8 @@ def parse(argv: Sequence[str] | None = None) -> Command:
             if asked is not None:
                 raise SettingError(f"{name}: not together with --seeds")
     chosen = chosen_settings(given, config)
+    if seeds is not None:
+        chosen.pop("seed", None)  # a file's
     return Command(
         Settings(**chosen),
         chosen,
@@ -218,4 +220,4 @@ def refuse(argument: str, parser: Parser) -> NoReturn:
     if not name.startswith("-"):
         raise SettingError(f"unexpected argument '{argument}'; every value follows its --flag")
     known = [option for action in parser._actions for option in action.option_strings]
-    raise SettingError(f"unknown flag {name}.{suggest(name, known) or ' See {parser.prog} --help'}")
+    raise SettingError(f"unknown flag {name}.{suggest(name, known) or f' See {parser.prog} --help'}")
