@@ -1,9 +1,11 @@
 """``xnn-sweep``: what it refuses, what it leaves, and what a kill costs."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import refusal_by
+from xnn import data
+from xnn.cli import train
 from xnn.cli.sweep import main, parse
 
 pytest.importorskip("optuna", reason="a sweep needs optuna")
@@ -34,6 +38,7 @@ def table(folder):
         (["lrr=0.1,0.2"], ["lrr", "Did you mean 'lr'"]),
         (["lr=0.1,0.2", "--lr", "0.1"], ["--lr", "searched too"]),
         (["lr=0.1,0.2", "--epocs", "3"], ["unknown flag --epocs", "--epochs"]),
+        (["lr=0.1,0.2", "--zzzzzz"], ["unknown flag --zzzzzz. See xnn-sweep --help"]),
         (["lr=0.1,0.2", "--trials", "0"], ["--trials 0"]),
         (["lr=0.1,0.2", "--workers", "x"], ["--workers x"]),
         (["lr=0.1,0.2", "--score", "f1"], ["--score f1", "accuracy or loss"]),
@@ -57,6 +62,42 @@ def test_a_file_may_say_what_is_searched_and_arguments_win(tmp_path):
     assert asked.given == {"model": "mlp", "epochs": 5}
 
 
+@pytest.mark.parametrize(
+    ("content", "spec", "left"),
+    [
+        ('recipe = "cnn"\nepochs = 3', "model=mlp,cnn", {"epochs": 3}),
+        ('model = "cnn"\nepochs = 3', "recipe=mlp,cnn", {"epochs": 3}),
+        ("momentum = 0.9\nepochs = 3", "optimizer=sgd,adam", {"epochs": 3}),
+        ("momentum = 0.9\nepochs = 3", "optimizer=sgd,muon", {"epochs": 3, "momentum": 0.9}),
+    ],
+)
+def test_what_does_not_go_with_what_is_searched_gives_way(tmp_path, content, spec, left):
+    (tmp_path / "it.toml").write_text(content)
+    assert parse(["--config", str(tmp_path / "it.toml"), spec]).given == left
+
+
+def test_the_config_of_a_run_is_searched_around(tmp_path, capsys):
+    assert train.main([*SMALL, "--epochs", "1", "--run-dir", str(tmp_path / "run")]) == 0
+    config = ["--config", str(tmp_path / "run" / "config.json"), "lr=0.001,0.01"]
+    assert main([*config, "--trials", "1", "--run-dir", str(tmp_path / "sweep")]) == 0
+    assert "which it met once" in capsys.readouterr().out
+    made = json.loads((tmp_path / "sweep" / "trial-000" / "config.json").read_text())
+    assert (made["validation"], made["hidden"], made["epochs"]) == (0.1, 4, 1)
+    assert_refused(capsys, [*config, "--validation", "0"], "--validation 0")
+
+
+def test_what_would_fail_in_every_trial_is_refused_before_the_first(tmp_path, capsys, monkeypatch):
+    command = [*SMALL, *SEARCH, "--run-dir", str(tmp_path / "it")]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+        assert_refused(capsys, [*command, "--tensorboard"], "--tensorboard: needs TensorBoard")
+    digits = data.load("digits")
+    divided = dataclasses.replace(digits, validation=digits.test)
+    monkeypatch.setattr(data, "load", lambda *names, **options: divided)
+    assert_refused(capsys, [*command, "--validation", "0.2"], "--validation 0.2", "comes with validation images")
+    assert not (tmp_path / "it").exists()
+
+
 def test_a_sweep_and_the_same_command_again(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = [*SMALL, *SEARCH, "--trials", "2"]
@@ -64,6 +105,9 @@ def test_a_sweep_and_the_same_command_again(tmp_path, capsys, monkeypatch):
     out, error = capsys.readouterr()
     assert not error
     assert "which it met once" in out
+    again = re.search(r"xnn-train (.+)", out)[1]
+    assert {"--backend=numpy", "--threads=1", "--hidden=4"} <= set(shlex.split(again))
+    assert "--run-dir" not in again
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"digits-mlp-sweep-[0-9a-f]{8}", folder.name)
     rows = table(folder)

@@ -62,7 +62,13 @@ def test_lists_and_switches_have_values_too():
     space.check({"validation": 0.1})
 
 
-@pytest.mark.parametrize("name", NOT_SEARCHED)
+@pytest.mark.parametrize(
+    "name",
+    # All that belongs to how a run is written, and what is judged or computed alike in all trials.
+    [name for name, field in FIELDS.items() if field.metadata["group"] == "run"]
+    + ["dataset", "data-dir", "labels", "validation", "skip_bad", "seed", "test_views", "threads", "backend"]
+    + ["batch_norm"],
+)
 def test_what_all_trials_have_in_common_is_not_searched(name):
     with pytest.raises(SettingError, match="cannot be searched"):
         Space.parse([f"{name}=1,2"])

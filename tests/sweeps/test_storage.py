@@ -1,5 +1,6 @@
 """The journal: nothing whole is lost, and nothing torn is kept."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.errors import RunError
+from xnn.runs import lock
 from xnn.sweeps.storage import JOURNAL, locks_of, open_storage
+from xnn.sweeps.sweep import Definition, Sweep
 
 optuna = pytest.importorskip("optuna", reason="a sweep needs optuna")
 
@@ -73,6 +76,19 @@ def test_other_files_are_refused_in_a_line(tmp_path, content):
         open_storage(path, locks)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
+
+
+def test_a_file_system_without_locks_is_refused_in_a_line(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    path = tmp_path / "study.journal"
+    monkeypatch.setattr(lock, "_lock", fail)
+    definition = Definition({"validation": 0.1}, {"lr": "0.1,0.2"})
+    refused = pytest.raises(RunError, match=r"^--storage: .*cannot be locked: [^\n]*$")
+    with refused, Sweep.opened(tmp_path, path, definition):
+        pass
+    assert not path.exists() or not path.read_bytes()
 
 
 def test_a_folder_is_refused(tmp_path):

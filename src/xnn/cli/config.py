@@ -37,24 +37,35 @@ class Config:
     settings: dict[str, Any] = field(default_factory=dict)
     search: dict[str, str] = field(default_factory=dict)
 
-    def below(self, flags: Mapping[str, Any]) -> dict[str, Any]:
-        """Return its settings with those of the flags over them.
+    def below(self, flags: Mapping[str, Any], searched: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return its settings with those of the flags over them, and without those that are searched.
 
-        A recipe names a model and a model has its own recipe, so where a flag gives one of the two, the file's other
-        one goes; and so do its settings that the flags' optimizer does not take.
+        A recipe names a model and a model has its own recipe, so where a flag gives one of the two, or it is searched,
+        the file's other one goes; and so do its settings that the flags' optimizer, or one of those that are searched,
+        does not take.
+
+        Parameters
+        ----------
+        flags
+            Settings by their fields' names.
+        searched
+            SPECs by their fields' names.
 
         Raises
         ------
         SettingError
             torchvision's readers, some of which unpickle, would read a folder that only the file names.
         """
-        both = {**self.settings, **flags}
+        searched = searched or {}
+        both = {name: value for name, value in self.settings.items() if name not in searched} | dict(flags)
+        named = {*flags, *searched}
         for given, other in (("recipe", "model"), ("model", "recipe")):
-            if given in flags and other not in flags:
+            if given in named and other not in flags:
                 both.pop(other, None)
-        if "optimizer" in flags:
+        optimizers = [flags["optimizer"]] if "optimizer" in flags else searched.get("optimizer", "").split(",")
+        if "optimizer" in named:
             for name in TAKEN:
-                if name not in flags and flags["optimizer"] not in takers(name):
+                if name not in flags and not {each.strip() for each in optimizers} <= set(takers(name)):
                     both.pop(name, None)
         if str(both.get("dataset", "")).startswith(PREFIX) and "data_dir" in both and "data_dir" not in flags:
             raise SettingError(

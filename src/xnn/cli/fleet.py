@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -76,9 +76,9 @@ class Fleet(Generic[C]):
         with self._shown(), ThreadPoolExecutor(at_once) as workers:
             waiting = [workers.submit(self.run, child) for child in self.children]
             try:
-                for each in waiting:
+                for each in as_completed(waiting):
                     each.result()
-            except KeyboardInterrupt:  # the second signal: all end at once
+            except BaseException:  # the second signal, by which all end at once, or a fault, by which all stop
                 self.request_stop("SIGINT", to_resume=True)
                 raise
 

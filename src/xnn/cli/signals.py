@@ -37,6 +37,10 @@ class StopSignals(Callback):
 
     def fit_end(self, trainer: "Trainer") -> None:
         """Let a signal end the program again."""
+        self.detach()
+
+    def detach(self) -> None:
+        """Pass no more signals on; for a training that an error ended, so that `fit_end` was not called."""
         self._trainer = None
 
     @property

@@ -90,18 +90,19 @@ def parse(argv: Sequence[str] | None = None) -> Asked:
     given = vars(values)
     asked = {name: given.pop(name, None) for name in ("trials", "workers", "storage", "score", "config", "no_pruning")}
     fixed = {name: read_option(name, value) for name, value in given.items()}
-    specs = list(others)
+    specs, config = list(others), None
     if asked["config"] is not None:
         from xnn.cli.config import read_config
 
         config = read_config(asked["config"], searches=True)
         typed = {name_of(spec.partition("=")[0]) for spec in others}
         specs += [f"{name}={text}" for name, text in config.search.items() if name_of(name) not in typed]
-        searched = {name_of(spec.partition("=")[0]) for spec in specs}
-        # What is searched wins over the file, as a flag does.
-        below = config.below(fixed)
-        fixed = {name: value for name, value in below.items() if name in fixed or name not in searched}
     space = Space.parse(specs)
+    if config is not None:
+        below = config.below(fixed, space.texts)
+        if "validation" not in fixed and below.get("validation") == 0:
+            del below["validation"]  # of a run that held nothing out
+        fixed = below
     if fixed.get("validation") == 0:
         raise SettingError("--validation 0: trials are judged on validation images; leave it out, or give a share")
     space.check(fixed)
@@ -199,7 +200,13 @@ def _say_how(asked: Asked, trials: int, sweep: "Sweep", each: int | None, say: A
 def _definition(asked: Asked, settings: Settings, say: Any) -> "Definition":
     """Return what the sweep is, after reading the data once, before several processes want it."""
     from xnn import data
+    from xnn.runs.assembly import check_validation
     from xnn.sweeps.sweep import Definition
+    from xnn.training.tensorboard import check_installed
+
+    # What would fail in every trial is said before the first one.
+    if settings.tensorboard:
+        check_installed("--tensorboard")
 
     dataset = data.load(
         settings.dataset,
@@ -209,6 +216,7 @@ def _definition(asked: Asked, settings: Settings, say: Any) -> "Definition":
         skip_bad=settings.skip_bad,
         report=say,
     )
+    check_validation(dataset, settings)
     fixed = {name: value for name, value in asked.given.items() if name not in _OWN}
     for name in ("dataset", "from_"):
         path = Path(fixed.get(name, "")).expanduser()
@@ -258,7 +266,7 @@ def _end(sweep: "Sweep", fault: int, changes: dict[str, Any], signals: StopSigna
         say(f"its folder, {sweep.place(best.number)}, is not here: give the same command where it is, for the test set")
     else:
         say(f"on the test set, which it met once and no other trial saw: {100 * result['test_accuracy']:.2f} %")
-    again = replace(outcome.settings_of(sweep, best), run_dir=None)
+    again = replace(outcome.settings_of(sweep, best), **changes)
     say(f"to train it on all training images: xnn-train {shlex.join(again.to_argv())}")
     files = ", ".join((outcome.CSV, outcome.PICTURE, outcome.WINNER))
     say(f"results are in {sweep.folder}: {files}, and a folder for each trial")

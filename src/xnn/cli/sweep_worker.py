@@ -69,22 +69,25 @@ def _end_with_parent() -> None:
 def _work(order: dict[str, Any], signals: StopSignals) -> int:
     with Sweep.opened(Path(order["folder"]), Path(order["storage"])) as sweep:
         while len(sweep.finished()) < order["trials"]:
+            if signals.received is not None:
+                return signals.exit_code
             with sweep.claimed(order["trials"]) as claim:
                 if claim is None:
                     time.sleep(_PAUSE)
                     continue
                 tell(TRIAL, claim.number, "begins")
-                ended = run_trial(
-                    sweep,
-                    claim,
-                    order["changes"],
-                    [_Told(claim.number), signals],
-                    prune=order["prune"],
-                    is_out_of_memory=is_out_of_memory,
-                )
+                try:
+                    ended = run_trial(
+                        sweep,
+                        claim,
+                        order["changes"],
+                        [_Told(claim.number), signals],
+                        prune=order["prune"],
+                        is_out_of_memory=is_out_of_memory,
+                    )
+                finally:
+                    signals.detach()
                 tell(OVER if ended.over else TRIAL, claim.number, ended.told)
-            if signals.received is not None:
-                return signals.exit_code
     return 0
 
 

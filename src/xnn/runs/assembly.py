@@ -155,11 +155,8 @@ def _backend(name: str | None, world: World | None) -> tuple[Backend, str]:
 
 def parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:
     """Return what is trained on, what epochs are judged on, and the name of that."""
+    check_validation(dataset, settings)
     if dataset.validation is not None:
-        if settings.validation:
-            raise SettingError(
-                f"--validation {settings.validation:g}: {settings.dataset} comes with validation images; leave it out"
-            )
         return dataset.train, dataset.validation, "validation"
     if settings.validation:
         size = settings.validation if settings.validation < 1 else int(settings.validation)
@@ -171,6 +168,14 @@ def parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.S
     if settings.keep_best:
         raise SettingError("--keep-best: needs --validation, or the test set would choose which weights are tested")
     return dataset.train, dataset.test, "test"
+
+
+def check_validation(dataset: data.Dataset, settings: Settings) -> None:
+    """Raise a `SettingError` if images are to be held out of a data set that comes with some."""
+    if dataset.validation is not None and settings.validation:
+        raise SettingError(
+            f"--validation {settings.validation:g}: {settings.dataset} comes with validation images; leave it out"
+        )
 
 
 def check_precision(precision: str, backend: Backend) -> None:

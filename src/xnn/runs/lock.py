@@ -35,7 +35,7 @@ _PAUSE = 0.01
 
 
 @contextmanager
-def locked(folder: Folder, name: str = NAME, *, wait: bool = False) -> Iterator[None]:
+def locked(folder: Folder, name: str = NAME, *, wait: bool = False, required: bool = False) -> Iterator[None]:
     """Hold a lock of the folder's during a ``with`` block. Its file stays: deleting it could release another's lock.
 
     Parameters
@@ -46,13 +46,16 @@ def locked(folder: Folder, name: str = NAME, *, wait: bool = False) -> Iterator[
         The file's name: a folder may have several locks.
     wait
         Whether to wait while somebody else has the lock.
+    required
+        Whether a file system without locks is an error; else the block runs there without one.
 
     Raises
     ------
     Held
         Another process holds it, or other code in this one; not with `wait`.
     OSError
-        The lock's file cannot be made, for instance in a read-only folder, or is a link.
+        The lock's file cannot be made, for instance in a read-only folder, or is a link; with `required`, also if the
+        file system has no locks.
     """
     with os.fdopen(folder.open(name, os.O_RDWR | os.O_CREAT), "r+b") as file:
         while True:
@@ -64,7 +67,7 @@ def locked(folder: Folder, name: str = NAME, *, wait: bool = False) -> Iterator[
                         time.sleep(_PAUSE)
                         continue
                     raise Held from error
-                if error.errno not in _WITHOUT_LOCKS:
+                if error.errno not in _WITHOUT_LOCKS or required:
                     raise
             break
         yield

@@ -22,12 +22,10 @@ NOT_SEARCHED = {
     "skip_bad": "it is what all trials are judged on",
     "seed": "it chooses the validation images, so that trials could not be compared",
     "data_dir": "it says where the data is",
-    "quiet": _SAME,
     "test_views": "it is for the test set, which no trial sees",
     "threads": "it is the share of a worker",
-    **dict.fromkeys(
-        ("backend", "run_dir", "keep", "checkpoint_every", "log_every"), "it changes nothing in the training"
-    ),
+    "batch_norm": "it is for several ranks, and a trial has one",
+    **dict.fromkeys(("backend", "run_dir", "keep", "checkpoint_every", "log_every", "tensorboard", "quiet"), _SAME),
 }
 """Settings that are the same for all trials, and why."""
 

@@ -7,7 +7,8 @@ and whoever gets it first removes such a line.
 """
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +29,23 @@ def locks_of(path: Path) -> Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Folder(path.parent) as parent:
             return parent.child(f"{path.name}.locks", make=True)
+
+
+@contextmanager
+def held(locks: Folder, name: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold one of a study's locks during a ``with`` block; without locks two processes would run the same trial.
+
+    Raises
+    ------
+    Held
+        Somebody else has it; not with `wait`.
+    RunError
+        The file system has no locks, or the lock's file cannot be made.
+    """
+    with ExitStack() as stack:
+        with explained(RunError, f"--storage: a sweep needs locks, and {locks.path} cannot be locked"):
+            stack.enter_context(lock.locked(locks, name, wait=wait, required=True))
+        yield
 
 
 def open_storage(path: Path, locks: Folder) -> "BaseStorage":
@@ -51,6 +69,8 @@ def open_storage(path: Path, locks: Folder) -> "BaseStorage":
         try:
             # Optuna's base class of locks is not public; what it calls is `acquire` and `release`.
             return JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, JournalLock(path, locks))))
+        except RunError:
+            raise
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())
             raise RunError(f"--storage {path}: is no journal of Optuna's, or is damaged: {said}") from error
@@ -73,7 +93,7 @@ class JournalLock:
 
     def acquire(self) -> bool:
         """Wait for the lock, and remove a last line that was not written to its end."""
-        self._held.enter_context(lock.locked(self._locks, JOURNAL, wait=True))
+        self._held.enter_context(held(self._locks, JOURNAL, wait=True))
         try:
             _cut_back(self._path)
         except BaseException:

@@ -19,7 +19,7 @@ from xnn.files import Folder
 from xnn.paths import explained
 from xnn.runs import lock
 from xnn.sweeps.space import Space
-from xnn.sweeps.storage import locks_of, open_storage
+from xnn.sweeps.storage import held, locks_of, open_storage
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -118,7 +118,7 @@ class Sweep:
                 folder.mkdir(parents=True, exist_ok=True)
             locks = stack.enter_context(locks_of(storage))
             backend = open_storage(storage, locks)
-            with lock.locked(locks, _CLAIMS, wait=True):
+            with held(locks, _CLAIMS, wait=True):
                 study, found = _study(backend, definition, storage)
             if definition is not None:
                 _check_same(found, definition, storage)
@@ -148,11 +148,11 @@ class Sweep:
         A trial that its process has left comes first, then, up to `most` in all, a new one.
         """
         with ExitStack() as stack:
-            with lock.locked(self._locks, _CLAIMS, wait=True):
+            with held(self._locks, _CLAIMS, wait=True):
                 number = self._abandoned(stack)
                 if number is None and len(self.trials()) < most:
                     number = len(self.trials())
-                    stack.enter_context(lock.locked(self._locks, _owner(number)))
+                    stack.enter_context(held(self._locks, _owner(number)))
                     self._add(number)
             yield None if number is None else self._claim(number)
 
@@ -165,7 +165,7 @@ class Sweep:
                 continue
             with ExitStack() as attempt:
                 try:
-                    attempt.enter_context(lock.locked(self._locks, _owner(trial.number)))
+                    attempt.enter_context(held(self._locks, _owner(trial.number)))
                 except lock.Held:
                     continue
                 if self.trial(trial.number).state != TrialState.RUNNING:  # it ended just now
@@ -265,7 +265,7 @@ class Sweep:
     @contextmanager
     def testing(self) -> Iterator[None]:
         """Let one process at a time give the winner the test set."""
-        with lock.locked(self._locks, _WINNER, wait=True):
+        with held(self._locks, _WINNER, wait=True):
             yield
 
 
