@@ -86,6 +86,11 @@ def test_a_model_needs_shapes_and_views_need_images(tmp_path):
         xnn.export_onnx(nn.Linear(3).build((4,)), tmp_path / "model.onnx", views=2)
 
 
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="not of type dict; of an estimator give its model_"):
+        xnn.export_onnx({}, tmp_path / "model.onnx")
+
+
 def test_a_model_too_large_for_a_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("xnn.exporting.files._MOST_BYTES", 100)
     with pytest.raises(ValueError, match="has 30 numbers, and an ONNX file holds 25 at most"):

@@ -155,6 +155,49 @@ def test_a_layer_of_one_s_own_may_call_the_functions_themselves(file):
     assert_same(outputs(xnn.export_onnx(model, file), x), model(x))
 
 
+class _Calls(nn.Layer):
+    """Computes what a function of the standard's namespace and x returns."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x, train=False):
+        return self.function(self.backend.xp, x), lambda dy, input_gradient=True: dy
+
+
+def _between(xp, x):
+    first, last = (xp.asarray([[value, value, value]], dtype=xp.float32) for value in (2.0, 7.0))
+    return xp.concat([first, x, last], axis=0)[2:, :]
+
+
+def _sum_of(function):
+    return lambda xp, x: x + xp.astype(function(xp, x), xp.float32)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda xp, x: x - xp.max(x, axis=-1, keepdims=True),
+        lambda xp, x: x - xp.min(x, axis=-1, keepdims=True),
+        _sum_of(lambda xp, x: xp.any(x > 1, axis=-1, keepdims=True)),
+        _sum_of(lambda xp, x: xp.all(x > -1, axis=-1, keepdims=True)),
+        lambda xp, x: x @ xp.asarray(np.arange(9.0, dtype=np.float32).reshape(3, 3)),
+        _between,
+    ],
+    ids=["max", "min", "any", "all", "matmul", "concat"],
+)
+@pytest.mark.parametrize("last", [False, True], ids=["inside", "last"])
+def test_a_layer_of_one_s_own_may_call_what_needs_branches_or_several_constants(file, function, last):
+    layers = [nn.Linear(3), _Calls(function), *([] if last else [nn.Linear(2)])]
+    model = built(nn.Sequential(*layers), (3,), seed=0)
+    exported = xnn.export_onnx(model, file)
+    names = [entry.name for entry in onnx.load(file).graph.initializer]
+    assert len(names) == len(set(names))
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert_same(outputs(exported, x), model(x))
+
+
 class _Length(nn.Layer):
     """Divides by the length of the batch, which a graph does not know."""
 

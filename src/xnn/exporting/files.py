@@ -105,6 +105,8 @@ def export_onnx(
         ndonnx or onnx is not installed.
     RunError
         There is no sound model at the path, or the file cannot be written.
+    TypeError
+        The model is neither a layer nor a run.
     ValueError
         An argument is not allowed, a layer does what a graph cannot, or the model is too large for a file.
 
@@ -118,6 +120,11 @@ def export_onnx(
     check_packages()
     check_opset(opset)
     if not isinstance(model, Layer):
+        if not isinstance(model, SavedModel | str | os.PathLike):
+            raise TypeError(
+                f"the model must be a layer, a saved model or the path of a run, not of type {type(model).__name__}; "
+                "of an estimator give its model_"
+            )
         if normalization is not None or classes is not None or views != 1:
             raise ValueError("a run has its own normalization, classes and views: leave them out")
         saved = model if isinstance(model, SavedModel) else load_model(os.fspath(model), "numpy")
