@@ -1,4 +1,4 @@
-"""What training promises: weights that count as repetitions, pieces that add up, stopping, and going on."""
+"""What training promises: pieces that add up, stopping, and going on."""
 
 import math
 import re
@@ -14,32 +14,14 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from tests.sklearn.drawn import classifier, examples, regressor, seeds
 from xnn import nn
 from xnn.errors import NonFiniteLoss
-from xnn.sklearn import Classifier, Regressor
+from xnn.sklearn import Classifier
 from xnn.sklearn.losses import SquaredError
 from xnn.testing import check_pullback
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-QUIET = {"backend": "numpy", "n_iter_no_change": np.inf}
-seeds = st.integers(0, 2**32 - 1)
-
-
-def classifier(**options):
-    return Classifier(**{"hidden": 6, "max_iter": 3, "random_state": 0} | QUIET | options)
-
-
-def regressor(**options):
-    return Regressor(**{"hidden": 6, "max_iter": 3, "random_state": 0} | QUIET | options)
-
-
-def examples(seed, count=24, features=5, classes=3):
-    """Return rows in float64 and labels of which none is missing."""
-    rng = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
-    return rng.normal(size=(count, features)), labels
-
 
 # --- answers ---
 
@@ -94,52 +76,6 @@ def test_a_column_and_a_vector_of_targets_train_alike():
     x, y = examples(0)
     one, other = regressor().fit(x, y), regressor().fit(x, y[:, None])
     assert np.array_equal(one.predict(x), other.predict(x)[:, 0])
-
-
-# --- weights ---
-
-
-@given(seed=seeds, data=st.data())
-def test_a_weight_is_a_number_of_repetitions(seed, data):
-    x, labels = examples(seed)
-    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(x), max_size=len(x)).filter(any)))
-    for make, y in ((classifier, labels), (regressor, x[:, :2])):
-        # With all examples in each batch; otherwise there are other batches.
-        weighted = make(dtype="float64", alpha=0.1).fit(x, y, sample_weight=counts)
-        repeated = make(dtype="float64", alpha=0.1).fit(np.repeat(x, counts, axis=0), np.repeat(y, counts, axis=0))
-        np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-9)
-        answer = "predict_proba" if make is classifier else "predict"
-        np.testing.assert_allclose(getattr(weighted, answer)(x), getattr(repeated, answer)(x), rtol=1e-6)
-
-
-@given(seed=seeds, factor=st.sampled_from([0.5, 2.0, 1024.0]))
-def test_a_common_factor_of_the_weights_changes_nothing_but_the_penalty(seed, factor):
-    x, labels = examples(seed)
-    weights = np.random.default_rng(seed).uniform(0.1, 2.0, len(x))
-    one, other = (classifier(alpha=0.0).fit(x, labels, sample_weight=w) for w in (weights, factor * weights))
-    np.testing.assert_allclose(one.predict_proba(x), other.predict_proba(x), rtol=1e-6)
-
-
-def test_class_weights_are_weights_of_their_examples():
-    x, labels = examples(0)
-    by_class = {0: 1.0, 1: 2.0, 2: 0.5}
-    own = np.linspace(1, 2, len(x))
-    one = classifier(class_weight=by_class).fit(x, labels, sample_weight=own)
-    other = classifier().fit(x, labels, sample_weight=own * np.array([by_class[label] for label in labels]))
-    assert np.array_equal(one.predict_proba(x), other.predict_proba(x))
-    balanced = classifier(class_weight="balanced").fit(x, labels)
-    counts = np.bincount(labels)
-    same = classifier(class_weight=dict(enumerate(len(x) / (3 * counts)))).fit(x, labels)
-    np.testing.assert_allclose(balanced.predict_proba(x), same.predict_proba(x), rtol=1e-9)
-
-
-def test_weights_that_are_none_are_refused():
-    x, labels = examples(0)
-    for weights, message in ((np.zeros(len(x)), "weight|zero"), (-np.ones(len(x)), "egative")):
-        with pytest.raises(ValueError, match=message):
-            classifier().fit(x, labels, sample_weight=weights)
-    with pytest.raises(ValueError, match="partial_fit"):
-        classifier(class_weight="balanced").partial_fit(x, labels, classes=[0, 1, 2])
 
 
 # --- pieces ---
@@ -277,10 +213,6 @@ def test_divergence_says_what_to_do():
         NonFiniteLoss, match=r"^the training loss became \w+ in epoch \d+, step \d+: scale X, as with Sta"
     ):
         regressor(solver="sgd", learning_rate_init=1e6, max_iter=50).fit(1e6 * x, x[:, 0])
-    # NumPy warns that such a number does not fit into float32.
-    overflow = pytest.warns(RuntimeWarning, match="overflow")
-    with overflow, pytest.raises(NonFiniteLoss, match="training data holds NaN or infinity, first in example 2"):
-        regressor(dtype="float32").fit(np.where(np.arange(len(x))[:, None] == 2, 1e300, x), x[:, 0])
 
 
 def test_verbose_tells_each_epoch(capsys):

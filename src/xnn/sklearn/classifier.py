@@ -105,6 +105,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         Of an example as the network takes it.
     model_ : Layer
         The network: ``model_.summary()`` shows it, ``model_.save(path)`` writes it into a file.
+    mean_, scale_ : array or None
+        What `normalize` subtracts and divides by, of each channel or column; None where it does not. The network takes
+        ``(X - mean_) / scale_``.
     loss_, loss_curve_ : float, list of float
         The training loss, without the penalty, of the last epoch and of all.
     best_loss_ : float or None
@@ -272,6 +275,11 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
                 "give a dict, as sklearn.utils.class_weight.compute_class_weight makes one"
             )
         by_class: HostArray = compute_sample_weight(self.class_weight, y)
+        odd = ~((by_class >= 0) & np.isfinite(by_class))
+        if odd.any():
+            raise ValueError(
+                f"class_weight must hold finite numbers of at least 0, not {by_class[odd][0]:g} for class {y[odd][0]}"
+            )
         return by_class if sample_weight is None else by_class * sample_weight
 
     def _score(self, outputs: HostArray, targets: HostArray, weight: HostArray | None) -> float:

@@ -23,6 +23,7 @@ from xnn.runs.assembly import EVALUATION_BATCH, WHITENING_IMAGES
 from xnn.sklearn import inputs
 from xnn.sklearn.cores import keep_to_the_share
 from xnn.sklearn.examples import Examples
+from xnn.sklearn.penalty import set_decay
 from xnn.sklearn.plans import Plan, Problem, plan_of
 from xnn.sklearn.watching import Watch
 from xnn.training import History, Trainer
@@ -34,6 +35,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     _optimizer: Optimizer | None
     model_: Any
     input_shape_: tuple[int, ...]
+    mean_: HostArray | None
+    scale_: HostArray | None
 
     # What a subclass says ----------------------------------------------------------------------------------
 
@@ -94,12 +97,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         x, y = inputs.checked(self, given_x, given_y, reset=not go_on, with_y=True, **self._y_options)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, x, ensure_non_negative=True)
         weight = self._weight(y, weight, partial)
+        targets = self._check_y(y, classes, not go_on)
         if weight is not None:
-            # An example without weight is no example: batches, scales and classes are those of the others.
-            x, y, weight = x[weight > 0], y[weight > 0], weight[weight > 0]
+            # An example without weight is no example: batches and scales are those of the others.
+            x, targets, weight = x[weight > 0], targets[weight > 0], weight[weight > 0]
             if not len(x):
                 raise ValueError("sample_weight: at least one example needs a weight above 0")
-        targets = self._check_y(y, classes, not go_on)
         if not go_on:
             self._begin(x)
         scale: inputs.Scale | None = self._scale
@@ -132,7 +135,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             _checks.open_fraction("validation_fraction", self.validation_fraction)
         if self.hidden_layer_sizes is not None and self.hidden is not None:
             raise ValueError("hidden and hidden_layer_sizes are names for the same: give one of them")
-        if not isinstance(self.normalize, bool) and self.normalize != "auto":
+        if not isinstance(self.normalize, bool | np.bool_) and self.normalize != "auto":
             raise ValueError(f"normalize must be True, False or 'auto', not {self.normalize!r}")
 
     def _begin(self, x: HostArray) -> None:
@@ -142,7 +145,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self._dtype = inputs.type_for(x, self.dtype)
         wanted = len(shape) == 3 if self.normalize == "auto" else self.normalize
-        self._scale = inputs.Scale(x.reshape(len(x), *shape)) if wanted else None
+        scale = self._scale = inputs.Scale(x.reshape(len(x), *shape)) if wanted else None
+        self.mean_, self.scale_ = (None, None) if scale is None else (scale.mean, scale.deviation)
         self._optimizer = None
         self.loss_curve_: list[float] = []
         self.t_ = 0
@@ -197,14 +201,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         go_on: bool,
         partial: bool,
     ) -> None:
-        model = self.model_ = plan.model
-        self._dtype, self._predict = model.dtype, plan.predict
-        if self._optimizer is None or not partial:
-            self._optimizer = plan.make_optimizer()
-        optimizer = self._optimizer
+        model, loss = plan.model, self._loss(plan.label_smoothing)
+        optimizer = self._optimizer if partial and self._optimizer is not None else plan.make_optimizer()
         if partial and plan.schedule is not None:
             # A schedule that has come to its end leaves a rate of 0.
             optimizer.lr = plan.lr
+        set_decay(optimizer, plan.weight_decay)
         batches = Examples(
             x,
             targets,
@@ -222,15 +224,20 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             model,
             optimizer,
             schedule=None if plan.schedule is None or partial else plan.schedule(len(batches)),
-            loss=self._loss(plan.label_smoothing),
+            loss=loss,
             callbacks=[*([] if go_on or partial else plan.callbacks(batches)), watch],
             log_every=2**62,
         )
+        # Not before: what raised an error above must not leave a network that has learned nothing.
+        self.model_, self._optimizer = model, optimizer
+        self._dtype, self._predict = model.dtype, plan.predict
         before = self.loss_curve_
         epochs = 1 if partial else plan.epochs
         try:
             trainer.fit(batches, epochs=epochs)
         except NonFiniteLoss as error:
+            if not go_on:
+                del self.model_
             # What the trainer says of the data stays; its other advice is for the command line.
             what, _, reason = str(error).partition(": ")
             if "data holds" not in reason:
@@ -271,9 +278,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     # Answers -----------------------------------------------------------------------------------------------
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
     def _raw(self, given: Any) -> HostArray:
         """Return the network's outputs (n, outputs) for what a user gives."""
-        check_is_fitted(self, "model_")
+        check_is_fitted(self)
         x = inputs.checked(self, given, reset=False, with_y=False)
         return self._computed(inputs.arrays_for(x, self.input_shape_, self._scale, self._dtype))
 

@@ -13,6 +13,9 @@ _PIECE = 4096
 """Examples that are normalised together, so that whatever NumPy makes on the way stays small."""
 
 
+_ROUNDING = 10 * float(np.finfo(np.float64).eps)
+"""Relative to the mean, the deviation that rounding makes by itself."""
+
 _SMALL = 10_000
 """Numbers up to which float64, which has no compiled kernels, costs hardly any time."""
 
@@ -104,7 +107,7 @@ class Scale:
     Parameters
     ----------
     x
-        What it is learned from. Where nothing varies the deviation counts as 1.
+        What it is learned from. Where nothing varies, but for rounding, the deviation counts as 1.
     """
 
     def __init__(self, x: HostArray) -> None:
@@ -113,7 +116,9 @@ class Scale:
         # In pieces: the deviations of all images from their mean would be eight bytes a pixel.
         total = sum(np.sum((piece - mean) ** 2, axis=axes) for piece in _pieces(x))
         deviation = np.sqrt(total / (x.size / x.shape[-1]))
-        self.mean, self.deviation = mean, np.where(deviation > 0.0, deviation, 1.0)
+        # The mean of equal numbers may differ from them by rounding, and so may numbers that were computed to be equal.
+        varies = (np.max(x, axis=axes) != np.min(x, axis=axes)) & (deviation > _ROUNDING * np.abs(mean))
+        self.mean, self.deviation = np.asarray(mean), np.where(varies, deviation, 1.0)
 
     def __call__(self, x: HostArray, dtype: str) -> HostArray:
         """Return x, scaled, in a new array."""
@@ -130,6 +135,20 @@ def _pieces(x: HostArray) -> list[HostArray]:
 
 
 def arrays_for(x: HostArray, shape: Shape, scale: Scale | None, dtype: str) -> HostArray:
-    """Return examples as the network takes them: (n, *shape), in its type, in order in memory."""
+    """Return examples as the network takes them: (n, *shape), in its type, in order in memory.
+
+    Raises
+    ------
+    ValueError
+        A number is too large for the type.
+    """
     x = x.reshape(len(x), *shape)
-    return np.ascontiguousarray(x, dtype) if scale is None else scale(x, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = np.ascontiguousarray(x, dtype) if scale is None else scale(x, dtype)
+    if x.dtype.kind == "f" and not np.isfinite(result).all():
+        place = np.unravel_index(int(np.argmin(np.isfinite(result))), result.shape)
+        raise ValueError(
+            f"X holds {x[place]:g} in example {place[0]}, which is too large to compute with in {dtype}: scale X, as "
+            "with StandardScaler" + (", or give dtype='float64'" if dtype == "float32" else "")
+        )
+    return result

@@ -15,6 +15,7 @@ from xnn.runs import assembly
 from xnn.runs.defaults import resolve
 from xnn.runs.settings import AUGMENTATIONS, MIXINGS, Settings, known
 from xnn.sklearn import networks
+from xnn.sklearn.penalty import decay_of
 from xnn.tasks import Task
 from xnn.training import Callback
 from xnn.training.freezing import FadeOut
@@ -71,6 +72,8 @@ class Plan:
         Returns a new optimizer of the model.
     lr
         The optimizer's learning rate, or the highest one of the schedule.
+    weight_decay
+        The optimizer's; that of its first part if it has several.
     schedule
         ``batches an epoch -> (step -> rate)``; None keeps the optimizer's rate.
     adaptive
@@ -84,6 +87,7 @@ class Plan:
     model: nn.Layer
     make_optimizer: Callable[[], optim.Optimizer]
     lr: float
+    weight_decay: float
     batch_size: int
     epochs: int
     label_smoothing: float
@@ -121,12 +125,13 @@ def _of_parameters(own: Mapping[str, Any], problem: Problem, model: nn.Layer | N
     if muon and own["alpha"] is None:
         decay = OPTIMIZERS[solver].settings["weight_decay"]
     else:
-        decay = _decay(_or(own["alpha"], 1e-4), batch_size, problem)
+        decay = decay_of(_or(own["alpha"], 1e-4), batch_size, problem.weight)
     augment = _augmentation(own["augment"], (), epochs, problem)
     return Plan(
         model,
         lambda: _optimizer(solver, model, lr, decay, own),
         lr,
+        decay,
         batch_size,
         epochs,
         _or(own.get("label_smoothing"), 0.0),
@@ -204,6 +209,7 @@ def _of_recipe(own: Mapping[str, Any], problem: Problem, model: nn.Layer | None)
         model,
         lambda: assembly.optimizer_of(made, settings),
         optimizer.lr,
+        known(settings.weight_decay),
         known(settings.batch_size),
         known(settings.epochs),
         settings.label_smoothing or 0.0,
@@ -238,18 +244,13 @@ def _with_sizes(settings: Settings, own: Mapping[str, Any], problem: Problem) ->
     """Return settings with a batch that there is, and with the weight decay that `alpha` stands for."""
     batch_size = batch_size_of(own["batch_size"], known(settings.batch_size), problem.examples)
     if own["alpha"] is not None:
-        settings = replace(settings, weight_decay=_decay(own["alpha"], batch_size, problem))
+        settings = replace(settings, weight_decay=decay_of(own["alpha"], batch_size, problem.weight))
     return replace(settings, batch_size=batch_size)
 
 
 def batch_size_of(given: Any, usual: int, examples: int) -> int:
     """Return how many examples a batch has: no more than there are."""
     return min(usual if isinstance(given, str) else given, examples)
-
-
-def _decay(alpha: float, batch_size: int, problem: Problem) -> float:
-    """Return the weight decay: scikit-learn divides `alpha` by the examples, or their weights, of a batch."""
-    return alpha / (batch_size * problem.weight)
 
 
 def _renewing(model: nn.Layer, epochs: int, batches: Loader) -> list[Callback]:

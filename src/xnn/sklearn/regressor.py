@@ -98,6 +98,9 @@ class Regressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-lear
         Of an example as the network takes it.
     model_ : Layer
         The network: ``model_.summary()`` shows it, ``model_.save(path)`` writes it into a file.
+    mean_, scale_ : array or None
+        What `normalize` subtracts and divides by, of each channel or column; None where it does not. The network takes
+        ``(X - mean_) / scale_``.
     loss_, loss_curve_ : float, list of float
         The training loss, without the penalty, of the last epoch and of all.
     best_loss_ : float or None
@@ -218,12 +221,15 @@ class Regressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-lear
             raise ValueError(f"y has {targets.shape[1]} targets, and had {self._targets} in the first fit")
         return np.asarray(targets, np.float64)
 
+    def _check_parameters(self, partial: bool) -> None:
+        super()._check_parameters(partial)
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
+
     def _outputs(self) -> int:
         return self._targets
 
     def _loss(self, label_smoothing: float) -> Any:
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
         return LOSSES[self.loss]()
 
     def _score(self, outputs: HostArray, targets: HostArray, weight: HostArray | None) -> float:
