@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,8 +48,9 @@ def test_who_waits_lets_others_run_on_any_system(monkeypatch):
             return self.tries > 3
 
     world = object.__new__(MPIWorld)
-    world._begun = {GRADIENTS: 0}
+    world._begun, world._finished = {GRADIENTS: 0}, {GRADIENTS: 0}
     world._finish(Request(), GRADIENTS)
+    assert world._finished == {GRADIENTS: 1}
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 16])
@@ -105,6 +107,43 @@ world.exchanged(np.ones(10), [0, 5, 5])
 def test_a_rank_may_end_while_others_still_wait_for_each_other():
     """The first one gets nothing from anybody, so its part of the call is soon done."""
     done = run(3, "-c", EARLY)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+AMID = """
+import signal
+import sys
+import time
+import xnn
+world = xnn.distributed.mpi()
+world.barrier()
+if world.rank == 1:
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit())
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+else:
+    time.sleep(0.6)
+world.barrier()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_ranks_do_not_wait_for_one_that_exits_in_the_middle_of_a_call():
+    done = run(4, "-c", AMID)
+    assert done.returncode != 0
+    assert "RuntimeError: rank 1 has ended, and rank " in done.stderr
+
+
+FINALIZED = """
+import xnn
+world = xnn.distributed.mpi()
+world.barrier()
+from mpi4py import MPI
+MPI.Finalize()
+"""
+
+
+def test_a_program_may_end_mpi_itself():
+    done = run(2, "-c", FINALIZED)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -1,5 +1,6 @@
 """What ranks tell each other, and that their sums are the same each time."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.distributed.threads import worlds
-from xnn.distributed import end_all_by_errors
+from xnn.distributed import _leave, end_all_by_errors
 
 sizes = st.integers(1, 5)
 
@@ -94,3 +95,19 @@ def test_an_error_that_nobody_catches_is_printed_before_all_ranks_end(monkeypatc
     end_all_by_errors(SimpleNamespace(size=2, abort=seen.append))
     sys.excepthook(ValueError, error, None)
     assert seen == [(ValueError, error, None)] * 2 + [1]
+
+
+def test_the_end_of_a_forked_child_is_not_that_of_its_rank(monkeypatch):
+    seen, rank = [], os.getpid()
+    world = SimpleNamespace(size=2, abort=lambda code: seen.append("abort"), leave=lambda: seen.append("leave"))
+    monkeypatch.setattr(sys, "excepthook", lambda *error: seen.append("printed"))
+    end_all_by_errors(world)
+
+    def end():
+        sys.excepthook(ValueError, ValueError("enough"), None)
+        _leave(world, rank)
+
+    end()
+    monkeypatch.setattr(os, "getpid", lambda: rank + 1)
+    end()
+    assert seen == ["printed", "abort", "leave", "printed"]

@@ -4,6 +4,7 @@
 """
 
 import atexit
+import os
 import sys
 from types import TracebackType
 from typing import Any
@@ -35,15 +36,21 @@ def mpi(communicator: Any = None) -> World:
     world = MPIWorld(communicator)
     end_all_by_errors(world)
     if world.size > 1:
-        atexit.register(world.leave)
+        atexit.register(_leave, world, os.getpid())
     return world
 
 
+def _leave(world: Any, process: int) -> None:
+    """Leave a world; a child that a rank has forked inherits this, and its end is not the rank's."""
+    if os.getpid() == process:
+        world.leave()
+
+
 def end_all_by_errors(world: World) -> None:
-    """End all ranks of a world, with exit code 1, by an error that nobody catches."""
+    """End all ranks of a world, with exit code 1, by an error that nobody catches; not by one of a forked child."""
     if world.size == 1:
         return
-    before = sys.excepthook
+    before, process = sys.excepthook, os.getpid()
 
     def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         try:
@@ -51,6 +58,7 @@ def end_all_by_errors(world: World) -> None:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
         finally:
-            world.abort(1)
+            if os.getpid() == process:
+                world.abort(1)
 
     sys.excepthook = end

@@ -55,7 +55,7 @@ class MPIWorld(World):
         self._channels = {CALLS: given.Dup(), GRADIENTS: given.Dup()}
         self._endings = given.Dup()
         self._buffers: dict[str, HostArray] = {}
-        self._begun = dict.fromkeys(self._channels, 0)
+        self._begun, self._finished = dict.fromkeys(self._channels, 0), dict.fromkeys(self._channels, 0)
         self._ended: dict[int, dict[str, int]] = {}
         self.rank, self.size = given.rank, given.size
         local = given.Split_type(MPI.COMM_TYPE_SHARED)
@@ -157,9 +157,15 @@ class MPIWorld(World):
         return found
 
     def leave(self) -> None:
-        """Tell all others how many calls this rank has made, when it makes no more."""
-        made = np.array([self._begun[channel] for channel in self._channels])
-        notes = [self._endings.Isend(made, rank, _ENDED_TAG) for rank in range(self.size) if rank != self.rank]
+        """Tell all others how many calls this rank has finished, when it makes no more.
+
+        One that it has left in the middle is none of them: messages of it may be missing. Nobody is told where the
+        program has ended MPI itself, for which all ranks wait for each other.
+        """
+        if self._mpi.Is_finalized():
+            return
+        finished = np.array([self._finished[channel] for channel in self._channels])
+        notes = [self._endings.Isend(finished, rank, _ENDED_TAG) for rank in range(self.size) if rank != self.rank]
         end = time.monotonic() + _LOOK
         while not self._mpi.Request.Testall(notes) and time.monotonic() < end:
             time.sleep(_PAUSE)
@@ -179,15 +185,16 @@ class MPIWorld(World):
             else:
                 time.sleep(pause)
                 pause = min(2.0 * pause, _LONGEST_PAUSE)
+        self._finished[channel] = self._begun[channel]
 
     def _check_who_ended(self, channel: str) -> None:
-        """Raise an error if this rank waits in a call that another one, which has ended, will never make."""
+        """Raise an error if this rank waits in a call that another one, which has ended, will never finish."""
         status = self._mpi.Status()
         # Matched to one thread at a time: both channels may look.
         while note := self._endings.Improbe(tag=_ENDED_TAG, status=status):
-            made = np.zeros(len(self._channels), np.int64)
-            note.Recv(made)
-            self._ended[status.Get_source()] = dict(zip(self._channels, made.tolist(), strict=True))
+            finished = np.zeros(len(self._channels), np.int64)
+            note.Recv(finished)
+            self._ended[status.Get_source()] = dict(zip(self._channels, finished.tolist(), strict=True))
         for rank, calls in sorted(self._ended.items()):
             if calls[channel] < self._begun[channel]:
                 raise RuntimeError(
