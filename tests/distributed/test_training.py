@@ -250,45 +250,6 @@ def test_callbacks_and_metrics_compute_by_themselves(size):
         assert value == pytest.approx(total, rel=1e-10)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("seed", 2, "seed 2, rank 0 has 1"),
-        ("images", 21, "training images 21, rank 0 has 20"),
-        ("shift", 1.0, "checksum of the training data"),
-        ("log_every", 4, "log_every 4, rank 0 has 5"),
-        ("batch_size", 10, "training batches 2, rank 0 has 5"),
-        ("clip_norm", 1.0, "clip_norm 1.0, rank 0 has None"),
-        ("validates", True, "validation images 20, rank 0 has None"),
-        ("weights", True, "checksum of the weights"),
-    ],
-)
-@pytest.mark.parametrize("split", [False, True])
-def test_ranks_that_differ_are_told(name, value, said, split):
-    def work(world):
-        own = {"seed": 1, "images": 20, "shift": 0.0, "log_every": 5, "batch_size": 4, "clip_norm": None}
-        own |= {"validates": False, "weights": False}
-        if world.rank == 2:
-            own[name] = value
-        x = np.random.default_rng(0).normal(size=(own["images"], *SHAPE)).astype(np.float32) + own["shift"]
-        labels = np.arange(own["images"]) % CLASSES
-        model = NETWORKS["linear"]().build(SHAPE, backend="numpy", seed=own["seed"])
-        if own["weights"]:
-            model.parameters.flat[0] += 1e-3
-        trainer = Trainer(
-            model, optim.SGD(model, 0.1), world=world, log_every=own["log_every"], clip_norm=own["clip_norm"]
-        )
-        train = (x, labels)
-        if split:
-            train = data.Batches(data.Split(x, labels), own["batch_size"], backend=model.backend)
-        with pytest.raises(ValueError, match=f"must train alike: rank 2 has {said}") as caught:
-            trainer.fit(train, train if own["validates"] else None, epochs=1, batch_size=own["batch_size"])
-        assert trainer.step == 0
-        assert "\n" not in str(caught.value)
-
-    worlds(3, work)
-
-
 @pytest.mark.parametrize("split", [False, True])
 def test_ranks_say_where_data_is_not_finite(split):
     x, labels = np.zeros((20, *SHAPE), np.float32), np.arange(20) % CLASSES

@@ -130,6 +130,8 @@ class Groups(Optimizer):
     Attributes
     ----------
     optimizers : tuple of Optimizer
+    rates : tuple of float
+        Those that the optimizers had at first.
 
     Raises
     ------
@@ -150,8 +152,8 @@ class Groups(Optimizer):
     def __init__(self, *optimizers: Optimizer) -> None:
         model = _whole(optimizers)
         self.optimizers = optimizers
-        self._rates = [_checks.positive("lr", optimizer.lr) for optimizer in optimizers]
-        super().__init__(model, self._rates[0])
+        self.rates = tuple([_checks.positive("lr", optimizer.lr) for optimizer in optimizers])
+        super().__init__(model, self.rates[0])
         for optimizer in optimizers:
             for name, slot in list(optimizer.slots.items()):
                 optimizer.slots[name] = self.slots.setdefault(name, slot)
@@ -165,8 +167,8 @@ class Groups(Optimizer):
     def lr(self, value: float) -> None:
         first, *others = self.optimizers
         first.lr = value
-        for optimizer, rate in zip(others, self._rates[1:], strict=True):
-            optimizer.lr = rate * (first.lr / self._rates[0])
+        for optimizer, rate in zip(others, self.rates[1:], strict=True):
+            optimizer.lr = rate * (first.lr / self.rates[0])
 
     def step(self) -> None:
         """Let each optimizer update its part."""

@@ -288,22 +288,6 @@ def checksum_of(labels: HostArray, example: Callable[[int], HostArray]) -> int:
     return checksum
 
 
-def facts_of(data: Loader | None, name: str) -> dict[str, Any]:
-    """Return what all ranks must have alike of a data set, by what it is called; JSON-able."""
-    facts: dict[str, Any] = {f"{name} images": None, f"{name} batches": None}
-    if data is not None:
-        facts = {f"{name} images": data.images, f"{name} batches": len(data)}
-        checksum = None
-        if isinstance(data, ArrayBatches):
-            checksum = data.checksum()
-        elif isinstance(data, Batches):
-            images = data.split.images
-            checksum = checksum_of(data.split.labels, lambda index: images[index])
-            facts[f"{name} shuffling"] = [data.shuffle, data.seed]
-        facts[f"checksum of the {name} data"] = checksum
-    return facts
-
-
 def what_is_not_finite(data: Loader | None, name: str) -> str | None:
     """Return a clause that says where data holds NaN or infinity; None if it does not, or if nobody can tell."""
     find = getattr(data, "first_not_finite", None)

@@ -1,7 +1,6 @@
 """The training loop."""
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,13 +13,13 @@ import numpy as np
 
 from xnn import _checks, nn
 from xnn._typing import Array
-from xnn._version import __version__
 from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer
 from xnn.training import showing, state
 from xnn.training.callbacks import Callback
+from xnn.training.facts import facts_of
 from xnn.training.history import History, IntervalRow, epoch_row, is_judged
-from xnn.training.loaders import Data, Loader, closing, facts_of, loader_of, what_is_not_finite
+from xnn.training.loaders import Data, Loader, closing, loader_of, what_is_not_finite
 from xnn.training.loss_scaling import LossScaler, LossScaling
 from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.scores import Metric, check_names
@@ -174,6 +173,7 @@ class Trainer:
         self.held_out = held_out
         self.evaluate_every = evaluate_every
         self.predict = model if predict is None else predict
+        self.sync_batch_norm = sync_batch_norm
         self.team: Team = Alone() if world is None or world.size == 1 else world.team(model, optimizer, sync_batch_norm)
 
         self.epoch = self.batch = self.step = 0
@@ -236,7 +236,7 @@ class Trainer:
         whole = self._loader(train, batch_size, shuffle=True)
         held_out = None if validation is None else self._loader(validation, batch_size, shuffle=False)
         total, self.first_epoch = self._goal(epochs, until)
-        self.team.agree(lambda: self._facts(whole, held_out, total))
+        self.team.agree(lambda: facts_of(self, whole, held_out, total))
         train = self.team.shared(whole)
         validation = None if held_out is None else self.team.shared(held_out)
         if self.batch > len(train):
@@ -258,29 +258,6 @@ class Trainer:
                     self._call("epoch_end", self.history[-1])
             self._call("fit_end")
         return self.history
-
-    def _facts(self, train: Loader, validation: Loader | None, total: int) -> dict[str, Any]:
-        """Return what all ranks must have alike, as far as it can be compared."""
-        model = self.model
-        weights = [model.backend.to_numpy(vector) for vector in (model.parameters.flat, model.buffers.flat)]
-        facts = {
-            "xnn": __version__,
-            "model": [type(model).__name__, weights[0].size, model.dtype, model.precision],
-            "seed": model.random.seed,
-            "optimizer": type(self.optimizer).__name__,
-            **facts_of(train, "training"),
-            **facts_of(validation, self.held_out),
-            "steps done": [self.epoch, self.batch, self.step],
-            "last epoch": total,
-            "log_every": self.log_every,
-            "evaluate_every": self.evaluate_every,
-            "clip_norm": self.clip_norm,
-            "metrics": list(self.metrics),
-        }
-        for name in ("penalty", "average", "schedule", "scaler"):
-            facts[name] = getattr(self, name) is not None
-        facts["checksum of the weights"] = hashlib.sha256(b"".join(vector.tobytes() for vector in weights)).hexdigest()
-        return facts
 
     def _goal(self, epochs: int | None, until: int | None) -> tuple[int, int]:
         """Return after how many epochs in all to end, and how many of them belong to earlier calls."""
