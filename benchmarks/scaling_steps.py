@@ -16,6 +16,7 @@ from unittest import mock
 
 from benchmarks.device_steps import random_images
 from benchmarks.scaling_model import Wire
+from xnn.distributed import end_all_by_errors
 from xnn.distributed.mpi_world import MPIWorld
 from xnn.distributed.world import CALLS
 from xnn.runs import Settings
@@ -94,6 +95,7 @@ def main() -> None:
     if len(sys.argv) > 4:
         world = SlowWorld()
         world.wire = Wire(float(sys.argv[4]), float(sys.argv[5]))
+    end_all_by_errors(world)
     job = job_of(recipe, batch)
     trainer = make_trainer(job, [], world)
     found: list[tuple[float, ...]] = []

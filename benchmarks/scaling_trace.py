@@ -19,10 +19,11 @@ import numpy as np
 from benchmarks.scaling_model import Event, Step, Wire
 from benchmarks.scaling_steps import job_of, train
 from xnn.data.splits import HostArray
+from xnn.distributed import end_all_by_errors
 from xnn.distributed.gradients import GradientSum
 from xnn.distributed.mpi_world import MPIWorld
 from xnn.distributed.ranks import Ranks
-from xnn.distributed.world import CALLS, GRADIENTS, World
+from xnn.distributed.world import CALLS, World
 from xnn.functional.replicas import Replicas, among
 from xnn.runs.assembly import Job, make_trainer
 
@@ -248,7 +249,7 @@ def own_wire(world: World) -> Wire:
         for _ in range(20):
             world.barrier()
             begun = time.perf_counter()
-            world.exchanged(vector, lengths, GRADIENTS)
+            world.exchanged(vector, lengths, CALLS)  # which are tried at once for longer than a message takes
             times.append(time.perf_counter() - begun)
         return statistics.median(times)
 
@@ -262,6 +263,7 @@ def main() -> None:
     recipe, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     cases = [(int(ranks), int(images)) for ranks, images in (text.split(":") for text in sys.argv[4:])]
     neighbours = MPIWorld()
+    end_all_by_errors(neighbours)
     job = job_of(recipe, batch)
     found = [asdict(trace(job, steps, *case, neighbours.barrier)) for case in cases]
     wire = own_wire(neighbours) if neighbours.size > 1 else None

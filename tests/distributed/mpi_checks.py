@@ -28,6 +28,13 @@ def check_messages(world):
     counts = np.arange(size) + 1
     received = world.exchanged(np.repeat(10 * rank + np.arange(size, dtype=np.float32), counts), counts.tolist())
     np.testing.assert_array_equal(received, np.repeat(10 * np.arange(size) + rank, rank + 1).reshape(size, -1))
+    # Long parts go straight to each other, of any length, and the second time the memory has other numbers in it.
+    for counts in ([0] * (size - 1) + [2**14 * size], [2**14 * (2 * s + 1) for s in range(size)]):
+        for number in (1, 2):
+            own = number * (10 * rank + np.repeat(np.arange(size, dtype=np.float32), counts))
+            received = world.exchanged(own, counts)
+            assert received.shape == (size, counts[rank])
+            np.testing.assert_array_equal(received, number * (10.0 * np.arange(size)[:, None] + rank) + 0 * received)
     lengths = [3 * (s % 2) for s in range(size)]
     joined = world.joined(np.full(lengths[rank], rank, np.float64), lengths)
     np.testing.assert_array_equal(joined, np.repeat(np.arange(size), lengths))

@@ -208,10 +208,15 @@ def test_the_optimizer_updates_everything_again_after_training():
 
 
 @pytest.mark.parametrize("clip_norm", [None, 0.1])
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_a_rank_sends_at_most_twice_the_parameters_a_step(size, clip_norm):
+@pytest.mark.parametrize(("size", "width"), [(2, None), (3, None), (4, None), (4, 20), (15, 64)])
+def test_a_rank_sends_at_most_twice_the_parameters_a_step(size, width, clip_norm):
+    """Also of a narrow network, all of whose parameters go in short pieces."""
+
     def work(world):
         model, sent = network("float32"), []
+        if width:
+            layers = [nn.Linear(width), nn.Tanh(), nn.Linear(width), nn.Tanh(), nn.Linear(width), nn.Linear(5)]
+            model = nn.Sequential(*layers).build(model.input_shape, backend="numpy", seed=1, dtype="float32")
         trainer = Trainer(model, muon(model), world=world, clip_norm=clip_norm)
         for images in (12, 60):
             before = world.sent

@@ -61,6 +61,7 @@ class ThreadWorld(World):
         self.size = self.local_size = meetings[CALLS].count
         self.host, self.hosts = 0, 1
         self._meetings = meetings
+        self._received = {}
 
     def gathered(self, own, channel=CALLS):
         self.sent += own.nbytes * (self.size - 1)
@@ -70,7 +71,13 @@ class ThreadWorld(World):
         assert len(own) == sum(lengths)
         self.sent += own.nbytes - lengths[self.rank] * own.itemsize
         copies = np.split(np.array(own), np.cumsum(lengths)[:-1])
-        return np.stack([each[self.rank] for each in self._meetings[channel].gathered(self.rank, copies)])
+        parts = [each[self.rank] for each in self._meetings[channel].gathered(self.rank, copies)]
+        # As by MPI, what is returned lies in memory that the next call in the channel overwrites.
+        needed = sum(part.nbytes for part in parts)
+        if channel not in self._received or self._received[channel].size < needed:
+            self._received[channel] = np.empty(needed, np.uint8)
+        memory = self._received[channel][:needed].view(own.dtype)
+        return np.stack(parts, out=memory.reshape(self.size, lengths[self.rank]))
 
     def joined(self, own, lengths, channel=CALLS):
         assert len(own) == lengths[self.rank]

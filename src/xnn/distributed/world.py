@@ -15,6 +15,10 @@ from xnn.data.splits import HostArray
 CALLS, GRADIENTS = "calls", "gradients"
 """Channels: what goes through one of them waits for nothing in the other, so two threads can each use one."""
 
+_FEW_RANKS = 3
+"""Up to so many, each may send gradients to everybody: R - 1 times a vector is then no more than twice. More ranks add
+up pieces, also of a short vector: one more message does no harm beside the backward pass. Others are waited for."""
+
 
 class World(ABC):
     """The processes of a job, each with a rank.
@@ -131,10 +135,12 @@ class World(ABC):
     def sum(self, vector: HostArray, channel: str = CALLS) -> HostArray:
         """Return the sum of all ranks' vectors, in their type.
 
-        Of a long vector, each rank gets one piece from everybody, adds these up, and sends the sum to everybody: it
-        sends 2 (R - 1) / R times the vector's bytes to R - 1 others, as a ring does.
+        Of a long vector, and of gradients for more than a few ranks, each rank gets one piece from everybody, adds
+        these up, and sends the sum to everybody: it sends 2 (R - 1) / R times the vector's bytes to R - 1 others, as a
+        ring does.
         """
-        if self.size * vector.size <= self._FEW:
+        few = self.size * vector.size <= self._FEW
+        if few and (channel == CALLS or self.size <= _FEW_RANKS):
             return in_order(self.gathered(vector, channel))
         ends = [vector.size * (rank + 1) // self.size for rank in range(self.size)]
         lengths = [end - start for start, end in zip([0, *ends], ends, strict=False)]
