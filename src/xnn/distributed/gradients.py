@@ -14,7 +14,7 @@ from xnn.distributed.world import GRADIENTS, World, in_order, joined
 from xnn.nn.layer import Layer
 from xnn.nn.parameters import Parameter
 
-_BUCKET = 2**18
+_BUCKET = 2**16
 """Numbers that are sent together, at least, where there are so many: each message takes its time, however short."""
 
 
