@@ -163,14 +163,16 @@ def test_a_large_jpeg_file_is_decoded_smaller_but_not_below_three_times_what_is_
     scale = max(scale for scale in (1, 2, 4, 8) if scale <= max(spare, 1))
     with open_picture(path, least=least) as image:
         assert image.size == tuple(-(-side // scale) for side in stored)
-
+    # What is left of a block at the edge becomes a whole pixel, which moves a picture of few pixels a little.
+    is_whole = all(side % scale == 0 for side in stored)
+    most = (5 if is_whole else 20) if scale > 1 else 0
     for channels in (1, 3):
         shape = (*least[::-1], channels)
         with Image.open(path) as whole:
             expected = prepared(whole, shape).astype(int)
         found = prepared_file(path, shape).astype(int)
         assert found.shape == shape
-        assert np.abs(found - expected).mean() <= (5 if scale > 1 else 0)
+        assert np.abs(found - expected).mean() <= most
 
 
 def test_details_are_averaged_not_skipped(path):
