@@ -200,7 +200,7 @@ def _say_how(asked: Asked, trials: int, sweep: "Sweep", each: int | None, say: A
 def _definition(asked: Asked, settings: Settings, say: Any) -> "Definition":
     """Return what the sweep is, after reading the data once, before several processes want it."""
     from xnn import data
-    from xnn.runs.assembly import check_validation
+    from xnn.runs.assembly import check_validation, load_data
     from xnn.sweeps.sweep import Definition
     from xnn.training.tensorboard import check_installed
 
@@ -208,14 +208,7 @@ def _definition(asked: Asked, settings: Settings, say: Any) -> "Definition":
     if settings.tensorboard:
         check_installed("--tensorboard")
 
-    dataset = data.load(
-        settings.dataset,
-        data_dir=settings.data_dir,
-        labels=settings.labels,
-        image_size=settings.image_size,
-        skip_bad=settings.skip_bad,
-        report=say,
-    )
+    dataset = load_data(settings, report=say)
     check_validation(dataset, settings)
     fixed = {name: value for name, value in asked.given.items() if name not in _OWN}
     for name in ("dataset", "from_"):

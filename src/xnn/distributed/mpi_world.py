@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xnn.data.splits import HostArray
-from xnn.distributed.world import CALLS, GRADIENTS, World
+from xnn.distributed.world import CALLS, GRADIENTS, World, in_order
 from xnn.errors import SettingError, to_install
 
 _EAGER = {CALLS: 2e-3, GRADIENTS: 2e-5}
@@ -100,9 +100,7 @@ class MPIWorld(World):
         received = self._buffer((self.size, own.size), own.dtype, channel)
         self._swap({rank: received[rank] for rank in others}, {rank: pieces[rank] for rank in others}, channel)
         received[self.rank] = own
-        own[...] = received[0]
-        for array in received[1:]:
-            own += array
+        in_order(received, own)
         self._swap({rank: pieces[rank] for rank in others}, dict.fromkeys(others, own), channel)
 
     def _buffer(self, shape: tuple[int, ...], dtype: Any, channel: str) -> HostArray:

@@ -168,9 +168,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def in_order(arrays: HostArray) -> HostArray:
-    """Add up rows one by one; NumPy's own sum would choose its order by itself."""
-    total: HostArray = arrays[0].copy()
+def in_order(arrays: HostArray, total: HostArray | None = None) -> HostArray:
+    """Add up rows one by one, in `total` if it is given; NumPy's own sum would choose its order by itself."""
+    if total is None:
+        total = np.empty_like(arrays[0])
+    total[...] = arrays[0]
     for array in arrays[1:]:
         total += array
     return total

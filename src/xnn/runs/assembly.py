@@ -98,17 +98,7 @@ def prepare(
     chosen, backend_name = _backend(settings.backend, together.world)
     if settings.precision is not None:
         check_precision(settings.precision, chosen)
-    dataset = together.by_host(
-        lambda: data.load(
-            settings.dataset,
-            data_dir=settings.data_dir,
-            labels=settings.labels,
-            image_size=settings.image_size,
-            skip_bad=settings.skip_bad,
-            download=download,
-            report=report,
-        )
-    )
+    dataset = together.by_host(lambda: load_data(settings, download=download, report=report))
     together.agree_on_data(dataset, chosen.library)
     settings = _with_image_size(settings, dataset)
     training, held_out, name = parts(dataset, settings)
@@ -151,6 +141,18 @@ def _backend(name: str | None, world: World | None) -> tuple[Backend, str]:
         return chosen, chosen.name
     devices = int(importlib.import_module("cupy").cuda.runtime.getDeviceCount())
     return backend(f"cupy:{world.local_rank % devices}"), "cupy"
+
+
+def load_data(settings: Settings, **options: Any) -> data.Dataset:
+    """Return the data set that settings name; `options` are those of `xnn.data.load` that are no settings."""
+    return data.load(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        labels=settings.labels,
+        image_size=settings.image_size,
+        skip_bad=settings.skip_bad,
+        **options,
+    )
 
 
 def parts(dataset: data.Dataset, settings: Settings) -> tuple[data.Split, data.Split, str]:

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from xnn._typing import Report
-from xnn.errors import FolderGone, RunError
+from xnn.errors import RunError
 from xnn.runs import best, curves, resuming, schema
 from xnn.runs.assembly import make_trainer, prepare
 from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, known
 from xnn.training.history import History, judged_on
+from xnn.training.plotting import spared
 from xnn.training.view_averaging import over_views
 
 
@@ -73,7 +74,7 @@ def draw_curves(
     name = settings.recipe or settings.model
     views = views_behind(result, settings)
     told = over_views(f"{100 * result['test_accuracy']:.2f} % of the test images", views)
-    try:
+    with spared(directory.curves.name, "run", warn):
         picture = curves.draw(
             history,
             directory.read_intervals(),
@@ -82,11 +83,6 @@ def draw_curves(
             views=views,
         )
         directory.write_curves(picture)
-    except FolderGone:
-        raise
-    except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and a picture is not worth a result
-        kind = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
-        warn(f"no {directory.curves.name}: {kind}{' '.join(str(error).split())}; the run is complete without it")
 
 
 def trained_model(path: Path) -> Any:

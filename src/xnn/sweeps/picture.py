@@ -6,12 +6,11 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from xnn._typing import Report
-from xnn.errors import FolderGone, RunError
 from xnn.files import write_atomically
 from xnn.sweeps.outcome import PICTURE
 from xnn.sweeps.space import Choices, Range
 from xnn.sweeps.sweep import SCORES, Sweep
-from xnn.training.plotting import FAINT, HELD_OUT, INK, TRAIN, plain_figure
+from xnn.training.plotting import FAINT, HELD_OUT, INK, TRAIN, plain_figure, spared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,13 +24,8 @@ _LONGEST = 16
 
 def write(sweep: Sweep, warn: Report) -> None:
     """Write the picture into the sweep's folder; if that fails, `warn` gets a line, and the sweep is no worse."""
-    try:
+    with spared(PICTURE, "sweep", warn):
         write_atomically(sweep.folder / PICTURE, draw(sweep))
-    except FolderGone:
-        raise
-    except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and a picture is not worth a result
-        kind = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
-        warn(f"no {PICTURE}: {kind}{' '.join(str(error).split())}; the sweep is complete without it")
 
 
 def draw(sweep: Sweep) -> bytes:

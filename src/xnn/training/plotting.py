@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xnn._typing import Report
+from xnn.errors import FolderGone, RunError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -24,6 +27,18 @@ _MOST_MARKERS = 30
 
 _ALONE = threading.Lock()
 """Matplotlib's settings belong to the whole process."""
+
+
+@contextlib.contextmanager
+def spared(picture: str, whole: str, warn: Report) -> Iterator[None]:
+    """Draw and write a picture within; if that fails, the whole is complete without it, and `warn` gets a line."""
+    try:
+        yield
+    except FolderGone:
+        raise
+    except Exception as error:  # noqa: BLE001 - Matplotlib may raise anything, and a picture is not worth a result
+        kind = "" if isinstance(error, RunError) else f"{type(error).__name__}: "
+        warn(f"no {picture}: {kind}{' '.join(str(error).split())}; the {whole} is complete without it")
 
 
 def plot(
