@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from xnn import data
 from xnn.cli.arguments import BESIDE_RESUME
 from xnn.cli.fleet import Child, Fleet, groups
 from xnn.cli.frame import BAD_INPUT, make_console
@@ -17,6 +16,7 @@ from xnn.cli.signals import StopSignals
 from xnn.errors import RunError
 from xnn.kernels import threads
 from xnn.paths import expanded
+from xnn.runs.assembly import load_data
 from xnn.runs.directory import default_path
 from xnn.runs.progress import table
 from xnn.runs.reading import RunFiles
@@ -69,14 +69,7 @@ def train_seeds(settings: Settings, given: dict[str, Any], seeds: tuple[int, ...
             _check_begun(run.path, given)
     at_once, each = groups(settings, len(runs))
     # Made once, before several processes want it.
-    data.load(
-        settings.dataset,
-        data_dir=settings.data_dir,
-        labels=settings.labels,
-        image_size=settings.image_size,
-        skip_bad=settings.skip_bad,
-        report=lambda line: print_line(console, line),
-    )
+    load_data(settings, report=lambda line: print_line(console, line))
     each_has = f"{each} thread{'s' * (each > 1)} each"
     print_line(console, f"{len(runs)} runs, {at_once} at once with {each_has}, in {base}")
     fleet = _Seeds(
