@@ -1,5 +1,6 @@
 """What compiling takes, and a clock that leaves it out."""
 
+import threading
 from contextlib import ExitStack
 
 import numpy as np
@@ -127,3 +128,24 @@ def test_an_epochs_seconds_are_those_of_its_steps(monkeypatch):
     with clock.running():
         now[0] += 1.0
     assert clock.elapsed == 1.0
+
+
+def test_an_epoch_may_pass_while_another_thread_compiles():
+    begun, ended = threading.Event(), threading.Event()
+
+    def compile_something():
+        compilations.begin("a")
+        begun.set()
+        assert ended.wait(timeout=60)
+        compilations.end()
+
+    other = threading.Thread(target=compile_something)
+    other.start()
+    try:
+        assert begun.wait(timeout=60)
+        trainer = small.make_trainer()
+        row = trainer.fit(small.make_batches(trainer, batch_size=8), epochs=1)[0]
+    finally:
+        ended.set()
+        other.join()
+    assert row["seconds"] == row["images_per_second"] == 0

@@ -17,7 +17,8 @@ from xnn.errors import SettingError
 from xnn.kernels import threads as setting
 
 pytest.importorskip("numba")
-from xnn.kernels.numpy import memory
+from xnn.kernels.numpy import awake, memory
+from xnn.kernels.numpy.awake import Awake
 from xnn.kernels.numpy.threads import Threads, threads
 
 
@@ -224,6 +225,24 @@ def test_where_the_low_priority_is_forbidden_no_core_is_kept_awake(monkeypatch):
         assert pool.run(sum, pool.parts(10)) == [10, 35]
         assert ended.wait(timeout=60)
     assert not any(spinner.sleeps for spinner in pool._team._awake._spinners)
+
+
+def test_what_keeps_cores_awake_is_compiled_before_its_threads_start(monkeypatch):
+    """In them it would be compiled at the lowest priority, while others train or wait for the compiler."""
+    order = []
+
+    class Watch:
+        def compile(self, signature):
+            order.append("compiled")
+
+    monkeypatch.setattr(awake, "IS_POSSIBLE", True)
+    monkeypatch.setattr(awake, "_watch", Watch())
+    monkeypatch.setattr(awake, "start", lambda work, name: order.append("started"))
+    monkeypatch.setattr("xnn.kernels.threads.cores", lambda: 2)
+    Awake(1)
+    assert order == []
+    Awake(2)
+    assert order == ["compiled", "started", "started"]
 
 
 def test_memory_of_a_new_size_can_be_taken_by_two_threads_at_once(monkeypatch):

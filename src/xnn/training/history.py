@@ -47,9 +47,9 @@ class History(list[Row]):
     """A list with one dict for each epoch.
 
     Each has ``epoch`` (from 1), ``train_loss``, ``train_accuracy``, ``lr`` (of the epoch's last step), ``seconds``
-    (spent on the training steps, but not on compiling kernels) and ``images_per_second``; and, where there is data to
-    judge by, the loss, the accuracies and the trainer's `metrics` on it under ``validation_`` (or the trainer's other
-    `held_out` name). A notebook shows it as curves.
+    (spent on the training steps, but not on compiling kernels) and ``images_per_second`` (0 where no second was
+    counted); and, where there is data to judge by, the loss, the accuracies and the trainer's `metrics` on it under
+    ``validation_`` (or the trainer's other `held_out` name). A notebook shows it as curves.
 
     Examples
     --------
@@ -197,7 +197,8 @@ def epoch_row(epoch: int, train: Metrics, held_out: Metrics | None, name: str, l
         if held_out.top5_accuracy is not None:
             row[f"{name}_top5_accuracy"] = held_out.top5_accuracy
         row |= {f"{name}_{metric}": value for metric, value in held_out.values.items()}
-    row |= {"lr": lr, "seconds": seconds, "images_per_second": train.images / seconds}
+    # An epoch may pass while another thread compiles, and no time is counted.
+    row |= {"lr": lr, "seconds": seconds, "images_per_second": train.images / seconds if seconds else 0.0}
     return cast(Row, row)  # the names of some columns are the caller's
 
 

@@ -10,11 +10,11 @@ import os
 import platform
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import typeof, types
 
 from xnn._notes import note
 from xnn.kernels import threads
@@ -50,6 +50,9 @@ class Awake:
     def __init__(self, count: int) -> None:
         self._beats = np.zeros(1, np.int64)
         cores = min(count, threads.cores()) if IS_POSSIBLE and count > 1 else 0
+        if cores:
+            # Here and not in the spinners: nobody waits for those, and compiling holds up all other threads that do.
+            cast(Any, _watch).compile((typeof(self._beats),))  # type: ignore[no-untyped-call]  # Numba's own
         self._spinners = [_Spinner(self._beats) for _ in range(cores)]
 
     def beat(self) -> None:
