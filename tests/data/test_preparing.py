@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
-from xnn.data.pictures import open_picture
+from xnn.data.pictures import open_smaller
 from xnn.data.preparing import prepared, prepared_file
 from xnn.errors import DataError
 
@@ -49,23 +49,35 @@ def test_any_mode_and_size_gives_the_models_shape(folder, mode, width, height, s
     assert np.abs(image.astype(int) - value).max() <= 3
 
 
-@given(seed=st.integers(0, 99), orientation=st.integers(1, 8))
-def test_the_orientation_that_a_camera_notes_is_undone(folder, seed, orientation):
-    image = pixels(seed, (6, 9))
-    undo = {
-        1: lambda x: x,
-        2: lambda x: x[:, ::-1],
-        3: lambda x: x[::-1, ::-1],
-        4: lambda x: x[::-1],
-        5: lambda x: x.T,
-        6: lambda x: np.rot90(x),
-        7: lambda x: x[::-1, ::-1].T,
-        8: lambda x: np.rot90(x, -1),
-    }
+UNDO = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.T,
+    6: lambda x: np.rot90(x),
+    7: lambda x: x[::-1, ::-1].T,
+    8: lambda x: np.rot90(x, -1),
+}
+"""What a camera stores of an image that is to be seen upright, by the orientation that it notes."""
+
+
+@given(
+    seed=st.integers(0, 99),
+    orientation=st.integers(1, 8),
+    size=st.tuples(SIDES, SIDES),
+    target=st.tuples(SIDES, SIDES),
+    suffix=st.sampled_from([".png", ".tif"]),
+)
+def test_a_turned_picture_is_cut_and_scaled_as_an_upright_one(folder, seed, orientation, size, target, suffix):
+    image = pixels(seed, size)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(np.ascontiguousarray(undo[orientation](image))).save(folder / "turned.png", exif=exif)
-    np.testing.assert_array_equal(prepared_file(folder / "turned.png", (6, 9, 1))[..., 0], image)
+    path = folder / f"turned{suffix}"
+    Image.fromarray(np.ascontiguousarray(UNDO[orientation](image))).save(path, exif=exif)
+    np.testing.assert_array_equal(prepared_file(path, (*size, 1))[..., 0], image)
+    expected = ImageOps.fit(Image.fromarray(image), target[::-1], Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(prepared_file(path, (*target, 1))[..., 0], np.asarray(expected))
 
 
 @pytest.mark.parametrize(
@@ -161,18 +173,16 @@ def test_a_large_jpeg_file_is_decoded_smaller_but_not_below_three_times_what_is_
     least = target[::-1] if orientation > 4 else target
     spare = min(side // (3 * needed) for side, needed in zip(stored, target, strict=True))
     scale = max(scale for scale in (1, 2, 4, 8) if scale <= max(spare, 1))
-    with open_picture(path, least=least) as image:
+    with open_smaller(path, least) as (image, extent):
         assert image.size == tuple(-(-side // scale) for side in stored)
-    # What is left of a block at the edge becomes a whole pixel, which moves a picture of few pixels a little.
-    is_whole = all(side % scale == 0 for side in stored)
-    most = (5 if is_whole else 20) if scale > 1 else 0
+        assert extent == tuple(side / scale for side in stored)
     for channels in (1, 3):
         shape = (*least[::-1], channels)
         with Image.open(path) as whole:
             expected = prepared(whole, shape).astype(int)
         found = prepared_file(path, shape).astype(int)
         assert found.shape == shape
-        assert np.abs(found - expected).mean() <= most
+        assert np.abs(found - expected).mean() <= (5 if scale > 1 else 0)
 
 
 def test_details_are_averaged_not_skipped(path):

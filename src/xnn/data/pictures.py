@@ -26,8 +26,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 GREY_MODES = ("1", "L", "LA")
 _BESIDE = ("__MACOSX",)
 """Folders that systems put beside a user's own."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is to be turned."""
 LYING = (5, 6, 7, 8)
-"""The orientations that exchange width and height."""
+"""Its values that exchange width and height."""
 
 # Pillow also logs some faults of files; without a handler Python would print them on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -36,7 +38,6 @@ MOST_PIXELS = 2**26
 """The largest cameras have 61 million. A picture of this size takes 201 MB in colour, and a second to decode."""
 _MOST_BYTES = 2**28 + 2**20
 """The size of that many pixels, uncompressed, with alpha and a megabyte of other things."""
-_ORIENTATION = 0x0112
 _SPARE = 3
 """Times the size that is needed: Lanczos' filter does the rest, and hardly shows what was done before."""
 _SCANS, _BYTES_PER_SCAN = 100, 2**14
@@ -66,9 +67,7 @@ def is_picture(name: str) -> bool:
 
 
 @contextmanager
-def open_picture(
-    path: Path, *, decode: bool = True, stored: tuple[int, int] | None = None, least: tuple[int, int] | None = None
-) -> Iterator["Image.Image"]:
+def open_picture(path: Path, *, decode: bool = True, stored: tuple[int, int] | None = None) -> Iterator["Image.Image"]:
     """Open a picture file and decode its pixels; if it holds several pictures, the first one.
 
     Parameters
@@ -79,10 +78,6 @@ def open_picture(
         Whether the pixels are wanted; if not, Pillow reads the header only.
     stored : (width, height), optional
         What an earlier look at the header found, if there was one.
-    least : (width, height), optional
-        What is needed of the picture once it is upright, if it is to be scaled. A JPEG file is decoded at a half, a
-        quarter or an eighth of its size where that is at least three times as much, which takes a fraction of the time.
-        The decoder then averages each square of pixels, by the cosine transform that it undoes anyway.
 
     Yields
     ------
@@ -94,6 +89,48 @@ def open_picture(
         If the file cannot be read, is not in one of `FORMATS`, is damaged, is not as large as before, or is larger
         than `MOST_PIXELS`, `xnn.data.limits` or the memory allow.
     """
+    with _opened(path, decode, stored, None) as (image, _):
+        yield image
+
+
+@contextmanager
+def open_smaller(
+    path: Path, least: tuple[int, int], *, stored: tuple[int, int] | None = None
+) -> Iterator[tuple["Image.Image", tuple[float, float]]]:
+    """Open a picture file that is to be scaled, and decode no more of its pixels than that takes.
+
+    A JPEG file is decoded at a half, a quarter or an eighth of its size where that is at least three times as much as
+    is needed, which takes a fraction of the time. The decoder then averages each square of pixels, by the cosine
+    transform that it undoes anyway.
+
+    Parameters
+    ----------
+    path, stored
+        As for `open_picture`.
+    least : (width, height)
+        What is needed of the picture once it is upright.
+
+    Yields
+    ------
+    image : PIL.Image.Image
+        Not yet turned upright.
+    extent : (width, height)
+        How far the picture reaches from the image's upper left corner, in its pixels: where a side is no multiple of
+        the squares', the decoder fills up the last ones.
+
+    Raises
+    ------
+    DataError
+        As for `open_picture`.
+    """
+    with _opened(path, True, stored, least) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(
+    path: Path, decode: bool, stored: tuple[int, int] | None, least: tuple[int, int] | None
+) -> Iterator[tuple["Image.Image", tuple[float, float]]]:
     from PIL import Image
 
     with ExitStack() as stack:
@@ -106,17 +143,19 @@ def open_picture(
             if stored not in (None, image.size):
                 raise DataError(f"{path}: it was changed while it was read")
             _check_size(image, size, path)
+            extent = None
             if decode:
                 _check_scans(image, file, path)
                 if least is not None:
-                    _decode_smaller(image, least)
+                    extent = _decode_smaller(image, least)
         if decode:
             # libtiff reports damage itself, bypassing Python.
             with decoding(path, image), no_stderr if image.format == "TIFF" else nullcontext():
                 image.load()
                 if image.mode in ("P", "PA") and image.palette is None:
                     raise ValueError("it has no palette")
-        yield image
+        # Pillow turns TIFF files as it decodes them.
+        yield image, extent or image.size
 
 
 @contextmanager
@@ -162,14 +201,18 @@ def orientation(image: "Image.Image") -> int:
     # Pillow turns TIFF files itself. What comes after the pixels of a PNG file can only be had by decoding them.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
-    found = image.getexif().get(_ORIENTATION, 1)
+    found = image.getexif().get(ORIENTATION, 1)
     return found if isinstance(found, int) else 1
 
 
-def _decode_smaller(image: "Image.Image", least: tuple[int, int]) -> None:
-    """Have a JPEG file decoded at the smallest size that its decoder offers and that is `_SPARE` times as needed."""
+def _decode_smaller(image: "Image.Image", least: tuple[int, int]) -> tuple[float, float] | None:
+    """Have a JPEG file decoded at the smallest size that its decoder offers and that is `_SPARE` times as needed.
+
+    Returns the picture's width and height in pixels of that size; None for files of other kinds.
+    """
     wide, high = least[::-1] if orientation(image) in LYING else least
-    image.draft(None, (_SPARE * wide, _SPARE * high))
+    drafted = image.draft(None, (_SPARE * wide, _SPARE * high))
+    return None if drafted is None else drafted[1][2:]
 
 
 def _check_size(image: "Image.Image", packed: int, path: Path) -> None:

@@ -9,7 +9,7 @@ In order:
 5. scaled by Lanczos' filter, which averages when it shrinks, until it covers the image's shape, and cut around its
    centre. A picture that has the size already keeps every pixel.
 
-JPEG files of at least six times the image's size are decoded at a smaller one, see `xnn.data.pictures.open_picture`;
+JPEG files of at least six times the image's size are decoded at a smaller one, see `xnn.data.pictures.open_smaller`;
 torchvision, which opens its own files, decodes them at full size.
 """
 
@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xnn.data.pictures import decoding, open_picture
+from xnn.data.pictures import LYING, ORIENTATION, decoding, open_smaller
 from xnn.data.splits import HostArray
 
 if TYPE_CHECKING:
     from PIL import Image
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's names of grey and of colour, by the number of channels."""
@@ -45,11 +48,13 @@ def prepared_file(path: Path, image_shape: tuple[int, int, int], stored: tuple[i
         For what `xnn.data.pictures.open_picture` refuses.
     """
     height, width, _ = image_shape
-    with open_picture(path, stored=stored, least=(width, height)) as picture, decoding(path, picture):
-        return prepared(picture, image_shape)
+    with open_smaller(path, (width, height), stored=stored) as (picture, extent), decoding(path, picture):
+        return prepared(picture, image_shape, extent)
 
 
-def prepared(picture: "Image.Image", image_shape: tuple[int, int, int]) -> HostArray:
+def prepared(
+    picture: "Image.Image", image_shape: tuple[int, int, int], extent: tuple[float, float] | None = None
+) -> HostArray:
     """Return a decoded picture as an image of uint8.
 
     Call it within `xnn.data.pictures.decoding`: the orientation is read from tags, which may be damaged.
@@ -60,15 +65,43 @@ def prepared(picture: "Image.Image", image_shape: tuple[int, int, int]) -> HostA
         It is turned upright in place.
     image_shape : tuple of int
         Height, width, and 1 channel or 3.
+    extent : (width, height), optional
+        How far the picture reaches from its upper left corner, before it is turned; by default to its last pixels.
     """
     from PIL import Image, ImageOps
 
     height, width, channels = image_shape
+    picture.load()
+    box = _upright(picture, extent or picture.size)
     ImageOps.exif_transpose(picture, in_place=True)
     plain = _on_white(_in_bytes(picture)).convert(MODES[channels])
     if plain.size != (width, height):
-        plain = ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS)
+        plain = plain.resize((width, height), Image.Resampling.LANCZOS, _middle(box, width / height))
     return np.asarray(plain).reshape(image_shape)
+
+
+def _upright(picture: "Image.Image", extent: tuple[float, float]) -> Box:
+    """Return where an extent of a picture from its upper left corner lies once the picture is turned upright."""
+    (wide, high), (width, height) = extent, picture.size
+    turn = picture.getexif().get(ORIENTATION, 1)
+    if turn in LYING:
+        wide, high, width, height = high, wide, height, width
+    left, right = (width - wide, width) if turn in (2, 3, 6, 7) else (0.0, wide)
+    top, bottom = (height - high, height) if turn in (3, 4, 7, 8) else (0.0, high)
+    return left, top, right, bottom
+
+
+def _middle(box: Box, ratio: float) -> Box:
+    """Return the largest part of a box with a ratio of width to height, around its centre."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    if width / height == ratio:
+        return box
+    if width / height > ratio:
+        left += (width - ratio * height) * 0.5
+        return left, top, min(left + ratio * height, right), bottom
+    top += (height - width / ratio) * 0.5
+    return left, top, right, min(top + width / ratio, bottom)
 
 
 def _in_bytes(picture: "Image.Image") -> "Image.Image":
