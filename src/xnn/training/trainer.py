@@ -1,10 +1,7 @@
 """The training loop."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from xnn.errors import NonFiniteLoss
 from xnn.optim import ExponentialMovingAverage, Optimizer
 from xnn.training import showing, state
 from xnn.training.callbacks import Callback
+from xnn.training.evaluation import Interrupted, evaluate
 from xnn.training.facts import facts_of
 from xnn.training.history import History, IntervalRow, epoch_row, is_judged
 from xnn.training.loaders import Data, Loader, closing, loader_of, what_is_not_finite
@@ -25,27 +23,13 @@ from xnn.training.metrics import Meter, Metrics, Sums
 from xnn.training.scores import Metric, check_names
 from xnn.training.stopwatch import Stopwatch, working_clock
 from xnn.training.team import Alone, Team
+from xnn.training.votes import Votes
 
 if TYPE_CHECKING:
     from xnn.distributed import World
 
 _GLANCE = 0.25
 """Seconds after which the running loss is read again, for whoever is watching."""
-
-
-_STOP, _TO_RESUME, _SAVE = 1, 2, 4
-"""What ranks vote for after each step."""
-
-_READS_STEPS, _READS_INTERVALS = 1, 2
-"""What a rank's callbacks may do: read gradients, or the optimizer's state, after each step or at intervals."""
-
-
-class _Interrupted(Exception):  # noqa: N818 - not an error
-    """Evaluation was cut short by `Trainer.request_stop`."""
-
-
-def _is_of_xnn(callback: Callback) -> bool:
-    return type(callback).__module__.partition(".")[0] == "xnn"
 
 
 class Trainer:
@@ -183,8 +167,7 @@ class Trainer:
         self.clock, self.epoch_clock = Stopwatch(), working_clock()
         self.stop_reason: str | None = None
         self._to_resume = False
-        self._wants_save = self._all_save = False
-        self._read_at_steps = self._read_at_intervals = True
+        self._votes = Votes(self.team)
         self._train: Loader | None = None
         self.evaluating = False
         self.evaluated = self.to_evaluate = 0
@@ -280,14 +263,11 @@ class Trainer:
 
     def _stops(self) -> bool:
         """Whether to stop: all ranks do so after the same step, whichever was asked to."""
-        own = 0 if self.stop_reason is None else _TO_RESUME if self._to_resume else _STOP
-        votes = self.team.votes(own | _SAVE if self._wants_save else own)
-        self._wants_save, self._all_save = False, any(vote & _SAVE for vote in votes)
-        asked = [rank for rank, vote in enumerate(votes) if vote & (_STOP | _TO_RESUME)]
-        if asked:
-            self.stop_reason = self.stop_reason or f"rank {asked[0]} was asked to stop"
-            self._to_resume = bool(votes[asked[0]] & _TO_RESUME)
-        return bool(asked)
+        stop = self._votes.stop(self.stop_reason, self._to_resume)
+        if stop is not None:
+            # Nothing is written otherwise: a signal may have asked to stop meanwhile.
+            self.stop_reason, self._to_resume = stop
+        return stop is not None
 
     def saves_together(self, due: bool) -> bool:
         """Whether to save after this step, at which a callback finds that it is `due` by its rank's clock.
@@ -295,11 +275,7 @@ class Trainer:
         Clocks differ, and to save is something that all ranks do after the same step. So the first rank's clock
         counts, and the others learn of it at the end of this step: they all save after the next one.
         """
-        if isinstance(self.team, Alone):
-            return due
-        if not self._all_save:
-            self._wants_save |= due and self.team.rank == 0
-        return self._all_save
+        return self._votes.save(due)
 
     @property
     def interrupted(self) -> bool:
@@ -320,7 +296,7 @@ class Trainer:
         whole = self._loader(data, batch_size, shuffle=False)
         loader = self.team.shared(whole)
         with showing.evaluating(self, whole.images, progress), self.model.backend.current():
-            return self._evaluate(loader, self.predict, interruptible=False)
+            return evaluate(self, loader, self.predict, self._new_meter(top5=True))
 
     def state_dict(self) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         """Return all that `load_state_dict` needs: arrays by name, and the rest as a JSON-able dict.
@@ -358,7 +334,7 @@ class Trainer:
     def _run_epoch(self, train: Loader, validation: Loader | None) -> None:
         """Do the rest of the present epoch; unless it was stopped, add its row and go to the next."""
         self._call("epoch_begin")
-        self._ask_who_reads()
+        self._votes.ask_who_reads(self.callbacks)
         with self.epoch_clock.running():
             with closing(train.epoch(self.epoch, self.batch)) as batches:
                 try:
@@ -372,8 +348,8 @@ class Trainer:
         try:
             held_out = None
             if validation is not None and is_due:
-                held_out = self._evaluate(validation, self.model, interruptible=True)
-        except _Interrupted:
+                held_out = evaluate(self, validation, self.model, self._new_meter(top5=True), self._stops)
+        except Interrupted:
             return
         if held_out is not None and not math.isfinite(held_out.loss):
             fault = what_is_not_finite(validation, self.held_out)
@@ -385,15 +361,6 @@ class Trainer:
         self.batch = 0
         self.epoch_sums, self.epoch_clock = Sums(), working_clock()
 
-    def _ask_who_reads(self) -> None:
-        """Find out whether callbacks may read what ranks have shared out; a rank may have callbacks of its own."""
-        others = [type(callback) for callback in self.callbacks if not _is_of_xnn(callback)]
-        reads_steps = any(kind.step_end is not Callback.step_end for kind in others)
-        own = (_READS_STEPS if reads_steps else 0) | (_READS_INTERVALS if others else 0)
-        votes = self.team.votes(own)
-        self._read_at_steps = any(vote & _READS_STEPS for vote in votes)
-        self._read_at_intervals = any(vote & _READS_INTERVALS for vote in votes)
-
     def _train_batches(self, batches: Iterable[tuple[Array, ...]]) -> None:
         """Take a step for each batch. This is the hot loop: a batch of one image takes microseconds."""
         forward, loss_forward, step_optimizer = self.model.forward, self.loss.forward, self.optimizer.step
@@ -404,7 +371,7 @@ class Trainer:
         team, is_alone = self.team, isinstance(self.team, Alone)
         if step_hooks and not is_alone:
             step_hooks = [partial(self._apart, hook) for hook in step_hooks]
-        others_read = not is_plain or self._read_at_steps
+        others_read = not is_plain or self._votes.reads_steps
         # Reading costs nothing on NumPy; on a device it would mean waiting, and several ranks have to do it together.
         may_glance = self.model.backend.library == "numpy" and is_alone
         glance = perf_counter() + _GLANCE if may_glance else math.inf
@@ -494,38 +461,9 @@ class Trainer:
             report = self.scaler.report()
             row["loss_scale"], row["skipped_steps"] = report["loss_scale"], report["skipped_steps"]
         self.interval_sums = Sums()
-        if self._read_at_intervals:
+        if self._votes.reads_intervals:
             self.team.complete()
         self._call("interval", row)
-
-    def _evaluate(self, data: Loader, predict: Callable[[Array], Array], *, interruptible: bool) -> Metrics:
-        """Pass over `data` without training; raise `_Interrupted` if asked to stop on the way."""
-        sums, meter, metrics = Sums(), self._new_meter(top5=True), copy.deepcopy(self.metrics)
-        self.evaluating = True
-        self.evaluated, self.to_evaluate = 0, len(data)
-        try:
-            averaged = nullcontext() if self.average is None else self.average.applied()
-            with averaged, closing(data.epoch(0)) as batches:
-                for x, labels, *weight in batches:
-                    if interruptible and self._stops():
-                        raise _Interrupted
-                    output = predict(x)
-                    loss, _ = self.held_out_loss.forward(output, labels, *weight)
-                    if metrics:
-                        whole = self.team.joined(output), self.team.joined(labels)
-                        with self.team.apart():
-                            for metric in metrics.values():
-                                metric.update(*whole)
-                    if meter.add(loss, output, labels):
-                        meter.flush(sums)
-                    self.evaluated += 1
-        finally:
-            self.evaluating = False
-        meter.flush(sums)
-        values = {name: float(metric.compute()) for name, metric in metrics.items()}
-        # JSON, in which checkpoints keep the history, has no NaN.
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        return replace(sums.metrics(), values=finite)
 
     def _call(self, hook: str, *arguments: Any) -> None:
         with self.team.apart():
