@@ -145,7 +145,9 @@ def arrays_for(x: HostArray, shape: Shape, scale: Scale | None, dtype: str) -> H
     x = x.reshape(len(x), *shape)
     with np.errstate(over="ignore", invalid="ignore"):
         result = np.ascontiguousarray(x, dtype) if scale is None else scale(x, dtype)
-    if x.dtype.kind == "f" and not np.isfinite(result).all():
+    # As it was given, X is known to be finite.
+    is_changed = scale is not None or result.dtype != x.dtype
+    if x.dtype.kind == "f" and is_changed and not np.isfinite(result).all():
         place = np.unravel_index(int(np.argmin(np.isfinite(result))), result.shape)
         raise ValueError(
             f"X holds {x[place]:g} in example {place[0]}, which is too large to compute with in {dtype}: scale X, as "
