@@ -11,6 +11,7 @@ import xnn
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = ROOT / ".github" / "workflows" / "publish.yml"
+CHECKS = WORKFLOW.with_name("checks.yml")
 HEAD = "# Changelog\n\nWords.\n\n## [Unreleased]\n\n"
 DATED = "## [0.2.0] - 2026-12-01\n\n### Added\n\n- A thing.\n"
 
@@ -86,15 +87,30 @@ def test_noxfile_reads_the_version_that_the_package_has(noxfile, monkeypatch):
 
 
 @pytest.mark.skipif(not WORKFLOW.exists(), reason="the workflow is not part of what is tested here")
-def test_the_workflow_pins_its_actions_and_holds_no_secret():
-    text = WORKFLOW.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [WORKFLOW, CHECKS], ids=lambda path: path.name)
+def test_a_workflow_pins_its_actions_and_holds_no_secret(path):
+    text = path.read_text(encoding="utf-8")
     actions = re.findall(r"uses: *(\S+)(.*)", text)
-    assert len(actions) >= 4
+    assert len(actions) >= 2
     for action, comment in actions:
+        if action == f"./.github/workflows/{CHECKS.name}":
+            continue
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), f"{action} is not pinned to a commit"
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action} does not say which version that is"
     assert "secrets." not in text
     assert not re.search(r"\w\.(org|com|io|net)\b", text), "the workflow names a host"
+
+
+@pytest.mark.skipif(not WORKFLOW.exists(), reason="the workflow is not part of what is tested here")
+def test_a_release_waits_for_the_checks_of_every_change():
+    text = CHECKS.read_text(encoding="utf-8")
+    assert re.search(r"^  pull_request:$", text, re.MULTILINE)
+    assert re.search(r"^  workflow_call:$", text, re.MULTILINE)
+    publish = WORKFLOW.read_text(encoding="utf-8").split("\n  publish:\n")[1]
+    assert "needs: [build, checks]" in publish
+    named = set(re.search(r"run: nox -s (.+)", text)[1].split())
+    sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named <= {name.replace("_", "-") for name in sessions}
 
 
 @pytest.mark.skipif(not WORKFLOW.exists(), reason="the workflow is not part of what is tested here")
