@@ -38,7 +38,7 @@ GPU_MODULES = (
 CUDA_EXTRAS = {13: "cuda13", 12: "cuda12"}
 EMULATOR = "XNN_CUDA_EMULATOR"
 ON_CUPY = (
-    *("tests/functional", "tests/nn", "tests/optim", "tests/kernels/cupy", "tests/test_backends.py"),
+    *("tests/functional", "tests/nn", "tests/optim", "tests/kernels/cupy", "tests/backends"),
     *("tests/training/test_device_waits.py", "tests/runs/test_cupy.py", "tests/test_device_benchmark.py"),
 )
 """Tests of what may go wrong on CuPy alone."""

@@ -89,7 +89,7 @@ def test_bad_arguments_are_one_clear_line_and_leave_nothing(here, capsys, argume
 
 def test_cupy_without_a_device_is_an_error_that_says_so(here, capsys, monkeypatch):
     """Never another backend instead."""
-    monkeypatch.setattr("xnn.backends._cuda_devices", lambda cupy: (0, ""))
+    monkeypatch.setattr("xnn.backends.cupy._cuda_devices", lambda cupy: (0, ""))
     assert_refused(capsys, ["--backend", "cupy:7"], "cupy")
     assert list(here.iterdir()) == []
 
@@ -188,7 +188,7 @@ def test_quiet_still_names_a_damaged_checkpoint(here, capsys):
 
 
 def test_auto_says_which_backend_it_took(here, capsys, monkeypatch):
-    monkeypatch.setattr("xnn.backends._cuda_answers", lambda: False)
+    monkeypatch.setattr("xnn.backends.selection.cuda_answers", lambda: False)
     assert main([*QUICK, "--backend", "auto"]) == 0
     assert "on numpy " in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """Choosing a CUDA device, with a stand-in for CuPy: what is asked of it, and what goes wrong on the way."""
 
+import importlib.util
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import xnn
-from xnn import backends
+from xnn.backends import selection
 from xnn.errors import BackendError
 
 NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
@@ -71,10 +72,10 @@ def install(monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", fake_cupy(*arguments, **options))
         monkeypatch.setitem(sys.modules, "array_api_compat.cupy", namespace)
         monkeypatch.setattr(array_api_compat, "cupy", namespace, raising=False)
-        find = backends.importlib.util.find_spec
-        monkeypatch.setattr(backends.importlib.util, "find_spec", lambda n: n if n == "cupy" else find(n))
+        find = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda n: n if n == "cupy" else find(n))
         # A backend is made once; not for the tests that come after this one.
-        monkeypatch.setattr(backends, "_make", backends._make.__wrapped__)
+        monkeypatch.setattr(selection, "_make", selection._make.__wrapped__)
 
     monkeypatch.delenv("XNN_BACKEND", raising=False)
     return put
