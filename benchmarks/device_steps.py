@@ -22,7 +22,8 @@ from xnn import data
 from xnn.data.batches import _BLOCK
 from xnn.errors import NonFiniteLoss
 from xnn.runs import Settings
-from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs.assembly import prepare
+from xnn.runs.trainer import make_trainer
 from xnn.training import Callback
 
 FIRST, STEPS = 4, 20

@@ -20,7 +20,8 @@ from xnn.distributed import end_all_by_errors
 from xnn.distributed.mpi_world import MPIWorld
 from xnn.distributed.world import CALLS
 from xnn.runs import Settings
-from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.assembly import Job, prepare
+from xnn.runs.trainer import make_trainer
 
 WARM_UP = 2
 """Steps that do not count."""

@@ -25,7 +25,8 @@ from xnn.distributed.mpi_world import MPIWorld
 from xnn.distributed.ranks import Ranks
 from xnn.distributed.world import CALLS, World
 from xnn.functional.replicas import Replicas, among
-from xnn.runs.assembly import Job, make_trainer
+from xnn.runs.assembly import Job
+from xnn.runs.trainer import make_trainer
 
 _LONG = 2**21
 """Numbers in a message that shows how many bytes go over a wire in a second."""

@@ -134,8 +134,9 @@ def write_folder(root: Path, small: SmallSet, seed: int, data_dir: Path) -> Path
 def run(root: Path, seed: int, point: Point) -> dict[str, Any]:
     """Train on a folder as the command does, and return what came of it."""
     from xnn.runs import Settings
-    from xnn.runs.assembly import make_trainer, prepare
+    from xnn.runs.assembly import prepare
     from xnn.runs.settings import known
+    from xnn.runs.trainer import make_trainer
 
     settings = prepare(Settings(dataset=str(root), seed=seed, backend="numpy")).settings
     lr, batch, epochs = point

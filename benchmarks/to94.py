@@ -105,7 +105,8 @@ def dataset_of(arguments: argparse.Namespace) -> "Dataset":
 def train_xnn(dataset: "Dataset", report: Reporter, arguments: argparse.Namespace) -> None:
     """Train as ``xnn-train --dataset cifar10 --recipe speed`` does, but judge each epoch."""
     from xnn import Settings
-    from xnn.runs.assembly import make_trainer, prepare
+    from xnn.runs.assembly import prepare
+    from xnn.runs.trainer import make_trainer
     from xnn.training import Callback
 
     class AfterEachEpoch(Callback):

@@ -9,7 +9,8 @@ from tests.training.small import StopAt
 from xnn import nn
 from xnn.data import Split
 from xnn.runs import Settings
-from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs.assembly import prepare
+from xnn.runs.trainer import make_trainer
 from xnn.training.callbacks import Callback
 from xnn.training.view_averaging import predictor
 

@@ -10,8 +10,9 @@ from safetensors.numpy import load_file
 from tests.runs.rows import quick
 from tests.training.small import StopAt
 from xnn.runs import checkpoints
-from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs.assembly import prepare
 from xnn.runs.run import resume, train
+from xnn.runs.trainer import make_trainer
 from xnn.training import Callback
 
 EPOCHS = 5

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xnn.runs import Settings, assembly
-from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs import Settings
+from xnn.runs.assembly import prepare
+from xnn.runs.trainer import FEW_STEPS, make_trainer
 from xnn.training.renewing import RenewStatistics
 
 CLASSES = ("red", "green", "blue")
@@ -41,7 +42,7 @@ def test_the_defaults_tell_plain_colours_apart(plain_colours):
 @pytest.mark.parametrize("model", ["cnn", "mlp", "speed"])
 def test_so_does_training_that_is_cut_short(plain_colours, model):
     metrics, trainer = outcome(plain_colours, model=model, epochs=2)
-    assert trainer.step < assembly.FEW_STEPS
+    assert trainer.step < FEW_STEPS
     # Guessing has a loss of 1.1.
     assert metrics.accuracy == 1.0
     assert metrics.loss < 1.1
@@ -51,6 +52,6 @@ def test_so_does_training_that_is_cut_short(plain_colours, model):
 @pytest.mark.parametrize(("epochs", "renewed"), [(2, True), (3, False)])
 def test_statistics_are_renewed_only_in_runs_of_few_steps(monkeypatch, epochs, renewed):
     job = prepare(Settings(epochs=epochs, hidden=2, backend="numpy"))
-    monkeypatch.setattr(assembly, "FEW_STEPS", 3 * len(job.train))
+    monkeypatch.setattr("xnn.runs.trainer.FEW_STEPS", 3 * len(job.train))
     trainer = make_trainer(job, [])
     assert any(isinstance(callback, RenewStatistics) for callback in trainer.callbacks) == renewed

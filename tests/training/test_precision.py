@@ -15,7 +15,7 @@ from xnn import data, nn, optim
 from xnn import functional as F
 from xnn.backends import backend as make_backend
 from xnn.errors import NonFiniteLoss, SettingError
-from xnn.runs.assembly import check_precision
+from xnn.runs.checks import check_precision
 from xnn.runs.run import resume, train
 from xnn.training import LossScaler, LossScaling, Trainer
 

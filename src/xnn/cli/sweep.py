@@ -200,7 +200,8 @@ def _say_how(asked: Asked, trials: int, sweep: "Sweep", each: int | None, say: A
 def _definition(asked: Asked, settings: Settings, say: Any) -> "Definition":
     """Return what the sweep is, after reading the data once, before several processes want it."""
     from xnn import data
-    from xnn.runs.assembly import check_validation, load_data
+    from xnn.runs.assembly import load_data
+    from xnn.runs.checks import check_validation
     from xnn.sweeps.sweep import Definition
     from xnn.training.tensorboard import check_installed
 

@@ -137,7 +137,8 @@ def _run(command: Command, signals: StopSignals, out: Outlet, crew: Crew) -> int
 
 def _find_lr(settings: Any, picture: str, report: Report) -> int:
     from xnn.runs import rate_picture
-    from xnn.runs.assembly import make_trainer, prepare
+    from xnn.runs.assembly import prepare
+    from xnn.runs.trainer import make_trainer
     from xnn.training.rate_finder import find_lr
 
     place = expanded(picture, "--find-lr", SettingError)

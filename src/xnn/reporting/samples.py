@@ -8,7 +8,7 @@ from xnn.backends import backend
 from xnn.data import Batches, Dataset
 from xnn.data.splits import HostArray
 from xnn.errors import RunError
-from xnn.runs.assembly import augmentation, mixing
+from xnn.runs.augmentation import augmentation, mixing
 from xnn.runs.settings import Settings
 
 MOST_IMAGES = 8

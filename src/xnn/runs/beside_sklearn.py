@@ -21,9 +21,10 @@ from xnn.data import Normalization, Split
 from xnn.data.splits import HostArray
 from xnn.errors import SettingError, UserError, to_install
 from xnn.kernels import threads
-from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.assembly import Job, prepare
 from xnn.runs.defaults import check_names
 from xnn.runs.settings import Settings, known
+from xnn.runs.trainer import make_trainer
 from xnn.training.view_averaging import over_views, views_of
 
 OPTIMIZERS = ("sgd", "adam")

@@ -6,10 +6,11 @@ from typing import Any
 from xnn._typing import Report
 from xnn.errors import RunError
 from xnn.runs import best, curves, resuming, schema
-from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs.assembly import prepare
 from xnn.runs.directory import RunDirectory
 from xnn.runs.reading import RunFiles
 from xnn.runs.settings import Settings, known
+from xnn.runs.trainer import make_trainer
 from xnn.training.history import History, judged_on
 from xnn.training.plotting import spared
 from xnn.training.view_averaging import over_views

@@ -13,13 +13,14 @@ from xnn.distributed.world import World
 from xnn.errors import RunError
 from xnn.paths import expanded
 from xnn.runs import best, checkpoints, complete, resuming
-from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.assembly import Job, prepare
 from xnn.runs.directory import RunDirectory, RunLog, StoppedAtOnce, default_path
 from xnn.runs.finishing import description, finish
 from xnn.runs.result import Result
 from xnn.runs.saving import Checkpoint
 from xnn.runs.settings import Settings, known
 from xnn.runs.together import Together
+from xnn.runs.trainer import make_trainer
 from xnn.runs.watching import check_tensorboard, events
 from xnn.training.callbacks import Callback
 from xnn.training.history import History

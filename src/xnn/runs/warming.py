@@ -7,8 +7,9 @@ import numpy as np
 from xnn._typing import Report
 from xnn.data import Batches
 from xnn.kernels.compiling import compilations
-from xnn.runs.assembly import Job, make_trainer, prepare
+from xnn.runs.assembly import Job, prepare
 from xnn.runs.settings import Settings, known
+from xnn.runs.trainer import make_trainer
 
 
 def warm_up(settings: Settings, report: Report) -> None:

@@ -19,7 +19,8 @@ from xnn.backends import backend as make_backend
 from xnn.data.splits import HostArray
 from xnn.errors import NonFiniteLoss
 from xnn.optim import Optimizer
-from xnn.runs.assembly import EVALUATION_BATCH, WHITENING_IMAGES
+from xnn.runs.assembly import EVALUATION_BATCH
+from xnn.runs.network import WHITENING_IMAGES
 from xnn.sklearn import inputs
 from xnn.sklearn.cores import keep_to_the_share
 from xnn.sklearn.examples import Examples

@@ -11,9 +11,11 @@ from xnn.data import Compose
 from xnn.data.splits import HostArray
 from xnn.errors import suggest
 from xnn.optim.tables import OPTIMIZERS, SCHEDULES, make_optimizer
-from xnn.runs import assembly
+from xnn.runs.augmentation import augmentation
 from xnn.runs.defaults import resolve
+from xnn.runs.network import FIRST_BIAS, prepare_first_layer
 from xnn.runs.settings import AUGMENTATIONS, MIXINGS, Settings, known
+from xnn.runs.trainer import FEW_STEPS, optimizer_of, schedule_of
 from xnn.sklearn import networks
 from xnn.sklearn.penalty import decay_of
 from xnn.tasks import Task
@@ -193,27 +195,27 @@ def _of_recipe(own: Mapping[str, Any], problem: Problem, model: nn.Layer | None)
     if model is None:
         network = recipes.network(name, task, settings.hidden, known(settings.init), settings.shrink)
         network.build(shape, backend=problem.backend, seed=problem.seed, dtype=problem.dtype)
-        assembly.prepare_first_layer(network, settings, problem.first_images)
+        prepare_first_layer(network, settings, problem.first_images)
         model = network
-    optimizer = assembly.optimizer_of(model, settings)
+    optimizer = optimizer_of(model, settings)
     schedule = known(settings.schedule)
     plain_rate = rate == ADAPTIVE or schedule == "constant"
     made = model
 
     def callbacks(batches: Loader) -> list[Callback]:
         fading = settings.first_bias_epochs or 0
-        begin: list[Callback] = [FadeOut(assembly.FIRST_BIAS, fading)] if fading else []
+        begin: list[Callback] = [FadeOut(FIRST_BIAS, fading)] if fading else []
         return begin + _renewing(made, known(settings.epochs), batches)
 
     return Plan(
         model,
-        lambda: assembly.optimizer_of(made, settings),
+        lambda: optimizer_of(made, settings),
         optimizer.lr,
         known(settings.weight_decay),
         known(settings.batch_size),
         known(settings.epochs),
         settings.label_smoothing or 0.0,
-        None if plain_rate else lambda batches: assembly.schedule_of(settings, optimizer.lr, batches),
+        None if plain_rate else lambda batches: schedule_of(settings, optimizer.lr, batches),
         rate == ADAPTIVE,
         _augmentation(own["augment"], settings.augment or (), known(settings.epochs), problem, settings),
         predictor(model, settings.test_views or 1 if len(shape) == 3 else 1),
@@ -254,7 +256,7 @@ def batch_size_of(given: Any, usual: int, examples: int) -> int:
 
 
 def _renewing(model: nn.Layer, epochs: int, batches: Loader) -> list[Callback]:
-    few = epochs * len(batches) < assembly.FEW_STEPS
+    few = epochs * len(batches) < FEW_STEPS
     return [RenewStatistics(batches)] if few and len(model.buffers) else []
 
 
@@ -270,7 +272,7 @@ def _augmentation(
         if given is not None and names not in ((), ("none",)):
             raise ValueError("augment changes images, and X has rows; say image_shape=(height, width, channels)")
         return None
-    return assembly.augmentation(replace(settings or Settings(model="mlp"), augment=names, epochs=epochs))
+    return augmentation(replace(settings or Settings(model="mlp"), augment=names, epochs=epochs))
 
 
 def _check_solver(solver: Any) -> None:

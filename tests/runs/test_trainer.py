@@ -1,15 +1,14 @@
-"""From settings to what trains."""
+"""From settings to the trainer."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from xnn import data
-from xnn.errors import SettingError
 from xnn.optim.tables import OPTIMIZERS
 from xnn.runs import Settings
-from xnn.runs.assembly import make_trainer, prepare
+from xnn.runs.assembly import prepare
+from xnn.runs.trainer import make_trainer
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -43,14 +42,6 @@ def test_the_schedule_keeps_the_body_slower_than_the_head(optimizer, peak):
     np.testing.assert_allclose(np.divide(after, before), after[0] / before[0])
 
 
-@pytest.mark.parametrize(
-    ("options", "flag"), [({"early_stopping": 3}, "--early-stopping 3"), ({"keep_best": True}, "--keep-best")]
-)
-def test_the_test_set_never_chooses(options, flag):
-    with pytest.raises(SettingError, match=f"^{flag}: needs --validation, or the test set would choose"):
-        prepare(Settings(backend="numpy", **options))
-
-
 @pytest.mark.parametrize("warmup", [0.0, 0.5])
 def test_a_constant_rate_stays_what_it_is_after_the_warm_up(warmup):
     job = prepare(Settings(model="lab6", hidden=2, warmup=warmup, epochs=2, batch_size=100, backend="numpy"))
@@ -69,33 +60,3 @@ def test_balanced_weights_are_of_the_training_part_and_only_training_is_weighted
     assert trainer.held_out_loss.class_weight is None
     plain = make_trainer(prepare(dataclasses.replace(settings, class_weights=None)), [])
     assert plain.loss.class_weight is None
-
-
-@pytest.mark.parametrize(
-    ("names", "mix"),
-    [
-        (("none",), None),
-        (("flip", "mixup"), data.MixUp(0.3)),
-        (("cutmix", "shift"), data.CutMix(2.0)),
-        (("cutmix", "mixup"), data.RandomChoice((data.MixUp(0.3), data.CutMix(2.0)))),
-    ],
-)
-def test_what_mixes_batches_is_apart_from_what_changes_images(names, mix):
-    alphas = {f"{name}_alpha": alpha for name, alpha in (("mixup", 0.3), ("cutmix", 2.0)) if name in names}
-    job = prepare(Settings(model="mlp", hidden=2, augment=names, backend="numpy", **alphas))
-    assert (job.train.mix, job.train.classes) == (mix, 10)
-    assert (job.held_out.mix, job.test.mix) == (None, None)
-    others = [name for name in names if name not in ("none", "mixup", "cutmix")]
-    assert len(job.train.augment.augmentations if job.train.augment else ()) == len(others)
-
-
-@pytest.mark.parametrize(("name", "others"), [("mixup", "cutmix"), ("cutmix", "flip")])
-def test_an_alpha_of_what_is_not_done_is_refused(name, others):
-    with pytest.raises(SettingError, match=f"^--{name}-alpha 0.5: needs {name} in --augment$"):
-        prepare(Settings(model="mlp", augment=(others,), backend="numpy", **{f"{name}_alpha": 0.5}))
-
-
-def test_settings_from_before_there_was_mixing_have_none():
-    old = Settings(model="mlp", hidden=2).to_dict()
-    del old["mixup_alpha"], old["cutmix_alpha"]
-    assert prepare(Settings.from_dict(old)).train.mix is None
