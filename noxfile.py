@@ -39,7 +39,7 @@ CUDA_EXTRAS = {13: "cuda13", 12: "cuda12"}
 EMULATOR = "XNN_CUDA_EMULATOR"
 ON_CUPY = (
     *("tests/functional", "tests/nn", "tests/optim", "tests/kernels/cupy", "tests/backends"),
-    *("tests/training/test_device_waits.py", "tests/runs/test_cupy.py", "tests/test_device_benchmark.py"),
+    *("tests/training/test_device_waits.py", "tests/runs/test_cupy.py", "tests/benchmarks/test_device.py"),
 )
 """Tests of what may go wrong on CuPy alone."""
 COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"

@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("numba")
 from benchmarks.vectors import VARIABLE, without_avx512
-
 from tests.kernels.numpy.chains import FUNCTIONS
 from xnn.functional.windows import windows
 from xnn.kernels.numpy import direct, flat_vectors, winograd

@@ -21,7 +21,6 @@ from xnn.testing import check_twin
 
 pytest.importorskip("numba")
 from benchmarks.winograd_error import as_tf32
-
 from xnn.kernels.numpy.threads import threads
 
 NUMPY = make_backend("numpy", twins=True)

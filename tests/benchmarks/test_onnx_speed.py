@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from benchmarks import onnx_speed
 
 for package in ("onnx", "ndonnx", "onnxruntime"):

@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from benchmarks import fine_tuning, folders, machine, photographs
-from benchmarks.folders import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks import fine_tuning, folders, machine, photographs
+from benchmarks.folders import Outcome
 from xnn import data
 from xnn.data.preparing import prepared
 

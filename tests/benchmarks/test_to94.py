@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from benchmarks import machine, record_torch, to94, to94_chart
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from benchmarks import machine, record_torch, to94, to94_chart
 from xnn import data, nn
 from xnn.training.view_averaging import predictor
 

@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from benchmarks.scaling_model import Event, Step, Wire, step_seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.scaling_model import Event, Step, Wire, step_seconds
 from tests.distributed.threads import worlds
 from xnn import nn, optim
 from xnn.distributed.mpi_world import MPIWorld

@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+
 from benchmarks import device
 from benchmarks.device_steps import CASES, measured
-
 from xnn import recipes
 from xnn.tasks import Task
 
