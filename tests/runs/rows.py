@@ -1,9 +1,16 @@
-"""Short runs, and the rows that a run wrote."""
+"""Short runs, and what a run wrote."""
 
 import json
 from pathlib import Path
 
 from xnn.runs import Settings
+
+RESULT = {
+    *("dataset", "recipe", "backend", "epochs", "lr", "final_train_loss", "test_loss", "test_accuracy"),
+    *("test_views", "seconds", "peak_memory_mib", "parameters", "seed", "versions"),
+    *("training_images", "finished", "machine"),
+}
+"""The keys of result.json."""
 
 
 def rows_of(path: Path) -> list[dict]:
