@@ -36,6 +36,13 @@ def make_batches(trainer, seed=0, batch_size=7, images=48, shuffle=True):
     return ArrayBatches(x, labels, batch_size, backend=model.backend, dtype=model.dtype, shuffle=shuffle, seed=seed)
 
 
+def configured(options, **more):
+    """Return a trainer with a schedule and a penalty for 3 epochs of 7 batches, and the batches."""
+    schedule = optim.schedules.Cosine(0.05, 21, warmup_steps=3)
+    trainer = make_trainer(**options, **more, schedule=schedule, penalty=nn.L2Penalty(1e-2))
+    return trainer, make_batches(trainer)
+
+
 class StopAt(Callback):
     """Stops training after a step, to go on some other time; notes the intervals."""
 
