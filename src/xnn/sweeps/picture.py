@@ -70,6 +70,8 @@ def importances(sweep: Sweep) -> dict[str, float]:
 
 
 def _draw_history(axes: "Axes", sweep: Sweep) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     trials = complete(sweep)
     rises = SCORES[sweep.definition.score] == "maximize"
     numbers, scores = [trial.number for trial in trials], [_score(sweep, trial) for trial in trials]
@@ -82,6 +84,8 @@ def _draw_history(axes: "Axes", sweep: Sweep) -> None:
     axes.plot(numbers, scores, "o", color=TRAIN, markersize=5, label="at its end")
     axes.step(numbers, best, where="post", color=HELD_OUT, linewidth=1.5, label="best so far")
     _plain(axes, "history", "trial", _named(sweep))
+    axes.set_xlim(-0.5, max(len(sweep.trials()), 1) - 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False, fontsize=9)
 
 
@@ -120,7 +124,22 @@ def _draw_parallel(axes: "Axes", sweep: Sweep) -> None:
     for at, marks in enumerate([*map(_marks, parts), [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]]):
         axes.axvline(at, color=INK, linewidth=0.8, zorder=1)
         for height, text in marks:
-            axes.annotate(text, (at, height), xytext=(-5, 0), textcoords="offset points", ha="right", fontsize=8)
+            _label(axes, text, at, height)
+
+
+def _label(axes: "Axes", text: str, at: float, height: float) -> None:
+    """Write a value left of its place, on a box that hides the lines that pass there."""
+    axes.annotate(
+        text,
+        (at, height),
+        xytext=(-6, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        zorder=4,
+    )
 
 
 def _score(sweep: Sweep, trial: "FrozenTrial") -> float:
