@@ -132,3 +132,17 @@ def test_nothing_speaks_of_a_release_that_does_not_exist():
     told = re.compile(r"(pip|uv|pipx) [^\n`]*\bxnn-array|xnn-array\[")
     faults = [str(path.relative_to(ROOT)) for path in files if told.search(path.read_text(encoding="utf-8"))]
     assert not faults, f"say pip install '.[extra]' in a clone of xnn, in {', '.join(faults)}"
+
+
+GALLERY = sorted((ROOT / "docs" / "gallery").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.name)
+def test_an_example_finishes_a_picture_in_the_block_that_begins_it(path):
+    """The gallery takes the pictures after each block, and closes them."""
+    blocks = path.read_text(encoding="utf-8").split("\n# %%\n")
+    drawing = [block for block in blocks if re.search(r"\bplt\.|\.(plot|legend|imshow|suptitle)\(", block)]
+    assert drawing
+    for block in drawing:
+        assert "plt.show()" in block, block
+        assert re.search(r"plt\.(figure|subplots)|history\.plot|\.from_estimator", block), block

@@ -51,14 +51,12 @@ for name, make in optimizers.items():
 
 # %%
 # `History.plot` draws loss and accuracy, and returns the axes. Given these, the next history is drawn into them with a
-# colour of its own; training is dashed, the test is not.
+# colour of its own; training is dashed, the test is not. Eight curves are many for a legend: name those of the test
+# alone.
 
 axes = None
 for name, history in histories.items():
     axes = history.plot(axes=axes, label=name)
-
-# %%
-# Eight curves are many for a legend: name those of the test alone.
 
 for chart in axes:
     lines = [line for line in chart.get_lines() if line.get_label().endswith("test")]
