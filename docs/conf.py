@@ -21,8 +21,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "command_output",
+    "descriptions",
     "imports",
     "mathml",
+    "scrolling",
     "words",
 ]
 exclude_patterns = ["_build", "_ext", "_static", "gallery", "examples/*.py", "examples/*.ipynb"]

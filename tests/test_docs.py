@@ -146,3 +146,50 @@ def test_an_example_finishes_a_picture_in_the_block_that_begins_it(path):
     for block in drawing:
         assert "plt.show()" in block, block
         assert re.search(r"plt\.(figure|subplots)|history\.plot|\.from_estimator", block), block
+
+
+def extension(name):
+    """Return an extension of the docs, without Sphinx."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_ext" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        ('<div class="math">', "Formula"),
+        ('<div class="table-wrapper docutils container">', "Table"),
+        ("<pre>", "Code"),
+        ('<pre class="literal-block">', "Code"),
+    ],
+)
+def test_what_scrolls_by_itself_is_reached_by_keyboard(start, name):
+    tag, rest = re.fullmatch(r"(<\w+)(.*)", start).groups()
+    expected = f'{tag} tabindex="0" role="group" aria-label="{name}"{rest}'
+    assert extension("scrolling").reachable(f"<p>{start}a{start}") == f"<p>{expected}a{expected}"
+
+
+@pytest.mark.parametrize("html", ['<div class="math-wrapper">', "&lt;pre&gt;", "<present>", '<div class="highlight">'])
+def test_what_does_not_scroll_is_no_stop_of_the_keyboard(html):
+    assert extension("scrolling").reachable(html) == html
+
+
+def described(text):
+    core = pytest.importorskip("docutils.core", reason="the docs need docutils")
+    return extension("descriptions").description(core.publish_doctree(text))
+
+
+def test_a_page_is_described_by_its_first_paragraph():
+    text = "Title\n=====\n\n.. note:: In a box.\n\n* In a list.\n\nWhat *the page*\nis about. Like this:\n\nMore.\n"
+    assert described(text) == "What the page is about."
+    assert described("Title\n=====\n\nLike this:\n") == "Like this."
+    assert described("Title\n=====\n") == ""
+
+
+def test_a_description_is_short_and_has_whole_sentences_or_else_words():
+    assert described("It is so. " * 30) == " ".join(["It is so."] * 20)
+    text = described("word " * 100)
+    assert 150 < len(text) <= 200
+    assert set(text.split()) == {"word", "…"}
