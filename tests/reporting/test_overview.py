@@ -70,6 +70,27 @@ def test_a_column_differs_or_is_told_once(run, changes):
         assert f"run-{place}|" in row
 
 
+@given(CHANGES)
+def test_what_came_of_a_run_stands_before_what_was_chosen(run, changes):
+    drawn = str(overview(runs_of(run, changes)))
+    titles, rows = titles_and_rows(drawn)
+    first = ["run", "test accuracy", "final training loss", "seconds"]
+    assert titles[: len(first)] == first
+    row = summary(run)
+    for each in rows:
+        assert [text for text in each.split("|") if text][1 : len(first)] == [row[name] for name in first[1:]]
+
+
+def test_the_number_of_threads_is_named_but_has_no_column(run):
+    changes = [{"threads": 1, "seed": 1}, {"threads": 2, "seed": 2}, {"threads": None, "seed": 3}]
+    drawn = str(overview(runs_of(run, changes)))
+    titles, _ = titles_and_rows(drawn)
+    assert "threads" not in titles
+    assert "seed" in titles
+    assert "They also differ in threads." in drawn
+    assert "They also differ" not in overview(runs_of(run, [each | {"threads": 1} for each in changes]))
+
+
 def test_each_run_is_a_line_of_each_chart_and_has_its_own_look(run):
     runs = runs_of(run, [{"seed": seed} for seed in range(MOST_DRAWN)])
     drawn = str(overview(runs))

@@ -4,11 +4,12 @@ import base64
 import dataclasses
 import hashlib
 import io
+import json
 import re
 import shutil
 import subprocess
 from collections import Counter
-from html import escape
+from html import escape, unescape
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.reporting.reader import Reader
 from xnn.data import Split
 from xnn.errors import RunError
 from xnn.reporting.confusion import confusion_pixels
-from xnn.reporting.contents import contents_of
+from xnn.reporting.contents import Contents, contents_of
 from xnn.reporting.overview import COLOURS
 from xnn.reporting.page import page, write_page
 from xnn.reporting.saved import SavedRun
@@ -214,6 +215,17 @@ def chromium(tmp_path, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+def measured(contents, width, tmp_path, expression):
+    """What a line of JavaScript finds out about a page of some width; `root` is its element html."""
+    # The page itself forbids scripts; this one is around it.
+    script = f"const root = this.contentDocument.documentElement; document.title = JSON.stringify({expression})"
+    frame = f'width="{width}" height="900" style="border:0" srcdoc="{escape(page(contents))}"'
+    holder = tmp_path / "holder.html"
+    holder.write_text(f'<!DOCTYPE html><title>none</title><iframe {frame} onload="{escape(script)}"></iframe>', "utf-8")
+    dom = chromium(tmp_path, "--window-size=1500,1000", "--virtual-time-budget=5000", "--dump-dom", holder.as_uri())
+    return json.loads(unescape(re.findall(r"<title>(.*?)</title>", dom)[0]))
+
+
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is there")
 
 
@@ -243,11 +255,52 @@ def test_it_fits_the_width_of_a_phone_and_of_a_desk(shown, tmp_path, width):
     classes = ("Donaudampfschifffahrt" * 4, "a long name of a class " * 4, *shown.answers.classes[2:])
     run = dataclasses.replace(shown.run, path=Path("run-" * 20 + "of-a-name" * 5))
     long = dataclasses.replace(shown, run=run, answers=dataclasses.replace(shown.answers, classes=classes))
-    # The page itself forbids scripts; this one is around it.
-    measure = "const root = this.contentDocument.documentElement; document.title = root.scrollWidth + ' wide'"
-    frame = f'width="{width}" height="900" style="border:0" srcdoc="{escape(page([shown, long]))}"'
-    holder = tmp_path / "holder.html"
-    holder.write_text(f'<!DOCTYPE html><title>none</title><iframe {frame} onload="{measure}"></iframe>', "utf-8")
-    dom = chromium(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", holder.as_uri())
-    (title,) = re.findall(r"<title>(.*?)</title>", dom)[:1]
-    assert title == f"{width} wide"
+    assert measured([shown, long], width, tmp_path, "root.scrollWidth") == width
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 768, 1400])
+def test_the_results_of_many_runs_are_in_sight(finished, tmp_path, width):
+    """On a desk nothing of them is cut, not even where every setting differs."""
+    run = SavedRun.open(finished.directory)
+    changes = {"lr": 0.5, "batch_size": 256, "hidden": 1024, "augment": ("rotate", "shift", "cutout"), "average": 0.0}
+    changes |= {"optimizer": "rmsprop", "momentum": 0.95, "weight_decay": 0.0005, "schedule": "one-cycle", "seed": 1}
+    runs = [
+        dataclasses.replace(
+            run,
+            path=Path(f"digits-mlp-20261130-18050{place}"),
+            settings=dataclasses.replace(run.settings, **each),
+            result=run.result | {"parameters": 10_000_000 * place, "seconds": 36_000.5},
+        )
+        for place, each in enumerate([{}, changes])
+    ]
+    box = "root.querySelector('.wide .scroll')"
+    accuracy = "root.querySelector('.wide td').getBoundingClientRect().right"
+    lines = "[...root.querySelectorAll('.wide a')].map(name => name.getClientRects().length)"
+    page_width, inside, room, seen, names = measured(
+        list(map(Contents, runs)),
+        width,
+        tmp_path,
+        f"[root.scrollWidth, {box}.scrollWidth, {box}.clientWidth, {accuracy}, {lines}]",
+    )
+    assert page_width == width
+    assert seen < width
+    if width >= 1400:
+        assert inside == room
+        assert names == [1, 1]
+    else:
+        assert max(names) <= 2
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_numbers_above_have_a_line_and_room_for_it(shown, tmp_path, width):
+    result = shown.run.result | {"test_accuracy": 1.0, "parameters": 11_173_962_000, "seconds": 864_000.5}
+    contents = dataclasses.replace(shown, run=dataclasses.replace(shown.run, result=result))
+    tiles = "[...root.querySelectorAll('.tiles > div')]"
+    lines = f"{tiles}.map(({{lastChild: dd}}) => dd.clientHeight / parseFloat(getComputedStyle(dd).lineHeight))"
+    beyond = f"{tiles}.map(tile => tile.scrollWidth - tile.clientWidth)"
+    heights, over = measured([contents], width, tmp_path, f"[{lines}, {beyond}]")
+    assert len(heights) == 7
+    assert max(heights) < 1.5
+    assert max(over) == 0

@@ -21,10 +21,12 @@ MOST_DRAWN = 3 * COLOURS
 """Most runs in a chart: the colours come again dashed, then dotted."""
 MOST_SETTINGS = 6
 """Most columns of settings that differ."""
-_ALWAYS = ("run", "final training loss", "test accuracy", "seconds")
-"""Columns that stay in the table where all their values are the same."""
+_FIRST = ("run", "test accuracy", "final training loss", "seconds")
+"""The first columns, so that what came of a run is always in sight; they stay where all their values are the same."""
 _ELSEWHERE = {*PLACES, "dataset", "model", "recipe", "epochs", "lr", "test_views"}
 """Settings that the columns of `summary` have, or that change nothing."""
+_OF_THE_MACHINE = ("threads",)
+"""Settings that are named where they differ, but are not worth a column."""
 
 
 def overview(runs: Sequence[SavedRun]) -> Markup:
@@ -101,28 +103,27 @@ def _points(run: SavedRun, column: str, scale: float, over_time: bool) -> list[t
 def _table(runs: Sequence[SavedRun]) -> Markup:
     rows = [summary(run) for run in runs]
     settings = _different(runs)
-    columns = [*list(settings)[:MOST_SETTINGS]]
+    columns = [name for name in settings if name not in _OF_THE_MACHINE][:MOST_SETTINGS]
+    named = [name for name in settings if name not in columns]
     rows = [row | {name: settings[name][place] for name in columns} for place, row in enumerate(rows)]
-    same = [name for name in rows[0] if name not in _ALWAYS and len({row[name] for row in rows}) == 1]
-    kept = [name for name in rows[0] if name not in same]
-    # What was chosen stands before what came of it.
-    kept.sort(key=lambda name: (name != "run", name in _ALWAYS, name not in columns))
+    rest = [name for name in rows[0] if name not in _FIRST]
+    same = [name for name in rest if len({row[name] for row in rows}) == 1]
+    kept = [*_FIRST, *(name for name in rest if name not in same)]
     texts = {*TEXT_COLUMNS, *columns}
-    named = Markup('{}<a href="#run-{}">{}</a>')
-    cells = [[_first(named, place, row["run"]), *(row[name] for name in kept[1:])] for place, row in enumerate(rows)]
+    cells = [[_first(place, row["run"]), *(row[name] for name in kept[1:])] for place, row in enumerate(rows)]
     told = [f"{name} {rows[0][name]}" for name in same]
     caption = f"In all of them: {', '.join(told)}." if told else ""
-    if len(settings) > MOST_SETTINGS:
-        caption += f" They also differ in {', '.join(list(settings)[MOST_SETTINGS:])}."
+    if named:
+        caption += f" They also differ in {', '.join(named)}."
     drawn = table({name: "text" if name in texts else "number" for name in kept}, cells, kind="overview")
-    return Markup('<section aria-labelledby="all">\n<h2 id="all">All runs</h2>\n{}{}\n</section>').format(
+    return Markup('<section class="wide" aria-labelledby="all">\n<h2 id="all">All runs</h2>\n{}{}\n</section>').format(
         Markup("<p>{}</p>").format(caption.strip()) if caption else "", scrolling("All runs", drawn)
     )
 
 
-def _first(form: Markup, place: int, name: str) -> Markup:
+def _first(place: int, name: str) -> Markup:
     drawn = charts.key(Line("", _style(place), [])) if place < MOST_DRAWN else Markup("")
-    return form.format(drawn, place + 1, name)
+    return Markup('{}<a href="#run-{}">{}</a>').format(drawn, place + 1, name)
 
 
 def _different(runs: Sequence[SavedRun]) -> Mapping[str, list[str]]:
