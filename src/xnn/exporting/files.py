@@ -6,18 +6,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xnn._version import __version__
 from xnn.data import Normalization
 from xnn.errors import RunError
 from xnn.exporting.graphs import BATCH, Graph, check_packages, record
 from xnn.exporting.opsets import OPSET, check_opset, converted
+from xnn.exporting.subjects import Subject, subject_of
 from xnn.exporting.tidying import tidy
 from xnn.files import write_atomically
 from xnn.nn import Layer
 from xnn.paths import expanded
-from xnn.reporting.saved import SavedModel, load_model
+from xnn.reporting.saved import SavedModel
+
+if TYPE_CHECKING:
+    from xnn.sklearn import Classifier, Regressor
 
 _MOST_BYTES = 2**31 - 2**20
 """What a file may hold: ONNX's messages have at most 2 GiB."""
@@ -64,7 +68,7 @@ class Exported:
 
 
 def export_onnx(
-    model: Layer | SavedModel | str | os.PathLike[str],
+    model: "Layer | SavedModel | Classifier | Regressor | str | os.PathLike[str]",
     path: str | os.PathLike[str],
     *,
     normalization: Normalization | None = None,
@@ -75,18 +79,20 @@ def export_onnx(
     """Write a model as an ONNX file, which onnxruntime and others compute with; the batch may have any length.
 
     Of a run it is what the run was judged by: images of uint8 ``(batch, h, w, c)`` in, normalized as in training;
-    probabilities out, the softmax of the mean over the run's test views. Of a model by itself it is what ``model(x)``
-    returns, unless the arguments below say more.
+    probabilities out, the softmax of the mean over the run's test views. Of an estimator it is what ``predict_proba``
+    returns, or ``predict`` of a regressor. Of a model by itself it is what ``model(x)`` returns, unless the arguments
+    below say more.
 
     Parameters
     ----------
-    model : Layer, SavedModel or path
-        A built model, or a run: its directory, or what `xnn.reporting.load_model` returned for it.
+    model : Layer, SavedModel, Classifier, Regressor or path
+        A built model; a run: its directory, or what `xnn.reporting.load_model` returned for it; or a fitted estimator
+        of `xnn.sklearn`. An estimator's input is ``x`` of float32, of the shape ``input_shape_``, before normalization.
     path : path
         The file. It is written whole or not at all; an earlier one is replaced.
     normalization : Normalization, optional
-        Makes the input ``images`` of uint8, normalized in the graph, instead of ``x`` of float32. Not for a run, which
-        has its own, as it has the two that follow.
+        Makes the input ``images`` of uint8, normalized in the graph, instead of ``x`` of float32. Not for a run or an
+        estimator, which has its own, as it has the two that follow.
     classes : sequence of str, optional
         Makes the output ``probabilities``, the softmax of what the model returns, instead of ``outputs``. The names are
         in the file's metadata as ``classes``, a list in JSON.
@@ -106,9 +112,10 @@ def export_onnx(
     RunError
         There is no sound model at the path, or the file cannot be written.
     TypeError
-        The model is neither a layer nor a run.
+        The model is neither a layer nor a run nor an estimator.
     ValueError
-        An argument is not allowed, a layer does what a graph cannot, or the model is too large for a file.
+        An argument is not allowed, an estimator is not fitted, a layer does what a graph cannot, or the model is too
+        large for a file.
 
     Examples
     --------
@@ -119,37 +126,37 @@ def export_onnx(
     """
     check_packages()
     check_opset(opset)
-    if not isinstance(model, Layer):
-        if not isinstance(model, SavedModel | str | os.PathLike):
-            raise TypeError(
-                f"the model must be a layer, a saved model or the path of a run, not of type {type(model).__name__}; "
-                "of an estimator give its model_"
-            )
-        if normalization is not None or classes is not None or views != 1:
-            raise ValueError("a run has its own normalization, classes and views: leave them out")
-        saved = model if isinstance(model, SavedModel) else load_model(os.fspath(model), "numpy")
-        model, normalization, classes = saved.model, saved.normalization, saved.classes
-        views = saved.settings.test_views or 1
-    _check(model, normalization, classes, views)
+    subject = subject_of(model, normalization, classes, views)
+    _check(subject)
     place = expanded(path, "ONNX file", RunError)
-    graph = record(model, normalization, views, probabilities=classes is not None)
-    proto = _proto(graph, opset, model.output_shape)
-    _describe(proto, classes, views)
+    graph = record(subject)
+    proto = _proto(graph, opset, subject.output_shape)
+    _describe(proto, subject)
     content = _content(proto)
     write_atomically(place, content)
-    (given,), (made,) = graph.inputs, graph.outputs
-    kind = "float32" if normalization is None else "uint8"
-    return Exported(place, opset, given, model.input_shape, kind, made, model.output_shape, views, len(content))
+    return Exported(
+        place,
+        opset,
+        subject.input,
+        subject.model.input_shape,
+        "float32" if subject.normalization is None else "uint8",
+        subject.output,
+        subject.output_shape,
+        subject.views,
+        len(content),
+    )
 
 
-def _check(model: Layer, normalization: Normalization | None, classes: Sequence[str] | None, views: int) -> None:
+def _check(subject: Subject) -> None:
+    model, classes = subject.model, subject.classes
     if not hasattr(model, "parameters"):
         raise ValueError("the model has no shapes yet: call build(input_shape) first")
     count = sum(math.prod(entry.shape) for entry in model._all_entries.values())
     if 4 * count > _MOST_BYTES:
         raise ValueError(f"the model has {count:,} numbers, and an ONNX file holds {_MOST_BYTES // 4:,} at most")
-    if views != 1 and len(model.input_shape) != 3:
+    if subject.views != 1 and len(model.input_shape) != 3:
         raise ValueError(f"views are of images (h, w, c), the model's inputs are {model.input_shape}: leave views out")
+    normalization = subject.normalization
     if normalization is not None and len(normalization.mean) != model.input_shape[-1]:
         raise ValueError(
             f"the normalization is of {len(normalization.mean)} channels, the model's inputs are {model.input_shape}"
@@ -181,14 +188,14 @@ def _proto(graph: Graph, opset: int, output_shape: tuple[int, ...]) -> Any:
     return proto
 
 
-def _describe(proto: Any, classes: Sequence[str] | None, views: int) -> None:
+def _describe(proto: Any, subject: Subject) -> None:
     """Say in the file who made it, and what its outputs mean."""
     from onnx import helper
 
     proto.producer_name, proto.producer_version, proto.graph.name = "xnn", __version__, "xnn"
-    properties = {"views": str(views)}
-    if classes is not None:
-        properties["classes"] = json.dumps(list(classes))
+    properties = {"views": str(subject.views)}
+    if subject.classes is not None:
+        properties["classes"] = json.dumps(list(subject.classes))
     helper.set_model_props(proto, properties)
 
 

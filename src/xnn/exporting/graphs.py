@@ -9,11 +9,12 @@ from typing import Any
 from xnn._typing import Array, Pullback
 from xnn.backends import Backend
 from xnn.data import Normalization
+from xnn.data.splits import HostArray
 from xnn.errors import BackendError, to_install
+from xnn.exporting.subjects import Subject
 from xnn.nn import Layer
 from xnn.nn.binding import bound
 from xnn.nn.building import named_layers
-from xnn.nn.predicting import last_function
 from xnn.training.view_averaging import Averaged, predictor
 
 BATCH = "batch"
@@ -43,7 +44,7 @@ class Graph:
     outputs: dict[str, Array]
 
 
-def record(model: Layer, normalization: Normalization | None, views: int, probabilities: bool) -> Graph:
+def record(subject: Subject) -> Graph:
     """Record a model, with what comes before and after it.
 
     Raises
@@ -53,17 +54,21 @@ def record(model: Layer, normalization: Normalization | None, views: int, probab
     """
     ndonnx = _ndonnx()
     backend = Backend("ndonnx", None, ndonnx, ndonnx.asarray(0).device)
-    other = bound(model, backend)
-    _name_refusals(other, ndonnx.Array)
-    kind = ndonnx.float32 if normalization is None else ndonnx.uint8
+    model = bound(subject.model, backend)
+    _name_refusals(model, ndonnx.Array)
+    kind = ndonnx.float32 if subject.normalization is None else ndonnx.uint8
     given = ndonnx.argument(shape=(BATCH, *model.input_shape), dtype=kind)
-    x = given if normalization is None else _normalized(given, normalization, ndonnx)
-    y = _averaged(other, predictor(other, views), x, ndonnx)
-    if probabilities and last_function(model) != "softmax":
-        y, _ = other.functions.softmax(y)
-    return Graph(
-        {"x" if normalization is None else "images": given}, {"probabilities" if probabilities else "outputs": y}
-    )
+    x = given
+    if subject.normalization is not None:
+        x = _normalized(given, subject.normalization, ndonnx)
+    elif subject.scale is not None:
+        x = _scaled(given, *subject.scale, ndonnx)
+    y = _averaged(model, predictor(model, subject.views), x, ndonnx)
+    if subject.softmax:
+        y, _ = model.functions.softmax(y)
+    if subject.single:
+        y = ndonnx.squeeze(y, axis=1)
+    return Graph({subject.input: given}, {subject.output: y})
 
 
 def _ndonnx() -> Any:
@@ -80,6 +85,12 @@ def _normalized(images: Array, normalization: Normalization, ndonnx: Any) -> Arr
     """Return what `Normalization` does, for pixels rather than for rows of them."""
     scale, shift = (ndonnx.asarray(each, dtype=ndonnx.float32) for each in normalization.factors(1))
     return ndonnx.astype(images, ndonnx.float32) * scale - shift
+
+
+def _scaled(x: Array, mean: HostArray, deviation: HostArray, ndonnx: Any) -> Array:
+    """Return what an estimator's scale does, in the same order: numbers may be large beside their deviation."""
+    mean, factor = (ndonnx.asarray(each, dtype=ndonnx.float32) for each in (mean, 1.0 / deviation))
+    return (x - mean) * factor
 
 
 def _averaged(model: Layer, predict: Callable[[Array], Array], x: Array, ndonnx: Any) -> Array:
