@@ -14,7 +14,7 @@ from benchmarks import machine, table
 from benchmarks.timing import alternate, median_ratio
 
 PACKAGES = ("xnn-array", "numpy", "numba", "onnxruntime", "onnx", "ndonnx")
-RECIPES = ("mlp", "cnn", "speed")
+RECIPES = ("mlp", "lab6", "cnn", "speed", "residual")
 BATCHES = (1, 256)
 
 
