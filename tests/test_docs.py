@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,18 @@ def test_a_description_is_short_and_has_whole_sentences_or_else_words():
     text = described("word " * 100)
     assert 150 < len(text) <= 200
     assert set(text.split()) == {"word", "…"}
+
+
+def test_each_extra_for_users_has_its_size_and_import_time():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"]) - {"test", "docs", "dev"}
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / "extras.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    found = {row[0].strip("`"): row[3:] for row in rows if "," not in row[0]}
+    assert set(found) == extras
+    told = re.compile(r"[\d,]+ MB"), re.compile(r"[\d,]+ ms")
+    for extra, cells in found.items():
+        assert all(kind.fullmatch(cell) for kind, cell in zip(told, cells, strict=True)), f"{extra}: {cells}"
