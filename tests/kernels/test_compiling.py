@@ -40,6 +40,35 @@ def test_each_second_is_either_work_or_compiling(events):
             assert (found.now is None) == (not ends or not found.names)
 
 
+def test_what_a_thread_compiles_beside_the_work_does_not_count(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(compiling, "perf_counter", lambda: now[0])
+    found, heard = Compilations(), []
+
+    def compile_something():
+        found.begin("a")
+        now[0] += 1.0
+        with found.keeping():
+            now[0] += 1.0
+        found.end()
+
+    def beside():
+        with found.beside():
+            compile_something()
+
+    with found.heard(heard.append):
+        beside()
+        assert (found.seconds, found.working_time(), found.now, heard) == (0.0, 2.0, None, [])
+        found.begin("b")
+        other = threading.Thread(target=beside)
+        other.start()
+        other.join()
+        assert found.now == "b"
+        found.end()
+        compile_something()
+    assert (found.seconds, found.working_time(), heard) == (4.0, 2.0, ["b", "a"])
+
+
 def test_only_what_is_asked_for_is_named():
     """A kernel's parts are compiled within it."""
     found, heard = Compilations(), []

@@ -15,10 +15,10 @@ from xnn import kernels, nn
 from xnn._notes import note
 from xnn.errors import SettingError
 from xnn.kernels import threads as setting
+from xnn.kernels.compiling import compilations
 
 pytest.importorskip("numba")
 from xnn.kernels.numpy import awake, memory
-from xnn.kernels.numpy.awake import Awake
 from xnn.kernels.numpy.threads import Threads, threads
 
 
@@ -227,22 +227,28 @@ def test_where_the_low_priority_is_forbidden_no_core_is_kept_awake(monkeypatch):
     assert not any(spinner.sleeps for spinner in pool._team._awake._spinners)
 
 
-def test_what_keeps_cores_awake_is_compiled_before_its_threads_start(monkeypatch):
-    """In them it would be compiled at the lowest priority, while others train or wait for the compiler."""
-    order = []
+def test_what_keeps_cores_awake_is_compiled_beside_the_work_and_at_its_priority(monkeypatch):
+    """At the lowest one it might hold up all other threads that compile."""
+    order, me = [], threading.get_ident()
 
     class Watch:
         def compile(self, signature):
-            order.append("compiled")
+            order.append("beside" if compilations._is_beside else "compiled")
 
-    monkeypatch.setattr(awake, "IS_POSSIBLE", True)
+    def lower(*arguments):
+        # Those of an earlier test may only begin now.
+        if threading.get_ident() == me:
+            order.append("lowered")
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(awake, "start", lambda work, name: None)
+    spinner = awake._Spinner(np.zeros(1, np.int64))
     monkeypatch.setattr(awake, "_watch", Watch())
-    monkeypatch.setattr(awake, "start", lambda work, name: order.append("started"))
-    monkeypatch.setattr("xnn.kernels.threads.cores", lambda: 2)
-    Awake(1)
-    assert order == []
-    Awake(2)
-    assert order == ["compiled", "started", "started"]
+    monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(os, "sched_param", int, raising=False)
+    monkeypatch.setattr(os, "sched_setscheduler", lower, raising=False)
+    spinner._spin()
+    assert order == ["beside", "lowered"]
 
 
 def test_memory_of_a_new_size_can_be_taken_by_two_threads_at_once(monkeypatch):

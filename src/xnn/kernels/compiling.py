@@ -3,6 +3,7 @@
 Whatever compiles tells `compilations`; whoever measures work asks `working_time`, which stands still meanwhile.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -30,6 +31,7 @@ class Compilations:
         # One tuple, replaced as a whole: other threads may read it at any moment.
         self._state: tuple[float, float | None] = (0.0, None)
         self._depth = 0
+        self._mine = threading.local()
         self._listeners: list[Callable[[str], None]] = []
         self.names: list[str] = []
 
@@ -46,6 +48,8 @@ class Compilations:
 
     def begin(self, name: str) -> None:
         """Note that something is to be compiled; what it needs itself may be announced within."""
+        if self._is_beside:
+            return
         self._start()
         if self._depth > 1:
             return
@@ -57,6 +61,8 @@ class Compilations:
 
     def end(self) -> None:
         """Note that it is done."""
+        if self._is_beside:
+            return
         self._depth -= 1
         if not self._depth:
             self._state = (self.seconds, None)
@@ -70,7 +76,22 @@ class Compilations:
         finally:
             self.end()
 
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Leave out what the calling thread compiles during a ``with`` block, which no work waits for."""
+        self._mine.is_beside = True
+        try:
+            yield
+        finally:
+            self._mine.is_beside = False
+
+    @property
+    def _is_beside(self) -> bool:
+        return getattr(self._mine, "is_beside", False)
+
     def _start(self) -> None:
+        if self._is_beside:
+            return
         self._depth += 1
         if self._depth == 1:
             self._state = (self._state[0], perf_counter())

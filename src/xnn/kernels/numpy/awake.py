@@ -18,6 +18,7 @@ from numba import typeof, types
 
 from xnn._notes import note
 from xnn.kernels import threads
+from xnn.kernels.compiling import compilations
 from xnn.kernels.numpy.compiled import compiled
 from xnn.kernels.numpy.simd import instruction
 
@@ -50,9 +51,6 @@ class Awake:
     def __init__(self, count: int) -> None:
         self._beats = np.zeros(1, np.int64)
         cores = min(count, threads.cores()) if IS_POSSIBLE and count > 1 else 0
-        if cores:
-            # Here and not in the spinners: nobody waits for those, and compiling holds up all other threads that do.
-            cast(Any, _watch).compile((typeof(self._beats),))  # type: ignore[no-untyped-call]  # Numba's own
         self._spinners = [_Spinner(self._beats) for _ in range(cores)]
 
     def beat(self) -> None:
@@ -77,6 +75,9 @@ class _Spinner:
         self._wake.release()
 
     def _spin(self) -> None:
+        # Before the priority falls: a thread that never gets to run would keep the compiler's lock from all others.
+        with compilations.beside():
+            cast(Any, _watch).compile((typeof(self._beats),))  # type: ignore[no-untyped-call]  # Numba's own
         try:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         except OSError:
