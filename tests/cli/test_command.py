@@ -25,6 +25,9 @@ from xnn.runs.directory import METRICS, RunDirectory
 QUICK = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--batch-size", "64", "--backend", "numpy"]
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 LONG = [*QUICK[:4], "--batch-size", "2", "--epochs", "4", "--backend", "numpy", "--log-every", "10"]
+"""718 steps an epoch."""
+HALF = [*LONG, "--validation", "717"]
+"""360 steps an epoch."""
 
 assert_refused = refusal_by(main)
 
@@ -213,7 +216,7 @@ def test_summary_shows_the_layers_and_writes_nothing(here, capsys):
 
 def test_warming_up_compiles_all_that_the_run_needs_and_writes_nothing_else(here, tmp_path):
     pytest.importorskip("numba")
-    variables = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "XNN_NUM_THREADS": "1"}
+    variables = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "XNN_NUM_THREADS": "1", "XNN_TWINS": "1"}
     arguments = ["--model", "mlp", "--hidden", "8", "--epochs", "2", "--backend", "numpy"]
     out, error = start(here, *arguments, "--warm-up", **variables).communicate(timeout=120)
     assert error == ""
@@ -264,8 +267,8 @@ def test_same_losses_on_every_backend(here, backend):
 
 
 def start(here, *arguments, **variables):
-    """The command in a process of its own."""
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | variables
+    """The command in a process of its own, by default without twins: to load Numba takes longer than to train."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "XNN_TWINS": "0"} | variables
     command = [sys.executable, "-m", "xnn.cli.train", *arguments]
     return subprocess.Popen(command, cwd=here, env=environment, text=True, **PIPES)
 
@@ -281,9 +284,10 @@ def wait_for(path, lines):
 
 @pytest.mark.parametrize(("number", "code"), CODES.items())
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
-    """718 steps an epoch; the signal comes somewhere inside the second."""
-    process = start(here, *LONG, "--run-dir", "stopped")
-    wait_for(here / "stopped" / "intervals.jsonl", 90)
+    """It comes somewhere inside the second epoch."""
+    twins = {"XNN_TWINS": str(int(number == signal.SIGINT))}
+    process = start(here, *HALF, "--run-dir", "stopped", **twins)
+    wait_for(here / "stopped" / "intervals.jsonl", 45)
     process.send_signal(number)
     out, error = process.communicate(timeout=60)
     assert process.returncode == code, error
@@ -292,11 +296,11 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(here, number, code):
     assert any(path.name.startswith("step-") for path in (here / "stopped" / "checkpoints").iterdir())
     if number != signal.SIGINT:
         return
-    process = start(here, "--resume", "stopped")
+    process = start(here, "--resume", "stopped", **twins)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
     assert "goes on after epoch" in out
-    whole = start(here, *LONG, "--run-dir", "whole", "--quiet")
+    whole = start(here, *HALF, "--run-dir", "whole", "--quiet", **twins)
     assert whole.communicate(timeout=60) == ("", "")
     for name in ("model.safetensors", "intervals.jsonl"):
         assert (here / "stopped" / name).read_bytes() == (here / "whole" / name).read_bytes()
@@ -337,7 +341,7 @@ def test_a_signal_while_the_results_are_written_says_how_to_go_on(here, capsys, 
 def test_nohup_trains_to_the_end(here):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process = start(here, *LONG, "--run-dir", "run")
+        process = start(here, *HALF, "--run-dir", "run")
     finally:
         signal.signal(signal.SIGHUP, before)
     wait_for(here / "run" / "intervals.jsonl", 5)
@@ -356,7 +360,7 @@ def test_a_complete_run_says_so_in_a_line(here, capsys, more):
 
 
 def test_a_picture_that_fails_is_a_line_and_the_run_is_complete(here, capsys, monkeypatch):
-    monkeypatch.setattr("xnn.runs.curves._picture", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("xnn.runs.curves.draw", lambda *arguments, **options: 1 / 0)
     assert main([*QUICK, "--run-dir", "run", "--quiet"]) == 0
     error = "xnn-train: no curves.png: ZeroDivisionError: division by zero; the run is complete without it\n"
     assert capsys.readouterr() == ("", error)
