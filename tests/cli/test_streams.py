@@ -92,7 +92,9 @@ def shell(finished, tmp_path):
     def run(line, **variables):
         # Without buffers nothing would be left to fail at the interpreter's end.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "XNN_NUM_THREADS": "1", "RUN": str(finished.directory)}
+        # To load Numba takes each process longer than all that it does here.
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "XNN_NUM_THREADS": "1", "XNN_TWINS": "0"}
+        environment["RUN"] = str(finished.directory)
         for name in ("train", "report", "predict", "compare"):
             environment[name.upper()] = f"{sys.executable} -m xnn.cli.{name}"
         environment["TRAIN"] += f" {QUICK} --run-dir run"
