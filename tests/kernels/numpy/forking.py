@@ -1,7 +1,7 @@
-"""A program that trains, forks, and trains in the child; ``python -m tests.kernels.numpy.forking WAY``.
+"""A program that trains, forks, and trains in the child; ``python -m tests.kernels.numpy.forking WAY...``.
 
-It prints the bits that the child's network ended with, and those of the parent's, as checksums: once before the fork,
-once in the child, once more in the parent.
+For each way to fork it prints a line: whether the networks of the children, and after them those of the parent, end
+with the bits that the parent's ended with before the first fork.
 """
 
 import multiprocessing
@@ -156,9 +156,9 @@ WAYS = (
 )  # fmt: skip
 
 if __name__ == "__main__":
-    way = {function.__name__: function for function in WAYS}[sys.argv[1]]
+    ways = {function.__name__: function for function in WAYS}
     before = everything()
-    children = way()
-    print(len(children))
-    for results in (*children, everything()):
-        print("same" if results == before else f"{results}, not {before}")
+    for name in sys.argv[1:]:
+        children = ways[name]()
+        told = ["same" if results == before else f"{results}, not {before}" for results in (*children, everything())]
+        print(f"{name}: {'; '.join(told)}", flush=True)
