@@ -1,10 +1,13 @@
 """Numba's cache of compiled kernels, whole and damaged."""
 
+import importlib
+import multiprocessing
 import os
 import random
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -140,35 +143,36 @@ def test_a_kernel_that_changed_is_compiled_anew(copied, caplog):
     assert not caplog.records
 
 
-# Numba runs what another kernel of the same name left in the process, so each computes in its own.
-IN_A_PROCESS = """
-import os, sys
-from pathlib import Path
-from tests.kernels.numpy import test_cache as here
+# Numba runs what another kernel of the same name left in the process, so each computes in its own. Where the system can
+# fork, that is a fork of a process with one thread, which has imported Numba and compiled nothing.
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+if FORKS:
+    PROCESSES.set_forkserver_preload([__name__])
 
-folder, full = Path(sys.argv[1]), sys.argv[2:]
-really = os.replace
 
-def replace(source, target):
-    if target.endswith(tuple(full)):
-        raise OSError(28, "No space left on device")
-    really(source, target)
+def in_a_process(folder, full):
+    from numba.core import config
 
-os.replace = replace
-# Numba looks for the module when it takes the code from the cache.
-sys.path.insert(0, sys.argv[1])
-import doubling
-print(here.compute(folder, 3))
-"""
+    really = os.replace
+
+    def replace(source, target):
+        if target.endswith(full):
+            raise OSError(28, "No space left on device")
+        really(source, target)
+
+    os.replace = replace
+    config.CACHE_DIR = ""
+    # Numba looks for the module when it takes the code from the cache.
+    sys.path.insert(0, str(folder))
+    importlib.import_module("doubling")
+    return compute(folder, 3)
 
 
 def compute_thrice(folder, *full):
     """Compute in a new process where files of such names cannot be written, and say whether the code was cached."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": ""}
-    command = [sys.executable, "-c", IN_A_PROCESS, str(folder), *full]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout == "True\n"
+    with ProcessPoolExecutor(1, mp_context=PROCESSES) as executor:
+        return executor.submit(in_a_process, folder, full).result(timeout=120)
 
 
 @pytest.mark.parametrize("kind", ["index", "code"])
