@@ -92,7 +92,7 @@ def test_no_file_that_is_handed_to_a_command_does_harm(request):
     if "numpy" not in request.config.getoption("--backends").split(","):
         pytest.skip("the harness computes on NumPy, which is not among the backends of this run")
     # Other tests run beside it, and a command that waits for its turn is not slow.
-    options = ("--cases", "250", "--workers", "1", "--seconds", "20")
+    options = ("--cases", "200", "--workers", "1", "--seconds", "20")
     program = [sys.executable, "-m", "tests.hostile", *options]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
