@@ -87,7 +87,8 @@ def test_the_other_side_of_a_comparison_runs(page, side, package, tmp_path, monk
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_loggers_send_each_epoch_to_their_service(service, tmp_path):
+def test_the_loggers_send_each_epoch_to_their_service(service, tmp_path, monkeypatch):
+    monkeypatch.setenv("XNN_TWINS", "0")
     (tmp_path / f"{service}.py").write_text(STAND_IN, encoding="utf-8")
     table = run((ROOT / "docs" / f"{service}_logger.py").read_text(encoding="utf-8"), tmp_path)
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text(encoding="utf-8").splitlines()]

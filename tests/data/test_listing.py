@@ -31,7 +31,8 @@ def fill(root, sizes, mode="RGB"):
     """Write a picture of each size, of two classes, half of them for the test."""
     for number, (width, height) in enumerate(sizes):
         place = root / ("train", "test")[number // 2 % 2] / "ab"[number % 2] / f"{number}.png"
-        save(place, Image.fromarray(noise(number, height, width, 3)).convert(mode))
+        # Noise is as large compressed, and that takes seconds where it is large.
+        save(place, Image.fromarray(noise(number, height, width, 3)).convert(mode), compress_level=0)
 
 
 @given(

@@ -6,7 +6,7 @@ import sys
 
 import matplotlib
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,6 +21,7 @@ ROW = st.fixed_dictionaries(
 INTERVAL = st.fixed_dictionaries({"passes": st.floats(0, 3), "interval_loss": LOSS, "lr": st.floats(0, 1)})
 
 
+@settings(max_examples=max(settings().max_examples // 3, 2))  # each is a picture
 @given(
     rows=st.lists(ROW, min_size=1, max_size=3),
     intervals=st.lists(INTERVAL, max_size=3),

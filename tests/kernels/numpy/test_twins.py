@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.functional.cases import CASES
@@ -249,13 +249,9 @@ def test_linear_equals_the_reference_whichever_threads_share_the_product(context
         check_twin(composed(F.linear, F.relu), chain(["linear", "relu"], [], []), args)
 
 
-@settings(max_examples=10)
-@given(
-    shape=st.sampled_from([(1, 2**20), (2, 2**20), (3, 350_001), (1025, 1023), (3001, 350), (2**20 + 1, 1)]),
-    seed=st.integers(0, 9),
-)
-def test_a_single_row_equals_the_reference_with_any_number_of_threads(shape, seed):
-    generator = np.random.default_rng(seed)
+@pytest.mark.parametrize("shape", [(1, 2**20), (2, 2**20), (3, 350_001), (1025, 1023), (3001, 350), (2**20 + 1, 1)])
+def test_a_single_row_equals_the_reference_with_any_number_of_threads(shape):
+    generator = np.random.default_rng(0)
     args = [generator.integers(-2, 3, size).astype(np.float32) for size in ((1, shape[0]), shape, shape[1:])]
     check_twin(F.linear, _twin("linear"), args)
     check_twin(composed(F.linear, F.relu), chain(["linear", "relu"], [], []), args)
