@@ -1,6 +1,7 @@
 """What all tests share: Hypothesis' settings, the backends to test on, and where real data lies."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -80,6 +81,22 @@ def _is_there(name: str) -> bool:
 def backends(pytestconfig: pytest.Config) -> list[Backend]:
     """All of the backends to test on."""
     return [make_backend(name) for name in backend_names(pytestconfig)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynchronized() -> Iterator[None]:
+    """Files that a loss of power may cost, which no test has: a short run waits for the disk as long as it trains."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", os.fstat)  # which also fails for a descriptor that is closed
+        yield
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Runs that end without Matplotlib: to draw curves.png takes longer than all else in a short one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xnn.runs.curves.draw", lambda *rows, **options: b"picture")
+        yield
 
 
 @pytest.fixture(scope="session")

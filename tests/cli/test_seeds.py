@@ -17,7 +17,6 @@ from tests.cli.commands import refusal_by
 from xnn.cli.arguments import parse
 from xnn.cli.train import main
 from xnn.errors import SettingError
-from xnn.runs import curves
 
 SMALL = ["--model", "mlp", "--hidden", "4", "--backend", "numpy", "--threads", "1", "--batch-size", "200"]
 assert_refused = refusal_by(main)
@@ -25,9 +24,8 @@ assert_refused = refusal_by(main)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """To load Numba takes each process longer than all its training, and so does drawing."""
+    """To load Numba takes each process longer than all its training."""
     monkeypatch.setenv("XNN_TWINS", "0")
-    monkeypatch.setattr(curves, "draw", lambda *arguments, **options: b"picture")
 
 
 @given(ranges=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), min_size=1, max_size=4))

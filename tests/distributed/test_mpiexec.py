@@ -14,7 +14,7 @@ import pytest
 
 from tests.distributed.threads import worlds
 from xnn.cli.train import main
-from xnn.runs import checkpoints, curves
+from xnn.runs import checkpoints
 from xnn.runs.run import resume
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
@@ -23,6 +23,7 @@ MPIEXEC = next(
     filter(None, (shutil.which("mpiexec", path=str(Path(sys.executable).parent)), shutil.which("mpiexec"))), ""
 )
 pytestmark = [
+    pytest.mark.usefixtures("undrawn"),
     pytest.mark.skipif(not MPIEXEC, reason="there is no mpiexec"),
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="ranks are found by /proc"),
 ]
@@ -34,9 +35,8 @@ END = 10.0
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """To load Numba takes each process longer than all its training, and so does drawing."""
+    """To load Numba takes each process longer than all its training."""
     monkeypatch.setenv("XNN_TWINS", "0")
-    monkeypatch.setattr(curves, "draw", lambda *arguments, **options: b"picture")
 
 
 def command(ranks, *arguments):

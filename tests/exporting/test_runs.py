@@ -15,6 +15,8 @@ from xnn.reporting.evaluation import evaluate, probabilities
 from xnn.reporting.saved import load_model
 from xnn.runs.run import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 VIEWS = {"cnn": 2, "speed": 6}
 
 

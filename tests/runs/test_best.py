@@ -15,6 +15,8 @@ from xnn.runs.run import resume, train
 from xnn.runs.trainer import make_trainer
 from xnn.training import Callback
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 EPOCHS = 5
 
 

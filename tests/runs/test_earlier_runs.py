@@ -17,6 +17,8 @@ from xnn.reporting.evaluation import evaluate
 from xnn.reporting.saved import SavedRun, load_model
 from xnn.runs.run import resume
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WRITTEN = Path(__file__).parent / "run_of_0_1"
 
 

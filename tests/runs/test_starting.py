@@ -22,6 +22,8 @@ from xnn.runs.run import resume, train
 from xnn.runs.starting import Start
 from xnn.tasks import Task
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):

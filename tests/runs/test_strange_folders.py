@@ -19,7 +19,10 @@ from xnn.runs.reading import RunFiles
 from xnn.runs.run import resume, train
 from xnn.training import Callback
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets not everybody make links, and has no pipes")
+pytestmark = [
+    pytest.mark.usefixtures("undrawn"),
+    pytest.mark.skipif(os.name == "nt", reason="Windows lets not everybody make links, and has no pipes"),
+]
 
 
 @pytest.fixture(scope="module")

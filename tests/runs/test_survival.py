@@ -22,6 +22,8 @@ from xnn.runs.directory import RunDirectory, StoppedAtOnce
 from xnn.runs.run import resume, train
 from xnn.training import Callback
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "XNN_NUM_THREADS": "1"}
 

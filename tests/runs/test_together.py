@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from tests.distributed.threads import worlds
 from xnn import data
 from xnn.errors import DataError, RunError, SettingError
-from xnn.runs import checkpoints, curves
+from xnn.runs import checkpoints
 from xnn.runs.run import resume, train
 from xnn.runs.settings import Settings
 from xnn.runs.together import Together
 from xnn.training.callbacks import Callback
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 SMALL = {"epochs": 2, "batch_size": 200, "dtype": "float64", "backend": "numpy", "hidden": 4, "checkpoint_every": "3"}
 RUNS = {
@@ -28,12 +30,6 @@ RUNS = {
     },
     "best": {"model": "mlp", "validation": 0.2, "keep_best": True, "early_stopping": 1, "lr": 0.3, "epochs": 6},
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _quick_picture(monkeypatch):
-    """Drawing takes longer than all else in these runs."""
-    monkeypatch.setattr(curves, "draw", lambda *arguments, **options: b"picture")
 
 
 def run(size, path, **changes):

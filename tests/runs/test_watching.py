@@ -13,6 +13,8 @@ from xnn.runs.run import resume, train
 from xnn.runs.saving import Checkpoint
 from xnn.training import Callback
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 REASON = "TensorBoard is not installed"
 QUICK = {"model": "mlp", "hidden": 8, "epochs": 2, "log_every": 10}
 

@@ -15,6 +15,8 @@ optuna = pytest.importorskip("optuna", reason="a sweep needs optuna")
 
 from optuna.trial import TrialState  # noqa: E402 - only where it is installed
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FIXED = {"model": "mlp", "hidden": 4, "validation": 0.2, "epochs": 3, "batch_size": 200, "backend": "numpy"}
 
 
