@@ -29,6 +29,8 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "XNN_NUM_THREADS": "1",
 }
+# Tests start hundreds of processes, each of which would compile xnn anew if bytecode could not be kept.
+KEPT_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 # What the suite imports when it runs on CuPy.
 GPU_MODULES = (
     "cupy", "array_api_compat", "hypothesis", "markupsafe", "matplotlib", "msgspec", "PIL", "platformdirs", "pytest",
@@ -49,7 +51,8 @@ COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 def tests_cpu(session: nox.Session) -> None:
     """Run the suite on NumPy, PyTorch's CPU and array-api-strict."""
     session.install("-e", ".[test]", TORCH, *NVRTC)
-    session.run("pytest", "-n", "auto", f"--backends={CPU_BACKENDS}", *session.posargs, env=ONE_THREAD)
+    environment = ONE_THREAD | KEPT_BYTECODE
+    session.run("pytest", "-n", "auto", f"--backends={CPU_BACKENDS}", *session.posargs, env=environment)
 
 
 @nox.session(name="tests-gpu", venv_params=["--system-site-packages"])
