@@ -121,7 +121,8 @@ def test_a_notebook_shows_a_run_unless_it_is_to_be_quiet(tmp_path, monkeypatch, 
         return handle
 
     shell = SimpleNamespace(kernel=object())
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    # Matplotlib looks at the version where it draws for the first time.
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0)))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     result = train(Settings(**QUICK, quiet=quiet, run_dir=str(tmp_path / "<b>run")))
     assert bool(shown) != quiet
