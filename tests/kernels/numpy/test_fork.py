@@ -27,9 +27,8 @@ CHILDREN = {
 """The ways to fork, and how many processes tell what they have computed meanwhile."""
 
 
-@pytest.fixture(scope="module")
-def told():
-    """What a process that forks in every way, one after the other, says of each, how it ends, and its errors.
+def test_children_compute_as_their_parent_does():
+    """In one process, one way to fork after the other.
 
     To load Numba and the kernels takes far longer than a fork and all that is computed after it.
     """
@@ -46,21 +45,8 @@ def told():
         os.killpg(process.pid, signal.SIGKILL)  # with the children, which hold its output open
         out, error = process.communicate()
         error = f"{error}\nnot over after {SECONDS} s"
-    return dict(line.split(": ", 1) for line in out.splitlines()), process.returncode, error
-
-
-@pytest.mark.parametrize("way", CHILDREN)
-def test_a_child_computes_as_its_parent_does(told, way):
-    if way == "by_joblib":
-        pytest.importorskip("joblib")
-    lines, _, error = told
-    assert way in lines, error
-    assert lines[way] == "; ".join(["same"] * (CHILDREN[way] + 1))
-
-
-def test_the_process_whose_children_compute_ends_well(told):
-    _, code, error = told
-    assert code == 0, error
+    told = dict(line.split(": ", 1) for line in out.splitlines())
+    assert (told, process.returncode) == ({way: "; ".join(["same"] * (CHILDREN[way] + 1)) for way in ways}, 0), error
 
 
 # Python drops what a hook of a fork raises, with a line, and goes on with the fork.
