@@ -15,6 +15,8 @@ from xnn.runs.assembly import prepare
 from xnn.runs.directory import RunDirectory, default_path
 from xnn.runs.run import resume, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def test_a_used_directory_is_left_as_it_is(tmp_path):
     (tmp_path / "note").write_text("mine")

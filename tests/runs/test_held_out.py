@@ -8,6 +8,8 @@ from tests.runs.rows import RESULT, quick, rows_of
 from xnn.runs.assembly import prepare
 from xnn.runs.run import resume, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def test_validation_images_judge_the_epochs_and_the_test_set_only_the_end(tmp_path):
     result = train(quick(tmp_path / "run", validation=200, epochs=2))

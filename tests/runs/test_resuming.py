@@ -12,6 +12,8 @@ from xnn.runs import Settings
 from xnn.runs.directory import RunDirectory
 from xnn.runs.run import resume, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.mark.parametrize("stop", [5, 20, 25, 65])
 def test_an_interrupted_run_ends_as_an_undisturbed_one(whole, tmp_path, stop):
